@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from v2a_core.naming import output_stem
+
+ID = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("rain/a.mp4", "rain/a-0123456789ab"),
+        ("a b%20[x].mp4", "a_b_20_x-0123456789ab"),
+        ("../../etc/passwd.mp4", "etc/passwd-0123456789ab"),
+        ("/abs/x.mp4", "abs/x-0123456789ab"),
+        ("..\\..\\x.mp4", "x-0123456789ab"),
+        ("über/näh.mp4", "über/näh-0123456789ab"),
+        ("...", "source-0123456789ab"),
+    ],
+)
+def test_names_mirror_the_catalog(name, stem):
+    assert output_stem(name, ID) == stem
+
+
+@given(st.text(max_size=5000))
+def test_no_name_escapes_or_breaks_a_file_system(name):
+    stem = output_stem(name, ID)
+    parts = stem.split("/")
+    assert len(parts) <= 9
+    for part in parts:
+        assert re.fullmatch(r"[\w.-]+", part)
+        assert part not in {".", ".."}
+        assert len(f"{part}.flac".encode()) <= 255 or len(part) <= 93
+
+
+@given(st.text(max_size=50), st.integers(0, 2**64), st.integers(0, 2**64))
+def test_different_sources_never_share_a_file(name, one, two):
+    if one != two:
+        ids = [f"{value:024x}"[::-1] + ID for value in (one, two)]
+        assert output_stem(name, ids[0]) != output_stem(name, ids[1]) or ids[0][:12] == ids[1][:12]

@@ -1,0 +1,211 @@
+"""Strict typed configuration: defaults in the component's class, then a YAML file, then `--set key=value`.
+
+A component owns its configuration: a subclass of `Settings` beside the code that uses it, each field made with
+`setting(...)`, which records what `--help` prints: meaning, unit, bounds. Everything is checked before anything
+heavy loads, and a mistake is answered with the key, the value, what is allowed and the nearest known key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic
+import yaml
+
+# The same formula in a checkout, in a Ray working directory and in an installed wheel.
+CONFIG_ROOT = Path(__file__).resolve().parents[1] / "configs"
+
+
+class ConfigError(ValueError):
+    """A wrong configuration; the message is for the person who wrote it."""
+
+
+class Settings(pydantic.BaseModel):
+    """Base of every configuration: no unknown keys, no silent conversion, immutable."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True)
+
+
+def setting(default: Any, meaning: str, *, unit: str = "", flag: str = "", **bounds: Any) -> Any:
+    """A configuration field.
+
+    Args:
+        default: The default value, or a `Settings` class for a nested group.
+        meaning: One line for `--help`.
+        unit: Unit of the value, for `--help`.
+        flag: A command-line option that is short for `--set key=value`, such as `--max-reject-share`.
+        **bounds: Pydantic's constraints: gt, ge, lt, le, min_length, pattern, ...
+    """
+    extra: dict[str, pydantic.JsonValue] = {"unit": unit, "flag": flag}
+    if isinstance(default, type) and issubclass(default, Settings):
+        return pydantic.Field(default_factory=default, description=meaning, json_schema_extra=extra, **bounds)
+    return pydantic.Field(default, description=meaning, json_schema_extra=extra, **bounds)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One leaf of a configuration, as `--help` shows it."""
+
+    key: str
+    type: str
+    default: Any
+    meaning: str
+    unit: str
+    flag: str
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def load(settings: type[SettingsT], *, job: str, source: str | None = None, overrides: Sequence[str] = ()) -> SettingsT:
+    """Build a configuration from its defaults, a YAML file and overrides.
+
+    Args:
+        settings: The typed configuration of the job.
+        job: The job's name; `source` may name a file of `configs/<job>/`.
+        source: A YAML file, or the name of a shipped one (`fast` for `configs/generate/fast.yaml`).
+        overrides: `key=value` strings with dotted keys; values are read as YAML.
+
+    Raises:
+        ConfigError: Naming key, value, what is allowed and the nearest known key.
+    """
+    values = read_yaml(find(source, job)) if source else {}
+    for override in overrides:
+        _set(values, override)
+    try:
+        return settings.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise ConfigError(_explain(settings, values, error)) from None
+
+
+def find(source: str, job: str) -> Path:
+    """The file behind `--config` or `--models`: a path, or the name of a shipped configuration."""
+    path = Path(source)
+    if path.is_file():
+        return path
+    shipped = CONFIG_ROOT / job / f"{source}.yaml"
+    if shipped.is_file():
+        return shipped
+    known = ", ".join(sorted(file.stem for file in (CONFIG_ROOT / job).glob("*.yaml"))) or "none"
+    raise ConfigError(f"no configuration {source!r}: give a YAML file, or one of the shipped names: {known}")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping; `1e-4` is a number, as people expect."""
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold a mapping of keys to values, not {type(values).__name__}")
+    return values
+
+
+def options(settings: type[Settings], prefix: str = "") -> Iterator[Option]:
+    """Every leaf of a configuration, in the order of its fields."""
+    for name, field in settings.model_fields.items():
+        key = f"{prefix}{name}"
+        groups = _groups(field.annotation)
+        if groups:
+            for group in groups:
+                yield from options(group, f"{key}.")
+            continue
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        yield Option(
+            key=key,
+            type=_type_name(field.annotation),
+            default=None if field.is_required() else field.get_default(call_default_factory=True),
+            meaning=field.description or "",
+            unit=str(extra.get("unit", "")),
+            flag=str(extra.get("flag", "")),
+        )
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's idea of a float: YAML 1.1, which PyYAML reads, takes 1e-4 for text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d[\d_]*)(\.[\d_]*)?[eE][-+]?\d+$"),
+    list("-+0123456789"),
+)
+
+
+def _set(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {override!r} is not of the form key=value")
+    *groups, leaf = key.strip().split(".")
+    node = values
+    for group in groups:
+        child = node.setdefault(group, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"--set {override!r}: {group!r} is a value, not a group of settings")
+        node = child
+    try:
+        node[leaf] = yaml.load(text, Loader=_Loader) if text else ""  # noqa: S506 (a SafeLoader)
+    except yaml.YAMLError:
+        node[leaf] = text  # a value such as `*.mp4` or `@x` is text, not broken YAML
+
+
+def _groups(annotation: Any) -> list[type[Settings]]:
+    """The `Settings` classes an annotation can hold (a nested group, or a choice between several)."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return [annotation]
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return [group for arg in typing.get_args(annotation) for group in _groups(arg)]
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _groups(typing.get_args(annotation)[0])
+    return []
+
+
+def _type_name(annotation: Any) -> str:
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return " | ".join(str(arg) for arg in args)
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join("none" if arg is type(None) else _type_name(arg) for arg in args)
+    if origin is not None:
+        return str(annotation).replace("typing.", "")
+    return getattr(annotation, "__name__", str(annotation))
+
+
+def _explain(settings: type[Settings], values: dict[str, Any], error: pydantic.ValidationError) -> str:
+    known = {option.key: option for option in options(settings)}
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"] if not _is_union_tag(part, values, problem["loc"]))
+        if problem["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            near = near or [name for name in known if name.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]][:1]
+            hint = f"; did you mean {near[0]!r}?" if near else "; see --help for the known keys"
+            lines.append(f"unknown key {key!r} (value {problem['input']!r}){hint}")
+            continue
+        option = known.get(key)
+        allowed = f"; allowed: {option.type}{' ' + option.unit if option and option.unit else ''}" if option else ""
+        lines.append(f"{key or 'configuration'} = {problem['input']!r}: {_sentence(problem['msg'])}{allowed}")
+    return "\n".join(lines)
+
+
+def _sentence(message: str) -> str:
+    return message.removeprefix("Value error, ").removeprefix("Input ").strip()
+
+
+def _is_union_tag(part: int | str, values: dict[str, Any], loc: tuple[int | str, ...]) -> bool:
+    """Whether `part` is the name pydantic inserts for the chosen member of a union, not a key."""
+    node: Any = values
+    for step in loc:
+        if step is part:
+            return isinstance(node, dict) and "kind" in node and node.get("kind") == part
+        node = node.get(step) if isinstance(node, dict) and step in node else node
+    return False

@@ -1,0 +1,22 @@
+"""Typed configuration of the encoders."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from v2a_core.config import Settings, setting
+
+
+class EncoderSettings(Settings):
+    """How an encoder runs; what it is comes from the bundle."""
+
+    micro_batch: int = setting(32, "frames or waveforms in one forward pass; halved when memory runs out", ge=1)
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
+        "auto", "number format of the network; auto: bf16 where the processor or GPU computes in it, else fp32"
+    )
+
+
+class AudioEncoderSettings(EncoderSettings):
+    """The same with a smaller batch: one waveform of ten seconds is a spectrogram of a million numbers."""
+
+    micro_batch: int = setting(8, "waveforms in one forward pass; halved when memory runs out", ge=1)

@@ -1,0 +1,85 @@
+"""A waveform becomes files: levelled, written, muxed into a copy of its video; then it is worth a row in the index."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from v2a_core import naming, rows, storage
+from v2a_core.catalog import Source
+from v2a_core.media.config import FinishSettings
+from v2a_core.media.loudness import finish_waveform
+from v2a_core.media.mux import mux_soundtrack, muxed_suffix
+from v2a_core.media.types import MediaError
+from v2a_core.media.write import write_audio
+from v2a_core.schema import OK, REJECTED
+
+
+@dataclass(frozen=True)
+class FinishJob:
+    """Where files go and what is written into them.
+
+    Attributes:
+        output: Folder or URI of the job's output.
+        settings: Level, format, muxing.
+        tags: Container metadata: program, models, seed, that the sound is generated.
+    """
+
+    output: str
+    settings: FinishSettings
+    tags: dict[str, str]
+
+
+def finish_row(row: dict[str, Any], job: FinishJob) -> dict[str, Any]:
+    """The index row of one gathered source; its files are complete when this returns.
+
+    Args:
+        row: A row of `gather.SOUNDTRACKS` with its waveform.
+        job: Where and how.
+    """
+    if row["status"] != OK:
+        return row
+    started = time.monotonic()
+    waveform = np.frombuffer(row["waveform"], np.float32)
+    try:
+        files = _write_files(rows.unpack_source(row["source"]), row, waveform, job)
+    except MediaError as error:
+        files = {"reject_stage": error.stage, "reject_type": error.error_type, "reject_message": str(error)}
+        files |= {"status": REJECTED, "attempts": error.attempts}
+    except OSError as error:
+        files = {"reject_stage": "write", "reject_type": type(error).__name__, "reject_message": str(error)}
+        files |= {"status": REJECTED, "attempts": 1}
+    return {**row, **files, "waveform": None, "finish_s": time.monotonic() - started}
+
+
+def _write_files(
+    source: Source, row: dict[str, Any], waveform: npt.NDArray[np.float32], job: FinishJob
+) -> dict[str, Any]:
+    sample_rate = row["sample_rate_hz"]
+    finished = finish_waveform(waveform, sample_rate, job.settings)
+    stem = naming.output_stem(row["source_name"], row["source_id"])
+    audio_uri = storage.join(job.output, "audio", f"{stem}.{job.settings.audio_format}")
+    with storage.writing(audio_uri) as path:
+        write_audio(path, finished.waveform, sample_rate, job.settings.audio_format)
+    video_uri = None
+    if source.kind == "video" and job.settings.mux == "replace":
+        with source.fetch() as video:
+            video_uri = storage.join(job.output, "video", f"{stem}{muxed_suffix(video)}")
+            with storage.writing(video_uri) as path:
+                sound = _at_offset(finished.waveform, source.start_s or 0.0, sample_rate)
+                mux_soundtrack(video, sound, sample_rate, path, job.tags)
+    return {
+        "audio_uri": audio_uri,
+        "video_uri": video_uri,
+        "peak_dbfs": finished.peak_dbfs,
+        "loudness_lufs": finished.loudness_lufs,
+    }
+
+
+def _at_offset(waveform: npt.NDArray[np.float32], start_s: float, sample_rate: int) -> npt.NDArray[np.float32]:
+    """The waveform where its span begins in the video, silence before it."""
+    return np.concatenate([np.zeros(round(start_s * sample_rate), np.float32), waveform])

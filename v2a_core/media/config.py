@@ -1,0 +1,41 @@
+"""Typed configuration of the media side: segments, frames, the decoder's limits, finishing."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from v2a_core.config import Settings, setting
+
+
+class SegmentSettings(Settings):
+    """How a source is cut into segments."""
+
+    length_s: float = setting(10.0, "length of a segment", unit="s", gt=0, le=20)
+    min_length_s: float = setting(1.0, "a shorter last segment is dropped (never the only one)", unit="s", ge=0)
+
+
+class FrameSettings(Settings):
+    """Which frames of a segment are embedded."""
+
+    frames_per_second: float = setting(
+        1.0, "frames sampled a second, at centres of equal intervals", unit="1/s", gt=0, le=60
+    )
+    image_segment_s: float = setting(10.0, "length of the sound a still image stands for", unit="s", gt=0, le=20)
+
+
+class GuardSettings(Settings):
+    """Limits of the decoder process: a broken file costs itself, never the job."""
+
+    time_limit_s: float = setting(120.0, "time for one segment before the decoder is ended", unit="s", gt=0)
+    memory_limit_mb: int = setting(4096, "memory of one decoder process", unit="MB", ge=256)
+    attempts: int = setting(2, "times a crashing or hanging file is tried", ge=1, le=10)
+
+
+class FinishSettings(Settings):
+    """What becomes of a generated waveform."""
+
+    audio_format: Literal["wav", "flac"] = setting("wav", "format of the soundtrack files (16 bit)")
+    mux: Literal["replace", "none"] = setting("replace", "videos: a copy with the soundtrack, or audio files only")
+    loudness_lufs: float = setting(-23.0, "integrated loudness (EBU R128, ITU-R BS.1770)", unit="LUFS", ge=-70, le=0)
+    peak_dbfs: float = setting(-1.0, "highest sample; wins over loudness", unit="dBFS", ge=-60, le=0)
+    fade_s: float = setting(0.02, "fade at the start and the end", unit="s", ge=0, le=5)

@@ -1,0 +1,186 @@
+"""From a local file to decoded segments, one at a time."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from v2a_core.media import segments as plan
+from v2a_core.media.audio import AudioReader
+from v2a_core.media.config import FrameSettings, SegmentSettings
+from v2a_core.media.frames import FallbackReader, sample_times, shown_at, stack
+from v2a_core.media.image import load_image
+from v2a_core.media.probe import Timeline, read_timeline
+from v2a_core.media.resample import clap_waveform, is_silent, rms_dbfs
+from v2a_core.media.types import DecodedSegment, MediaError, MediaSpec, Segment
+
+# A stream that ends before this share of its declared length is damaged; encoders round by less.
+_WHOLE_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class DecodeRequest:
+    """What to decode, and how.
+
+    Attributes:
+        path: A local file.
+        kind: `video` or `image`.
+        source_id: Segment ids derive from it.
+        spec: What the models want.
+        segments: How the source is cut.
+        frames: Which frames are taken.
+        start_s: Start of the wanted span; None for the start of the source.
+        span_s: Length of the wanted span; None for all of it.
+        want_audio: Whether the sound is decoded too.
+        skip: Ids of segments that are done already.
+    """
+
+    path: Path
+    kind: str
+    source_id: str
+    spec: MediaSpec = MediaSpec()
+    segments: SegmentSettings = SegmentSettings()
+    frames: FrameSettings = FrameSettings()
+    start_s: float | None = None
+    span_s: float | None = None
+    want_audio: bool = True
+    skip: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True)
+class SegmentReject:
+    """A segment that could not be decoded, and why; its neighbours may be well."""
+
+    segment: Segment
+    error: MediaError
+
+
+Decoded = DecodedSegment | SegmentReject
+
+
+def decode_source(request: DecodeRequest) -> Iterator[list[Segment] | Decoded]:
+    """Decode a source segment by segment; memory does not grow with its length.
+
+    Yields:
+        First the list of all its segments, also those to be skipped; then each segment that is not skipped, in
+        order, decoded or rejected.
+
+    Raises:
+        MediaError: When the source as a whole cannot be read.
+    """
+    if request.kind == "image":
+        yield from _decode_image(request)
+    else:
+        yield from _decode_video(request)
+
+
+def _decode_image(request: DecodeRequest) -> Iterator[list[Segment] | Decoded]:
+    pixels = load_image(request.path, request.spec.image_size)
+    planned = _plan(request, request.frames.image_segment_s)
+    yield planned
+    for segment in planned:
+        if segment.segment_id not in request.skip:
+            yield DecodedSegment(
+                segment=segment,
+                frames_NHWC=pixels[np.newaxis],
+                frame_times_s=np.zeros(1, dtype=np.float32),
+                waveform=None,
+                audio_rms_dbfs=None,
+                silent=False,
+                decoder="pillow",
+                damaged=False,
+                decoded_share=1.0,
+                source_duration_s=request.frames.image_segment_s,
+            )
+
+
+def _decode_video(request: DecodeRequest) -> Iterator[list[Segment] | Decoded]:
+    timeline = read_timeline(request.path)
+    planned = _plan(request, timeline.duration_s)
+    yield planned
+    wanted = [segment for segment in planned if segment.segment_id not in request.skip]
+    if not wanted:
+        return
+    with contextlib.ExitStack() as scope:
+        video = scope.enter_context(FallbackReader(request.path, timeline, request.spec.image_size))
+        audio = None
+        if request.want_audio and timeline.has_audio:
+            audio = scope.enter_context(AudioReader(request.path, timeline.origin_s))
+        for segment in wanted:
+            try:
+                yield _decode_segment(segment, request, timeline, video, audio)
+            except MediaError as error:
+                yield SegmentReject(segment, error)
+
+
+def _plan(request: DecodeRequest, duration_s: float) -> list[Segment]:
+    planned = plan.cut(
+        request.source_id,
+        duration_s,
+        request.segments,
+        whole=request.kind == "image",
+        start_s=request.start_s,
+        span_s=request.span_s,
+    )
+    if not planned:
+        raise MediaError(
+            "decode",
+            "EmptySpan",
+            f"start {request.start_s or 0.0:g} s lies outside the source, which is {duration_s:.3f} s long",
+        )
+    return planned
+
+
+def _decode_segment(
+    segment: Segment, request: DecodeRequest, timeline: Timeline, video: FallbackReader, audio: AudioReader | None
+) -> DecodedSegment:
+    times = sample_times(segment.start_s, segment.duration_s, request.frames.frames_per_second)
+    errors = video.errors
+    frames = video.read(shown_at(times, timeline))
+    if not frames:
+        raise MediaError(
+            "decode",
+            "NoFrames",
+            f"no frame between {segment.start_s:g} and {segment.start_s + segment.duration_s:g} s can be decoded",
+        )
+    frames_NHWC, frame_times_s = stack(frames)
+    sound = _decode_sound(segment, request.spec, audio)
+    return DecodedSegment(
+        segment=segment,
+        frames_NHWC=frames_NHWC,
+        frame_times_s=frame_times_s,
+        waveform=sound.waveform,
+        audio_rms_dbfs=sound.rms_dbfs,
+        silent=sound.silent,
+        decoder=video.name,
+        damaged=video.errors > errors or sound.damaged or timeline.decoded_share < _WHOLE_SHARE,
+        decoded_share=timeline.decoded_share,
+        source_duration_s=plan.span_length(timeline.duration_s, request.start_s, request.span_s),
+    )
+
+
+@dataclass(frozen=True)
+class _SegmentSound:
+    waveform: npt.NDArray[np.float32] | None = None
+    rms_dbfs: float | None = None
+    silent: bool = False
+    damaged: bool = False
+
+
+def _decode_sound(segment: Segment, spec: MediaSpec, audio: AudioReader | None) -> _SegmentSound:
+    sound = audio.read(segment.start_s, segment.duration_s) if audio else None
+    if sound is None:
+        return _SegmentSound()
+    if sound.errors and not sound.present:
+        return _SegmentSound(damaged=True)
+    return _SegmentSound(
+        waveform=clap_waveform(sound.waveform, sound.sample_rate, spec),
+        rms_dbfs=rms_dbfs(sound.waveform),
+        silent=is_silent(sound.waveform),
+        damaged=sound.errors > 0,
+    )

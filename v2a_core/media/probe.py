@@ -1,0 +1,200 @@
+"""Opening media files safely, and what is really in them.
+
+Files come from strangers: only known containers are opened, and only the file itself, so that a playlist or a
+reference inside it reaches neither other files nor the network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from v2a_core.media.image import open_image
+from v2a_core.media.types import MediaError, MediaInfo
+
+# Names of ffmpeg demuxers. None of them opens a second file; hls, concat, dash, image2 and the like would.
+CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,gif,flv,asf,ogg"
+
+_UNKNOWN_FRAME_S = 0.04
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The clock of a video, read from its packets without decoding them.
+
+    Attributes:
+        origin_s: Container time of the first frame; every other time is relative to it.
+        frame_times_s: Presentation times of all frames, float64 (N,), ascending, from 0.
+        keyframe_times_s: The subset at which decoding can start.
+        duration_s: From the first frame to the end of the last.
+        decoded_share: What is there / what the container declares, 0..1; the basis of `damaged`.
+        codec: Name of the video codec.
+        width: Width, pixels, as coded.
+        height: Height, pixels, as coded.
+        has_audio: Whether there is an audio track with a known codec.
+    """
+
+    origin_s: float
+    frame_times_s: npt.NDArray[np.float64]
+    keyframe_times_s: npt.NDArray[np.float64]
+    duration_s: float
+    decoded_share: float
+    codec: str
+    width: int
+    height: int
+    has_audio: bool
+
+
+def probe(path: Path, kind: str = "video") -> MediaInfo:
+    """What is in a file; lengths are measured, not believed.
+
+    Args:
+        path: A local file.
+        kind: `video` or `image`.
+
+    Raises:
+        MediaError: When the file is no media file that can be read.
+    """
+    if kind == "image":
+        with open_image(path) as image:
+            return MediaInfo(0.0, image.width, image.height, str(image.format).lower(), has_audio=False)
+    timeline = read_timeline(path)
+    return MediaInfo(timeline.duration_s, timeline.width, timeline.height, timeline.codec, timeline.has_audio)
+
+
+@contextlib.contextmanager
+def open_media(path: Path, stage: str = "probe") -> Iterator[InputContainer]:
+    """Open a container of a known kind, and nothing but the given bytes.
+
+    Raises:
+        MediaError: When the file cannot be opened; errors inside the block pass through.
+    """
+    limits = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+    try:
+        # With the protocol in front, no file name can be taken for another protocol.
+        container = av.open(f"file:{path.absolute()}", container_options=limits, metadata_errors="replace")
+    except FileNotFoundError:
+        raise MediaError(stage, "NotFound", f"no file {path}") from None
+    except (av.FFmpegError, ValueError) as error:
+        raise MediaError(stage, type(error).__name__, f"not a readable video: {reason(error)}") from None
+    try:
+        yield container
+    finally:
+        container.close()
+
+
+def reason(error: BaseException) -> str:
+    """The words of an error without the path ffmpeg adds, which may be a temporary one."""
+    return str(getattr(error, "strerror", None) or error)
+
+
+def video_stream(container: InputContainer, stage: str = "probe") -> VideoStream:
+    """The first real video stream, set to one thread: the workers are the parallelism.
+
+    Raises:
+        MediaError: When there is none, or its codec is not known.
+    """
+    pictures = [stream for stream in container.streams.video if not _is_cover(stream)]
+    if not pictures:
+        raise MediaError(stage, "NoVideo", "the file has no video stream")
+    stream = pictures[0]
+    codec: Any = stream.codec_context  # None for a codec this ffmpeg does not know
+    if codec is None or not codec.width:
+        raise MediaError(stage, "UnknownCodec", "the video stream's codec is not known or its header is missing")
+    codec.thread_count = 1
+    stream.thread_type = "NONE"
+    return stream
+
+
+def read_timeline(path: Path) -> Timeline:
+    """Read every packet's times.
+
+    Raises:
+        MediaError: When there is no video packet with a time.
+    """
+    with open_media(path) as container:
+        video = video_stream(container)
+        streams = [video, *container.streams.audio[:1]]
+        starts, ends, keys, reach = [], [], [], {stream.index: 0.0 for stream in streams}
+        for packet in packets(container, streams):
+            time = packet.pts if packet.pts is not None else packet.dts
+            if time is None or packet.is_discard:
+                continue
+            start_s = float(time * packet.time_base)
+            end_s = start_s + float((packet.duration or 0) * packet.time_base)
+            reach[packet.stream_index] = max(reach[packet.stream_index], end_s)
+            if packet.stream_index == video.index:
+                starts.append(start_s)
+                ends.append(end_s)
+                if packet.is_keyframe:
+                    keys.append(start_s)
+        if not starts:
+            raise MediaError("probe", "Empty", "the file has a video stream without a frame")
+        times = np.sort(np.array(starts))
+        last = max(max(ends), times[-1] + _frame_length(video, times) if max(ends) <= times[-1] else 0.0)
+        return Timeline(
+            origin_s=float(times[0]),
+            frame_times_s=times - times[0],
+            keyframe_times_s=np.sort(np.array(keys)) - times[0],
+            duration_s=float(last - times[0]),
+            decoded_share=_share(container, video, last, reach, float(times[0])),
+            codec=video.codec_context.name,
+            width=video.codec_context.width,
+            height=video.codec_context.height,
+            has_audio=any(stream.codec_context is not None for stream in container.streams.audio[:1]),
+        )
+
+
+def packets(container: InputContainer, streams: list[Any]) -> Iterator[Any]:
+    """The packets of some streams as far as the file can be read: a truncated file ends instead of failing."""
+    try:
+        for packet in container.demux(streams):
+            if packet.size:
+                yield packet
+    except av.FFmpegError:
+        return
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _frame_length(video: VideoStream, times: npt.NDArray[np.float64]) -> float:
+    """Length of a last frame whose packet does not tell."""
+    if len(times) > 1:
+        return float(np.median(np.diff(times)))
+    return float(1 / video.average_rate) if video.average_rate else _UNKNOWN_FRAME_S
+
+
+def _share(container: InputContainer, video: VideoStream, last_s: float, reach: dict[int, float], origin: float) -> float:
+    declared = _declared_s(video)
+    present = last_s - origin
+    if declared is None:
+        # The container's length is that of its longest stream.
+        declared = (container.duration or 0) / av.time_base
+        start = (container.start_time or 0) / av.time_base
+        present = max(reach.values()) - start
+    if declared <= 0:
+        return 1.0
+    return float(min(1.0, max(0.0, present / declared)))
+
+
+def _declared_s(video: VideoStream) -> float | None:
+    if video.duration and video.time_base:
+        return float(video.duration * video.time_base)
+    # Matroska declares the length of a stream in a tag.
+    match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", video.metadata.get("DURATION", ""))
+    if match is None:
+        return None
+    hours, minutes, seconds = match.groups()
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)

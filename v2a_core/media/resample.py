@@ -1,0 +1,81 @@
+"""From a video's sound to the waveform CLAP takes: AudioLDM's own path.
+
+Source: haoheliu/AudioLDM, audioldm/audio/tools.py (read_wav_file, normalize_wav) and audioldm/clap/encoders.py;
+repetition as in laion_clap/training/data.py (`repeatpad`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from v2a_core.media.types import MediaSpec
+
+# Half a step of 16 bit: what is never louder is digital silence, whatever its codec made of it.
+SILENCE_PEAK = 2.0**-16
+MIN_DBFS = -120.0
+
+Waveform = npt.NDArray[np.float32]
+
+
+def resample(waveform: Waveform, sample_rate: int, new_rate: int) -> Waveform:
+    """Change the sampling rate (soxr, high quality).
+
+    Args:
+        waveform: Float32 (T,).
+        sample_rate: Its rate, Hz.
+        new_rate: The wanted rate, Hz.
+
+    Returns:
+        Float32 (round(T * new_rate / sample_rate),).
+    """
+    if sample_rate == new_rate:
+        return waveform
+    length = round(len(waveform) * new_rate / sample_rate)
+    changed: Waveform = soxr.resample(waveform, sample_rate, new_rate, quality="HQ").astype(np.float32, copy=False)
+    return fit_length(changed, length)
+
+
+def fit_length(waveform: Waveform, samples: int) -> Waveform:
+    """Cut, or pad with silence, to exactly `samples`."""
+    if len(waveform) >= samples:
+        return waveform[:samples]
+    return np.pad(waveform, (0, samples - len(waveform)))
+
+
+def rms_dbfs(waveform: Waveform) -> float:
+    """Level of a waveform relative to full scale, dB; not below -120."""
+    power = float(np.mean(np.square(waveform, dtype=np.float64))) if len(waveform) else 0.0
+    return max(MIN_DBFS, 10 * np.log10(power)) if power > 0 else MIN_DBFS
+
+
+def is_silent(waveform: Waveform) -> bool:
+    """Whether a waveform is digitally silent, a constant offset aside."""
+    return not len(waveform) or float(np.ptp(waveform)) <= 2 * SILENCE_PEAK
+
+
+def clap_waveform(waveform: Waveform, sample_rate: int, spec: MediaSpec) -> Waveform:
+    """The audio encoder's input.
+
+    Resampled to 16 kHz, mean removed, peak 0.5, resampled to the encoder's rate, repeated as often as it fits and
+    padded with silence. Digital silence stays silence.
+
+    Args:
+        waveform: Float32 (T,), one channel.
+        sample_rate: Its rate, Hz.
+        spec: What the audio encoder wants.
+
+    Returns:
+        Float32 (spec.audio_samples,).
+    """
+    if is_silent(waveform):
+        return np.zeros(spec.audio_samples, dtype=np.float32)
+    low = resample(waveform, sample_rate, spec.audio_path_sample_rate)
+    low = low - low.mean(dtype=np.float64).astype(np.float32)
+    peak = float(np.abs(low).max(initial=0.0))
+    if peak <= SILENCE_PEAK:  # nothing below 8 kHz
+        return np.zeros(spec.audio_samples, dtype=np.float32)
+    high = resample(low * np.float32(0.5 / (peak + 1e-8)), spec.audio_path_sample_rate, spec.audio_sample_rate)
+    repeats = max(1, spec.audio_samples // max(1, len(high)))
+    return np.ascontiguousarray(fit_length(np.tile(high, repeats), spec.audio_samples))

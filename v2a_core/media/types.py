@@ -1,0 +1,96 @@
+"""What decoding takes and gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class MediaSpec:
+    """What the models of a bundle want from the decoder; read from the checkpoints' own configs.
+
+    Attributes:
+        image_size: Height and width of a frame, pixels: shortest side resized (bicubic), centre-cropped.
+        audio_sample_rate: Rate of the waveform the audio encoder takes, Hz.
+        audio_samples: Its length; shorter sound is repeated (CLAP's `repeatpad`).
+        audio_path_sample_rate: Rate of the intermediate waveform, Hz, at which AudioLDM removes the mean and
+            scales the peak to 0.5 before resampling to `audio_sample_rate`.
+    """
+
+    image_size: int = 224
+    audio_sample_rate: int = 48_000
+    audio_samples: int = 480_000
+    audio_path_sample_rate: int = 16_000
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What a container declares. `duration_s` is 0 for a still image."""
+
+    duration_s: float
+    width: int
+    height: int
+    video_codec: str
+    has_audio: bool
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A span of a source. `segment_id` is the same on every run and machine."""
+
+    segment_id: str
+    index: int
+    count: int
+    start_s: float
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class DecodedSegment:
+    """The decoded content of a segment.
+
+    Attributes:
+        segment: What was decoded.
+        frames_NHWC: Frames, uint8, RGB, `image_size` square; N >= 1.
+        frame_times_s: Their times, float32 (N,), relative to the source's start.
+        waveform: Float32 (audio_samples,), ready for the audio encoder; None without audio or when not asked for.
+        audio_rms_dbfs: Level of the segment's sound before normalisation, dB relative to full scale; None without
+            audio, -inf is clamped to -120.
+        silent: Whether there is audio that is digitally silent.
+        decoder: Which decoder made the frames.
+        damaged: Whether packets failed to decode or the stream ended early.
+        decoded_share: Decoded length / declared length of the source, 0..1.
+        source_duration_s: Length of the whole source (of the table row's span when there is one).
+    """
+
+    segment: Segment
+    frames_NHWC: npt.NDArray[np.uint8]
+    frame_times_s: npt.NDArray[np.float32]
+    waveform: npt.NDArray[np.float32] | None
+    audio_rms_dbfs: float | None
+    silent: bool
+    decoder: str
+    damaged: bool
+    decoded_share: float
+    source_duration_s: float
+
+
+class MediaError(ValueError):
+    """A source or segment that cannot be processed; becomes a rejected row.
+
+    Attributes:
+        stage: Where: `fetch`, `probe`, `decode`, `mux`, ...
+        error_type: A short class of the cause (`Truncated`, `TimeLimit`, `InvalidDataError`, ...).
+        attempts: How often it was tried.
+    """
+
+    def __init__(self, stage: str, error_type: str, message: str, attempts: int = 1) -> None:
+        super().__init__(message)
+        self.stage, self.error_type, self.attempts = stage, error_type, attempts
+
+    def __reduce__(self) -> tuple[type[MediaError], tuple[str, str, str, int]]:
+        """Exceptions with several arguments need this to travel between processes."""
+        return type(self), (self.stage, self.error_type, str(self), self.attempts)

@@ -1,0 +1,110 @@
+"""The decoder process: reads requests from one pipe, writes results to another, and dies with its parent.
+
+Started by `media/guard.py`. It imports decoding and nothing else; messages are pickles of our own types between two
+processes of one user.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import os
+import pickle
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from typing import Any
+
+from v2a_core.media.types import MediaError
+
+DECODER = "v2a_core.media.decode:decode_source"
+
+Message = tuple[str, Any]  # ("item", plan | DecodedSegment | SegmentReject), ("failed", MediaError) or ("end", None)
+
+
+def send(pipe: Connection, message: object) -> None:
+    """Send an object; arrays travel as raw bytes beside the pickle, without a copy."""
+    buffers: list[pickle.PickleBuffer] = []
+    head = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
+    raw = [buffer.raw() for buffer in buffers]
+    pipe.send_bytes(pickle.dumps([len(part) for part in raw]))
+    pipe.send_bytes(head)
+    for part in raw:
+        pipe.send_bytes(part)
+
+
+def receive(pipe: Connection) -> Any:
+    """Receive what `send` sent; its arrays are writable."""
+    sizes = pickle.loads(pipe.recv_bytes())  # noqa: S301 (from our own process)
+    head = pipe.recv_bytes()
+    buffers = []
+    for size in sizes:
+        buffer = bytearray(size)
+        pipe.recv_bytes_into(buffer)
+        buffers.append(buffer)
+    return pickle.loads(head, buffers=buffers)  # noqa: S301 (from our own process)
+
+
+def main() -> None:
+    """Serve requests until the parent closes the pipe. Arguments: file descriptors, memory limit, decoder."""
+    requests, results, lifeline, memory_limit_mb, decoder = sys.argv[1:6]
+    _die_with_parent(int(lifeline))
+    _limit_memory(int(memory_limit_mb))
+    decode = load(decoder)
+    inbox, outbox = Connection(int(requests), writable=False), Connection(int(results), readable=False)
+    send(outbox, ("ready", None))
+    while True:
+        try:
+            request = receive(inbox)
+        except EOFError:
+            return
+        for message in _answers(decode, request):
+            send(outbox, message)
+
+
+def load(decoder: str) -> Callable[[Any], Iterator[Any]]:
+    """The function behind `module:function`."""
+    module, _, name = decoder.partition(":")
+    function: Callable[[Any], Iterator[Any]] = getattr(importlib.import_module(module), name)
+    return function
+
+
+def _answers(decode: Callable[[Any], Iterator[Any]], request: Any) -> Iterator[Message]:
+    try:
+        for item in decode(request):
+            yield "item", item
+    except MediaError as error:
+        yield "failed", error
+        return
+    except MemoryError:
+        # What an allocation that failed half way leaves behind is not to be trusted: the parent starts a new process.
+        yield "memory", None
+        return
+    except Exception as error:  # noqa: BLE001 (decoders raise anything on broken files; it becomes a reject with its type)
+        yield "failed", MediaError("decode", type(error).__name__, str(error) or type(error).__name__)
+        return
+    yield "end", None
+
+
+def _die_with_parent(lifeline: int) -> None:
+    """Have the kernel end this process when the parent's end of a pipe closes, even in the middle of native code.
+
+    Not PR_SET_PDEATHSIG: that fires when the *thread* that started this process ends.
+    """
+    if not hasattr(fcntl, "F_SETOWN"):
+        return
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def _limit_memory(limit_mb: int) -> None:
+    """Bound private memory. A quarter above the limit the parent watches: it ends the process with a better message."""
+    limit = limit_mb * 2**20 * 5 // 4
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file of gigabytes for every broken video helps nobody
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""The miniature's generator: AudioLDM's own classes at tiny size, seeded random weights, in the published layout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from v2a_core.schema import EMBEDDING_DIM
+from v2a_core.torchvision_compat import prepare_torchvision
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import ClapTextModelWithProjection, RobertaTokenizerFast, SpeechT5HifiGan
+
+SAMPLE_RATE = 16_000
+HOP_LENGTH = 160
+MEL_BINS = 64
+LATENT_CHANNELS = 8
+
+VAE_CONFIG: dict[str, Any] = {
+    "in_channels": 1,
+    "out_channels": 1,
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+    "block_out_channels": [16, 32, 64, 96],  # three halvings: 8 mel frames a latent frame (AudioLDM: 4)
+    "layers_per_block": 1,
+    "latent_channels": LATENT_CHANNELS,
+    "norm_num_groups": 8,
+    "scaling_factor": 1.0,
+}
+UNET_CONFIG: dict[str, Any] = {
+    "in_channels": LATENT_CHANNELS,
+    "out_channels": LATENT_CHANNELS,
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    "block_out_channels": [64, 96, 128],
+    "cross_attention_dim": [64, 96, 128],  # self-attention in place of cross-attention, as in AudioLDM
+    "layers_per_block": 1,
+    "attention_head_dim": 4,
+    "norm_num_groups": 16,
+    "class_embed_type": "simple_projection",
+    "projection_class_embeddings_input_dim": EMBEDDING_DIM,
+    "class_embeddings_concat": True,
+}
+VOCODER_CONFIG: dict[str, Any] = {
+    "model_in_dim": MEL_BINS,
+    "sampling_rate": SAMPLE_RATE,
+    "upsample_initial_channel": 160,
+    "upsample_rates": [5, 4, 4, 2],  # their product is the hop length
+    "upsample_kernel_sizes": [11, 8, 8, 4],
+    "resblock_kernel_sizes": [3, 7],
+    "resblock_dilation_sizes": [[1, 3], [1, 3]],
+    "normalize_before": False,
+}
+SCHEDULER_CONFIG: dict[str, Any] = {
+    "num_train_timesteps": 1000,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.0015,
+    "beta_end": 0.0195,
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+    "prediction_type": "epsilon",
+}
+# Entries of a 512-d vector of unit length are about 0.04: at the default scale the condition would not be heard.
+CLASS_EMBEDDING_STD = 0.7
+# About the range of AudioLDM's log-mels, ln of 1e-5..10: the untrained decoder's output is brought into it.
+MEL_MEAN, MEL_STD = -5.0, 2.0
+WAVEFORM_RMS = 0.1
+CALIBRATION_FRAMES = 64  # latent frames, 5.12 s
+
+
+def save_audioldm(
+    folder: Path,
+    seed: int,
+    text_encoder: ClapTextModelWithProjection,
+    tokenizer: RobertaTokenizerFast,
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write an untrained AudioLDM in the diffusers layout, safetensors only.
+
+    Args:
+        folder: Where; made if missing.
+        seed: Seed of the weights; the global random state is left as it was.
+        text_encoder: CLAP text encoder of the bundle, saved as it is: its tensors must equal the CLAP checkpoint's.
+        tokenizer: Its tokenizer.
+        dtype: Type in which VAE, UNet and vocoder are stored.
+    """
+    vae = build_vae(seed)
+    vocoder = build_vocoder(seed + 2)
+    calibrate(vae, vocoder, seed + 3)
+    models = {"vae": vae, "unet": build_unet(seed + 1), "vocoder": vocoder, "scheduler": build_scheduler()}
+    for name, model in models.items():
+        if isinstance(model, torch.nn.Module):
+            torch.nn.Module.to(model, dtype)  # the class's own `to` warns about parts that none of these models has
+        model.save_pretrained(folder / name)
+    text_encoder.save_pretrained(folder / "text_encoder")
+    tokenizer.save_pretrained(folder / "tokenizer")
+    write_model_index(folder, {**models, "text_encoder": text_encoder, "tokenizer": tokenizer})
+
+
+def write_model_index(folder: Path, parts: Mapping[str, object]) -> None:
+    """Write `model_index.json`, which names each part's library and class, as `AudioLDMPipeline` would."""
+    import diffusers
+
+    index: dict[str, object] = {"_class_name": "AudioLDMPipeline", "_diffusers_version": diffusers.__version__}
+    for name, part in sorted(parts.items()):
+        index[name] = [type(part).__module__.partition(".")[0], type(part).__name__]
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+
+def build_vae(seed: int) -> AutoencoderKL:
+    """A tiny VAE: log-mels (B, 1, T, 64) from and to latents (B, 8, T / 8, 8)."""
+    prepare_torchvision()
+    from diffusers import AutoencoderKL
+
+    with _seeded(seed):
+        return AutoencoderKL(**VAE_CONFIG).eval()
+
+
+def build_unet(seed: int) -> UNet2DConditionModel:
+    """A tiny UNet on latents (B, 8, H, W), conditioned on class labels (B, 512) of unit length."""
+    prepare_torchvision()
+    from diffusers import UNet2DConditionModel
+
+    with _seeded(seed):
+        unet = UNet2DConditionModel(**UNET_CONFIG).eval()
+        torch.nn.init.normal_(unet.class_embedding.weight, std=CLASS_EMBEDDING_STD)
+    return unet
+
+
+def build_scheduler() -> DDIMScheduler:
+    """AudioLDM's noise schedule."""
+    prepare_torchvision()
+    from diffusers import DDIMScheduler
+
+    return DDIMScheduler(**SCHEDULER_CONFIG)
+
+
+def build_vocoder(seed: int) -> SpeechT5HifiGan:
+    """A tiny HiFi-GAN: log-mels (B, T, 64) to waveforms (B, 160 T) at 16 kHz."""
+    prepare_torchvision()
+    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
+
+    with _seeded(seed):
+        vocoder = SpeechT5HifiGan(SpeechT5HifiGanConfig(**VOCODER_CONFIG)).eval()
+        # The class starts from weights of 0.01, with which hardly any of the mel reaches the waveform.
+        for module in vocoder.modules():
+            if isinstance(module, torch.nn.Conv1d):
+                torch.nn.init.kaiming_normal_(module.weight, a=vocoder.config.leaky_relu_slope)
+            elif isinstance(module, torch.nn.ConvTranspose1d):
+                reach = module.in_channels * module.kernel_size[0] / module.stride[0]
+                torch.nn.init.normal_(module.weight, std=(2 / reach) ** 0.5)
+    return vocoder
+
+
+@torch.no_grad()
+def calibrate(vae: AutoencoderKL, vocoder: SpeechT5HifiGan, seed: int) -> None:
+    """Scale the last layers so that random weights make a sound that is neither silent nor clipped."""
+    width = MEL_BINS // 2 ** (len(VAE_CONFIG["block_out_channels"]) - 1)
+    with _seeded(seed):
+        latents_BCHW = torch.randn(2, LATENT_CHANNELS, CALIBRATION_FRAMES, width)
+    mels_BCTM = vae.decode(latents_BCHW).sample
+    _set_output(vae.decoder.conv_out, mels_BCTM, mean=MEL_MEAN, std=MEL_STD)
+    mels_BTM = vae.decode(latents_BCHW).sample[:, 0]
+    _set_output(vocoder.conv_post, torch.atanh(vocoder(mels_BTM)), mean=0.0, std=WAVEFORM_RMS)
+
+
+def _set_output(layer: torch.nn.Conv1d | torch.nn.Conv2d, output: torch.Tensor, *, mean: float, std: float) -> None:
+    """Make a layer that gave `output` give one of this mean and standard deviation."""
+    scale = std / output.std()
+    shift = mean - scale * output.mean()
+    layer.weight.mul_(scale)
+    if layer.bias is not None:
+        layer.bias.mul_(scale).add_(shift)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seeded weights, and the caller's random state as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

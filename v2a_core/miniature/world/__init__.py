@@ -1,0 +1,25 @@
+"""A small world of sound events that are seen and heard: scenes, pictures, sounds, captions, from a seed.
+
+Pure numpy; the same seed and index give the same scene on every machine.
+"""
+
+from v2a_core.miniature.world.captions import caption, class_prompts
+from v2a_core.miniature.world.config import WorldSettings, WriteSettings
+from v2a_core.miniature.world.render import render_frames, render_sound, render_still
+from v2a_core.miniature.world.scenes import KINDS, SPLITS, Events, Happening, Scene, sample
+
+__all__ = [
+    "KINDS",
+    "SPLITS",
+    "Events",
+    "Happening",
+    "Scene",
+    "WorldSettings",
+    "WriteSettings",
+    "caption",
+    "class_prompts",
+    "render_frames",
+    "render_sound",
+    "render_still",
+    "sample",
+]

@@ -1,0 +1,200 @@
+"""Weight files: read without running anything that is in them, brought to one layout of keys.
+
+Torch is imported inside the functions: the command line reads bundles without it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from v2a_core.models.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+    Tensors = dict[str, torch.Tensor]
+
+_NOT_WEIGHTS = (".position_ids", ".token_type_ids", ".num_batches_tracked")
+
+# transformers' names of HTSAT's parts -> laion's. The order matters: `attention.output` before `output`.
+_HTSAT_NAMES = (
+    ("batch_norm.", "bn0."),
+    ("layernorm_before.", "norm1."),
+    ("layernorm_after.", "norm2."),
+    ("attention.self.", "attn."),
+    ("attention.output.dense.", "attn.proj."),
+    ("intermediate.dense.", "mlp.fc1."),
+    ("output.dense.", "mlp.fc2."),
+)
+
+
+def load_tensors(path: Path) -> Tensors:
+    """The tensors of a weight file (safetensors, or a torch pickle read with `weights_only=True`).
+
+    `state_dict`/`model` wrappers and `module.` prefixes are removed, what is not a tensor is left out.
+
+    Raises:
+        ModelError: When the file needs code to be run to be read, is damaged, or holds no tensors.
+    """
+    if path.suffix == ".safetensors":
+        content: Any = _load_safetensors(path)
+    else:
+        content = _load_pickle(path)
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    tensors = _tensors(content)
+    if not tensors:
+        raise ModelError(f"{path} holds no tensors: a checkpoint is a mapping of names to tensors")
+    if all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def load_clap(path: Path) -> Tensors:
+    """The tensors of a CLAP checkpoint, named as laion's.
+
+    Read are: laion_clap's checkpoints, AudioLDM's original checkpoints (under `cond_stage_model.model.`), and
+    transformers' `ClapModel`. Keys that hold no weights (position_ids, batch counters) are left out.
+    """
+    tensors = load_tensors(path)
+    for prefix in ("cond_stage_model.model.", "module."):
+        if any(name.startswith(prefix) for name in tensors):
+            tensors = {
+                name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)
+            }
+    if any(name.startswith("audio_model.audio_encoder.") for name in tensors):
+        tensors = _from_transformers(tensors)
+    return {name: tensor for name, tensor in tensors.items() if not name.endswith(_NOT_WEIGHTS)}
+
+
+def load_text_encoder(folder: Path) -> Tensors:
+    """The tensors of a generator's `text_encoder` folder, named as laion's CLAP."""
+    candidates = [
+        *sorted(folder.glob("*.safetensors"), key=lambda file: len(file.name)),
+        *sorted(folder.glob("*.bin"), key=lambda file: len(file.name)),
+    ]
+    if not candidates:
+        raise ModelError(f"{folder} has no weights (*.safetensors, *.bin)")
+    tensors = {_laion_text_name(name): tensor for name, tensor in load_tensors(candidates[0]).items()}
+    return {name: tensor for name, tensor in tensors.items() if not name.endswith(_NOT_WEIGHTS)}
+
+
+def load_exactly(module: torch.nn.Module, tensors: Tensors, source: Path, *, may_lack: tuple[str, ...] = ()) -> None:
+    """Give a module its weights, in float32; every name and shape must fit.
+
+    Args:
+        module: The module, on any device, also "meta".
+        tensors: Names within the module -> tensors.
+        source: Where they come from, for messages.
+        may_lack: Beginnings or parts of names that the checkpoint need not have (what can be computed, or is unused).
+
+    Raises:
+        ModelError: Naming what is missing, unexpected or of another shape.
+    """
+    import torch
+
+    wanted = module.state_dict()
+    missing = [name for name in wanted if name not in tensors and not any(part in name for part in may_lack)]
+    unexpected = [name for name in tensors if name not in wanted]
+    shapes = [
+        f"{name} is {tuple(tensor.shape)}, wanted {tuple(wanted[name].shape)}"
+        for name, tensor in tensors.items()
+        if name in wanted and tensor.shape != wanted[name].shape
+    ]
+    problems = [
+        f"{what}: {', '.join(names[:6])}{f' and {len(names) - 6} more' if len(names) > 6 else ''}"
+        for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+        if names
+    ]
+    if problems:
+        raise ModelError(f"{source} does not fit the model's architecture; {'; '.join(problems)}")
+    as_float = {
+        name: tensor.to(torch.float32, copy=True) if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+    }
+    module.load_state_dict(as_float, strict=False, assign=True)
+    module.requires_grad_(False)
+
+
+def _load_safetensors(path: Path) -> Tensors:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(path))
+    except SafetensorError as error:
+        raise ModelError(f"{path} is not a valid safetensors file: {error}") from None
+
+
+def _load_pickle(path: Path) -> Any:
+    import numpy
+    import torch
+
+    # laion's checkpoints hold their scores as numpy scalars beside the weights: plain numbers, no code.
+    dtypes: list[Any] = [getattr(numpy.dtypes, name) for name in ("Float64DType", "Float32DType", "Int64DType")]
+    scalar = numpy.core.multiarray.scalar
+    numbers: list[Any] = [scalar, (scalar, "numpy.core.multiarray.scalar"), numpy.dtype, *dtypes]
+    archive = zipfile.is_zipfile(path)
+    if archive and any(name.endswith("/constants.pkl") for name in zipfile.ZipFile(path).namelist()):
+        raise ModelError(
+            f"{path} is a TorchScript archive (as OpenAI published CLIP): reading it would run its code. Use the same "
+            "weights as safetensors, for example the hub's timm/vit_base_patch32_clip_224.openai"
+        )
+    try:
+        with torch.serialization.safe_globals(numbers):
+            # mmap: of AudioLDM's two gigabytes only the CLAP part is read.
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
+    except pickle.UnpicklingError as error:
+        reason = " ".join(str(error).split("WeightsUnpickler error:")[-1].split())[:300]
+        raise ModelError(
+            f"{path} cannot be read as plain weights: {reason}\nA checkpoint that needs more than tensors could run "
+            "any code, so it is refused. If you trust its source, convert it once: python -c \"import torch, sys; "
+            "from safetensors.torch import save_file; c = torch.load(sys.argv[1], map_location='cpu', "
+            "weights_only=False); c = c.get('state_dict', c); save_file({k: v.contiguous().clone() for k, v in "
+            "c.items() if torch.is_tensor(v)}, sys.argv[2])\" IN.pt OUT.safetensors"
+        ) from None
+    except (RuntimeError, EOFError) as error:
+        raise ModelError(f"{path} is not a readable checkpoint (cut off or damaged?): {error}") from None
+
+
+def _tensors(content: object) -> Tensors:
+    import torch
+
+    if not isinstance(content, Mapping):
+        return {}
+    return {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
+
+
+def _from_transformers(tensors: Tensors) -> Tensors:
+    """Names of transformers' `ClapModel` -> laion's: query, key and value are one tensor there."""
+    import torch
+
+    named: Tensors = {}
+    for name, tensor in tensors.items():
+        if name.startswith("audio_model.audio_encoder."):
+            name = "audio_branch." + name.removeprefix("audio_model.audio_encoder.")
+            for theirs, laions in _HTSAT_NAMES:
+                name = name.replace(theirs, laions)
+        elif name.startswith("audio_projection."):
+            name = _laion_projection(name)
+        else:
+            name = _laion_text_name(name)
+        named[name] = tensor
+    for name in [name for name in named if ".attn.query." in name]:
+        parts = [named.pop(name.replace(".query.", f".{part}.")) for part in ("query", "key", "value")]
+        named[name.replace(".query.", ".qkv.")] = torch.cat(parts)
+    return named
+
+
+def _laion_text_name(name: str) -> str:
+    return _laion_projection(re.sub(r"^text_model\.", "text_branch.", name))
+
+
+def _laion_projection(name: str) -> str:
+    return name.replace("_projection.linear1.", "_projection.0.").replace("_projection.linear2.", "_projection.2.")

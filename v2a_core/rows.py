@@ -1,0 +1,157 @@
+"""Segments as rows of Arrow tables on their way between stages.
+
+`TRANSIT` is `schema.EMBEDDINGS` with what only travels: pixels and samples as bytes (dropped by the stage that has used
+them, so that they never pile up), the source to fetch again, and the seconds that each stage took.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from v2a_core.catalog import Source
+from v2a_core.media.types import DecodedSegment, MediaError, Segment
+from v2a_core.schema import EMBEDDINGS, OK, REJECTED
+
+TRANSIT = pa.schema(
+    [
+        *EMBEDDINGS,
+        pa.field("source", pa.string()),  # the Source as JSON
+        pa.field("source_duration_s", pa.float64()),
+        pa.field("frames", pa.large_binary()),  # uint8 (n, size, size, 3), C order
+        pa.field("waveform", pa.large_binary()),  # float32 (samples,)
+        pa.field("decode_s", pa.float64()),
+        pa.field("clip_s", pa.float64()),
+        pa.field("clap_s", pa.float64()),
+    ]
+)
+
+
+def pack_source(source: Source) -> str:
+    """A source as one JSON string: a single column type, whatever fields are empty."""
+    return json.dumps(source.to_row(), ensure_ascii=False)
+
+
+def unpack_source(text: str) -> Source:
+    """The inverse of `pack_source`."""
+    return Source.from_row(json.loads(text))
+
+
+def catalog_fields(source: Source, source_id: str) -> dict[str, Any]:
+    """The columns that every row of a source has."""
+    return {
+        "source_id": source_id,
+        "source_uri": source.uri,
+        "source_name": source.name,
+        "kind": source.kind,
+        "label": source.label,
+        "split": source.split,
+        "caption": source.caption,
+    }
+
+
+def decoded_row(source: Source, source_id: str, decoded: DecodedSegment, seconds: float) -> dict[str, Any]:
+    """A row for a decoded segment."""
+    return {
+        **catalog_fields(source, source_id),
+        **_segment_fields(decoded.segment),
+        "source": pack_source(source),
+        "source_duration_s": decoded.source_duration_s,
+        "frame_times_s": decoded.frame_times_s,
+        "audio_rms_dbfs": decoded.audio_rms_dbfs,
+        "silent": decoded.silent,
+        "decoder": decoded.decoder,
+        "damaged": decoded.damaged,
+        "decoded_share": decoded.decoded_share,
+        "status": OK,
+        "frames": decoded.frames_NHWC.tobytes(),
+        "waveform": None if decoded.waveform is None else decoded.waveform.tobytes(),
+        "decode_s": seconds,
+    }
+
+
+def rejected_row(
+    source: Source, source_id: str, error: MediaError, segment: Segment | None = None, seconds: float = 0.0
+) -> dict[str, Any]:
+    """A row for a segment, or a whole source, that could not be processed."""
+    whole = {"segment_id": f"{source_id}-source", "segment_index": -1, "segment_count": 0}
+    return {
+        **catalog_fields(source, source_id),
+        **(whole if segment is None else _segment_fields(segment)),
+        "source": pack_source(source),
+        "status": REJECTED,
+        "reject_stage": error.stage,
+        "reject_type": error.error_type,
+        "reject_message": str(error),
+        "attempts": error.attempts,
+        "decode_s": seconds,
+    }
+
+
+def table(rows: Sequence[dict[str, Any]]) -> pa.Table:
+    """Rows as a table of the `TRANSIT` schema."""
+    return pa.Table.from_pylist(list(rows), schema=TRANSIT)
+
+
+def read_frames(rows: pa.Table, image_size: int) -> list[npt.NDArray[np.uint8] | None]:
+    """The frames of each row, (n, image_size, image_size, 3); None for rejected rows."""
+    cells = rows["frames"]
+    return [
+        np.frombuffer(cell.as_buffer(), np.uint8).reshape(-1, image_size, image_size, 3) if cell.is_valid else None
+        for cell in cells
+    ]
+
+
+def read_waveforms(rows: pa.Table) -> list[npt.NDArray[np.float32] | None]:
+    """The waveform of each row, (samples,); None without audio."""
+    return [np.frombuffer(cell.as_buffer(), np.float32) if cell.is_valid else None for cell in rows["waveform"]]
+
+
+def replace(rows: pa.Table, columns: dict[str, pa.Array], *, drop: Sequence[str] = ()) -> pa.Table:
+    """The table with some columns replaced and others dropped."""
+    for name, values in columns.items():
+        field = rows.schema.field(name) if name in rows.schema.names else pa.field(name, values.type)
+        index = rows.schema.get_field_index(name)
+        values = values.cast(field.type)
+        rows = rows.append_column(field, values) if index < 0 else rows.set_column(index, field, values)
+    return rows.drop_columns([name for name in drop if name in rows.schema.names])
+
+
+def reject_where(rows: pa.Table, bad: Sequence[bool], error: MediaError) -> pa.Table:
+    """Turn some rows into rejects, for one reason."""
+    if not any(bad):
+        return rows
+    values = {
+        "status": REJECTED,
+        "reject_stage": error.stage,
+        "reject_type": error.error_type,
+        "reject_message": str(error),
+        "attempts": error.attempts,
+    }
+    mask = pa.array(list(bad))
+    columns = {
+        name: pa.compute.if_else(mask, pa.scalar(value, rows.schema.field(name).type), rows[name])
+        for name, value in values.items()
+    }
+    return replace(rows, columns)
+
+
+def per_row_seconds(seconds: float, used: Sequence[bool]) -> pa.Array:
+    """A batch's time, shared by the rows that took part."""
+    share = seconds / max(1, sum(used))
+    return pa.array([share if part else 0.0 for part in used], pa.float64())
+
+
+def _segment_fields(segment: Segment) -> dict[str, Any]:
+    return {
+        "segment_id": segment.segment_id,
+        "segment_index": segment.index,
+        "segment_count": segment.count,
+        "start_s": segment.start_s,
+        "duration_s": segment.duration_s,
+    }

@@ -1,0 +1,69 @@
+"""Columns and Arrow schemas of the files that jobs hand to each other.
+
+Embeddings: a row a segment, ok or rejected. Index: a row a source, with the soundtrack that was made for it.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+EMBEDDING_DIM = 512
+
+OK = "ok"
+REJECTED = "rejected"
+
+_CATALOG_FIELDS = [
+    pa.field("source_id", pa.string(), nullable=False),
+    pa.field("source_uri", pa.string(), nullable=False),
+    pa.field("source_name", pa.string(), nullable=False),  # path inside the catalog
+    pa.field("kind", pa.string(), nullable=False),  # video | image
+    pa.field("label", pa.string()),
+    pa.field("split", pa.string()),
+    pa.field("caption", pa.string()),
+]
+
+_STATUS_FIELDS = [
+    pa.field("status", pa.string(), nullable=False),  # ok | rejected; the rest is null unless rejected
+    pa.field("reject_stage", pa.string()),
+    pa.field("reject_type", pa.string()),
+    pa.field("reject_message", pa.string()),
+    pa.field("attempts", pa.int32()),
+]
+
+# A source that could not be decoded at all is one rejected row with segment_index -1 and segment_count 0.
+EMBEDDINGS = pa.schema(
+    [
+        pa.field("segment_id", pa.string(), nullable=False),
+        *_CATALOG_FIELDS,
+        pa.field("segment_index", pa.int32(), nullable=False),
+        pa.field("segment_count", pa.int32(), nullable=False),  # segments of the whole source
+        pa.field("start_s", pa.float64()),
+        pa.field("duration_s", pa.float64()),
+        pa.field("frame_times_s", pa.list_(pa.float32())),  # relative to the source's start
+        # (n, 512), each frame L2-normalised
+        pa.field("clip_frames", pa.list_(pa.list_(pa.float16(), EMBEDDING_DIM))),
+        pa.field("clap_embedding", pa.list_(pa.float32(), EMBEDDING_DIM)),  # L2-normalised; null without audio
+        pa.field("audio_rms_dbfs", pa.float32()),  # level before CLAP's own normalisation; null without audio
+        pa.field("silent", pa.bool_()),  # audio is there, but digitally silent
+        pa.field("decoder", pa.string()),
+        pa.field("damaged", pa.bool_()),
+        pa.field("decoded_share", pa.float32()),  # decoded / declared length of the source
+        *_STATUS_FIELDS,
+    ]
+)
+
+INDEX = pa.schema(
+    [
+        *_CATALOG_FIELDS,
+        pa.field("duration_s", pa.float64()),  # of the soundtrack
+        pa.field("segment_ids", pa.list_(pa.string())),
+        pa.field("audio_uri", pa.string()),
+        pa.field("video_uri", pa.string()),  # null for images and with `mux: none`
+        pa.field("sample_rate_hz", pa.int32()),
+        pa.field("peak_dbfs", pa.float32()),
+        pa.field("loudness_lufs", pa.float32()),
+        pa.field("seed", pa.int64()),
+        *_STATUS_FIELDS,
+    ]
+)

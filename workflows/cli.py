@@ -1,0 +1,258 @@
+"""The command line: one command, a subcommand a job, options generated from the typed configurations."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from v2a_core import __version__
+from v2a_core.config import ConfigError, Settings, load, options
+from workflows.embed_config import EmbedJob
+from workflows.generate_config import GenerateJob
+from workflows.train_config import TrainJob
+
+DONE, FAILED, BAD_CONFIGURATION, TOO_MANY_REJECTS = 0, 1, 2, 3
+
+_EXIT_CODES = "exit codes: 0 done, 1 failed, 2 bad configuration, 3 too many rejects"
+_CATALOG = (
+    "file, folder, glob, fsspec URI or prefix, tar shard(s) such as 'shard-{000..009}.tar', or table with a uri column"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    arguments = build_parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except ConfigError as error:
+        print(f"v2a: {error}", file=sys.stderr)
+        return BAD_CONFIGURATION
+    except KeyboardInterrupt:
+        print("v2a: stopped; what was written is kept, the same command goes on from there", file=sys.stderr)
+        return FAILED
+    except Exception as error:  # noqa: BLE001 (the last stop of every job: a message, not a page of frames)
+        return _failed(error)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="v2a", description="Soundtracks for silent video, in bulk.", epilog=_EXIT_CODES
+    )
+    parser.add_argument("--version", action="version", version=f"v2a {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    embed = _job(commands, "embed", EmbedJob, _embed, "a catalog -> embeddings in Parquet, a row a segment")
+    _catalog(embed)
+    train = _job(commands, "train", TrainJob, _train, "embeddings -> a mapper")
+    train.add_argument("embeddings", metavar="EMBEDDINGS", help="folder or URI that `v2a embed` wrote")
+    generate = _job(commands, "generate", GenerateJob, _generate, "a catalog and a mapper -> soundtracks")
+    _catalog(generate)
+    generate.add_argument("--mapper", required=True, metavar="URI", help="folder or URI that `v2a train` wrote")
+
+    demo = commands.add_parser("demo", help="all jobs on a small catalog, and a page to listen to")
+    demo.add_argument("--output", default="demo-output", metavar="DIR", help="local folder (default: %(default)s)")
+    _models_option(demo, "miniature")
+    _address_option(demo)
+    demo.set_defaults(command=_demo)
+    _models_commands(commands)
+    return parser
+
+
+def _job(
+    commands: Any, name: str, settings: type[Settings], command: Callable[[argparse.Namespace], int], meaning: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=meaning,
+        description=f"{meaning[0].upper()}{meaning[1:]}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"settings (--set key=value, or YAML for --config):\n{_settings_table(settings)}\n\n{_EXIT_CODES}",
+    )
+    parser.add_argument(
+        "--output", required=True, metavar="URI", help="folder or URI of the output; finished work in it is kept"
+    )
+    parser.add_argument("--config", metavar="FILE", help=f"YAML file, or the name of one in configs/{name}/")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="one setting, dotted; may be repeated",
+    )
+    _models_option(parser, "paper")
+    parser.add_argument("--limit", type=_count, metavar="N", help="take the first N sources")
+    parser.add_argument("--dry-run", action="store_true", help="list, plan and check, do nothing")
+    _address_option(parser)
+    for option in options(settings):
+        if option.flag:
+            parser.add_argument(
+                option.flag,
+                dest=f"flag:{option.key}",
+                metavar="VALUE",
+                help=f"{option.meaning} (--set {option.key}; default: {option.default})",
+            )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _catalog(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("catalog", nargs="+", metavar="CATALOG", help=_CATALOG)
+
+
+def _models_option(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--models",
+        default=default,
+        metavar="NAME|FILE",
+        help="model bundle: a name in configs/models/, a YAML file, or a fetched folder (default: %(default)s)",
+    )
+
+
+def _address_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--address", metavar="ADDRESS", help="a running Ray cluster (default: RAY_ADDRESS, else Ray on this machine)"
+    )
+
+
+def _models_commands(commands: Any) -> None:
+    models = commands.add_parser("models", help="the model bundles: show, fetch, init")
+    actions = models.add_subparsers(required=True, metavar="ACTION")
+    show = actions.add_parser("show", help="what a bundle consists of, where it is, its fingerprints")
+    show.add_argument("bundle", nargs="?", default="paper", metavar="NAME|FILE")
+    show.set_defaults(command=_models_show)
+    fetch = actions.add_parser("fetch", help="copy a bundle to a folder or bucket, with checksums")
+    fetch.add_argument("bundle", metavar="NAME|FILE")
+    fetch.add_argument("--output", required=True, metavar="URI", help="where to; use it later with --models")
+    fetch.set_defaults(command=_models_fetch)
+    init = actions.add_parser(
+        "init", help="build the miniature bundle: the real classes at tiny size, seeded random weights"
+    )
+    init.add_argument("bundle", choices=["miniature"])
+    init.add_argument("--output", metavar="DIR", help="local folder (default: the cache)")
+    init.add_argument("--seed", type=int, default=0, help="seed of the weights (default: %(default)s)")
+    init.set_defaults(command=_models_init)
+
+
+def _settings_table(settings: type[Settings]) -> str:
+    lines = []
+    for option in options(settings):
+        unit = f" {option.unit}" if option.unit else ""
+        default = "none" if option.default is None else option.default
+        lines.append(f"  {option.key} = {default}{unit}\n      {option.meaning} [{option.type}]")
+    return "\n".join(lines)
+
+
+def _load(arguments: argparse.Namespace, job: str, settings: type[Any]) -> Any:
+    flags = {key.partition(":")[2]: value for key, value in vars(arguments).items() if key.startswith("flag:")}
+    overrides = [f"{key}={value}" for key, value in flags.items() if value is not None]
+    return load(settings, job=job, source=arguments.config, overrides=[*arguments.overrides, *overrides])
+
+
+def _embed(arguments: argparse.Namespace) -> int:
+    job = _load(arguments, "embed", EmbedJob)
+    from workflows import embed, runtime
+
+    runtime.connect(arguments.address)
+    embed.run(
+        arguments.catalog,
+        arguments.output,
+        job,
+        models=arguments.models,
+        limit=arguments.limit,
+        dry_run=arguments.dry_run,
+    )
+    return DONE
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    job = _load(arguments, "train", TrainJob)
+    from workflows import runtime, train
+
+    runtime.connect(arguments.address)
+    train.run(
+        arguments.embeddings,
+        arguments.output,
+        job,
+        models=arguments.models,
+        limit=arguments.limit,
+        dry_run=arguments.dry_run,
+    )
+    return DONE
+
+
+def _generate(arguments: argparse.Namespace) -> int:
+    job = _load(arguments, "generate", GenerateJob)
+    from workflows import generate, runtime
+
+    runtime.connect(arguments.address)
+    generate.run(
+        arguments.catalog,
+        arguments.output,
+        job,
+        mapper=arguments.mapper,
+        models=arguments.models,
+        limit=arguments.limit,
+        dry_run=arguments.dry_run,
+    )
+    return DONE
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from workflows import demo, runtime
+
+    runtime.connect(arguments.address)
+    demo.run(arguments.output, models=arguments.models)
+    return DONE
+
+
+def _models_show(arguments: argparse.Namespace) -> int:
+    from v2a_core.models import load_bundle
+
+    print(json.dumps(load_bundle(arguments.bundle).show(), indent=2))
+    return DONE
+
+
+def _models_fetch(arguments: argparse.Namespace) -> int:
+    from v2a_core.models import fetch_bundle, load_bundle
+
+    fetch_bundle(load_bundle(arguments.bundle), arguments.output)
+    print(f"fetched {arguments.bundle}: use it with --models {arguments.output}")
+    return DONE
+
+
+def _models_init(arguments: argparse.Namespace) -> int:
+    from v2a_core.models import init_bundle
+
+    print(f"miniature models (seeded random weights, untrained) are in {init_bundle(arguments.output, arguments.seed)}")
+    return DONE
+
+
+def _failed(error: Exception) -> int:
+    from workflows.summary import TooManyRejectsError
+
+    if isinstance(error, TooManyRejectsError):
+        print(f"v2a: {error}", file=sys.stderr)
+        return TOO_MANY_REJECTS
+    if logging.getLogger().isEnabledFor(logging.DEBUG):
+        traceback.print_exc()
+    print(f"v2a: failed: {type(error).__name__}: {error}", file=sys.stderr)
+    return FAILED
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
+    return value
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

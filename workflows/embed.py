@@ -1,0 +1,139 @@
+"""`v2a embed`: a catalog of videos and images -> embeddings in Parquet, a row a segment."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from ray.data import ActorPoolStrategy, Dataset
+
+from v2a_core import manifest, stages
+from v2a_core.decoding import DecodeSettings
+from v2a_core.encoders.config import EncoderSettings
+from v2a_core.ledger import embeddings_ledger
+from v2a_core.models import Bundle, LocalBundle, load_bundle
+from v2a_core.parts import PartWriter
+from v2a_core.schema import EMBEDDINGS, SCHEMA_VERSION
+from workflows import pipeline, runtime
+from workflows.embed_config import EmbedJob
+from workflows.run import list_catalog, show_plan, stream
+from workflows.runtime import Pools
+from workflows.summary import Tally, finish
+
+STAGE_COLUMNS = {"decode": "decode_s", "clip": "clip_s", "clap": "clap_s"}
+
+
+def run(
+    catalog: Sequence[str],
+    output: str,
+    job: EmbedJob,
+    *,
+    models: str = "paper",
+    limit: int | None = None,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Embed what is not embedded yet.
+
+    Args:
+        catalog: Files, folders, globs, prefixes, shards or tables.
+        output: Folder or URI of the embeddings; what it holds already is not done again.
+        job: The configuration.
+        models: A bundle's name or file.
+        limit: Take the first `limit` sources only.
+        dry_run: Plan and check, do nothing.
+
+    Returns:
+        The summary, as written to `summary.json`.
+
+    Raises:
+        ConfigError: Wrong configuration, an empty catalog, or an output that was made differently.
+        TooManyRejectsError: More rejected sources than the limits allow.
+    """
+    bundle = load_bundle(models)
+    listing = list_catalog(catalog, job.catalog, limit)
+    tally = Tally("embed", listed=listing.count)
+    ledger = embeddings_ledger(output)
+    planned = pipeline.plan(listing.sources, ledger, job.segments, job.frames)
+    rejected = listing.rejected_rows(ledger, job.segments, job.frames)
+    tally.planned = len(planned) + len(rejected)
+    tally.done_before = tally.listed - tally.planned
+    if dry_run:
+        return show_plan("embed", output, listing, tally, job.pools)
+    local = bundle.resolve()
+    made_by = manifest.open_output(output, _manifest(job, local))
+    writer = PartWriter(
+        output,
+        EMBEDDINGS,
+        id_column="segment_id",
+        seen=ledger.rows,
+        settings=job.output,
+        metadata={
+            "v2a.schema_version": str(SCHEMA_VERSION),
+            "v2a.vision_space": local.vision_space,
+            "v2a.audio_space": local.audio_space,
+        },
+    )
+    data = None
+    if planned:
+        runtime.configure_data()
+        data = _chain(planned, job, bundle, local, runtime.plan_pools(job.pools))
+    stream("embed", data, rejected, writer, tally, job.limits, STAGE_COLUMNS)
+    summary = tally.summary(output, "done", bundle=local.name, trained=local.trained)
+    manifest.close_output(output, made_by, summary)
+    return finish(summary)
+
+
+def _chain(
+    planned: Sequence[pipeline.PlannedSource], job: EmbedJob, bundle: Bundle, local: LocalBundle, pools: Pools
+) -> Dataset:
+    decode = DecodeSettings(job.segments, job.frames, job.decoder, local.media_spec(), want_audio=True)
+    data = pipeline.dataset(planned, job.pools.sources_per_block)
+    data = pipeline.decode(data, decode, pools)
+    data = pipeline.embed_frames(data, bundle, job.encoders, pools, job.pools.segments_per_batch)
+    return data.map_batches(
+        ClapStage,
+        fn_constructor_kwargs={"bundle": bundle, "settings": job.encoders, "threads": pools.threads},
+        batch_size=job.pools.segments_per_batch,
+        batch_format="pyarrow",
+        num_cpus=pools.actor_cpus,
+        num_gpus=pools.actor_gpus / 2,
+        compute=ActorPoolStrategy(size=pools.actors),
+    )
+
+
+class ClapStage:
+    """An actor that holds CLAP's audio tower."""
+
+    def __init__(self, bundle: Bundle, settings: EncoderSettings, threads: int) -> None:
+        from v2a_core.encoders.clap import ClapEncoder
+
+        runtime.use_threads(threads)
+        self._encoder = ClapEncoder(bundle.resolve(), settings, runtime.device())
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Embed the sound of a batch of segments."""
+        return stages.embed_audio(batch, self._encoder)
+
+
+def _manifest(job: EmbedJob, local: LocalBundle) -> dict[str, Any]:
+    fingerprints = local.fingerprints()
+    return manifest.new(
+        "embed",
+        identity={
+            "segments": job.segments.model_dump(),
+            "frames": job.frames.model_dump(),
+            "clip": fingerprints["clip"],
+            "clap": fingerprints["clap"],
+        },
+        config=job.model_dump(),
+        bundle=local.describe(),
+        spaces={"vision": local.vision_space, "audio": local.audio_space},
+    )
+
+
+if __name__ == "__main__":
+    from workflows.cli import main
+
+    raise SystemExit(main(["embed", *sys.argv[1:]]))

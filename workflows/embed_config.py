@@ -1,0 +1,24 @@
+"""Configuration of `v2a embed`."""
+
+from __future__ import annotations
+
+from v2a_core.catalog_config import CatalogSettings
+
+from v2a_core.config import Settings, setting
+from v2a_core.encoders.config import EncoderSettings
+from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
+from v2a_core.parts import PartSettings
+from workflows.run_config import LimitSettings, PoolSettings
+
+
+class EmbedJob(Settings):
+    """Every setting of the job."""
+
+    catalog: CatalogSettings = setting(CatalogSettings, "what to list")
+    segments: SegmentSettings = setting(SegmentSettings, "how sources are cut")
+    frames: FrameSettings = setting(FrameSettings, "which frames are seen")
+    decoder: GuardSettings = setting(GuardSettings, "limits of the decoder process")
+    encoders: EncoderSettings = setting(EncoderSettings, "how CLIP and CLAP run")
+    output: PartSettings = setting(PartSettings, "when rows become a file")
+    limits: LimitSettings = setting(LimitSettings, "when to give up")
+    pools: PoolSettings = setting(PoolSettings, "how many workers each stage has")

@@ -1,0 +1,258 @@
+"""`v2a generate`: a catalog and a mapper -> soundtracks, videos with sound, an index in Parquet."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
+from v2a_core.generators.config import GeneratorSettings
+
+from v2a_core import __version__, manifest, stages, storage
+from v2a_core.config import ConfigError
+from v2a_core.decoding import DecodeSettings
+from v2a_core.finishing import FinishJob, finish_row
+from v2a_core.gather import SOUNDTRACKS, SourceGatherer
+from v2a_core.generation import generate_waveforms
+from v2a_core.ledger import index_ledger
+from v2a_core.models import Bundle, LocalBundle, check_spaces, load_bundle
+from v2a_core.parts import PartWriter
+from v2a_core.schema import INDEX, SCHEMA_VERSION
+from workflows import pipeline, runtime
+from workflows.generate_config import GenerateJob
+from workflows.run import list_catalog, show_plan, stream
+from workflows.runtime import Pools
+from workflows.summary import Tally, finish
+
+STAGE_COLUMNS = {"decode": "decode_s", "clip": "clip_s", "map": "map_s", "generate": "generate_s", "finish": "finish_s"}
+
+
+def run(
+    catalog: Sequence[str],
+    output: str,
+    job: GenerateJob,
+    *,
+    mapper: str,
+    models: str = "paper",
+    limit: int | None = None,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Make the soundtracks that are not made yet.
+
+    Args:
+        catalog: Files, folders, globs, prefixes, shards or tables.
+        output: Folder or URI: `audio/`, `video/`, `index/`, manifest and summary.
+        job: The configuration.
+        mapper: Folder or URI of an exported mapper.
+        models: A bundle's name or file.
+        limit: Take the first `limit` sources only.
+        dry_run: Plan and check, do nothing.
+
+    Returns:
+        The summary, as written to `summary.json`.
+
+    Raises:
+        ConfigError: Wrong configuration, an empty catalog, a mapper of other embedding spaces, or an output that was
+            made differently.
+        TooManyRejectsError: More rejected sources than the limits allow.
+    """
+    bundle = load_bundle(models)
+    listing = list_catalog(catalog, job.catalog, limit)
+    tally = Tally("generate", listed=listing.count)
+    index = storage.join(output, "index")
+    ledger = index_ledger(index)
+    planned = pipeline.plan(listing.sources, ledger, job.segments, job.frames)
+    rejected = listing.rejected_rows(ledger, job.segments, job.frames)
+    tally.planned = len(planned) + len(rejected)
+    tally.done_before = tally.listed - tally.planned
+    if dry_run:
+        return show_plan("generate", output, listing, tally, job.pools)
+    local = bundle.resolve()
+    fingerprint = _check_mapper(mapper, local)
+    made_by = manifest.open_output(output, _manifest(job, local, fingerprint))
+    writer = PartWriter(
+        index,
+        INDEX,
+        id_column="source_id",
+        seen=ledger.rows,
+        settings=job.output,
+        metadata={"v2a.schema_version": str(SCHEMA_VERSION)},
+    )
+    data = None
+    if planned:
+        check_spaces(local)
+        runtime.configure_data()
+        tags = _tags(local, fingerprint, job.seed)
+        data = _chain(planned, job, bundle, local, mapper, FinishJob(output, job.finish, tags))
+    stream("generate", data, rejected, writer, tally, job.limits, STAGE_COLUMNS)
+    summary = tally.summary(output, "done", bundle=local.name, trained=local.trained, mapper=mapper)
+    manifest.close_output(output, made_by, summary)
+    return finish(summary)
+
+
+def _chain(
+    planned: Sequence[pipeline.PlannedSource],
+    job: GenerateJob,
+    bundle: Bundle,
+    local: LocalBundle,
+    mapper: str,
+    finishing: FinishJob,
+) -> Dataset:
+    pools = runtime.plan_pools(job.pools)
+    decode = DecodeSettings(job.segments, job.frames, job.decoder, local.media_spec(), want_audio=False)
+    data = pipeline.dataset(planned, job.pools.sources_per_block)
+    data = pipeline.decode(data, decode, pools)
+    data = pipeline.embed_frames(data, bundle, job.encoders, pools, job.pools.segments_per_batch)
+    data = _map(data, mapper, job, pools)
+    # One actor sees all segments, so that it knows when a source is whole; it holds a condition a segment, no media.
+    data = data.map_batches(
+        GatherStage,
+        batch_size=job.pools.segments_per_batch,
+        batch_format="pyarrow",
+        num_cpus=0.05,
+        compute=ActorPoolStrategy(size=1),
+    )
+    data = _generate(data, bundle, job, pools)
+    # Encoding and uploading run in CPU tasks of their own: the generator never waits for them.
+    return data.map_batches(
+        _finish_batch,
+        fn_kwargs={"job": finishing},
+        batch_size=1,
+        batch_format="pyarrow",
+        num_cpus=pools.decode_cpus,
+        compute=TaskPoolStrategy(size=pools.decode_tasks),
+    )
+
+
+def _map(data: Dataset, mapper: str, job: GenerateJob, pools: Pools) -> Dataset:
+    return data.map_batches(
+        MapStage,
+        fn_constructor_kwargs={"mapper": mapper, "seed": job.seed, "threads": pools.threads},
+        batch_size=job.pools.segments_per_batch,
+        batch_format="pyarrow",
+        num_cpus=pools.actor_cpus / 2,
+        num_gpus=pools.actor_gpus / 8,
+        compute=ActorPoolStrategy(size=pools.actors),
+    )
+
+
+def _generate(data: Dataset, bundle: Bundle, job: GenerateJob, pools: Pools) -> Dataset:
+    return data.map_batches(
+        GenerateStage,
+        fn_constructor_kwargs={
+            "bundle": bundle,
+            "settings": job.generator,
+            "seed": job.seed,
+            "crossfade_s": job.join.crossfade_s,
+            "threads": pools.threads,
+        },
+        batch_size=job.pools.soundtracks_per_batch,
+        batch_format="pyarrow",
+        num_cpus=pools.actor_cpus,
+        num_gpus=pools.actor_gpus / 2,
+        compute=ActorPoolStrategy(size=pools.actors),
+    )
+
+
+class MapStage:
+    """An actor that holds the mapper."""
+
+    def __init__(self, mapper: str, seed: int, threads: int) -> None:
+        from v2a_core.mappers import load_mapper
+
+        runtime.use_threads(threads)
+        self._mapper, self._seed = load_mapper(mapper, runtime.device()), seed
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Map a batch of segments."""
+        return stages.map_conditions(batch, self._mapper, self._seed)
+
+
+class GatherStage:
+    """The actor that brings the segments of a source together."""
+
+    def __init__(self) -> None:
+        self._gatherer = SourceGatherer()
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Give on the sources that this batch completes."""
+        return self._gatherer.add(batch)
+
+
+class GenerateStage:
+    """An actor that holds AudioLDM."""
+
+    def __init__(
+        self, bundle: Bundle, settings: GeneratorSettings, seed: int, crossfade_s: float, threads: int
+    ) -> None:
+        from v2a_core.generators.audioldm import AudioLdmGenerator
+
+        runtime.use_threads(threads)
+        self._generator = AudioLdmGenerator(str(bundle.resolve().generator_path), settings, runtime.device())
+        self._seed, self._crossfade_s = seed, crossfade_s
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Make the sound of a batch of sources."""
+        return generate_waveforms(batch, self._generator, self._seed, self._crossfade_s)
+
+
+def _finish_batch(batch: pa.Table, job: FinishJob) -> pa.Table:
+    return pa.Table.from_pylist([finish_row(row, job) for row in batch.to_pylist()], schema=SOUNDTRACKS).drop_columns(
+        ["waveform", "conditions"]
+    )
+
+
+def _check_mapper(mapper: str, local: LocalBundle) -> str:
+    """Refuse a mapper between other spaces than the bundle's; returns its fingerprint."""
+    from v2a_core.mappers import load_mapper
+
+    try:
+        loaded = load_mapper(mapper)
+    except FileNotFoundError as error:
+        raise ConfigError(f"--mapper {mapper}: {error}") from None
+    pairs = (
+        ("vision", loaded.config.vision_space, local.vision_space),
+        ("audio", loaded.config.audio_space, local.audio_space),
+    )
+    for name, has, needs in pairs:
+        if has != needs:
+            raise ConfigError(
+                f"the mapper {mapper} was trained for the {name} space {has!r}, bundle {local.name!r} has {needs!r}: "
+                "choose the bundle it was trained with (--models), or train a mapper for this one"
+            )
+    return loaded.fingerprint
+
+
+def _manifest(job: GenerateJob, local: LocalBundle, mapper_fingerprint: str) -> dict[str, Any]:
+    fingerprints = local.fingerprints()
+    return manifest.new(
+        "generate",
+        identity={
+            "seed": job.seed,
+            "segments": job.segments.model_dump(),
+            "frames": job.frames.model_dump(),
+            "generator": job.generator.model_dump(exclude={"micro_batch"}),
+            "join": job.join.model_dump(),
+            "finish": job.finish.model_dump(),
+            "models": {"clip": fingerprints["clip"], "generator": fingerprints["generator"]},
+            "mapper": mapper_fingerprint,
+        },
+        config=job.model_dump(),
+        bundle=local.describe(),
+        spaces={"vision": local.vision_space, "audio": local.audio_space},
+    )
+
+
+def _tags(local: LocalBundle, mapper_fingerprint: str, seed: int) -> dict[str, str]:
+    return {
+        "encoder": f"v2a {__version__}",
+        "comment": f"AI-generated soundtrack; models {local.name}; mapper {mapper_fingerprint[:16]}; seed {seed}",
+    }
+
+
+if __name__ == "__main__":
+    from workflows.cli import main
+
+    raise SystemExit(main(["generate", *sys.argv[1:]]))

@@ -1,0 +1,30 @@
+"""Configuration of `v2a generate`."""
+
+from __future__ import annotations
+
+from v2a_core.catalog_config import CatalogSettings
+from v2a_core.generators.config import GeneratorSettings
+
+from v2a_core.config import Settings, setting
+from v2a_core.encoders.config import EncoderSettings
+from v2a_core.media.config import FinishSettings, FrameSettings, GuardSettings, SegmentSettings
+from v2a_core.parts import PartSettings
+from v2a_core.soundtrack import JoinSettings
+from workflows.run_config import LimitSettings, PoolSettings
+
+
+class GenerateJob(Settings):
+    """Every setting of the job."""
+
+    seed: int = setting(0, "noise of a segment comes from this and its id", ge=0)
+    catalog: CatalogSettings = setting(CatalogSettings, "what to list")
+    segments: SegmentSettings = setting(SegmentSettings, "how sources are cut")
+    frames: FrameSettings = setting(FrameSettings, "which frames are seen")
+    decoder: GuardSettings = setting(GuardSettings, "limits of the decoder process")
+    encoders: EncoderSettings = setting(EncoderSettings, "how CLIP runs")
+    generator: GeneratorSettings = setting(GeneratorSettings, "how AudioLDM samples")
+    join: JoinSettings = setting(JoinSettings, "how the segments of a source become one soundtrack")
+    finish: FinishSettings = setting(FinishSettings, "level, format, muxing")
+    output: PartSettings = setting(PartSettings, "when rows of the index become a file")
+    limits: LimitSettings = setting(LimitSettings, "when to give up")
+    pools: PoolSettings = setting(PoolSettings, "how many workers each stage has")

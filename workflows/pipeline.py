@@ -1,0 +1,111 @@
+"""The first half of every streaming job: catalog -> plan -> decode -> CLIP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import ray
+from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
+from v2a_core.catalog import Source, source_id
+
+from v2a_core import rows, stages
+from v2a_core.decoding import DecodeSettings, decode_rows
+from v2a_core.encoders.config import EncoderSettings
+from v2a_core.ledger import Ledger
+from v2a_core.media.config import FrameSettings, SegmentSettings
+from v2a_core.models import Bundle
+from workflows import runtime
+from workflows.runtime import Pools
+
+ROWS_PER_YIELD = 4  # segments that a decode task gives on at once
+
+
+@dataclass(frozen=True)
+class PlannedSource:
+    """A source with something left to do."""
+
+    source: Source
+    source_id: str
+    done_segments: list[str]
+
+
+def plan(
+    sources: Sequence[Source], ledger: Ledger, segments: SegmentSettings, frames: FrameSettings
+) -> list[PlannedSource]:
+    """The sources that the ledger does not hold completely, with the segments it has of them."""
+    planned = []
+    for source in sources:
+        identity = source_id(source, segments, frames)
+        if identity not in ledger.complete:
+            planned.append(PlannedSource(source, identity, ledger.partial.get(identity, [])))
+    return planned
+
+
+def dataset(planned: Sequence[PlannedSource], sources_per_block: int) -> Dataset:
+    """The plan as a Ray dataset: small blocks, so that decode tasks are many and short."""
+    schema = pa.schema([("source", pa.string()), ("source_id", pa.string()), ("done_segments", pa.list_(pa.string()))])
+    table = pa.Table.from_pydict(
+        {
+            "source": [rows.pack_source(item.source) for item in planned],
+            "source_id": [item.source_id for item in planned],
+            "done_segments": [item.done_segments for item in planned],
+        },
+        schema=schema,
+    )
+    blocks = [table.slice(start, sources_per_block) for start in range(0, table.num_rows, sources_per_block)]
+    return ray.data.from_arrow(blocks)
+
+
+def decode(data: Dataset, settings: DecodeSettings, pools: Pools) -> Dataset:
+    """Segments with pixels and samples."""
+    return data.map_batches(
+        _decode_batch,
+        fn_kwargs={"settings": settings},
+        batch_size=None,
+        batch_format="pyarrow",
+        num_cpus=pools.decode_cpus,
+        compute=TaskPoolStrategy(size=pools.decode_tasks),
+    )
+
+
+def embed_frames(data: Dataset, bundle: Bundle, settings: EncoderSettings, pools: Pools, batch_size: int) -> Dataset:
+    """Segments with frame embeddings instead of pixels."""
+    return data.map_batches(
+        ClipStage,
+        fn_constructor_kwargs={"bundle": bundle, "settings": settings, "threads": pools.threads},
+        batch_size=batch_size,
+        batch_format="pyarrow",
+        num_cpus=pools.actor_cpus,
+        num_gpus=pools.actor_gpus / 4,  # CLIP ViT-B/32 is small: it shares its GPU with the stages behind it
+        compute=ActorPoolStrategy(size=pools.actors),
+    )
+
+
+class ClipStage:
+    """An actor that holds CLIP's image tower."""
+
+    def __init__(self, bundle: Bundle, settings: EncoderSettings, threads: int) -> None:
+        from v2a_core.encoders.clip import ClipEncoder
+
+        runtime.use_threads(threads)
+        local = bundle.resolve()
+        self._image_size = local.media_spec().image_size
+        self._encoder = ClipEncoder(local, settings, runtime.device())
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Embed the frames of a batch of segments."""
+        return stages.embed_frames(batch, self._encoder, self._image_size)
+
+
+def _decode_batch(batch: pa.Table, settings: DecodeSettings) -> Iterator[pa.Table]:
+    pending = []
+    for item in batch.to_pylist():
+        source = rows.unpack_source(item["source"])
+        for row in decode_rows(source, item["source_id"], item["done_segments"], settings):
+            pending.append(row)
+            if len(pending) == ROWS_PER_YIELD:
+                yield rows.table(pending)
+                pending = []
+    yield rows.table(pending)

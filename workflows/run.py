@@ -1,0 +1,130 @@
+"""The frame of every streaming job: list, stream into the writer, count, stop when it goes wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ray.data import Dataset
+from v2a_core.catalog import CatalogSettings, Source, list_sources, source_id
+
+from v2a_core import rows, storage
+from v2a_core.config import ConfigError
+from v2a_core.ledger import Ledger
+from v2a_core.media.config import FrameSettings, SegmentSettings
+from v2a_core.media.types import MediaError
+from v2a_core.parts import PartWriter
+from workflows import runtime
+from workflows.progress import RunProgress
+from workflows.run_config import LimitSettings, PoolSettings
+from workflows.summary import Tally
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A listed catalog: sources, and entries that could not become one."""
+
+    sources: list[Source]
+    rejects: list[tuple[Source, MediaError]]
+    skipped: int
+
+    @property
+    def count(self) -> int:
+        """Entries of the catalog, good or not."""
+        return len(self.sources) + len(self.rejects)
+
+    def by_kind(self) -> dict[str, int]:
+        """Sources by kind."""
+        return dict(Counter(source.kind for source in self.sources))
+
+    def rejected_rows(self, ledger: Ledger, segments: SegmentSettings, frames: FrameSettings) -> list[dict[str, Any]]:
+        """Rows for the entries that were rejected while listing and have none yet."""
+        identified = [(source, source_id(source, segments, frames), error) for source, error in self.rejects]
+        return [
+            rows.rejected_row(source, identity, error)
+            for source, identity, error in identified
+            if identity not in ledger.complete
+        ]
+
+
+def list_catalog(catalog: Sequence[str], settings: CatalogSettings, limit: int | None) -> Listing:
+    """List a catalog, at most its first `limit` entries.
+
+    Raises:
+        ConfigError: When there is nothing in it, or it does not exist.
+    """
+    try:
+        listed = list_sources(catalog, settings)
+    except (ValueError, FileNotFoundError) as error:
+        raise ConfigError(str(error)) from None
+    sources, rejects = listed.sources, listed.rejects
+    if limit is not None:
+        sources, rejects = sources[:limit], rejects[: max(0, limit - len(sources))]
+    return Listing(list(sources), list(rejects), listed.skipped)
+
+
+def check_writable(output: str) -> str:
+    """Write, read and delete a small file at the output.
+
+    Raises:
+        ConfigError: Naming what was denied.
+    """
+    probe = storage.join(output, f".probe-{uuid.uuid4().hex[:8]}")
+    try:
+        storage.write_bytes(probe, b"v2a")
+        storage.read_bytes(probe)
+        storage.remove(probe)
+    except OSError as error:
+        raise ConfigError(f"{output} cannot be written, read and deleted: {type(error).__name__}: {error}") from None
+    return "write, read and delete work"
+
+
+def show_plan(job: str, output: str, listing: Listing, tally: Tally, pools: PoolSettings) -> dict[str, Any]:
+    """What `--dry-run` prints: the listing, what is left to do, storage, and how the cluster would be used."""
+    plan = {
+        "job": job,
+        "output": output,
+        "storage": check_writable(output),
+        "sources": listing.count,
+        "by_kind": listing.by_kind(),
+        "skipped": listing.skipped,
+        "rejected_while_listing": len(listing.rejects),
+        "done_before": tally.done_before,
+        "to_do": tally.planned,
+        "workers": dataclasses.asdict(runtime.plan_pools(pools)),
+    }
+    print(json.dumps(plan, indent=2, ensure_ascii=False), flush=True)
+    return plan
+
+
+def stream(
+    job: str,
+    data: Dataset | None,
+    rejected: Sequence[dict[str, Any]],
+    writer: PartWriter,
+    tally: Tally,
+    limits: LimitSettings,
+    stage_columns: dict[str, str],
+) -> None:
+    """Run the chain and write its rows, in this process: one writer, so that a row is written once.
+
+    Whatever ends the run, rows that have arrived are written before it ends.
+    """
+    try:
+        with RunProgress(job, tally.planned, tally.notes) as bar:
+            if rejected:
+                tally.add(writer.add(rows.table(rejected)))
+            if data is None:
+                return
+            for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
+                tally.add_seconds(batch, stage_columns)
+                tally.add(writer.add(batch))
+                bar.update(len(tally.sources))
+                tally.check(limits)
+    finally:
+        writer.flush()

@@ -1,0 +1,25 @@
+"""Configuration that the streaming jobs share: limits and worker pools."""
+
+from __future__ import annotations
+
+from v2a_core.config import Settings, setting
+
+
+class LimitSettings(Settings):
+    """When a run that is going wrong stops."""
+
+    max_reject_share: float = setting(
+        0.2, "stop when more of the sources than this are rejected", flag="--max-reject-share", ge=0, le=1
+    )
+    reject_grace: int = setting(50, "sources that are tried before the share counts", unit="sources", ge=0)
+
+
+class PoolSettings(Settings):
+    """Workers of each stage. Zero chooses by the cluster's CPUs and GPUs."""
+
+    decode_cpus: float = setting(0.0, "CPUs reserved by a decode task (0: 1, or 0.5 below four CPUs)", unit="CPU", ge=0)
+    decode_tasks: int = setting(0, "decode tasks at once at most (0: as many as CPUs allow)", ge=0)
+    model_actors: int = setting(0, "actors of each model stage (0: one a GPU, or one a machine's worth of CPUs)", ge=0)
+    segments_per_batch: int = setting(16, "segments in a model stage's batch", ge=1, le=4096)
+    soundtracks_per_batch: int = setting(8, "sources in a batch of the generator stage", ge=1, le=4096)
+    sources_per_block: int = setting(4, "sources that a decode task takes at once", ge=1, le=1024)

@@ -1,0 +1,106 @@
+"""Ray itself: connecting, what the cluster has, and how the stages share it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from dataclasses import dataclass
+
+import ray
+from ray.data import DataContext
+
+from workflows.run_config import PoolSettings
+
+BLOCK_BYTES = 32 * 2**20  # a few segments' pixels: stages start early on small catalogs, memory stays low on large ones
+
+
+@dataclass(frozen=True)
+class Pools:
+    """What each stage of a streaming job reserves.
+
+    Attributes:
+        decode_cpus: CPUs of one decode task.
+        decode_tasks: Decode tasks at once, at most.
+        actors: Actors of a model stage.
+        actor_cpus: CPUs of one model actor. A fraction: on two CPUs, actors that hold whole ones starve the rest.
+        actor_gpus: GPUs of one actor of the stage that computes most.
+        threads: Torch threads of one model actor.
+    """
+
+    decode_cpus: float
+    decode_tasks: int
+    actors: int
+    actor_cpus: float
+    actor_gpus: float
+    threads: int
+
+
+def connect(address: str | None) -> None:
+    """Connect to the cluster at `address` (or RAY_ADDRESS), else start Ray on this machine.
+
+    Does nothing when this process is connected already.
+    """
+    if ray.is_initialized():
+        return
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # keep CUDA visible as it is on CPU-only actors
+    common = {"logging_level": logging.WARNING, "log_to_driver": bool(os.environ.get("V2A_WORKER_LOGS"))}
+    if address or os.environ.get("RAY_ADDRESS"):
+        ray.init(address=address or "auto", **common)
+    else:
+        ray.init(address="local", include_dashboard=False, **common)
+
+
+def configure_data() -> None:
+    """Settings of Ray Data that all streaming jobs share."""
+    context = DataContext.get_current()
+    context.target_max_block_size = BLOCK_BYTES
+    context.target_min_block_size = 1  # never merge small blocks: a source of one segment goes on at once
+    context.execution_options.preserve_order = False
+    # A block that fails is never dropped: its rows would be lost without a word. What can go wrong with a row is a
+    # rejected row long before; the rest stops the run, which then goes on from its output.
+    context.max_errored_blocks = 0
+    context.enable_progress_bars = False  # ours counts sources and rejects
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+
+
+def plan_pools(settings: PoolSettings) -> Pools:
+    """Share the cluster among the stages.
+
+    CPU-only: decoding and models use the same cores, so actors reserve a quarter CPU each and Ray keeps the rest for
+    decode tasks; the operating system does the fine sharing. With GPUs: one actor of each model stage a GPU.
+    """
+    resources = ray.cluster_resources()
+    cpus, gpus = resources.get("CPU", 1.0), resources.get("GPU", 0.0)
+    nodes = max(1, sum(1 for node in ray.nodes() if node["Alive"]))
+    actors = settings.model_actors or max(1, int(gpus) or nodes)
+    decode_cpus = settings.decode_cpus or (0.5 if cpus < 4 else 1.0)
+    actor_cpus = 0.25 if cpus < 8 else 1.0
+    return Pools(
+        decode_cpus=decode_cpus,
+        decode_tasks=settings.decode_tasks or max(1, int((cpus - 3 * actors * actor_cpus) / decode_cpus)),
+        actors=actors,
+        actor_cpus=actor_cpus,
+        actor_gpus=1.0 if gpus else 0.0,
+        threads=max(1, int(cpus / nodes if not gpus else 2)),
+    )
+
+
+def device() -> str:
+    """The device of the calling actor."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def use_threads(threads: int) -> None:
+    """Ray limits a worker to one thread; a model stage may use what its machine has."""
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def on_terminal() -> bool:
+    """Whether a person watches."""
+    return sys.stderr.isatty()
