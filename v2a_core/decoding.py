@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from v2a_core import rows
+from v2a_core.catalog import Source
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
+from v2a_core.media.decode import SegmentReject
 from v2a_core.media.guard import GuardedDecoder
-from v2a_core.media.types import MediaSpec
+from v2a_core.media.types import MediaError, MediaSpec
 
+# One decoder process for each worker process, kept between tasks: starting one costs more than decoding a clip.
 _decoders: dict[GuardSettings, GuardedDecoder] = {}
 
 
@@ -20,3 +27,48 @@ class DecodeSettings:
     guard: GuardSettings
     spec: MediaSpec
     want_audio: bool
+
+
+def decode_rows(
+    source: Source, source_id: str, done_segments: Sequence[str], settings: DecodeSettings
+) -> Iterator[dict[str, Any]]:
+    """Rows of `rows.TRANSIT` for the segments of a source that have none yet.
+
+    Args:
+        source: What to decode.
+        source_id: Its id.
+        done_segments: Ids of its segments that have a row already.
+        settings: How.
+    """
+    started = time.monotonic()
+    try:
+        with source.fetch() as path:
+            decoded = _decoder(settings.guard).decode(
+                path,
+                kind=source.kind,
+                source_id=source_id,
+                spec=settings.spec,
+                segments=settings.segments,
+                frames=settings.frames,
+                start_s=source.start_s,
+                span_s=source.duration_s,
+                want_audio=settings.want_audio,
+                skip=done_segments,
+            )
+            for item in decoded:
+                seconds, started = time.monotonic() - started, time.monotonic()
+                if isinstance(item, SegmentReject):
+                    yield rows.rejected_row(source, source_id, item.error, item.segment, seconds)
+                else:
+                    yield rows.decoded_row(source, source_id, item, seconds)
+    except MediaError as error:
+        yield rows.rejected_row(source, source_id, error, seconds=time.monotonic() - started)
+    except OSError as error:
+        cause = MediaError("fetch", type(error).__name__, str(error))
+        yield rows.rejected_row(source, source_id, cause, seconds=time.monotonic() - started)
+
+
+def _decoder(settings: GuardSettings) -> GuardedDecoder:
+    if settings not in _decoders:
+        _decoders[settings] = GuardedDecoder(settings)
+    return _decoders[settings]

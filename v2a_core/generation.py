@@ -24,7 +24,9 @@ Floats = npt.NDArray[np.float32]
 class SoundGenerator(Protocol):
     """Conditions to sound."""
 
-    sample_rate: int
+    @property
+    def sample_rate(self) -> int:
+        """Rate of what `generate` returns, Hz."""
 
     def generate(self, conditions_BD: Floats, seeds: Sequence[int], duration_s: float) -> Floats:
         """Float32 (B, round(duration_s * sample_rate)); a row that could not be made is NaN."""

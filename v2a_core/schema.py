@@ -43,7 +43,8 @@ EMBEDDINGS = pa.schema(
         pa.field("frame_times_s", pa.list_(pa.float32())),  # relative to the source's start
         # (n, 512), each frame L2-normalised
         pa.field("clip_frames", pa.list_(pa.list_(pa.float16(), EMBEDDING_DIM))),
-        pa.field("clap_embedding", pa.list_(pa.float32(), EMBEDDING_DIM)),  # L2-normalised; null without audio
+        # 512 numbers, L2-normalised; null without audio. Not a fixed-size list: pyarrow cannot read one with nulls.
+        pa.field("clap_embedding", pa.list_(pa.float32())),
         pa.field("audio_rms_dbfs", pa.float32()),  # level before CLAP's own normalisation; null without audio
         pa.field("silent", pa.bool_()),  # audio is there, but digitally silent
         pa.field("decoder", pa.string()),

@@ -85,8 +85,11 @@ def map_conditions(batch: pa.Table, mapper: ConditionMapper, run_seed: int) -> p
     used = [item for item, use in zip(frames, ok, strict=True) if use and item is not None]
     mapped = iter(mapper.map(used, seeds) if used else ())
     conditions = [next(mapped) if use else None for use in ok]
+    bad = [item is not None and not np.isfinite(item).all() for item in conditions]
+    conditions = [None if is_bad else item for item, is_bad in zip(conditions, bad, strict=True)]
     columns = {
         "condition": arrays.vectors(conditions, EMBEDDING_DIM),
         "map_s": rows.per_row_seconds(time.monotonic() - started, ok),
     }
-    return rows.replace(batch, columns, drop=["clip_frames"])
+    batch = rows.replace(batch, columns, drop=["clip_frames"])
+    return rows.reject_where(batch, bad, MediaError("map", "NonFinite", "the mapped embedding is not finite"))

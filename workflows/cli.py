@@ -8,6 +8,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from v2a_core import __version__
@@ -127,6 +128,7 @@ def _models_commands(commands: Any) -> None:
     actions = models.add_subparsers(required=True, metavar="ACTION")
     show = actions.add_parser("show", help="what a bundle consists of, where it is, its fingerprints")
     show.add_argument("bundle", nargs="?", default="paper", metavar="NAME|FILE")
+    show.add_argument("--resolve", action="store_true", help="fetch it too: paths, sizes, fingerprints, spaces")
     show.set_defaults(command=_models_show)
     fetch = actions.add_parser("fetch", help="copy a bundle to a folder or bucket, with checksums")
     fetch.add_argument("bundle", metavar="NAME|FILE")
@@ -214,9 +216,9 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _models_show(arguments: argparse.Namespace) -> int:
-    from v2a_core.models import load_bundle
+    from v2a_core.models import load_bundle, show_bundle
 
-    print(json.dumps(load_bundle(arguments.bundle).show(), indent=2))
+    print(json.dumps(show_bundle(load_bundle(arguments.bundle), resolve=arguments.resolve), indent=2))
     return DONE
 
 
@@ -229,9 +231,15 @@ def _models_fetch(arguments: argparse.Namespace) -> int:
 
 
 def _models_init(arguments: argparse.Namespace) -> int:
-    from v2a_core.models import init_bundle
+    from v2a_core.miniature import init_miniature
+    from v2a_core.models import load_bundle
 
-    print(f"miniature models (seeded random weights, untrained) are in {init_bundle(arguments.output, arguments.seed)}")
+    if arguments.output is None:
+        folder = load_bundle("miniature").resolve().clip_path.parents[1]
+    else:
+        folder = Path(arguments.output)
+        init_miniature(folder, arguments.seed)
+    print(f"miniature models (seeded random weights, untrained): {folder}")
     return DONE
 
 

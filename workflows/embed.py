@@ -18,7 +18,7 @@ from v2a_core.parts import PartWriter
 from v2a_core.schema import EMBEDDINGS, SCHEMA_VERSION
 from workflows import pipeline, runtime
 from workflows.embed_config import EmbedJob
-from workflows.run import list_catalog, show_plan, stream
+from workflows.run import describe_bundle, list_catalog, show_plan, stream
 from workflows.runtime import Pools
 from workflows.summary import Tally, finish
 
@@ -128,7 +128,7 @@ def _manifest(job: EmbedJob, local: LocalBundle) -> dict[str, Any]:
             "clap": fingerprints["clap"],
         },
         config=job.model_dump(),
-        bundle=local.describe(),
+        bundle=describe_bundle(local),
         spaces={"vision": local.vision_space, "audio": local.audio_space},
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +23,7 @@ from v2a_core.parts import PartWriter
 from v2a_core.schema import INDEX, SCHEMA_VERSION
 from workflows import pipeline, runtime
 from workflows.generate_config import GenerateJob
-from workflows.run import list_catalog, show_plan, stream
+from workflows.run import describe_bundle, list_catalog, show_plan, stream
 from workflows.runtime import Pools
 from workflows.summary import Tally, finish
 
@@ -117,8 +118,7 @@ def _chain(
     data = _generate(data, bundle, job, pools)
     # Encoding and uploading run in CPU tasks of their own: the generator never waits for them.
     return data.map_batches(
-        _finish_batch,
-        fn_kwargs={"job": finishing},
+        functools.partial(_finish_batch, job=finishing),
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=pools.decode_cpus,
@@ -240,7 +240,7 @@ def _manifest(job: GenerateJob, local: LocalBundle, mapper_fingerprint: str) -> 
             "mapper": mapper_fingerprint,
         },
         config=job.model_dump(),
-        bundle=local.describe(),
+        bundle=describe_bundle(local),
         spaces={"vision": local.vision_space, "audio": local.audio_space},
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -61,8 +62,7 @@ def dataset(planned: Sequence[PlannedSource], sources_per_block: int) -> Dataset
 def decode(data: Dataset, settings: DecodeSettings, pools: Pools) -> Dataset:
     """Segments with pixels and samples."""
     return data.map_batches(
-        _decode_batch,
-        fn_kwargs={"settings": settings},
+        functools.partial(_decode_batch, settings=settings),
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=pools.decode_cpus,

@@ -18,6 +18,7 @@ from v2a_core.config import ConfigError
 from v2a_core.ledger import Ledger
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.media.types import MediaError
+from v2a_core.models import LocalBundle
 from v2a_core.parts import PartWriter
 from workflows import runtime
 from workflows.progress import RunProgress
@@ -31,7 +32,7 @@ class Listing:
 
     sources: list[Source]
     rejects: list[tuple[Source, MediaError]]
-    skipped: int
+    skipped: dict[str, int]
 
     @property
     def count(self) -> int:
@@ -65,7 +66,12 @@ def list_catalog(catalog: Sequence[str], settings: CatalogSettings, limit: int |
     sources, rejects = listed.sources, listed.rejects
     if limit is not None:
         sources, rejects = sources[:limit], rejects[: max(0, limit - len(sources))]
-    return Listing(list(sources), list(rejects), listed.skipped)
+    return Listing(list(sources), list(rejects), dict(listed.skipped_reasons))
+
+
+def describe_bundle(local: LocalBundle) -> dict[str, Any]:
+    """What a manifest says of the models."""
+    return {"name": local.name, "trained": local.trained, "fingerprints": local.fingerprints()}
 
 
 def check_writable(output: str) -> str:

@@ -43,12 +43,10 @@ def connect(address: str | None) -> None:
     """
     if ray.is_initialized():
         return
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # keep CUDA visible as it is on CPU-only actors
-    common = {"logging_level": logging.WARNING, "log_to_driver": bool(os.environ.get("V2A_WORKER_LOGS"))}
     if address or os.environ.get("RAY_ADDRESS"):
-        ray.init(address=address or "auto", **common)
+        ray.init(address=address or "auto", logging_level=logging.WARNING)
     else:
-        ray.init(address="local", include_dashboard=False, **common)
+        ray.init(address="local", include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
 
 
 def configure_data() -> None:
@@ -73,7 +71,7 @@ def plan_pools(settings: PoolSettings) -> Pools:
     """
     resources = ray.cluster_resources()
     cpus, gpus = resources.get("CPU", 1.0), resources.get("GPU", 0.0)
-    nodes = max(1, sum(1 for node in ray.nodes() if node["Alive"]))
+    nodes = max(1, sum(bool(node["Alive"]) for node in ray.nodes()))
     actors = settings.model_actors or max(1, int(gpus) or nodes)
     decode_cpus = settings.decode_cpus or (0.5 if cpus < 4 else 1.0)
     actor_cpus = 0.25 if cpus < 8 else 1.0

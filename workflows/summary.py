@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +37,7 @@ class Tally:
     rejects: Counter[str] = field(default_factory=Counter)
     sources: set[str] = field(default_factory=set)
     rejected_sources: set[str] = field(default_factory=set)
-    stage_s: Counter[str] = field(default_factory=Counter)
+    stage_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     started: float = field(default_factory=time.monotonic)
 
     def add(self, table: pa.Table) -> None:

@@ -43,9 +43,9 @@ class DecodeRequest:
     path: Path
     kind: str
     source_id: str
-    spec: MediaSpec = MediaSpec()
-    segments: SegmentSettings = SegmentSettings()
-    frames: FrameSettings = FrameSettings()
+    spec: MediaSpec
+    segments: SegmentSettings
+    frames: FrameSettings
     start_s: float | None = None
     span_s: float | None = None
     want_audio: bool = True

@@ -17,8 +17,10 @@ from v2a_core.media.image import fit
 from v2a_core.media.probe import Timeline, open_media, reason, video_stream
 from v2a_core.media.types import MediaError
 
-# What decord's ffmpeg of 2021 decodes; the rest goes to PyAV at once.
-_DECORD_CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "mpeg4", "mpeg1video", "mpeg2video", "mjpeg"})
+# What decord's ffmpeg of 2021 decodes, in containers in which it seeks to the right frame (not MPEG, not AVI); the
+# rest goes to PyAV at once.
+_DECORD_CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "mpeg4", "mjpeg"})
+_DECORD_CONTAINERS = frozenset({"mov", "matroska"})
 
 Frame = tuple[float, npt.NDArray[np.uint8]]
 
@@ -61,7 +63,6 @@ class FallbackReader:
 
     def __init__(self, path: Path, timeline: Timeline, image_size: int) -> None:
         self._path, self._timeline, self._image_size = path, timeline, image_size
-        self._first_error = 0
         self._reader: FrameReader = self._open()
 
     @property
@@ -79,7 +80,7 @@ class FallbackReader:
         if isinstance(self._reader, DecordReader):
             try:
                 return self._reader.read(indices)
-            except _DecordFailed:
+            except _DecordError:
                 self._reader.close()
                 self._reader = AvReader(self._path, self._timeline, self._image_size)
         return self._reader.read(indices)
@@ -95,13 +96,14 @@ class FallbackReader:
         self.close()
 
     def _open(self) -> FrameReader:
-        if self._timeline.codec in _DECORD_CODECS:
-            with contextlib.suppress(_DecordFailed):
+        known = _DECORD_CONTAINERS & set(self._timeline.container.split(","))
+        if known and self._timeline.codec in _DECORD_CODECS:
+            with contextlib.suppress(_DecordError):
                 return DecordReader(self._path, self._timeline, self._image_size)
         return AvReader(self._path, self._timeline, self._image_size)
 
 
-class _DecordFailed(Exception):
+class _DecordError(Exception):
     """decord cannot read this file, or not faithfully."""
 
 
@@ -115,26 +117,26 @@ class DecordReader:
         try:
             import decord
         except ImportError as error:  # no wheel for this machine
-            raise _DecordFailed from error
+            raise _DecordError from error
         decord.logging.set_level(decord.logging.QUIET)
         self._failures = (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError, AssertionError, IndexError)
         self._timeline, self._image_size = timeline, image_size
         if _rotation(path):
-            raise _DecordFailed("decord ignores rotation flags")
+            raise _DecordError("decord ignores rotation flags")
         try:
             # A tolerance just above zero: raise where decord would silently repeat a frame it could not decode.
             self._video: Any = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1, fault_tol=1e-9)
         except self._failures as error:
-            raise _DecordFailed from error
+            raise _DecordError from error
         if len(self._video) != len(timeline.frame_times_s):
-            raise _DecordFailed("decord counts other frames than the container shows")
+            raise _DecordError("decord counts other frames than the container shows")
 
     def read(self, indices: npt.NDArray[np.int64]) -> list[Frame]:
         """Times and frames; see `FrameReader.read`."""
         try:
             frames_NHWC = self._video.get_batch(indices.tolist()).asnumpy()
         except self._failures as error:
-            raise _DecordFailed from error
+            raise _DecordError from error
         times = self._timeline.frame_times_s[indices]
         return [
             (float(time), fit(Image.fromarray(frame), self._image_size))
@@ -156,9 +158,12 @@ class AvReader:
         self._timeline, self._image_size = timeline, image_size
         self._scope = contextlib.ExitStack()
         self._container = self._scope.enter_context(open_media(path, "decode"))
-        self._stream = video_stream(self._container, "decode")
+        self._stream: Any = video_stream(self._container, "decode")
         self._decoded = self._decode()
         self._position_s = -np.inf
+        # AVI stores no presentation times: frames come out in the right order with times in the wrong one.
+        self._by_order = timeline.container == "avi"
+        self._count = 0
 
     def read(self, indices: npt.NDArray[np.int64]) -> list[Frame]:
         """Times and frames; see `FrameReader.read`."""
@@ -167,9 +172,9 @@ class AvReader:
         found: list[Frame] = []
         position, tolerance = 0, self._tolerance_s()
         for frame in self._decoded:
-            if frame.pts is None:
+            time = self._time_s(frame)
+            if time is None:
                 continue
-            time = float(frame.pts * frame.time_base) - self._timeline.origin_s
             self._position_s = time
             while position < len(wanted) and wanted[position] < time - tolerance:
                 position += 1  # its packet did not decode
@@ -191,7 +196,7 @@ class AvReader:
     def _seek(self, target_s: float) -> None:
         keys = self._timeline.keyframe_times_s
         before = keys[keys <= target_s + 1e-6]
-        key_s = float(before[-1]) if len(before) else 0.0
+        key_s = float(before[-1]) if len(before) and not self._by_order else 0.0
         if self._position_s < target_s and self._position_s >= key_s:
             return  # decoding on is the shortest way
         if self._position_s == -np.inf and key_s <= 0:
@@ -202,6 +207,17 @@ class AvReader:
             self._container.seek(offset, stream=self._stream, backward=True)
         self._stream.codec_context.flush_buffers()
         self._decoded = self._decode()
+        self._count = 0
+
+    def _time_s(self, frame: av.VideoFrame) -> float | None:
+        """The time of the next decoded frame, relative to the first."""
+        if self._by_order:
+            self._count += 1
+            times = self._timeline.frame_times_s
+            return float(times[self._count - 1]) if self._count <= len(times) else None
+        if frame.pts is None or frame.time_base is None:
+            return None
+        return float(frame.pts * frame.time_base) - self._timeline.origin_s
 
     def _decode(self) -> Any:
         """Frames in the order of presentation; a packet that fails is counted and passed over."""

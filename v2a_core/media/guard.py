@@ -21,7 +21,7 @@ from typing import Any
 from v2a_core.media import worker
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
 from v2a_core.media.decode import Decoded, DecodeRequest, SegmentReject
-from v2a_core.media.types import DecodedSegment, MediaError, MediaSpec, Segment
+from v2a_core.media.types import MediaError, MediaSpec, Segment
 
 _POLL_S = 0.1
 _START_LIMIT_S = 120.0
@@ -121,7 +121,7 @@ class GuardedDecoder:
             course.finished = complete = True
             if child.resident_mb() > self._settings.memory_limit_mb / 2:
                 self.close()  # native decoders leak a little with every file
-        except _Ended as ended:
+        except _EndedError as ended:
             yield from course.failed(ended.error)
         except MediaError:
             complete = True  # the child itself is well
@@ -138,7 +138,7 @@ class GuardedDecoder:
         return self._child
 
 
-class _Ended(Exception):
+class _EndedError(Exception):
     """The child is gone, or has to go."""
 
     def __init__(self, error_type: str, message: str) -> None:
@@ -227,7 +227,7 @@ class _Child:
         """
         try:
             self._next(_START_LIMIT_S)
-        except _Ended as ended:
+        except _EndedError as ended:
             raise RuntimeError(f"the decoder process does not start: {ended}") from None
 
     def ask(self, request: DecodeRequest) -> None:
@@ -241,7 +241,7 @@ class _Child:
 
         Raises:
             MediaError: As the decoder raised it.
-            _Ended: When the child crashed or broke a limit.
+            _EndedError: When the child crashed or broke a limit.
         """
         while True:
             kind, value = self._next(self._settings.time_limit_s)
@@ -250,7 +250,7 @@ class _Child:
             if kind == "failed":
                 raise value
             if kind == "memory":
-                raise _Ended("MemoryLimit", self._memory_message())
+                raise _EndedError("MemoryLimit", self._memory_message())
             yield value
 
     def resident_mb(self) -> float:
@@ -273,21 +273,21 @@ class _Child:
         deadline = time.monotonic() + limit_s
         while not self._inbox.poll(_POLL_S):
             if self.resident_mb() > self._settings.memory_limit_mb:
-                raise _Ended("MemoryLimit", self._memory_message())
+                raise _EndedError("MemoryLimit", self._memory_message())
             if time.monotonic() > deadline:
-                raise _Ended("TimeLimit", f"no result within {limit_s:g} s; the decoder was ended")
+                raise _EndedError("TimeLimit", f"no result within {limit_s:g} s; the decoder was ended")
         try:
             return worker.receive(self._inbox)
         except (EOFError, OSError):
             raise self._crashed() from None
 
-    def _crashed(self) -> _Ended:
+    def _crashed(self) -> _EndedError:
         code = self._process.wait()
         how = f"exit code {code}"
         if code < 0:
             with contextlib.suppress(ValueError):
                 how = signal.Signals(-code).name
-        return _Ended("DecoderCrashed", f"the decoder process ended with {how}{self._last_words()}")
+        return _EndedError("DecoderCrashed", f"the decoder process ended with {how}{self._last_words()}")
 
     def _last_words(self) -> str:
         size = self._errors.seek(0, os.SEEK_END)

@@ -15,7 +15,7 @@ from v2a_core.media.types import MediaError
 
 # A 100-megapixel picture is 300 MB of pixels: more than any camera makes, less than a decoder process may take.
 MAX_PIXELS = 100_000_000
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 
 
 @contextlib.contextmanager

@@ -38,6 +38,7 @@ class Timeline:
         keyframe_times_s: The subset at which decoding can start.
         duration_s: From the first frame to the end of the last.
         decoded_share: What is there / what the container declares, 0..1; the basis of `damaged`.
+        container: Name of the container, ffmpeg's; several joined by commas.
         codec: Name of the video codec.
         width: Width, pixels, as coded.
         height: Height, pixels, as coded.
@@ -49,6 +50,7 @@ class Timeline:
     keyframe_times_s: npt.NDArray[np.float64]
     duration_s: float
     decoded_share: float
+    container: str
     codec: str
     width: int
     height: int
@@ -125,7 +127,7 @@ def read_timeline(path: Path) -> Timeline:
     with open_media(path) as container:
         video = video_stream(container)
         streams = [video, *container.streams.audio[:1]]
-        starts, ends, keys, reach = [], [], [], {stream.index: 0.0 for stream in streams}
+        shown, keys, reach = [], [], {stream.index: 0.0 for stream in streams}
         for packet in packets(container, streams):
             time = packet.pts if packet.pts is not None else packet.dts
             if time is None or packet.is_discard:
@@ -134,20 +136,22 @@ def read_timeline(path: Path) -> Timeline:
             end_s = start_s + float((packet.duration or 0) * packet.time_base)
             reach[packet.stream_index] = max(reach[packet.stream_index], end_s)
             if packet.stream_index == video.index:
-                starts.append(start_s)
-                ends.append(end_s)
+                shown.append((start_s, end_s))
                 if packet.is_keyframe:
                     keys.append(start_s)
-        if not starts:
+        if not shown:
             raise MediaError("probe", "Empty", "the file has a video stream without a frame")
-        times = np.sort(np.array(starts))
-        last = max(max(ends), times[-1] + _frame_length(video, times) if max(ends) <= times[-1] else 0.0)
+        times = np.sort(np.array([start_s for start_s, _ in shown]))
+        # Only the last frame's own length counts: with reordered frames the others' are those of their neighbours.
+        last_s, end_s = max(shown)
+        last = end_s if end_s > last_s else last_s + _frame_length(video, times)
         return Timeline(
             origin_s=float(times[0]),
             frame_times_s=times - times[0],
             keyframe_times_s=np.sort(np.array(keys)) - times[0],
             duration_s=float(last - times[0]),
             decoded_share=_share(container, video, last, reach, float(times[0])),
+            container=container.format.name,
             codec=video.codec_context.name,
             width=video.codec_context.width,
             height=video.codec_context.height,
@@ -176,17 +180,20 @@ def _frame_length(video: VideoStream, times: npt.NDArray[np.float64]) -> float:
     return float(1 / video.average_rate) if video.average_rate else _UNKNOWN_FRAME_S
 
 
-def _share(container: InputContainer, video: VideoStream, last_s: float, reach: dict[int, float], origin: float) -> float:
-    declared = _declared_s(video)
-    present = last_s - origin
+def _share(
+    container: InputContainer, video: VideoStream, last_s: float, reach: dict[int, float], origin_s: float
+) -> float:
+    """What is there of what is declared, 0..1."""
+    # Matroska and AVI count lengths from time 0, the others from the first frame.
+    from_zero = bool({"matroska", "avi"} & set(container.format.name.split(",")))
+    declared, start_s = _declared_s(video), origin_s
     if declared is None:
         # The container's length is that of its longest stream.
         declared = (container.duration or 0) / av.time_base
-        start = (container.start_time or 0) / av.time_base
-        present = max(reach.values()) - start
+        last_s, start_s = max(reach.values()), (container.start_time or 0) / av.time_base
     if declared <= 0:
         return 1.0
-    return float(min(1.0, max(0.0, present / declared)))
+    return float(min(1.0, max(0.0, (last_s - (0.0 if from_zero else start_s)) / declared)))
 
 
 def _declared_s(video: VideoStream) -> float | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from v2a_core.schema import EMBEDDING_DIM
+from v2a_core.generators.audioldm.components import without_progress_bars
 from v2a_core.torchvision_compat import prepare_torchvision
 
 if TYPE_CHECKING:
@@ -94,14 +95,14 @@ def save_audioldm(
     vae = build_vae(seed)
     vocoder = build_vocoder(seed + 2)
     calibrate(vae, vocoder, seed + 3)
-    models = {"vae": vae, "unet": build_unet(seed + 1), "vocoder": vocoder, "scheduler": build_scheduler()}
-    for name, model in models.items():
-        if isinstance(model, torch.nn.Module):
-            torch.nn.Module.to(model, dtype)  # the class's own `to` warns about parts that none of these models has
-        model.save_pretrained(folder / name)
-    text_encoder.save_pretrained(folder / "text_encoder")
-    tokenizer.save_pretrained(folder / "tokenizer")
-    write_model_index(folder, {**models, "text_encoder": text_encoder, "tokenizer": tokenizer})
+    models: dict[str, Any] = {"vae": vae, "unet": build_unet(seed + 1), "vocoder": vocoder, "scheduler": build_scheduler()}
+    for model in (vae, models["unet"], vocoder):
+        torch.nn.Module.to(model, dtype)  # the class's own `to` warns about parts that none of these models has
+    models |= {"text_encoder": text_encoder, "tokenizer": tokenizer}
+    with without_progress_bars():
+        for name, model in models.items():
+            model.save_pretrained(folder / name)
+    write_model_index(folder, models)
 
 
 def write_model_index(folder: Path, parts: Mapping[str, object]) -> None:
@@ -165,19 +166,24 @@ def calibrate(vae: AutoencoderKL, vocoder: SpeechT5HifiGan, seed: int) -> None:
     width = MEL_BINS // 2 ** (len(VAE_CONFIG["block_out_channels"]) - 1)
     with _seeded(seed):
         latents_BCHW = torch.randn(2, LATENT_CHANNELS, CALIBRATION_FRAMES, width)
-    mels_BCTM = vae.decode(latents_BCHW).sample
-    _set_output(vae.decoder.conv_out, mels_BCTM, mean=MEL_MEAN, std=MEL_STD)
+    with _outputs_set(vae.decoder.conv_out, mean=MEL_MEAN, std=MEL_STD):
+        vae.decode(latents_BCHW)
     mels_BTM = vae.decode(latents_BCHW).sample[:, 0]
-    _set_output(vocoder.conv_post, torch.atanh(vocoder(mels_BTM)), mean=0.0, std=WAVEFORM_RMS)
+    with _outputs_set(vocoder.conv_post, mean=0.0, std=WAVEFORM_RMS):
+        vocoder(mels_BTM)
 
 
-def _set_output(layer: torch.nn.Conv1d | torch.nn.Conv2d, output: torch.Tensor, *, mean: float, std: float) -> None:
-    """Make a layer that gave `output` give one of this mean and standard deviation."""
-    scale = std / output.std()
-    shift = mean - scale * output.mean()
+@contextmanager
+def _outputs_set(layer: torch.nn.Conv1d | torch.nn.Conv2d, *, mean: float, std: float) -> Iterator[None]:
+    """Make a layer give this mean and standard deviation on what runs through it inside the block."""
+    seen: list[torch.Tensor] = []
+    hook = layer.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    yield
+    hook.remove()
+    scale = std / seen[0].std()
     layer.weight.mul_(scale)
     if layer.bias is not None:
-        layer.bias.mul_(scale).add_(shift)
+        layer.bias.mul_(scale).add_(mean - scale * seen[0].mean())
 
 
 @contextmanager

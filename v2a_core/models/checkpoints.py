@@ -65,9 +65,7 @@ def load_clap(path: Path) -> Tensors:
     tensors = load_tensors(path)
     for prefix in ("cond_stage_model.model.", "module."):
         if any(name.startswith(prefix) for name in tensors):
-            tensors = {
-                name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)
-            }
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     if any(name.startswith("audio_model.audio_encoder.") for name in tensors):
         tensors = _from_transformers(tensors)
     return {name: tensor for name, tensor in tensors.items() if not name.endswith(_NOT_WEIGHTS)}
@@ -138,7 +136,7 @@ def _load_pickle(path: Path) -> Any:
 
     # laion's checkpoints hold their scores as numpy scalars beside the weights: plain numbers, no code.
     dtypes: list[Any] = [getattr(numpy.dtypes, name) for name in ("Float64DType", "Float32DType", "Int64DType")]
-    scalar = numpy.core.multiarray.scalar
+    scalar = numpy.core.multiarray.scalar  # type: ignore[attr-defined]
     numbers: list[Any] = [scalar, (scalar, "numpy.core.multiarray.scalar"), numpy.dtype, *dtypes]
     archive = zipfile.is_zipfile(path)
     if archive and any(name.endswith("/constants.pkl") for name in zipfile.ZipFile(path).namelist()):
@@ -154,10 +152,10 @@ def _load_pickle(path: Path) -> Any:
         reason = " ".join(str(error).split("WeightsUnpickler error:")[-1].split())[:300]
         raise ModelError(
             f"{path} cannot be read as plain weights: {reason}\nA checkpoint that needs more than tensors could run "
-            "any code, so it is refused. If you trust its source, convert it once: python -c \"import torch, sys; "
+            'any code, so it is refused. If you trust its source, convert it once: python -c "import torch, sys; '
             "from safetensors.torch import save_file; c = torch.load(sys.argv[1], map_location='cpu', "
             "weights_only=False); c = c.get('state_dict', c); save_file({k: v.contiguous().clone() for k, v in "
-            "c.items() if torch.is_tensor(v)}, sys.argv[2])\" IN.pt OUT.safetensors"
+            'c.items() if torch.is_tensor(v)}, sys.argv[2])" IN.pt OUT.safetensors'
         ) from None
     except (RuntimeError, EOFError) as error:
         raise ModelError(f"{path} is not a readable checkpoint (cut off or damaged?): {error}") from None

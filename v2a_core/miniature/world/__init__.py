@@ -5,7 +5,7 @@ Pure numpy; the same seed and index give the same scene on every machine.
 
 from v2a_core.miniature.world.captions import caption, class_prompts
 from v2a_core.miniature.world.config import WorldSettings, WriteSettings
-from v2a_core.miniature.world.render import render_frames, render_sound, render_still
+from v2a_core.miniature.world.render import iterate_frames, render_frames, render_sound, render_still
 from v2a_core.miniature.world.scenes import KINDS, SPLITS, Events, Happening, Scene, sample
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "WriteSettings",
     "caption",
     "class_prompts",
+    "iterate_frames",
     "render_frames",
     "render_sound",
     "render_still",

@@ -8,7 +8,7 @@ Styles: `paint` fills shapes on a dark scene; `ink` draws outlines with a pen on
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -102,19 +102,32 @@ class Canvas:
 
         self._stroke((x - rx - grow, y - ry - grow, x + rx + grow, y + ry + grow), distance, colour, alpha)
 
-    def arc(
-        self, x: float, y: float, radius: float, facing: float, spread: float, width: float, colour: Colour, alpha: float
+    def arcs(
+        self,
+        x: float,
+        y: float,
+        radii: Sequence[float],
+        facings: Sequence[float],
+        *,
+        spread: float,
+        width: float,
+        colour: Colour,
+        alpha: float,
     ) -> None:
-        """A part of a circle around the direction `facing`, `spread` radians to either side."""
-        fx, fy, limit = np.cos(facing), np.sin(facing), np.cos(spread)
+        """Parts of circles around the directions `facings`, `spread` radians to either side."""
+        towards = [(float(np.cos(facing)), float(np.sin(facing))) for facing in facings]
+        limit = float(np.cos(spread))
+        steps = np.sort(np.asarray(radii, np.float32))
+        halves = (steps[1:] + steps[:-1]) / 2
 
         def distance(u: Array, v: Array) -> Array:
             p, q = u - x, v - y
             norm = np.hypot(p, q)
-            beyond = limit * norm - (p * fx + q * fy)
-            return np.maximum(np.abs(norm - radius) - width / 2, beyond)
+            beyond = limit * norm - np.maximum.reduce([p * fx + q * fy for fx, fy in towards])
+            nearest = steps[np.searchsorted(halves, norm)]
+            return np.maximum(np.abs(norm - nearest) - width / 2, beyond)
 
-        self._stroke(_box(x, y, radius + width), distance, colour, alpha)
+        self._stroke(_box(x, y, float(steps[-1]) + width), distance, colour, alpha)
 
     def strokes(self, ends_N4: npt.NDArray[np.float64], width: float, colour: Colour, alpha: float | Array = 1) -> None:
         """Many short straight strokes in one go: rows of x0, y0, x1, y1; `alpha` for all or for each, (N,)."""
@@ -157,7 +170,8 @@ class Canvas:
 
     def below(self, surface_W: Array, colour: Colour) -> None:
         """Fills everything under a curve that gives y for each column; see `columns`."""
-        distance = surface_W[None, :] - self._y
+        slope = np.hypot(1, np.gradient(surface_W) * self.scale)
+        distance = (surface_W[None, :] - self._y) / slope
         if self.style == "ink":
             self._blend((slice(None), slice(None)), np.clip(0.5 - distance * self.scale, 0, 1), PAPER)
             self._blend((slice(None), slice(None)), self._cover(np.abs(distance) - self._pen / 2), INK)

@@ -26,6 +26,7 @@ _MASS = {"rain", "fire", "wind", "music"}  # no article
 
 _PITCH = (("low", "deep"), ("",), ("high", "bright"))
 _TEMPO = (("slowly", "at a slow pace"), ("", "steadily"), ("fast", "rapidly"))
+_PACE = (("slow",), ("",), ("fast", "quick"))
 _INTENSITY = (("soft", "quiet"), ("",), ("loud", "strong"))
 
 
@@ -34,6 +35,7 @@ def caption(happening: Happening, rng: np.random.Generator) -> str:
     subject, plural, verb, sound = _WORDS[happening.kind]
     pitch = _choose(_PITCH, happening.pitch, rng)
     tempo = _choose(_TEMPO, happening.tempo, rng)
+    pace = _choose(_PACE, happening.tempo, rng)
     intensity = _choose(_INTENSITY, happening.intensity, rng)
     described = _words(intensity, pitch, subject)
     bare = plural or happening.kind in _MASS
@@ -41,7 +43,7 @@ def caption(happening: Happening, rng: np.random.Generator) -> str:
         _words(_article(described, bare), verb, tempo),
         _words(_article(described, bare), "is" if not plural else "are", verb, tempo),
         _words("the", intensity, "sound of", _article(_words(pitch, subject), bare), verb, tempo),
-        _words("the", _words(intensity, pitch), "sound of", _article(sound, bare or sound.endswith("song")), tempo),
+        _words("the", _words(intensity, pitch), "sound of", _article(_words(pace, sound), bare)),
         _words(subject, verb, _join(tempo, intensity, pitch)),
         _words(_article(_words(pitch, subject), bare), verb, _join(tempo, intensity)),
     )

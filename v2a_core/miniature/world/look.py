@@ -46,6 +46,7 @@ class Look:
         light = 0.3 + 0.7 * happening.intensity
         hue = 0.02 + 0.68 * happening.pitch
         sky_hue, ground_hue = rng.random(2)
+        sky_light = rng.uniform(0.14, 0.30)
         return cls(
             happening=happening,
             size=between(1.3, 0.6, happening.pitch),
@@ -54,8 +55,8 @@ class Look:
             thickness=0.010 + 0.016 * happening.intensity,
             x=0.5 + rng.uniform(-0.06, 0.06),
             y=rng.uniform(-0.03, 0.03),
-            sky=(colour(sky_hue, 0.35, 0.10), colour(sky_hue + 0.05, 0.35, 0.20)),
-            ground=colour(ground_hue, 0.3, 0.16),
+            sky=(colour(sky_hue, 0.4, 0.5 * sky_light), colour(sky_hue + 0.05, 0.4, sky_light)),
+            ground=colour(ground_hue, 0.3, 0.12 + 0.08 * rng.random()),
             mirrored=bool(rng.random() < 0.5),
         )
 

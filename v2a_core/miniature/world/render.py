@@ -60,8 +60,21 @@ def render_frames(
     Returns:
         Uint8 (round(length_s * frames_per_second), H, W, 3), RGB, at least one frame.
     """
+    frames = iterate_frames(scene, length_s=length_s, size=size, frames_per_second=frames_per_second, style=style)
+    return np.stack(list(frames))
+
+
+def iterate_frames(
+    scene: Scene | Happening,
+    *,
+    length_s: float = 5.0,
+    size: int | tuple[int, int] = 128,
+    frames_per_second: float = 10,
+    style: Style = "paint",
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """The same as `render_frames`, one frame at a time: uint8 (H, W, 3)."""
     times_s = np.arange(max(1, round(length_s * frames_per_second))) / frames_per_second
-    return np.stack(list(_draw(scene, times_s, size, style)))
+    return _draw(scene, times_s, size, style)
 
 
 def render_still(scene: Scene | Happening, *, size: int | tuple[int, int] = 128, style: Style = "ink") -> npt.NDArray[np.uint8]:

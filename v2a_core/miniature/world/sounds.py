@@ -59,13 +59,13 @@ def bell(sound: Sound) -> FloatArray:
     partials = ((0.5, 0.35, 1.6), (1.0, 0.8, 1.2), (1.19, 0.5, 0.9), (1.5, 0.35, 0.7), (2.0, 0.9, 0.8))
     partials += ((2.74, 0.4, 0.4), (3.76, 0.3, 0.25), (5.1, 0.2, 0.15))
 
-    def stroke(times_s: FloatArray, number: int) -> FloatArray:
-        ring = np.zeros_like(times_s)
-        for ratio, gain, decay_s in partials:
-            ring += gain * sound.tone(ratio * prime_hz, times_s) * np.exp(-times_s / decay_s)
-        return ring * np.minimum(times_s / 0.002, 1)
-
-    return 0.3 * sound.grains(stroke, min(3.0, sound.samples / sound.rate))
+    length_s = min(3.0, sound.samples / sound.rate)
+    times_s = np.arange(int(length_s * sound.rate)) / sound.rate
+    ring = np.zeros_like(times_s)
+    for ratio, gain, decay_s in partials:
+        ring += gain * sound.tone(ratio * prime_hz, times_s) * np.exp(-times_s / decay_s)
+    ring *= np.minimum(times_s / 0.002, 1)
+    return 0.3 * sound.grains(lambda _times_s, _number: ring, length_s)
 
 
 def engine(sound: Sound) -> FloatArray:

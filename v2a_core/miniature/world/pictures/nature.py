@@ -66,8 +66,9 @@ def birds(canvas: Canvas, look: Look, moment: Moment) -> None:
         canvas.polygon([(beak_x, beak_y - 0.2 * radius), (beak_x + 0.7 * radius, beak_y - gape), (beak_x, beak_y)], (0.95, 0.6, 0.1))
         canvas.polygon([(beak_x, beak_y), (beak_x + 0.7 * radius, beak_y + gape), (beak_x, beak_y + 0.2 * radius)], (0.95, 0.6, 0.1))
         if sings:
-            for ring in range(3):
-                canvas.arc(beak_x, beak_y, radius * (1.3 + 0.7 * ring + 2 * moment.since_s), -0.6, 0.5, look.thickness, look.tint, moment.pulse)
+            radii = [radius * (1.3 + 0.7 * ring + 2 * moment.since_s) for ring in range(3)]
+            fade = moment.pulse
+            canvas.arcs(beak_x, beak_y, radii, (-0.6,), spread=0.5, width=look.thickness, colour=look.tint, alpha=fade)
             canvas.glow(beak_x, beak_y, 0.16, look.tint, look.light * moment.pulse)
 
 
@@ -160,14 +161,14 @@ def wind(canvas: Canvas, look: Look, moment: Moment) -> None:
     count = look.marks(2, 11)
     rng = look.happening.rng("streaks")
     starts, offsets = rng.random(count), rng.uniform(-0.3, 0.3, count)
-    swing, wavelength = 0.03 * look.size**1.8, 0.34 * look.size**1.3
-    along = np.linspace(0, 0.55, 15)
+    swing, wavelength = 0.02 * look.size**1.8, 0.34 * look.size**1.3
+    x = np.linspace(canvas.left, canvas.right, 25)
     strokes, alphas = [], []
     for k in range(count):
-        head = (starts[k] + (0.35 + 0.3 * look.happening.tempo) * moment.time_s) % 1.0 * 1.9 - 0.6
-        x = head + along
-        y = 0.1 + 0.72 * (k + 0.5 + offsets[k]) / count + swing * np.sin(2 * np.pi * x / wavelength + 7 * starts[k])
+        travelled = starts[k] + (0.35 + 0.3 * look.happening.tempo) * moment.time_s
+        y = 0.1 + 0.72 * (k + 0.5 + offsets[k]) / count + swing * np.sin(2 * np.pi * (x / wavelength - 2 * travelled))
         strokes.append(np.stack([x[:-1], y[:-1], x[1:], y[1:]], axis=1))
-        alphas.append(np.sin(np.pi * np.linspace(0.1, 0.9, 14)) * (0.45 + 0.55 * gust))
+        gleam = np.sin(np.pi * (x[:-1] - travelled)) ** 2  # a bright stretch that runs along the streak
+        alphas.append((0.25 + 0.75 * gleam) * (0.45 + 0.55 * gust))
     canvas.strokes(np.concatenate(strokes), look.thickness, look.lit((0.85, 0.93, 0.95), 0.6), np.concatenate(alphas).astype(np.float32))
     canvas.glow(0.55, 0.4, 0.5, look.tint, 0.6 * look.light * gust)

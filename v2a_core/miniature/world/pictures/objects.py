@@ -39,12 +39,10 @@ def siren(canvas: Canvas, look: Look, moment: Moment) -> None:
         if lit:
             canvas.glow(x, y - radius, 0.26, look.tint, look.light * (0.35 + 0.65 * moment.pulse))
     count = look.marks(1, 7)
-    gap = 0.36 / count
-    for k in range(count):
-        reach = 0.16 + gap * (k + moment.share)
-        for facing in (-0.75, -np.pi + 0.75):
-            fade = (0.35 + 0.65 * moment.pulse) * (1 - 0.6 * (reach - 0.16) / 0.36)
-            canvas.arc(look.x, y, reach, facing, 0.5, look.thickness, look.tint, fade)
+    radii = [0.16 + 0.36 * (k + moment.share) / count for k in range(count)]
+    fade = 0.35 + 0.65 * moment.pulse
+    sides = (-0.75, -np.pi + 0.75)
+    canvas.arcs(look.x, y, radii, sides, spread=0.5, width=look.thickness, colour=look.tint, alpha=fade)
 
 
 def ball_backdrop(canvas: Canvas, look: Look) -> None:
@@ -68,9 +66,9 @@ def ball(canvas: Canvas, look: Look, moment: Moment) -> None:
     canvas.ellipse(x, y, radius / squash, radius * squash, look.lit((0.9, 0.4, 0.3), 0.8))
     canvas.ellipse(x - 0.35 * radius, y - 0.35 * radius, 0.25 * radius, 0.2 * radius, _WHITE, 0.4 + 0.6 * look.light)
     if moment.number:
-        spread = 0.06 + 0.6 * moment.since_s
-        for side in (0.0, np.pi):
-            canvas.arc(x, GROUND_Y, radius + spread, side - 0.35 * np.cos(side), 0.35, look.thickness, _WHITE, moment.pulse * look.light)
+        reach, fade = [radius + 0.06 + 0.6 * moment.since_s], moment.pulse * look.light
+        sides = (-0.35, -np.pi + 0.35)
+        canvas.arcs(x, GROUND_Y, reach, sides, spread=0.35, width=look.thickness, colour=_WHITE, alpha=fade)
         canvas.glow(x, GROUND_Y, 0.3, look.tint, look.light * moment.pulse)
 
 
@@ -101,10 +99,10 @@ def bell(canvas: Canvas, look: Look, moment: Moment) -> None:
     canvas.strokes(np.array([[*turn(-0.9, 1.5), *turn(0.9, 1.5)]]), 0.13 * s, mix(brass, _WHITE, 0.3))
     middle = turn(0, 1.0)
     count = look.marks(1, 6)
-    for k in range(count):
-        for facing in (0.0, np.pi):
-            reach = 0.26 * look.size + 0.05 + 0.22 * (k + 0.5) / count
-            canvas.arc(*middle, reach, facing, 0.45, look.thickness, look.tint, 0.3 + 0.7 * moment.pulse)
+    inner = min(0.25 * look.size + 0.03, 0.33)
+    radii = [inner + (0.49 - inner) * (k + 0.5) / count for k in range(count)]
+    fade = 0.3 + 0.7 * moment.pulse
+    canvas.arcs(*middle, radii, (0.0, np.pi), spread=0.45, width=look.thickness, colour=look.tint, alpha=fade)
     if moment.number:
         canvas.glow(*middle, 0.36, look.tint, look.light * moment.pulse)
 
@@ -151,7 +149,7 @@ def clock_backdrop(canvas: Canvas, look: Look) -> None:
     radius = 0.2 * look.size**0.6
     canvas.disc(look.x, 0.36, radius + 0.03, look.lit((0.8, 0.65, 0.3), 0.8))
     canvas.disc(look.x, 0.36, radius, (0.25 + 0.68 * look.light, 0.25 + 0.66 * look.light, 0.24 + 0.58 * look.light))
-    angles = 2 * np.pi * np.arange(look.marks(4, 20)) / look.marks(4, 20)
+    angles = 2 * np.pi * np.arange(look.marks(4, 16)) / look.marks(4, 16)
     direction = np.stack([np.sin(angles), -np.cos(angles)], axis=1)
     ends = np.concatenate([0.76 * radius * direction, 0.93 * radius * direction], axis=1)
     canvas.strokes(ends + np.array([look.x, 0.36, look.x, 0.36]), 0.018, (0.08, 0.07, 0.07))
@@ -159,7 +157,7 @@ def clock_backdrop(canvas: Canvas, look: Look) -> None:
 
 def clock(canvas: Canvas, look: Look, moment: Moment) -> None:
     """The hand jumps at each tick, the pendulum turns back."""
-    count, radius = look.marks(4, 20), 0.2 * look.size**0.6
+    count, radius = look.marks(4, 16), 0.2 * look.size**0.6
     jump = 1 - float(np.exp(-moment.since_s / 0.02)) if moment.number else 1.0
     angle = 2 * np.pi * (moment.number - 1 + jump) / count
     tip = (look.x + 0.72 * radius * np.sin(angle), 0.36 - 0.72 * radius * np.cos(angle))
@@ -233,13 +231,12 @@ def laser(canvas: Canvas, look: Look, moment: Moment) -> None:
     base_x, base_y = 0.2, 0.55 + look.y
     muzzle = (base_x + 0.2 * dx, base_y + 0.2 * dy)
     width = 0.035 * look.size**1.4 + 0.4 * look.thickness
-    for age_s in moment.recent_s:
-        start = 0.03 + 0.5 * age_s
-        tail, head = start, start + 0.1 * look.size
-        if start < 1.4:
-            ends = np.array([[muzzle[0] + tail * dx, muzzle[1] + tail * dy, muzzle[0] + head * dx, muzzle[1] + head * dy]])
-            canvas.strokes(ends, width, look.tint)
-            canvas.strokes(ends, 0.35 * width, mix(look.tint, _WHITE, 0.75 * look.light))
+    tails = 0.03 + 0.5 * np.array([age_s for age_s in moment.recent_s if age_s < 2.0])
+    along = np.array([dx, dy])
+    ends = np.concatenate([tails[:, None] * along, (tails[:, None] + 0.1 * look.size) * along], axis=1)
+    ends += np.array([*muzzle, *muzzle])
+    canvas.strokes(ends, width, look.tint)
+    canvas.strokes(ends, 0.35 * width, mix(look.tint, _WHITE, 0.75 * look.light))
     canvas.line(base_x, base_y, *muzzle, 0.075, _METAL)
     canvas.disc(base_x, base_y, 0.09, (0.5, 0.52, 0.58))
     if moment.number:

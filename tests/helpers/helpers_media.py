@@ -1,0 +1,104 @@
+"""Small media files for tests, rendered with PyAV, with the oddities that files in the wild have."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+RATE = 48_000
+
+
+def picture(index: int, width: int = 64, height: int = 48) -> np.ndarray:
+    """A flat frame whose brightness is its index: 4 steps a frame, so that lossy codecs keep frames apart."""
+    return np.full((height, width, 3), (8 + 4 * index) % 240, np.uint8)
+
+
+def index_of(frame: np.ndarray) -> int:
+    """The inverse of `picture` for indices below 58."""
+    return round((float(frame.mean()) - 8) / 4)
+
+
+def tone(seconds: float, hz: float = 440.0, rate: int = RATE) -> np.ndarray:
+    return (0.4 * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def render(
+    path: Path,
+    *,
+    pts: Sequence[int] = tuple(range(50)),
+    fps: int = 25,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    options: dict[str, str] | None = None,
+    size: tuple[int, int] = (64, 48),
+    pictures: Sequence[np.ndarray] | None = None,
+    rotation: int = 0,
+    offset_s: float = 0.0,
+    sound: np.ndarray | None = None,
+    sound_at_s: float = 0.0,
+    sound_rate: int = RATE,
+    audio_codec: str = "aac",
+) -> Path:
+    """Encode a video with chosen timestamps; frame k shows `picture(k)` unless `pictures` are given.
+
+    Args:
+        pts: Time of each frame, in units of 1/fps.
+        sound: Float32 (T,) or (channels, T).
+    """
+    width, height = size
+    with av.open(str(path), "w") as container:
+        video = container.add_stream(codec, rate=fps)
+        video.width, video.height, video.pix_fmt = width, height, pix_fmt
+        video.options = options if options is not None else ({"crf": "4"} if "264" in codec else {})
+        video.codec_context.time_base = Fraction(1, fps)
+        if rotation:
+            video.set_display_rotation(rotation)
+        audio = None
+        if sound is not None:
+            sound = np.atleast_2d(sound)
+            layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(sound)]
+            audio = container.add_stream(audio_codec, rate=sound_rate, layout=layout)
+        packets = []
+        for index, stamp in enumerate(pts):
+            pixels = pictures[index] if pictures is not None else picture(index, width, height)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = stamp + round(offset_s * fps), Fraction(1, fps)
+            packets += video.encode(frame)
+        packets += video.encode(None)
+        if audio is not None and sound is not None:
+            packets += _encode_sound(audio, sound, sound_rate, offset_s + sound_at_s)
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            container.mux(packet)
+    return path
+
+
+def _encode_sound(stream: av.AudioStream, sound: np.ndarray, rate: int, at_s: float) -> list[av.Packet]:
+    kind = stream.format.name
+    packets = []
+    for start in range(0, sound.shape[1], 1024):
+        chunk = np.ascontiguousarray(sound[:, start : start + 1024])
+        if kind == "s16":
+            chunk = np.ascontiguousarray((chunk * 32767).astype(np.int16).T.reshape(1, -1))
+        frame = av.AudioFrame.from_ndarray(chunk, format=kind, layout=stream.layout.name)
+        frame.sample_rate, frame.pts, frame.time_base = rate, start + round(at_s * rate), Fraction(1, rate)
+        packets += stream.encode(frame)
+    return packets + stream.encode(None)
+
+
+def make_tar(path: Path, members: Sequence[tuple[str, bytes] | tarfile.TarInfo], mode: str = "w") -> Path:
+    """A tar with plain members (name, content) and ready-made headers without content."""
+    with tarfile.open(path, mode) as archive:
+        for member in members:
+            if isinstance(member, tarfile.TarInfo):
+                archive.addfile(member)
+                continue
+            info = tarfile.TarInfo(member[0])
+            info.size = len(member[1])
+            archive.addfile(info, io.BytesIO(member[1]))
+    return path

@@ -1,0 +1,83 @@
+"""Decoders that misbehave on command, for the guard's tests; they run in its child process.
+
+The file's content says what happens: a JSON object of segment index (or "open") to fault; a fault followed by `once`
+happens in the first attempt only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from v2a_core.media import segments as plan
+from v2a_core.media.decode import DecodeRequest, SegmentReject
+from v2a_core.media.types import DecodedSegment, MediaError, Segment
+
+
+def decode(request: DecodeRequest) -> Iterator[object]:
+    orders = json.loads(request.path.read_text())
+    _obey(orders.get("open", ""), request.path)
+    planned = plan.cut(request.source_id, float(orders.get("length_s", 3.0)), request.segments)
+    yield planned
+    for segment in planned:
+        if segment.segment_id not in request.skip:
+            with request.path.with_suffix(".log").open("a") as log:
+                log.write(f"{segment.index}\n")
+            order = orders.get(str(segment.index), "")
+            if order == "reject":
+                yield SegmentReject(segment, MediaError("decode", "Planted", "planted reject"))
+                continue
+            _obey(order, request.path)
+            yield decoded(segment)
+
+
+def decoded(segment: Segment) -> DecodedSegment:
+    return DecodedSegment(
+        segment=segment,
+        frames_NHWC=np.full((2, 4, 4, 3), segment.index, np.uint8),
+        frame_times_s=np.zeros(2, np.float32),
+        waveform=np.full(100, 0.5, np.float32),
+        audio_rms_dbfs=-6.0,
+        silent=False,
+        decoder="planted",
+        damaged=False,
+        decoded_share=1.0,
+        source_duration_s=3.0,
+    )
+
+
+def _obey(order: str, path: Path) -> None:
+    fault, _, when = order.partition(" ")
+    if when == "once":
+        marker = path.with_suffix(".once")
+        if marker.exists():
+            return
+        marker.touch()
+    if fault == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif fault == "abort":
+        os.abort()
+    elif fault == "exit":
+        os._exit(3)
+    elif fault == "hang":
+        time.sleep(600)
+    elif fault == "hang-in-native-code":
+        ctypes.PyDLL(None).sleep(600)  # holds the interpreter's lock
+    elif fault == "leak":
+        hoard = []
+        while True:
+            hoard.append(np.ones(2**20))  # 8 MB
+            time.sleep(0.002)
+    elif fault == "allocate":
+        np.ones(2**40)
+    elif fault == "raise":
+        raise KeyError("planted")
+    elif fault == "refuse":
+        raise MediaError("probe", "Planted", "planted refusal")

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers_media import render, tone
+
+from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
+from v2a_core.media.decode import DecodeRequest, SegmentReject, decode_source
+from v2a_core.media.guard import GuardedDecoder
+from v2a_core.media.types import DecodedSegment, MediaError, MediaSpec
+
+SETTINGS = GuardSettings(time_limit_s=1.0, memory_limit_mb=512, attempts=2)
+OPTIONS: dict[str, Any] = {
+    "kind": "video",
+    "source_id": "source",
+    "spec": MediaSpec(image_size=32, audio_samples=96_000),
+    "segments": SegmentSettings(length_s=1.0),
+    "frames": FrameSettings(),
+}
+
+
+@pytest.fixture(scope="module")
+def guard() -> Iterator[GuardedDecoder]:
+    with GuardedDecoder(SETTINGS, "planted_decoders:decode") as decoder:
+        yield decoder
+
+
+def plant(folder: Path, **orders: object) -> Path:
+    path = folder / "orders.json"
+    path.write_text(json.dumps({name.removeprefix("s"): order for name, order in orders.items()}))
+    return path
+
+
+def tried(path: Path) -> list[int]:
+    return [int(line) for line in path.with_suffix(".log").read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return status != "Z"
+
+
+def gone(pid: int, limit_s: float = 5.0) -> bool:
+    deadline = time.monotonic() + limit_s
+    while is_alive(pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_results_equal_those_without_the_guard(tmp_path: Path) -> None:
+    path = render(tmp_path / "clip.mp4", sound=tone(2.0))
+    request = DecodeRequest(path, **OPTIONS)
+    _, *direct = decode_source(request)
+    with GuardedDecoder(GuardSettings()) as decoder:
+        guarded = list(decoder.decode(path, **OPTIONS))
+        pid = decoder.pid
+        assert list(decoder.decode(path, **OPTIONS, skip=[item.segment.segment_id for item in direct])) == []
+        assert decoder.pid == pid
+    assert len(guarded) == len(direct) == 2
+    for one, other in zip(guarded, direct, strict=True):
+        assert isinstance(one, DecodedSegment)
+        assert one.segment == other.segment
+        np.testing.assert_array_equal(one.frames_NHWC, other.frames_NHWC)
+        np.testing.assert_array_equal(one.frame_times_s, other.frame_times_s)
+        np.testing.assert_array_equal(one.waveform, other.waveform)
+        assert one.frames_NHWC.flags.writeable
+    assert pid is not None
+    assert gone(pid)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error_type"),
+    [
+        ("crash", "DecoderCrashed"),
+        ("abort", "DecoderCrashed"),
+        ("exit", "DecoderCrashed"),
+        ("hang", "TimeLimit"),
+        ("hang-in-native-code", "TimeLimit"),
+        ("leak", "MemoryLimit"),
+        ("allocate", "MemoryLimit"),
+    ],
+)
+def test_a_fault_costs_its_segment_and_nothing_else(
+    guard: GuardedDecoder, tmp_path: Path, fault: str, error_type: str
+) -> None:
+    path = plant(tmp_path, s1=fault)
+    first, second, third = guard.decode(path, **OPTIONS)
+    assert isinstance(first, DecodedSegment)
+    assert isinstance(second, SegmentReject)
+    assert (second.segment.index, second.error.error_type, second.error.attempts) == (1, error_type, 2)
+    assert second.error.stage == "decode"
+    assert isinstance(third, DecodedSegment)
+    assert third.segment.index == 2
+    assert tried(path) == [0, 1, 1, 2]  # the good ones once, the bad one as often as allowed
+
+
+@pytest.mark.parametrize("fault", ["crash", "hang", "leak"])
+def test_a_fault_while_opening_costs_the_source(guard: GuardedDecoder, tmp_path: Path, fault: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(MediaError) as caught:
+        list(guard.decode(plant(tmp_path, open=fault), **OPTIONS))
+    assert caught.value.attempts == 2
+    assert time.monotonic() - started < 8
+    after = tmp_path / "after"
+    after.mkdir()
+    assert len(list(guard.decode(plant(after), **OPTIONS))) == 3
+
+
+def test_a_passing_fault_is_forgotten(guard: GuardedDecoder, tmp_path: Path) -> None:
+    path = plant(tmp_path, s1="crash once")
+    assert all(isinstance(item, DecodedSegment) for item in guard.decode(path, **OPTIONS))
+    assert tried(path) == [0, 1, 1, 2]
+
+
+def test_a_hopeless_file_does_not_cost_a_limit_for_every_segment(guard: GuardedDecoder, tmp_path: Path) -> None:
+    orders = {f"s{index}": "crash" for index in range(60)}
+    path = plant(tmp_path, length_s=60, **orders)
+    rejects = list(guard.decode(path, **OPTIONS))
+    assert [item.segment.index for item in rejects] == list(range(60))
+    assert all(isinstance(item, SegmentReject) for item in rejects)
+    assert len(tried(path)) == 6
+
+
+def test_errors_of_the_decoder_leave_the_process_alone(guard: GuardedDecoder, tmp_path: Path) -> None:
+    list(guard.decode(plant(tmp_path), **OPTIONS))
+    pid = guard.pid
+    with pytest.raises(MediaError, match="planted refusal"):
+        list(guard.decode(plant(tmp_path, open="refuse"), **OPTIONS))
+    with pytest.raises(MediaError) as caught:
+        list(guard.decode(plant(tmp_path, open="raise"), **OPTIONS))
+    assert caught.value.error_type == "KeyError"
+    _, reject, _ = guard.decode(plant(tmp_path, s1="reject"), **OPTIONS)
+    assert isinstance(reject, SegmentReject)
+    assert guard.pid == pid
+
+
+def test_an_abandoned_source_does_not_leak_into_the_next(guard: GuardedDecoder, tmp_path: Path) -> None:
+    stream = guard.decode(plant(tmp_path, length_s=20), **OPTIONS)
+    assert isinstance(next(stream), DecodedSegment)
+    stream.close()
+    assert [item.segment.index for item in guard.decode(plant(tmp_path), **OPTIONS)] == [0, 1, 2]
+
+
+def test_a_child_killed_between_files_is_replaced(guard: GuardedDecoder, tmp_path: Path) -> None:
+    path = plant(tmp_path)
+    list(guard.decode(path, **OPTIONS))
+    assert guard.pid is not None
+    os.kill(guard.pid, signal.SIGKILL)
+    assert len(list(guard.decode(path, **OPTIONS))) == 3
+
+
+def test_a_decoder_that_cannot_start_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    with GuardedDecoder(SETTINGS, "no_such_module:decode") as decoder, pytest.raises(RuntimeError, match="no_such_module"):
+        list(decoder.decode(plant(tmp_path), **OPTIONS))
+
+
+@pytest.mark.parametrize("state", ["idle", "hang", "hang-in-native-code"])
+def test_the_child_dies_with_its_parent(tmp_path: Path, state: str) -> None:
+    path = plant(tmp_path, **({} if state == "idle" else {"s1": state}))
+    script = f"""
+import os, signal, threading
+from pathlib import Path
+from v2a_core.media.config import *
+from v2a_core.media.guard import GuardedDecoder
+from v2a_core.media.types import MediaSpec
+guard = GuardedDecoder(GuardSettings(), "planted_decoders:decode")
+stream = guard.decode(Path({str(path)!r}), kind="video", source_id="s", spec=MediaSpec(), segments=SegmentSettings(length_s=1.0), frames=FrameSettings())
+next(stream)
+print(guard.pid, flush=True)
+if {state!r} == "idle":
+    list(stream)
+    print("idle", flush=True)
+next(stream, None)
+threading.Event().wait()
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=environment, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        if state == "idle":
+            parent.stdout.readline()
+        time.sleep(0.3)
+        assert is_alive(pid)
+        parent.kill()
+    assert gone(pid)
+
+
+def test_the_child_imports_no_model_library(tmp_path: Path) -> None:
+    code = "import sys, v2a_core.media.worker, v2a_core.media.decode; print([m for m in ('torch', 'ray', 'pyarrow', 'pandas', 'scipy', 'fsspec') if m in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert output.stdout.strip() == "[]"

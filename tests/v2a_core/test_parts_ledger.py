@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from v2a_core import ledger, storage
+from v2a_core.parts import PartSettings, PartWriter
+from v2a_core.schema import EMBEDDINGS, OK, REJECTED
+
+
+def row(source: str, index: int, count: int, **more):
+    return {
+        "segment_id": f"{source}-{index}", "source_id": source, "source_uri": f"/{source}", "source_name": source,
+        "kind": "video", "segment_index": index, "segment_count": count, "status": OK, **more,
+    }  # fmt: skip
+
+
+def table(*rows):
+    return pa.Table.from_pylist(list(rows), schema=EMBEDDINGS)
+
+
+def writer(folder, seen=None, **settings):
+    return PartWriter(
+        str(folder), EMBEDDINGS, id_column="segment_id", seen=set() if seen is None else seen,
+        settings=PartSettings(**settings), metadata={"v2a.schema_version": "1"},
+    )  # fmt: skip
+
+
+def test_a_source_is_done_when_all_its_segments_have_a_row(tmp_path):
+    parts = writer(tmp_path)
+    parts.add(table(row("whole", 0, 2), row("half", 0, 2)))
+    parts.flush()
+    parts.add(table(row("whole", 1, 2), row("bad", -1, 0, status=REJECTED)))
+    parts.flush()
+    read = ledger.embeddings_ledger(str(tmp_path))
+    assert read.complete == {"whole", "bad"}
+    assert read.partial == {"half": ["half-0"]}
+    assert len(read.rows) == 4
+
+
+def test_an_empty_output_has_an_empty_ledger(tmp_path):
+    assert ledger.embeddings_ledger(str(tmp_path / "none")) == ledger.Ledger()
+
+
+def test_rows_are_written_once(tmp_path):
+    parts = writer(tmp_path, seen={"a-0"})
+    assert parts.add(table(row("a", 0, 2), row("a", 1, 2))).num_rows == 1
+    assert parts.add(table(row("a", 1, 2))).num_rows == 0
+    parts.flush()
+    assert ledger.read_columns(str(tmp_path), ["segment_id"])["segment_id"].to_pylist() == ["a-1"]
+
+
+def test_what_a_killed_writer_left_is_not_read(tmp_path):
+    parts = writer(tmp_path)
+    parts.add(table(row("a", 0, 1)))
+    parts.flush()
+    (tmp_path / f".{'0' * 32}.part-1.parquet").write_bytes(b"half a file")
+    assert ledger.embeddings_ledger(str(tmp_path)).complete == {"a"}
+
+
+def test_parts_are_written_by_size_and_by_time(tmp_path):
+    parts = writer(tmp_path, target_mb=1, interval_s=1000)
+    frames = [np.zeros(512, np.float16)] * 200
+    for index in range(8):
+        parts.add(table(row("a", index, 8, clip_frames=frames)))
+    parts.flush()
+    assert 2 <= parts.parts <= 4
+    quick = writer(tmp_path / "quick", interval_s=0)
+    quick.add(table(row("a", 0, 1)))
+    assert quick.parts == 1
+
+
+def test_parts_hold_the_schema_and_metadata(tmp_path):
+    parts = writer(tmp_path)
+    parts.add(table(row("a", 0, 2, clap_embedding=np.ones(512, np.float32)), row("a", 1, 2)))
+    parts.flush()
+    (path,) = tmp_path.glob("part-*.parquet")
+    read = pq.read_table(path)
+    assert read.schema.metadata[b"v2a.schema_version"] == b"1"
+    assert [None if value is None else len(value) for value in read["clap_embedding"].to_pylist()] == [512, None]
+
+
+def test_an_object_store_works_like_a_folder(tmp_path):
+    folder = f"memory://{tmp_path.name}"
+    parts = writer(folder)
+    parts.add(table(row("a", 0, 1)))
+    parts.flush()
+    assert ledger.embeddings_ledger(folder).complete == {"a"}
+    assert storage.list_files(folder, ".parquet") == ledger.part_files(folder)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2)), max_size=20), st.integers(1, 5))
+def test_any_order_with_repeats_gives_each_row_once(tmp_path_factory, arrivals, flush_every):
+    folder = tmp_path_factory.mktemp("parts")
+    parts = writer(folder)
+    for number, (source, index) in enumerate(arrivals):
+        parts.add(table(row(source, index, 3)))
+        if number % flush_every == 0:
+            parts.flush()
+            parts = writer(folder, seen=ledger.embeddings_ledger(str(folder)).rows)  # as after a restart
+    parts.flush()
+    read = ledger.read_columns(str(folder), ["segment_id"])
+    ids = read["segment_id"].to_pylist() if read else []
+    assert sorted(ids) == sorted({f"{source}-{index}" for source, index in arrivals})
+    done = ledger.embeddings_ledger(str(folder)).complete
+    assert done == {s for s in "abc" if all((s, index) in arrivals for index in range(3))}
+
+
+def test_index_ledger_reads_sources(tmp_path):
+    pq.write_table(pa.table({"source_id": ["a", "b"]}), tmp_path / "part-1.parquet")
+    assert ledger.index_ledger(str(tmp_path)).complete == {"a", "b"}
+
+
+def test_a_table_without_a_column_of_the_schema_is_refused(tmp_path):
+    with pytest.raises(KeyError):
+        writer(tmp_path).add(pa.table({"segment_id": ["a"]}))

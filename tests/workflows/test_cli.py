@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from workflows.cli import main
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    try:
+        code = main(list(arguments))
+    except SystemExit as error:
+        code = int(error.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("job", ["embed", "train", "generate"])
+def test_help_lists_every_setting_with_default_unit_and_meaning(capsys, job):
+    from v2a_core.config import options
+    from workflows import cli
+
+    settings = {"embed": cli.EmbedJob, "train": cli.TrainJob, "generate": cli.GenerateJob}[job]
+    code, out, _ = run(capsys, job, "--help")
+    assert code == 0
+    for option in options(settings):
+        assert f"  {option.key} = " in out
+        assert option.meaning, option.key
+        assert option.meaning in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--set", "frames.frames_per_secnod=2"], "did you mean 'frames.frames_per_second'"),
+        (["--set", "segments.length_s=-1"], "segments.length_s = -1"),
+        (["--set", "segments.length_s=long"], "valid number"),
+        (["--config", "nothing"], "no configuration 'nothing'"),
+        (["--max-reject-share", "2"], "limits.max_reject_share = 2"),
+    ],
+)
+def test_bad_configuration_is_exit_code_2_before_anything_loads(capsys, tmp_path, arguments, said):
+    code, _, err = run(capsys, "embed", str(tmp_path), "--output", str(tmp_path / "out"), *arguments)
+    assert code == 2
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_wrong_usage_is_exit_code_2(capsys):
+    assert run(capsys, "embed")[0] == 2
+    assert run(capsys, "unknown")[0] == 2
+
+
+def test_configuration_errors_come_before_heavy_imports():
+    code = (
+        "import sys; from workflows.cli import main; "
+        "code = main(['embed', 'x', '--output', 'y', '--set', 'nope=1']); "
+        "heavy = {'ray', 'torch', 'open_clip', 'diffusers', 'transformers', 'decord', 'av'} & set(sys.modules); "
+        "print(code, sorted(heavy))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout.strip() == "2 []"
+
+
+def test_module_and_command_are_the_same():
+    commands = [["-m", "workflows.embed", "--help"], ["-m", "workflows.cli", "embed", "--help"]]
+    outputs = [
+        subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True).stdout
+        for command in commands
+    ]
+    assert outputs[0] == outputs[1]
+    assert "frames.frames_per_second" in outputs[0]

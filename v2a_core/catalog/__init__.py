@@ -1,0 +1,9 @@
+"""What to process: sources found in files, folders, globs, URI prefixes, tar shards and tables."""
+
+from __future__ import annotations
+
+from v2a_core.catalog.listing import CatalogListing, list_sources
+from v2a_core.catalog.source import Source, plan_segments, source_id
+from v2a_core.catalog_config import CatalogSettings
+
+__all__ = ["CatalogListing", "CatalogSettings", "Source", "list_sources", "plan_segments", "source_id"]

@@ -1,0 +1,122 @@
+"""One thing to process, its identity, and how its bytes come to this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from v2a_core import storage
+from v2a_core.catalog.files import is_remote
+from v2a_core.catalog.tar import copy_member
+from v2a_core.media import segments as plan
+from v2a_core.media.config import FrameSettings, SegmentSettings
+from v2a_core.media.types import MediaError, Segment
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A video or image file, a member of a tar shard, or a span of either.
+
+    Attributes:
+        uri: Absolute path or URI; of a shard member `<shard_uri>#<member>`.
+        name: Path inside the catalog, posix, safe to join to a folder; not unique when several inputs are given.
+        kind: `video` or `image`.
+        version: Changes when the content changes.
+        size: Bytes.
+        start_s: Start of the span that a table's row asks for.
+        duration_s: Its length.
+        label: From a table or a shard's metadata.
+        split: The same.
+        caption: The same.
+        shard_uri: The tar shard that holds it.
+        member: Its name there, as the shard spells it.
+        member_offset: Where its bytes begin in the (decompressed) shard.
+        member_size: Their number.
+    """
+
+    uri: str
+    name: str
+    kind: str
+    version: str = ""
+    size: int = 0
+    start_s: float | None = None
+    duration_s: float | None = None
+    label: str | None = None
+    split: str | None = None
+    caption: str | None = None
+    shard_uri: str | None = None
+    member: str | None = None
+    member_offset: int | None = None
+    member_size: int | None = None
+
+    def to_row(self) -> dict[str, Any]:
+        """Plain values, for tables and messages."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Source:
+        """The inverse of `to_row`; other keys are ignored."""
+        return cls(**{field.name: row[field.name] for field in dataclasses.fields(cls)})
+
+    @contextlib.contextmanager
+    def fetch(self) -> Iterator[Path]:
+        """A local file with the content: the file itself, or a temporary copy for the block.
+
+        Raises:
+            MediaError: With stage `fetch`, when the bytes cannot be had.
+        """
+        with contextlib.ExitStack() as scope:
+            try:
+                path = self._locate(scope)
+            except FileNotFoundError:
+                raise MediaError("fetch", "NotFound", f"no file {self.shard_uri or self.uri}") from None
+            except (OSError, ValueError) as error:
+                if isinstance(error, MediaError):
+                    raise
+                raise MediaError("fetch", type(error).__name__, f"{self.uri}: {error}") from None
+            yield path
+
+    def _locate(self, scope: contextlib.ExitStack) -> Path:
+        if self.member is not None and self.shard_uri and self.member_offset is not None:
+            folder = scope.enter_context(tempfile.TemporaryDirectory(prefix="v2a-"))
+            # Of the member's name only the suffix, which is one of the known ones.
+            path = Path(folder) / f"member{PurePosixPath(self.name).suffix}"
+            copy_member(self.shard_uri, self.member_offset, self.member_size or 0, path)
+            return path
+        if is_remote(self.uri):
+            return scope.enter_context(storage.local_copy(self.uri))
+        path = Path(self.uri)
+        if not path.is_file():
+            raise FileNotFoundError(self.uri)
+        return path
+
+
+def source_id(source: Source, segments: SegmentSettings, frames: FrameSettings) -> str:
+    """A 32-character id: the same for the same content, span and sampling, on every run and machine."""
+    span = [None if value is None else round(value * 1e6) for value in (source.start_s, source.duration_s)]
+    return plan.digest(
+        source.uri, source.version, span, segments.model_dump(mode="json"), frames.model_dump(mode="json")
+    )
+
+
+def plan_segments(identity: str, duration_s: float, source: Source, settings: SegmentSettings) -> list[Segment]:
+    """The segments of a source.
+
+    Args:
+        identity: Its `source_id`.
+        duration_s: Its length; of an image the length of the sound it stands for.
+        source: The source; its span restricts it.
+        settings: How it is cut.
+    """
+    return plan.cut(
+        identity,
+        duration_s,
+        settings,
+        whole=source.kind == "image",
+        start_s=source.start_s,
+        span_s=source.duration_s,
+    )

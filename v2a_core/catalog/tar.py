@@ -1,0 +1,198 @@
+"""Tar shards in WebDataset layout: `key.mp4` with an optional `key.json` or `key.txt` beside it.
+
+An uncompressed shard is listed by its headers alone and its members are fetched by range reads; a compressed one is
+read as a stream. No name inside a shard ever becomes a path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from v2a_core import storage
+from v2a_core.catalog.files import FileInfo, is_remote, is_text, media_kind, readable
+from v2a_core.media.types import MediaError
+
+_CHUNK = 1 << 20
+_HEADER_BLOCK = 1 << 16
+_MAX_SIDECAR = 1 << 20
+_PLAIN_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A video or image inside a shard; `offset` counts in the decompressed shard."""
+
+    name: str
+    offset: int
+    size: int
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Shard:
+    """What a shard holds: members in their order, what is wrong with it, what was passed over and how often."""
+
+    members: list[Member] = field(default_factory=list)
+    rejects: list[tuple[str, MediaError]] = field(default_factory=list)  # member name ("" for the shard), error
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+def list_shard(info: FileInfo, max_bytes: int) -> Shard:
+    """List a shard. Damage ends the listing with a reject; the members before it are kept.
+
+    Args:
+        info: The shard.
+        max_bytes: A larger member is rejected; in a compressed shard it also ends the listing, because passing over
+            it means to decompress it.
+    """
+    shard = Shard()
+    sidecars: dict[str, dict[str, str]] = {}
+    try:
+        with open_shard(info.uri) as stream:
+            compressed = is_compressed(info.uri)
+            with tarfile.open(fileobj=stream, mode="r|" if compressed else "r:") as archive:
+                end = None if compressed else info.size
+                for entry in _entries(archive, end, max_bytes, shard):
+                    _take(archive, entry, shard, sidecars)
+            if not compressed:
+                _check_end(stream, archive.offset)
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        kind = error.error_type if isinstance(error, MediaError) else "Truncated"
+        message = f"the shard cannot be read to its end: {error or type(error).__name__}"
+        shard.rejects.append(("", MediaError("catalog", kind, message)))
+    shard.members = [_labelled(member, sidecars) for member in shard.members]
+    return shard
+
+
+def copy_member(shard_uri: str, offset: int, size: int, path: Path) -> None:
+    """Copy the bytes of a member to a local file.
+
+    Raises:
+        MediaError: When the shard ends before them.
+        OSError: When the shard cannot be read.
+    """
+    with open_shard(shard_uri) as source, path.open("wb") as target:
+        if is_compressed(shard_uri):
+            _pump(source, None, offset)
+        else:
+            source.seek(offset)
+        _pump(source, target, size)
+
+
+def is_compressed(uri: str) -> bool:
+    """Whether a shard has to be read from its start to reach a member."""
+    return not uri.lower().endswith(".tar")
+
+
+@contextlib.contextmanager
+def open_shard(uri: str) -> Iterator[BinaryIO]:
+    """The (decompressed) bytes of a shard; uncompressed ones can seek."""
+    with contextlib.ExitStack() as scope:
+        if is_remote(uri):
+            fs, path = storage.filesystem(uri)
+            # Between headers lie whole videos: reading ahead would fetch them.
+            block = _CHUNK if is_compressed(uri) else _HEADER_BLOCK
+            stream: Any = scope.enter_context(fs.open(path, "rb", block_size=block))
+        else:
+            stream = scope.enter_context(Path(uri).open("rb"))
+        if is_compressed(uri):
+            import pyarrow as pa
+
+            codec = "zstd" if uri.lower().endswith(".zst") else "gzip"
+            stream = scope.enter_context(pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), codec))
+        yield stream
+
+
+def _entries(archive: tarfile.TarFile, end: int | None, max_bytes: int, shard: Shard) -> Iterator[tarfile.TarInfo]:
+    """Plain files that are wholly there and have a name that can be written down."""
+    while (entry := archive.next()) is not None:
+        # tarfile keeps every header it has seen: those of a shard of millions would fill the memory.
+        archive.members = []  # type: ignore[attr-defined]
+        if entry.isdir():
+            continue
+        if entry.type not in _PLAIN_TYPES or entry.issparse():
+            shard.skipped["link, device or sparse file in a shard"] += 1
+        elif end is not None and entry.offset_data + entry.size > end:
+            raise MediaError("catalog", "Truncated", f"it ends inside {readable(entry.name)!r}")
+        elif not is_text(entry.name):
+            shard.rejects.append((readable(entry.name), MediaError("catalog", "BadName", "the name is not UTF-8")))
+        elif entry.size > max_bytes:
+            error = MediaError("catalog", "TooLarge", f"{entry.size:,} bytes; max_source_mb allows {max_bytes:,}")
+            shard.rejects.append((entry.name, error))
+            if end is None:
+                raise MediaError("catalog", "TooLarge", f"listing ends at {entry.name!r}, which is too large")
+        else:
+            yield entry
+
+
+def _take(archive: tarfile.TarFile, entry: tarfile.TarInfo, shard: Shard, sidecars: dict[str, dict[str, str]]) -> None:
+    key, extension = _split_key(entry.name)
+    if media_kind(entry.name):
+        shard.members.append(Member(entry.name, entry.offset_data, entry.size))
+    elif extension in ("json", "txt") and entry.size <= _MAX_SIDECAR:
+        content = archive.extractfile(entry)
+        try:
+            labels = _read_sidecar(content.read() if content else b"", extension)
+        except ValueError:
+            shard.skipped["unreadable metadata in a shard"] += 1
+        else:
+            # JSON says more than a caption alone: it wins, whichever comes first.
+            known = sidecars.get(key, {})
+            sidecars[key] = {**known, **labels} if extension == "json" else {**labels, **known}
+    else:
+        shard.skipped["not media"] += 1
+
+
+def _read_sidecar(content: bytes, extension: str) -> dict[str, str]:
+    text = content.decode()
+    if extension == "txt":
+        return {"caption": text.strip()} if text.strip() else {}
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError("not a JSON object")
+    wanted = {name: values.get(name) for name in ("label", "split", "caption")}
+    return {name: str(value) for name, value in wanted.items() if isinstance(value, str | int | float) and value != ""}
+
+
+def _labelled(member: Member, sidecars: dict[str, dict[str, str]]) -> Member:
+    labels = sidecars.get(_split_key(member.name)[0])
+    return Member(member.name, member.offset, member.size, labels) if labels else member
+
+
+def _split_key(name: str) -> tuple[str, str]:
+    """WebDataset's key: everything up to the first dot of the last part of the name."""
+    folder, slash, base = name.rpartition("/")
+    stem, _, extension = base.partition(".")
+    return f"{folder}{slash}{stem}", extension.lower()
+
+
+def _check_end(stream: BinaryIO, offset: int) -> None:
+    """A whole shard ends with a block of zeros; without it the rest is missing or its headers are broken.
+
+    Raises:
+        MediaError: When the block is not there.
+    """
+    stream.seek(offset)
+    block = stream.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        raise MediaError("catalog", "Truncated", "its end marker is missing")
+    if block.strip(b"\0"):
+        raise MediaError("catalog", "BadHeader", f"the header at byte {offset} is broken")
+
+
+def _pump(source: BinaryIO, target: BinaryIO | None, count: int) -> None:
+    """Copy, or pass over, exactly `count` bytes."""
+    while count:
+        block = source.read(min(_CHUNK, count))
+        if not block:
+            raise MediaError("fetch", "Truncated", "the shard ends before the member does")
+        count -= len(block)
+        if target:
+            target.write(block)

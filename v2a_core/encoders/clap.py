@@ -1,0 +1,198 @@
+"""CLAP's audio tower: laion_clap's HTSAT and the projection into the space that is shared with text.
+
+Shapes: B waveforms, T samples (or spectra, inside), M mel bands, F channels of the last stage, D numbers of an
+embedding.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import sys
+import types
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from v2a_core.encoders.batching import MicroBatches, choose_dtype
+from v2a_core.encoders.config import AudioEncoderSettings, EncoderSettings
+from v2a_core.models import LocalBundle, ModelError
+from v2a_core.models.checkpoints import load_clap, load_exactly
+from v2a_core.models.clap_config import ClapConfig
+from v2a_core.torchvision_compat import prepare_torchvision
+
+_FRONT_END = ("spectrogram_extractor.", "logmel_extractor.")
+# What follows from the architecture, and the classifier, which the embedding does not use.
+_MAY_LACK = (*_FRONT_END, "relative_position_index", "attn_mask", "num_batches_tracked", "tscam_conv.", "head.")
+
+
+class ClapAudioTower(nn.Module):
+    """HTSAT and the audio projection, with laion_clap's names of parameters.
+
+    Args:
+        config: Sizes.
+    """
+
+    def __init__(self, config: ClapConfig) -> None:
+        super().__init__()
+        self.audio_branch = _htsat(config)
+        activation = nn.ReLU() if config.mlp_act == "relu" else nn.GELU()
+        dim = config.joint_embed_shape
+        self.audio_projection = nn.Sequential(nn.Linear(config.features, dim), activation, nn.Linear(dim, dim))
+
+    def to_precision(self, dtype: torch.dtype) -> None:
+        """Let transformer and projection compute in `dtype`; the front end stays in float32."""
+        for name, module in self.audio_branch.named_children():
+            if f"{name}." not in _FRONT_END and name != "bn0":
+                module.to(dtype)
+        self.audio_projection.to(dtype)
+
+    def log_mel(self, waveforms_BT: torch.Tensor) -> torch.Tensor:
+        """Normalised log-mel spectrogram, float32 (B, 1, T, M)."""
+        branch = self.audio_branch
+        # Float32 to the last bit also on GPUs: a power spectrum in TF32 loses its quiet parts.
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            power_B1TK = branch.spectrogram_extractor(waveforms_BT)
+        mel_B1TM = branch.logmel_extractor(power_B1TK)
+        normal: torch.Tensor = branch.bn0(mel_B1TM.transpose(1, 3)).transpose(1, 3)
+        return normal
+
+    def forward(self, waveforms_BT: torch.Tensor) -> torch.Tensor:
+        """Embed waveforms, float32 (B, T) -> (B, D), not normalised.
+
+        HTSAT's own forward pass, without its training branches (SpecAugment, mix-up) and in two precisions.
+        """
+        image = self.audio_branch.reshape_wav2img(self.log_mel(waveforms_BT))
+        dtype = self.audio_projection[0].weight.dtype
+        features_BF = self.audio_branch.forward_features(image.to(dtype))["embedding"]
+        embedding_BD: torch.Tensor = self.audio_projection(features_BF)
+        return embedding_BD
+
+
+class ClapEncoder:
+    """Waveforms to embeddings.
+
+    Args:
+        bundle: The models; architecture and weights are its `clap`.
+        settings: How to run.
+        device: Where: `cpu`, `cuda`, `cuda:1`, ...
+
+    Attributes:
+        space: Name of the embedding space.
+        dim: D, 512.
+        sample_rate: Of the waveforms it takes, Hz.
+        samples: T, their length.
+        dtype: Number format of the transformer; the mel front end is always float32.
+    """
+
+    def __init__(self, bundle: LocalBundle, settings: EncoderSettings | None = None, device: str = "cpu") -> None:
+        settings = settings or AudioEncoderSettings()
+        config = bundle.clap_architecture()
+        self.space = bundle.audio_space
+        self.dim = config.joint_embed_shape
+        self.sample_rate, self.samples = config.front_end.sample_rate, config.front_end.clip_samples
+        self.dtype = choose_dtype(settings.precision, device)
+        self._tower = load_audio_tower(config, bundle.clap_path).to(device)
+        self._tower.to_precision(self.dtype)
+        self._device = device
+        self._batches = MicroBatches(settings.micro_batch, self.dim)
+
+    def encode(self, waveforms_BT: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Embed waveforms.
+
+        Args:
+            waveforms_BT: Float32, `samples` long at `sample_rate`, in -1..1, as the decoder makes them: shorter sound
+                repeated, never cropped at random.
+
+        Returns:
+            Float32 (B, D), L2-normalised.
+
+        Raises:
+            ValueError: For another shape or dtype.
+        """
+        if waveforms_BT.dtype != np.float32 or waveforms_BT.ndim != 2 or waveforms_BT.shape[1] != self.samples:
+            raise ValueError(
+                f"waveforms must be float32 of shape (B, {self.samples}) at {self.sample_rate} Hz, "
+                f"not {waveforms_BT.dtype} of {waveforms_BT.shape}"
+            )
+        return self._batches.run(lambda items: self._forward(waveforms_BT[items]), len(waveforms_BT))
+
+    def _forward(self, waveforms_BT: npt.NDArray[np.float32]) -> torch.Tensor:
+        embedding_BD: torch.Tensor = self._tower(torch.tensor(waveforms_BT).to(self._device))
+        return embedding_BD
+
+
+def load_audio_tower(config: ClapConfig, checkpoint: Path) -> ClapAudioTower:
+    """The audio tower of a CLAP checkpoint, in eval mode, float32, on the CPU.
+
+    Raises:
+        ModelError: When the checkpoint has no audio tower, or one of another architecture.
+    """
+    wanted = ("audio_branch.", "audio_projection.")
+    tensors = {name: value for name, value in load_clap(checkpoint).items() if name.startswith(wanted)}
+    if not tensors:
+        raise ModelError(
+            f"{checkpoint} holds no CLAP audio tower (no key begins with 'audio_branch.'); the diffusers folders of "
+            "AudioLDM hold the text tower only: take laion's or AudioLDM's original checkpoint"
+        )
+    tower = ClapAudioTower(config)
+    _check_front_end(tower, tensors, checkpoint)
+    # Recomputed from the config instead: a checkpoint in half precision has only a coarse copy.
+    front_end = tuple(f"audio_branch.{part}" for part in _FRONT_END)
+    weights = {name: value for name, value in tensors.items() if not name.startswith(front_end)}
+    load_exactly(tower, weights, checkpoint, may_lack=_MAY_LACK)
+    return tower.eval()
+
+
+@functools.cache
+def htsat_module() -> Any:
+    """laion_clap's `htsat` module, without the rest of that package.
+
+    `import laion_clap` downloads tokenizers from a model hub and fails without a network; its inner package imports
+    the text towers of transformers. HTSAT needs neither, so its folder is given a package of its own here.
+    """
+    prepare_torchvision()
+    name = "_v2a_laion_clap_module"
+    found = importlib.util.find_spec("laion_clap")
+    if found is None or not found.submodule_search_locations:
+        raise ModelError("the package laion_clap is not installed: pip install laion_clap")
+    package = types.ModuleType(name)
+    package.__path__ = [str(Path(found.submodule_search_locations[0]) / "clap_module")]
+    sys.modules[name] = package
+    return importlib.import_module(f"{name}.htsat")
+
+
+def _htsat(config: ClapConfig) -> Any:
+    sizes = config.htsat
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.meshgrid")
+        return htsat_module().HTSAT_Swin_Transformer(
+            spec_size=sizes.spec_size,
+            patch_size=sizes.patch_size,
+            patch_stride=(sizes.patch_size, sizes.patch_size),
+            num_classes=config.front_end.class_num,
+            embed_dim=sizes.embed_dim,
+            depths=list(sizes.depths),
+            num_heads=list(sizes.num_heads),
+            window_size=sizes.window_size,
+            config=config.front_end,
+        )
+
+
+def _check_front_end(tower: ClapAudioTower, tensors: dict[str, torch.Tensor], checkpoint: Path) -> None:
+    """A checkpoint with another mel filter bank than the config's was trained on other spectrograms."""
+    name = "audio_branch.logmel_extractor.melW"
+    theirs, ours = tensors.get(name), tower.audio_branch.logmel_extractor.melW
+    if theirs is None:
+        return
+    if theirs.shape != ours.shape or not torch.allclose(theirs.float(), ours, rtol=1e-2, atol=1e-4):
+        raise ModelError(
+            f"{checkpoint} was made for another mel front end (its {name} of shape {tuple(theirs.shape)} is not the "
+            "one that sample_rate, window_size, mel_bins, fmin and fmax give): name its model config in `clap.config`"
+        )

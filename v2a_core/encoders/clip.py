@@ -1,0 +1,102 @@
+"""CLIP's image tower, through open_clip.
+
+Shapes: N frames, H and W pixels, C colours, D numbers of an embedding.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from v2a_core.encoders.batching import MicroBatches, choose_dtype
+from v2a_core.encoders.config import EncoderSettings
+from v2a_core.models import LocalBundle, ModelError
+from v2a_core.models.checkpoints import load_exactly, load_tensors
+from v2a_core.torchvision_compat import prepare_torchvision
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PREFIX = "visual."
+
+
+class ClipEncoder:
+    """Frames to embeddings.
+
+    Args:
+        bundle: The models; architecture and weights are its `clip`.
+        settings: How to run.
+        device: Where: `cpu`, `cuda`, `cuda:1`, ...
+
+    Attributes:
+        space: Name of the embedding space.
+        dim: D, 512 for ViT-B/32.
+        image_size: H and W of the frames it takes, pixels.
+        dtype: Number format of the network.
+    """
+
+    def __init__(self, bundle: LocalBundle, settings: EncoderSettings, device: str = "cpu") -> None:
+        self.space = bundle.vision_space
+        self.image_size = bundle.media_spec().image_size
+        self.dtype = choose_dtype(settings.precision, device)
+        config = bundle.clip_architecture()
+        self.dim = int(config["embed_dim"])
+        tensors = load_tensors(bundle.clip_path)
+        visual = {name.removeprefix(_PREFIX): value for name, value in tensors.items() if name.startswith(_PREFIX)}
+        if not visual:
+            raise ModelError(f"{bundle.clip_path} holds no CLIP image tower: no key begins with {_PREFIX!r}")
+        self._tower = _image_tower(config)
+        load_exactly(self._tower, visual, bundle.clip_path)
+        self._tower.to(device=device, dtype=self.dtype).eval()
+        mean, std = bundle.clip_normalisation()
+        # Applied to 0..255 in one step: (x / 255 - mean) / std.
+        self._mean_C11 = 255 * torch.tensor(mean, device=device).view(3, 1, 1)
+        self._std_C11 = 255 * torch.tensor(std, device=device).view(3, 1, 1)
+        self._batches = MicroBatches(settings.micro_batch, self.dim)
+
+    def encode(self, frames_NHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Embed frames.
+
+        Args:
+            frames_NHWC: uint8, RGB, `image_size` square, as the decoder makes them: shortest side resized (bicubic),
+                centre-cropped.
+
+        Returns:
+            Float32 (N, D), L2-normalised.
+
+        Raises:
+            ValueError: For another shape or dtype.
+        """
+        size = self.image_size
+        if frames_NHWC.dtype != np.uint8 or frames_NHWC.ndim != 4 or frames_NHWC.shape[1:] != (size, size, 3):
+            raise ValueError(
+                f"frames must be uint8 of shape (N, {size}, {size}, 3), not {frames_NHWC.dtype} of {frames_NHWC.shape}"
+            )
+        return self._batches.run(lambda items: self._forward(frames_NHWC[items]), len(frames_NHWC))
+
+    def _forward(self, frames_NHWC: npt.NDArray[np.uint8]) -> torch.Tensor:
+        # Bytes travel to the device, not floats. `torch.tensor` copies: arrays from Arrow are read-only.
+        pixels_NCHW = torch.tensor(frames_NHWC).to(self._mean_C11.device).permute(0, 3, 1, 2)
+        normal_NCHW = (pixels_NCHW - self._mean_C11) / self._std_C11
+        embedding_ND: torch.Tensor = self._tower(normal_NCHW.to(self.dtype))
+        return embedding_ND
+
+
+def _image_tower(config: Mapping[str, Any]) -> torch.nn.Module:
+    """open_clip's image tower without weights. The text tower, half of CLIP, is never built at its real size."""
+    prepare_torchvision()
+    import open_clip
+
+    no_text = {"context_length": 8, "vocab_size": 8, "width": 64, "heads": 1, "layers": 1}
+    with torch.device("meta"):
+        model = open_clip.CLIP(
+            embed_dim=config["embed_dim"],
+            vision_cfg=dict(config["vision_cfg"]),
+            text_cfg=no_text,
+            quick_gelu=bool(config.get("quick_gelu", False)),
+        )
+    tower: torch.nn.Module = model.visual
+    return tower

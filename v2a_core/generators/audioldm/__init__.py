@@ -1,0 +1,7 @@
+"""AudioLDM from its parts: VAE, UNet, scheduler, vocoder and CLAP text encoder of a diffusers folder."""
+
+from __future__ import annotations
+
+from v2a_core.generators.audioldm.generator import AudioLdmGenerator, GenerationError
+
+__all__ = ["AudioLdmGenerator", "GenerationError"]

@@ -1,0 +1,195 @@
+"""The exported mapper: `mapper.safetensors` beside `config.json`, loaded from anywhere fsspec reaches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pydantic
+import safetensors
+import safetensors.torch
+import torch
+
+from v2a_core import storage
+from v2a_core.aggregators import AGGREGATORS
+from v2a_core.config import ConfigError
+from v2a_core.mappers import METHODS, NETWORKS, build
+from v2a_core.mappers.base import MapperModel, normalize
+from v2a_core.mappers.config import MAPPER_SCHEMA_VERSION, MapperConfig, SamplingSettings
+from v2a_core.seeds import segment_seed
+
+WEIGHTS_FILE = "mapper.safetensors"
+CONFIG_FILE = "config.json"
+ROWS_AT_ONCE = 256
+
+
+class Mapper:
+    """A trained mapper, ready to map.
+
+    Attributes:
+        config: Architecture, the two embedding spaces, aggregator, what it was trained on.
+        fingerprint: sha256 of the weights file.
+        model: The method and its network, in evaluation mode.
+        device: Where it runs.
+        sampling: How a diffusion mapper samples; None for its own settings.
+    """
+
+    def __init__(
+        self,
+        model: MapperModel,
+        config: MapperConfig,
+        fingerprint: str,
+        device: str = "cpu",
+        sampling: SamplingSettings | None = None,
+    ) -> None:
+        self.config, self.fingerprint, self.device, self.sampling = config, fingerprint, device, sampling
+        self.model = model.to(device).eval().requires_grad_(False)
+
+    @classmethod
+    def from_pretrained(cls, uri: str, device: str = "cpu", *, sampling: SamplingSettings | None = None) -> Mapper:
+        """Load a mapper's folder.
+
+        Args:
+            uri: Folder or URI with `mapper.safetensors` and `config.json`.
+            device: `cpu`, `cuda`, ...
+            sampling: How a diffusion mapper samples, instead of its own settings.
+
+        Raises:
+            ConfigError: When a file is missing, or is not what this program reads; names what is wrong.
+        """
+        config = read_config(uri)
+        weights_uri = storage.join(uri, WEIGHTS_FILE)
+        try:
+            with storage.local_copy(weights_uri) as path:
+                fingerprint = fingerprint_of(path)
+                tensors = safetensors.torch.load_file(path)
+        except FileNotFoundError:
+            raise ConfigError(f"{uri} has a {CONFIG_FILE} but no {WEIGHTS_FILE}: the mapper is incomplete") from None
+        except safetensors.SafetensorError as error:
+            raise ConfigError(f"{weights_uri} is not a whole safetensors file: {error}") from None
+        model = build(config.mapper, config.embedding_dim)
+        _check_tensors(weights_uri, model.state_dict(), tensors)
+        model.load_state_dict(tensors)
+        return cls(model, config, fingerprint, device, sampling)
+
+    def map(self, clip_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
+        """The audio embeddings of segments.
+
+        Args:
+            clip_frames: For each segment the CLIP embeddings of its frames, (n, 512), n >= 1, any float dtype, in the
+                space `config.vision_space`.
+            seeds: For each segment a 63-bit seed.
+
+        Returns:
+            Float32 (B, 512), L2-normalised, in the space `config.audio_space`. Row i depends only on frames i and
+            seed i, whatever else is in the batch.
+
+        Raises:
+            ValueError: On frames of another shape, frames that are not finite, or too few seeds.
+        """
+        if len(clip_frames) != len(seeds):
+            raise ValueError(f"{len(clip_frames)} segments need as many seeds, not {len(seeds)}")
+        condition_BE = self._aggregate(clip_frames, seeds)
+        mapped = [np.zeros((0, self.config.embedding_dim), np.float32)]
+        for start in range(0, len(seeds), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            condition = normalize(torch.from_numpy(condition_BE[rows]).to(self.device))
+            mapped.append(self.model.sample(condition, seeds[rows], self.sampling).cpu().numpy())
+        return np.concatenate(mapped)
+
+    def _aggregate(self, clip_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
+        """One vector a segment, not yet L2-normalised: the mean of unit vectors is shorter than they are."""
+        aggregate, dim = AGGREGATORS[self.config.mapper.aggregator], self.config.embedding_dim
+        condition_BE = np.empty((len(seeds), dim), np.float32)
+        for row, (frames, seed) in enumerate(zip(clip_frames, seeds, strict=True)):
+            if frames.ndim != 2 or frames.shape[1] != dim or not len(frames):
+                raise ValueError(f"segment {row}: frame embeddings of shape {frames.shape}, not (n >= 1, {dim})")
+            # Another stream than the noise: which frame is seen must not depend on the first number drawn there.
+            condition_BE[row] = aggregate(frames, segment_seed(seed, "", "aggregator"))
+            if not np.isfinite(condition_BE[row]).all():
+                raise ValueError(f"segment {row}: frame embeddings are not finite")
+        return condition_BE
+
+
+def read_config(uri: str) -> MapperConfig:
+    """The configuration of an exported mapper; reads no weights.
+
+    Raises:
+        ConfigError: When there is none, or it is of another schema, kind or network.
+    """
+    config_uri = storage.join(uri, CONFIG_FILE)
+    try:
+        values = storage.read_json(config_uri)
+    except FileNotFoundError:
+        raise ConfigError(f"{uri} has no {CONFIG_FILE}: it is not a mapper that `v2a train` exported") from None
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    if not isinstance(values, dict) or "mapper" not in values:
+        raise ConfigError(f"{config_uri} does not describe a mapper: it has no `mapper` entry")
+    if values.get("schema_version") != MAPPER_SCHEMA_VERSION:
+        found = values.get("schema_version")
+        raise ConfigError(f"{config_uri} has schema version {found!r}, this program reads {MAPPER_SCHEMA_VERSION}")
+    for part, known in (("method", METHODS), ("network", NETWORKS)):
+        kind = _kind(values["mapper"], part)
+        if kind not in known:
+            raise ConfigError(f"{config_uri}: unknown {part} {kind!r}; known: {', '.join(known)}")
+    try:
+        return MapperConfig.model_validate(values)
+    except pydantic.ValidationError as error:
+        problems = (f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise ConfigError(f"{config_uri} is not a mapper's configuration: {'; '.join(problems)}") from None
+
+
+def save_mapper(uri: str, weights: Path, config: MapperConfig) -> None:
+    """Export a mapper. The configuration comes last: where it is, the weights are whole.
+
+    Args:
+        uri: Folder or URI.
+        weights: A safetensors file of the model's state.
+        config: What it is.
+    """
+    with storage.writing(storage.join(uri, WEIGHTS_FILE)) as path:
+        path.write_bytes(weights.read_bytes())
+    storage.write_json(storage.join(uri, CONFIG_FILE), config.model_dump())
+
+
+def save_weights(model: MapperModel, path: Path) -> None:
+    """The model's state as a safetensors file, float32."""
+    tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    safetensors.torch.save_file(tensors, path)
+
+
+def fingerprint_of(path: Path) -> str:
+    """sha256 of a file, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _kind(mapper: Any, part: str) -> Any:
+    value = mapper.get(part) if isinstance(mapper, dict) else None
+    return value.get("kind") if isinstance(value, dict) else value
+
+
+def _check_tensors(uri: str, expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
+    problems = [f"missing: {_some(expected.keys() - found.keys())}"] if expected.keys() - found.keys() else []
+    if found.keys() - expected.keys():
+        problems.append(f"unknown: {_some(found.keys() - expected.keys())}")
+    problems += [
+        f"{name} is {tuple(found[name].shape)}, not {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in found and found[name].shape != tensor.shape
+    ][:5]
+    if problems:
+        raise ConfigError(f"{uri} does not fit its {CONFIG_FILE}: {'; '.join(problems)}")
+
+
+def _some(names: set[str]) -> str:
+    shown = sorted(names)[:5]
+    return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")

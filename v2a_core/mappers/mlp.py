@@ -1,0 +1,65 @@
+"""A residual MLP over the concatenated inputs.
+
+Shapes: B rows, W width of the residual stream, E width of an embedding.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (the name everybody uses)
+from torch import Tensor, nn
+
+from v2a_core.mappers.config import MlpSettings
+
+
+class MlpNetwork(nn.Module):
+    """Input: the visual condition and (diffusion only) noisy audio embedding and time, concatenated.
+
+    Args:
+        embedding_dim: E.
+        time_steps: Steps of the noise schedule; 0 for a network without time and noisy input.
+        settings: Sizes.
+    """
+
+    def __init__(self, embedding_dim: int, time_steps: int, settings: MlpSettings) -> None:
+        super().__init__()
+        if time_steps:
+            self.time_embedding = nn.Embedding(time_steps, embedding_dim)
+        self.project_in = nn.Linear((3 if time_steps else 1) * embedding_dim, settings.width)
+        self.blocks = nn.ModuleList(
+            ResidualBlock(settings.width, settings.multiplier * settings.width) for _ in range(settings.depth)
+        )
+        self.norm_out = nn.LayerNorm(settings.width)
+        self.project_out = nn.Linear(settings.width, embedding_dim)
+
+    def forward(self, condition_BE: Tensor, noisy_BE: Tensor | None = None, time_B: Tensor | None = None) -> Tensor:
+        """Float (B, E).
+
+        Args:
+            condition_BE: Visual condition, about unit variance.
+            noisy_BE: Noisy audio embedding, about unit variance (diffusion only).
+            time_B: Steps of the noise schedule, int64, 0 is clean (diffusion only).
+        """
+        inputs = [condition_BE]
+        if noisy_BE is not None and time_B is not None:
+            inputs += [noisy_BE, self.time_embedding(time_B)]
+        x_BW = self.project_in(torch.cat(inputs, dim=-1))
+        for block in self.blocks:
+            x_BW = block(x_BW)
+        output: Tensor = self.project_out(self.norm_out(x_BW))
+        return output
+
+
+class ResidualBlock(nn.Module):
+    """Norm, widen, SiLU, narrow, around a residual."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.widen = nn.Linear(width, inner)
+        self.narrow = nn.Linear(inner, width)
+
+    def forward(self, x_BW: Tensor) -> Tensor:
+        """(B, W) to the same shape."""
+        output: Tensor = x_BW + self.narrow(F.silu(self.widen(self.norm(x_BW))))
+        return output

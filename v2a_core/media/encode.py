@@ -1,0 +1,130 @@
+"""Encoding video: the one place that does. Soundtracks are muxed beside copied streams (`media/mux.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from v2a_core.media.resample import resample
+from v2a_core.media.types import MediaError
+
+AAC_RATE = 48_000
+_AAC_FRAME = 1024
+
+Packet: TypeAlias = "av.Packet[Any]"
+
+
+def write_video(
+    path: Path,
+    frames: Iterable[npt.NDArray[np.uint8]],
+    frames_per_second: float,
+    waveform: npt.NDArray[np.float32] | None = None,
+    sample_rate: int = 0,
+    *,
+    quality: int = 20,
+) -> None:
+    """Encode frames, and sound, into a file that plays everywhere: H.264 (MPEG-4 where x264 is missing) and AAC.
+
+    Args:
+        path: Where to; the suffix chooses the container (mp4, mov, mkv).
+        frames: uint8 RGB (H, W, 3) each, all of one size with even sides; read as they are encoded.
+        frames_per_second: Their rate.
+        waveform: Float32 (T,), -1..1, beginning with the first frame.
+        sample_rate: Its rate, Hz.
+        quality: x264's constant rate factor; lower is better.
+
+    Raises:
+        MediaError: When there is no frame, or frames cannot be encoded.
+    """
+    pictures = iter(frames)
+    first = next(pictures, None)
+    if first is None:
+        raise MediaError("encode", "Empty", "a video needs at least one frame")
+    height, width = first.shape[:2]
+    if height % 2 or width % 2:
+        raise MediaError("encode", "OddSize", f"{width} x {height} pixels: 4:2:0 video needs even sides")
+    try:
+        with av.open(str(path), "w") as container:
+            video = _add_video(container, width, height, frames_per_second, quality)
+            sound: Iterator[Packet] = iter(())
+            if waveform is not None:
+                sound = aac_packets(container, waveform, sample_rate)
+            _write(container, video, _chain(first, pictures), sound)
+    except av.FFmpegError as error:
+        raise MediaError("encode", type(error).__name__, f"{path.name} cannot be encoded: {error}") from None
+
+
+def aac_packets(container: Any, waveform: npt.NDArray[np.float32], sample_rate: int) -> Iterator[Packet]:
+    """Add an AAC track to an output container and encode a waveform for it, as packets are asked for.
+
+    At 48 kHz a frame of AAC is 21 ms, so that the track's length is right to within that; at 16 kHz it would be 64.
+
+    Args:
+        container: An output container.
+        waveform: Float32 (T,), -1..1; time 0 is its start.
+        sample_rate: Its rate, Hz.
+    """
+    stream = container.add_stream("aac", rate=AAC_RATE, layout="mono")
+    samples = resample(waveform, sample_rate, AAC_RATE)
+    return _encode_audio(stream, np.clip(samples, -1.0, 1.0))
+
+
+def time_s(packet: Packet) -> float:
+    """When a packet has to be written, seconds; packets without a time come first."""
+    stamp = packet.dts if packet.dts is not None else packet.pts
+    return float(stamp * packet.time_base) if stamp is not None and packet.time_base else float("-inf")
+
+
+def interleave(first: Iterator[Packet], second: Iterator[Packet]) -> Iterator[Packet]:
+    """Two streams of packets in the order of their times, without holding either in memory."""
+    left, right = next(first, None), next(second, None)
+    while left is not None or right is not None:
+        if right is None or (left is not None and time_s(left) <= time_s(right)):
+            assert left is not None
+            yield left
+            left = next(first, None)
+        else:
+            yield right
+            right = next(second, None)
+
+
+def _add_video(container: Any, width: int, height: int, rate: float, quality: int) -> Any:
+    x264 = "libx264" in av.codecs_available
+    options = {"crf": str(quality), "preset": "veryfast"} if x264 else {"qscale": "4"}
+    stream = container.add_stream("libx264" if x264 else "mpeg4", rate=Fraction(rate).limit_denominator(1001))
+    stream.width, stream.height, stream.pix_fmt, stream.options = width, height, "yuv420p", options
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def _chain(first: npt.NDArray[np.uint8], rest: Iterator[npt.NDArray[np.uint8]]) -> Iterator[npt.NDArray[np.uint8]]:
+    yield first
+    yield from rest
+
+
+def _write(container: Any, video: Any, frames: Iterator[npt.NDArray[np.uint8]], sound: Iterator[Packet]) -> None:
+    for packet in interleave(_encode_video(video, frames), sound):
+        container.mux(packet)
+
+
+def _encode_video(stream: Any, frames: Iterator[npt.NDArray[np.uint8]]) -> Iterator[Packet]:
+    for index, pixels in enumerate(frames):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        frame.pts, frame.time_base = index, 1 / stream.codec_context.framerate
+        yield from stream.encode(frame)
+    yield from stream.encode(None)
+
+
+def _encode_audio(stream: Any, samples: npt.NDArray[np.float32]) -> Iterator[Packet]:
+    for start in range(0, len(samples), _AAC_FRAME):
+        chunk = np.ascontiguousarray(samples[np.newaxis, start : start + _AAC_FRAME])
+        frame = av.AudioFrame.from_ndarray(chunk, format="fltp", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = AAC_RATE, start, Fraction(1, AAC_RATE)
+        yield from stream.encode(frame)
+    yield from stream.encode(None)

@@ -1,0 +1,142 @@
+"""A copy of a video with a soundtrack: the picture copied packet by packet, the sound replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from v2a_core.media.encode import Packet, aac_packets, interleave
+from v2a_core.media.probe import open_media, packets, read_timeline, reason, video_stream
+from v2a_core.media.resample import fit_length
+from v2a_core.media.types import MediaError
+
+# Picture and sound of the copy may differ by this much: one or two frames, below what is noticed.
+MAX_DIFFERENCE_S = 0.05
+
+_MP4_CODECS = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"})
+# What a container's own writer sets anew.
+_OWN_TAGS = frozenset({"encoder", "major_brand", "minor_version", "compatible_brands", "duration"})
+
+
+def muxed_suffix(path: Path) -> str:
+    """The suffix of a copy with AAC sound: the original's where that container takes it, else `.mp4` or `.mkv`.
+
+    Raises:
+        MediaError: When the file cannot be read.
+    """
+    suffix = path.suffix.lower()
+    with open_media(path, "mux") as container:
+        codec = video_stream(container, "mux").codec_context.name
+        formats = set(container.format.name.split(","))
+    if suffix in (".mp4", ".m4v", ".mov") and "mov" in formats:
+        return suffix
+    if suffix == ".mkv" and "matroska" in formats:
+        return suffix
+    if codec in _MP4_CODECS:
+        return ".mp4"
+    # QuickTime is the one container that takes both the frames of a GIF and AAC.
+    return ".mov" if codec == "gif" else ".mkv"
+
+
+def mux_soundtrack(
+    video_path: Path,
+    waveform: npt.NDArray[np.float32],
+    sample_rate: int,
+    out_path: Path,
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Write a copy of a video whose sound is `waveform`.
+
+    The packets of the picture, and of subtitles where the container takes them, are copied as they are; times are
+    shifted so that the first frame is at 0. The waveform is cut, or padded with silence, to the length of the picture.
+
+    Args:
+        video_path: The video.
+        waveform: Float32 (T,), -1..1, beginning with the first frame.
+        sample_rate: Its rate, Hz.
+        out_path: The copy; its suffix, from `muxed_suffix`, chooses the container.
+        tags: Metadata to write beside the original's.
+
+    Raises:
+        MediaError: When the copy cannot be made, or its picture and sound would differ in length.
+    """
+    timeline = read_timeline(video_path)
+    samples = fit_length(waveform, round(timeline.duration_s * sample_rate))
+    try:
+        with open_media(video_path, "mux") as source:
+            _copy(source, samples, sample_rate, out_path, timeline.origin_s, tags or {})
+    except (av.FFmpegError, ValueError) as error:
+        if isinstance(error, MediaError):
+            raise
+        raise MediaError("mux", type(error).__name__, f"the copy cannot be written: {reason(error)}") from None
+    _check_lengths(out_path)
+
+
+def stream_lengths(path: Path) -> tuple[float, float]:
+    """Lengths of the picture and of the sound of a file, seconds, from its packets; 0 where there is none."""
+    with open_media(path, "mux") as container:
+        spans = [
+            (float(packet.pts * packet.time_base), float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            for packet in packets(container, [*container.streams.audio[:1]])
+            if packet.pts is not None and not packet.is_discard
+        ]
+    sound = max(end for _, end in spans) - min(start for start, _ in spans) if spans else 0.0
+    return read_timeline(path).duration_s, sound
+
+
+def _copy(
+    source: Any,
+    samples: npt.NDArray[np.float32],
+    sample_rate: int,
+    out_path: Path,
+    origin_s: float,
+    tags: Mapping[str, str],
+) -> None:
+    # Tags of any name, and the index in front so that a browser can start before it has everything.
+    mp4 = out_path.suffix.lower() in (".mp4", ".m4v", ".mov")
+    options = {"movflags": "+faststart+use_metadata_tags"} if mp4 else {}
+    with av.open(str(out_path), "w", container_options=options) as target:
+        picture = video_stream(source, "mux")
+        copies = {picture.index: target.add_stream_from_template(picture, opaque=False)}
+        sound = aac_packets(target, samples, sample_rate)
+        for subtitle in source.streams.subtitles:
+            if subtitle.codec_context is not None and subtitle.codec_context.name in target.supported_codecs:
+                copies[subtitle.index] = target.add_stream_from_template(subtitle)
+        kept = {key: value for key, value in source.metadata.items() if key.lower() not in _OWN_TAGS}
+        target.metadata.update({**kept, **tags})
+        copied = _copied(source, copies, origin_s)
+        for packet in interleave(copied, sound):
+            target.mux(packet)
+
+
+def _copied(source: Any, copies: dict[int, Any], origin_s: float) -> Iterator[Packet]:
+    """Packets of the copied streams, on the clock of the copy."""
+    previous: dict[int, int] = {}
+    for packet in packets(source, [source.streams[index] for index in copies]):
+        index = packet.stream_index
+        shift = round(Fraction(origin_s) / packet.time_base)
+        if packet.pts is None and packet.dts is None:
+            continue
+        if packet.pts is None:
+            packet.pts = packet.dts  # AVI: no reordered frames, else the demuxer would have told
+        packet.pts -= shift
+        packet.dts = packet.pts if packet.dts is None else packet.dts - shift
+        if packet.dts <= previous.get(index, packet.dts - 1):
+            continue  # no container takes time that stands still
+        previous[index] = packet.dts
+        packet.stream = copies[index]
+        yield packet
+
+
+def _check_lengths(path: Path) -> None:
+    picture, sound = stream_lengths(path)
+    if abs(picture - sound) > MAX_DIFFERENCE_S:
+        raise MediaError(
+            "mux", "Lengths", f"the copy's picture is {picture:.3f} s long and its sound {sound:.3f} s; they must agree"
+        )

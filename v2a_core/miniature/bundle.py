@@ -1,0 +1,19 @@
+"""Writes the miniature bundle: CLIP, CLAP and AudioLDM at tiny size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from v2a_core.miniature.audioldm import save_audioldm
+from v2a_core.miniature.clap import save_clap
+from v2a_core.miniature.clip import save_clip
+from v2a_core.miniature.text import build_text_encoder
+
+
+def write_bundle(folder: Path, seed: int) -> None:
+    """Write all parts; see `v2a_core.miniature.init_miniature`."""
+    # One text tower in both checkpoints, as published: by it one sees that CLAP and generator share a space.
+    text_encoder, tokenizer = build_text_encoder(seed)
+    save_clip(folder / "clip", seed)
+    save_clap(folder / "clap", seed, text_encoder)
+    save_audioldm(folder / "generator", seed, text_encoder, tokenizer)

@@ -1,0 +1,74 @@
+"""The miniature's CLIP: open_clip's classes at tiny size, in the layout of an open_clip hub repository."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from v2a_core.schema import EMBEDDING_DIM
+from v2a_core.torchvision_compat import prepare_torchvision
+
+MODEL_CONFIG: dict[str, Any] = {
+    "embed_dim": EMBEDDING_DIM,
+    "quick_gelu": True,
+    "vision_cfg": {"image_size": 96, "layers": 5, "width": 128, "head_width": 32, "patch_size": 12},
+    "text_cfg": {"context_length": 32, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 2},
+}
+PREPROCESS_CONFIG: dict[str, Any] = {
+    "mean": [0.48145466, 0.4578275, 0.40821073],
+    "std": [0.26862954, 0.26130258, 0.27577711],
+    "interpolation": "bicubic",
+    "resize_mode": "shortest",
+}
+
+
+def save_clip(folder: Path, seed: int) -> None:
+    """Write `open_clip_config.json` and `open_clip_model.safetensors` (float16) of an untrained CLIP.
+
+    Args:
+        folder: Where; made if missing.
+        seed: Seed of the weights; the global random state is left as it was.
+    """
+    prepare_torchvision()
+    import open_clip
+    from safetensors.torch import save_file
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = open_clip.CLIP(**MODEL_CONFIG).eval()
+        _spread(model.visual)
+        _centre(model.visual)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"model_cfg": MODEL_CONFIG, "preprocess_cfg": PREPROCESS_CONFIG}
+    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    save_file(
+        {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()},
+        folder / "open_clip_model.safetensors",
+    )
+
+
+def _spread(tower: torch.nn.Module) -> None:
+    """Larger weights than open_clip's, with which an untrained tower sees hardly a difference between images."""
+    for name, weight in tower.named_parameters():
+        if weight.ndim == 2 and ("in_proj" in name or "mlp" in name or "out_proj" in name):
+            torch.nn.init.normal_(weight, std=1.5 * weight.shape[1] ** -0.5)
+
+
+@torch.no_grad()
+def _centre(tower: Any) -> None:
+    """Take what all images have in common out of the last bias, so that embeddings point in different directions."""
+    features: list[torch.Tensor] = []
+    hook = tower.ln_post.register_forward_hook(lambda module, inputs, output: features.append(output))
+    # Noise at several scales: from flat colours to single pixels.
+    size = MODEL_CONFIG["vision_cfg"]["image_size"]
+    images = [
+        torch.nn.functional.interpolate(torch.randn(16, 3, side, side), (size, size), mode="bicubic")
+        for side in (1, 3, 12, size)
+    ]
+    tower(torch.cat(images))
+    hook.remove()
+    pooled = features[0] if features[0].ndim == 2 else features[0][:, 0]
+    tower.ln_post.bias.sub_(pooled.mean(dim=0))

@@ -1,0 +1,29 @@
+"""Model bundles: which checkpoints make a system, fetched, verified, compatible. Importing this loads no torch."""
+
+from v2a_core.models.bundle import (
+    Bundle,
+    BundleSettings,
+    ClapSource,
+    ClipSource,
+    GeneratorSource,
+    LocalBundle,
+    load_bundle,
+)
+from v2a_core.models.errors import ModelError
+from v2a_core.models.resolve import fetch_bundle, show_bundle
+from v2a_core.models.spaces import SpaceCheck, check_spaces
+
+__all__ = [
+    "Bundle",
+    "BundleSettings",
+    "ClapSource",
+    "ClipSource",
+    "GeneratorSource",
+    "LocalBundle",
+    "ModelError",
+    "SpaceCheck",
+    "check_spaces",
+    "fetch_bundle",
+    "load_bundle",
+    "show_bundle",
+]

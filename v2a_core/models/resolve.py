@@ -1,0 +1,158 @@
+"""A bundle as written down -> a bundle on this machine, and from there to a folder or bucket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from v2a_core import storage
+from v2a_core.models import digests, sources
+from v2a_core.models.bundle import (
+    BUNDLE_FILE,
+    CHECKSUMS_FILE,
+    CLAP_CONFIG,
+    COMPONENTS,
+    OPEN_CLIP_CONFIG,
+    Bundle,
+    LocalBundle,
+)
+from v2a_core.models.errors import ModelError
+
+_INIT = "init:"
+
+
+def resolve_bundle(bundle: Bundle) -> LocalBundle:
+    """See `Bundle.resolve`."""
+    settings = bundle.settings
+    root = _root(bundle)
+
+    def locate(component: str, source: str, model: str = "") -> Path:
+        return sources.locate(
+            source, root, component=component, model=model, checksums=checksums_of(settings.checksums, component)
+        )
+
+    clip = sources.weights_in(locate("clip", settings.clip.weights, settings.clip.model), "clip")
+    clap = sources.weights_in(locate("clap", settings.clap.weights), "clap")
+    generator = locate("generator", settings.generator.weights)
+    if not generator.is_dir():
+        raise ModelError(f"generator.weights = {settings.generator.weights!r} must be a diffusers folder of AudioLDM")
+    clip_config = clip.with_name(OPEN_CLIP_CONFIG)
+    local = LocalBundle(
+        name=settings.name,
+        trained=settings.trained,
+        licence=settings.licence,
+        clip_model=settings.clip.model,
+        clip_path=clip,
+        clip_config=clip_config if clip_config.is_file() else None,
+        clap_path=clap,
+        clap_config=_clap_config(settings.clap.config, root, clap),
+        generator_path=generator,
+    )
+    for component in COMPONENTS:
+        sources.verify(component, local.files(component), checksums_of(settings.checksums, component))
+    return local
+
+
+def fetch_bundle(bundle: Bundle, destination: str) -> dict[str, str]:
+    """Copy a bundle to a folder or bucket, for machines without a hub: `--models DESTINATION` loads it from there.
+
+    Args:
+        bundle: What to copy; fetched first where it is remote.
+        destination: Folder or URI.
+
+    Returns:
+        Sha256 of each file by its name in the destination, also written there as `checksums.json`.
+    """
+    local = bundle.resolve()
+    files = {f"{part}/{name}": path for part in COMPONENTS for name, path in local.files(part).items()}
+    checksums: dict[str, str] = {}
+    for name, path in files.items():
+        fs, target = storage.filesystem(storage.join(destination, name))
+        fs.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+        fs.put_file(str(path.resolve()), target)
+        checksums[name] = digests.sha256(path)
+    content = _description(local)
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    storage.write_json(storage.join(destination, CHECKSUMS_FILE), checksums)
+    # Last: a copy that was interrupted is not a bundle.
+    storage.write_bytes(storage.join(destination, BUNDLE_FILE), text.encode())
+    return checksums
+
+
+def show_bundle(bundle: Bundle, *, resolve: bool = False) -> dict[str, Any]:
+    """What `v2a models show` prints.
+
+    Args:
+        bundle: The bundle.
+        resolve: Also fetch it and add paths, sizes, fingerprints, spaces and what the decoder must make.
+    """
+    settings = bundle.settings
+    shown: dict[str, Any] = {
+        "name": settings.name,
+        "trained": settings.trained,
+        "licence": settings.licence,
+        "root": settings.root,
+        "clip": settings.clip.model_dump(),
+        "clap": settings.clap.model_dump(),
+        "generator": settings.generator.model_dump(),
+        "checksums": len(settings.checksums),
+    }
+    if not resolve:
+        return shown
+    local = bundle.resolve()
+    paths = {"clip": local.clip_path, "clap": local.clap_path, "generator": local.generator_path}
+    for component, fingerprint in local.fingerprints().items():
+        size = sum(path.stat().st_size for path in local.files(component).values())
+        shown[component] |= {"path": str(paths[component]), "megabytes": round(size / 1e6, 1), "sha256": fingerprint}
+    shown["spaces"] = {"vision": local.vision_space, "audio": local.audio_space}
+    shown["media"] = vars(local.media_spec())
+    return shown
+
+
+def checksums_of(checksums: dict[str, str], component: str) -> dict[str, str]:
+    """The checksums of one component, by the names inside it."""
+    prefix = f"{component}/"
+    return {name.removeprefix(prefix): digest for name, digest in checksums.items() if name.startswith(prefix)}
+
+
+def _root(bundle: Bundle) -> str:
+    root = bundle.settings.root
+    if root.startswith(_INIT):
+        return str(_initialise(root.removeprefix(_INIT)))
+    if "://" in root or Path(root).expanduser().is_absolute():
+        return str(Path(root).expanduser()) if "://" not in root else root
+    relative = root.removeprefix("./").rstrip("/")
+    return bundle.base if relative in ("", ".") else storage.join(bundle.base, relative)
+
+
+def _initialise(name: str) -> Path:
+    from v2a_core.miniature import VERSION, init_miniature
+
+    if name != "miniature":
+        raise ModelError(f"root = '{_INIT}{name}': only {_INIT}miniature can be initialised")
+    return sources.in_cache(f"miniature-{VERSION}", init_miniature)
+
+
+def _clap_config(configured: str | None, root: str, checkpoint: Path) -> str | None:
+    if configured is None:
+        beside = checkpoint.with_name(CLAP_CONFIG)
+        return str(beside) if beside.is_file() else None
+    if not configured.endswith(".json"):
+        return configured
+    path = storage.join(root, configured[2:]) if configured.startswith("./") else configured
+    return str(sources.fetch_uri(path, component="clap", checksums={}))
+
+
+def _description(local: LocalBundle) -> dict[str, Any]:
+    """The bundle file of a copy; a config file is found beside the weights there."""
+    named = local.clap_config if local.clap_config and not local.clap_config.endswith(".json") else None
+    return {
+        "name": local.name,
+        "trained": local.trained,
+        "licence": local.licence,
+        "clip": {"model": local.clip_model, "weights": f"./clip/{local.clip_path.name}"},
+        "clap": {"weights": f"./clap/{local.clap_path.name}", "config": named},
+        "generator": {"weights": "./generator"},
+    }

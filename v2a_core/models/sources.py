@@ -1,0 +1,245 @@
+"""One weight source -> files on this machine.
+
+A source is `./path` inside the bundle's root, a local path, an fsspec URI, a hub name `owner/repo[:file]`, or for CLIP
+a tag of open_clip. What is fetched lands in the cache folder under a lock, in one rename: a process that is killed, or
+two that start together, leave nothing half done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from v2a_core import storage
+from v2a_core.models import digests
+from v2a_core.models.errors import ModelError
+
+_HUB_NAME = re.compile(r"^(?P<repo>[\w.-]+/[\w.-]+)(:(?P<file>.+))?$")
+# Description and weights, not the same weights again as pickles, Flax or demo files.
+_HUB_TEXT = ["*.json", "*.txt"]
+_WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+def locate(source: str, root: str, *, component: str, model: str = "", checksums: Mapping[str, str]) -> Path:
+    """A local file or folder with the content of a source.
+
+    Args:
+        source: What the bundle says.
+        root: What `./` stands for: a local folder or URI.
+        component: `clip`, `clap` or `generator`.
+        model: open_clip's name of the architecture, for its tags.
+        checksums: Sha256 of the component's files by name, where known.
+
+    Raises:
+        ModelError: When it cannot be had.
+    """
+    if source == "." or source.startswith("./"):
+        source = storage.join(root, source[2:]) if source[2:] else root
+    if "://" in source:
+        return fetch_uri(source, component=component, checksums=checksums)
+    path = Path(source).expanduser()
+    if path.exists():
+        return path.resolve()
+    if component == "clip" and "/" not in source and not path.suffix:
+        return _open_clip_tag(model, source)
+    name = _HUB_NAME.match(source)
+    if name is None or source.startswith(("/", ".", "~")):
+        raise ModelError(f"{component}.weights = {source!r}: there is no such file or folder")
+    return _hub(name["repo"], name["file"], component)
+
+
+def fetch_uri(uri: str, *, component: str, checksums: Mapping[str, str]) -> Path:
+    """The content of a URI: itself when it is local, else a copy in the cache folder.
+
+    With checksums the copy is found again without asking the storage, and is only kept when it fits them.
+    """
+    if storage.is_local(uri):
+        path = Path(storage.canonical(uri))
+        if not path.exists():
+            raise ModelError(f"{component}.weights = {uri!r}: there is no such file or folder")
+        return path
+    with _explained(f"{uri} for {component}"):
+        fs, path_there = _filesystem(uri)
+        version = repr(sorted(checksums.items())) if checksums else _version(fs, uri, path_there)
+        name = Path(path_there.split("?")[0].rstrip("/")).name
+        key = hashlib.blake2b(f"{uri}|{version}".encode(), digest_size=8).hexdigest()
+
+        def fill(folder: Path) -> None:
+            if _is_folder(fs, uri, path_there):
+                fs.get(path_there.rstrip("/") + "/", f"{folder}/", recursive=True)
+            else:
+                _get_file(fs, uri, path_there, folder / name)
+            verify(component, digests.tree(folder), checksums)
+
+        folder = in_cache(f"{component}-{name}-{key}", fill)
+    return folder / name if (folder / name).is_file() else folder
+
+
+def in_cache(name: str, fill: Callable[[Path], None]) -> Path:
+    """The folder `name` of the model cache, made by `fill` when it is not there; whole or not at all.
+
+    Args:
+        name: Folder name that says what is in it, with all that it depends on.
+        fill: Writes the content into an empty folder.
+    """
+    from filelock import FileLock
+
+    folder = digests.cache_folder() / "models" / name
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{name}.lock")):
+        if folder.is_dir():
+            return folder
+        for left in folder.parent.glob(f".{name}.*.part"):
+            shutil.rmtree(left)  # of a process that was killed: nobody else can be here
+        part = folder.with_name(f".{name}.{uuid.uuid4().hex[:8]}.part")
+        part.mkdir()
+        try:
+            fill(part)
+            os.replace(part, folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def verify(component: str, files: Mapping[str, Path], checksums: Mapping[str, str]) -> None:
+    """Compare files with their checksums.
+
+    Raises:
+        ModelError: For a missing or a changed file.
+    """
+    for name, expected in checksums.items():
+        if name not in files:
+            raise ModelError(f"{component}: {name} is missing; it has a checksum in the bundle. Fetch the bundle again")
+        found = digests.sha256(files[name])
+        if found != expected:
+            raise ModelError(
+                f"{component}: {files[name]} is damaged or was changed: its sha256 is {found}, the bundle says "
+                f"{expected}. Delete it and fetch it again, or correct the bundle's checksums"
+            )
+
+
+def weights_in(path: Path, component: str) -> Path:
+    """The weight file of a source that may be a folder.
+
+    Raises:
+        ModelError: When a folder has none, or several to choose from.
+    """
+    if path.is_file():
+        return path
+    for pattern in _WEIGHTS:
+        files = sorted(path.glob(pattern))
+        if len(files) == 1:
+            return files[0]
+        if files:
+            names = ", ".join(file.name for file in files)
+            raise ModelError(f"{component}.weights = {str(path)!r} has several weight files ({names}): name one")
+    raise ModelError(f"{component}.weights = {str(path)!r} is a folder without weights ({', '.join(_WEIGHTS)})")
+
+
+def _open_clip_tag(model: str, tag: str) -> Path:
+    from v2a_core.torchvision_compat import prepare_torchvision
+
+    prepare_torchvision()
+    import open_clip
+
+    config = open_clip.pretrained.get_pretrained_cfg(model.replace("/", "-"), tag)
+    if not config:
+        known = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none: it does not know this model"
+        raise ModelError(
+            f"clip.weights = {tag!r} is neither a file nor a tag of open_clip's {model!r}; its tags: {known}"
+        )
+    repo, _, file = str(config.get("hf_hub", "")).rpartition("/")
+    if not repo:
+        return fetch_uri(str(config["url"]), component="clip", checksums={})
+    return _hub(repo, file or None, "clip")
+
+
+def _hub(repo: str, file: str | None, component: str) -> Path:
+    with _explained(f"{repo}{f':{file}' if file else ''} for {component} from the model hub"):
+        import huggingface_hub
+
+        if file:
+            return Path(huggingface_hub.hf_hub_download(repo, file))
+        folder = Path(huggingface_hub.snapshot_download(repo, allow_patterns=[*_HUB_TEXT, "*.safetensors"]))
+        needed = [sub for sub in ("unet", "vae", "text_encoder", "vocoder") if (folder / sub).is_dir()] or ["."]
+        if not all(list((folder / sub).glob("*.safetensors")) for sub in needed):
+            folder = Path(huggingface_hub.snapshot_download(repo, allow_patterns=[*_HUB_TEXT, *_WEIGHTS]))
+        return folder
+
+
+@contextlib.contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Turn the many errors of networks and storages into one that says what to do."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except _network_errors() as error:
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise ModelError(
+            f"could not fetch {what}: {reason}\nOn a machine that reaches it, run `v2a models fetch NAME --output "
+            "FOLDER_OR_URI`, and use `--models FOLDER_OR_URI` here; or name local files in a bundle of your own"
+        ) from error
+
+
+def _network_errors() -> tuple[type[Exception], ...]:
+    """Errors of fetching. Of a library that is not loaded none can have come."""
+    errors: list[type[Exception]] = [OSError, ValueError, ImportError, asyncio.TimeoutError]
+    for module, name in (
+        ("aiohttp", "ClientError"),
+        ("botocore.exceptions", "BotoCoreError"),
+        ("botocore.exceptions", "ClientError"),
+        ("httpx", "HTTPError"),
+    ):
+        if module in sys.modules:
+            errors.append(getattr(sys.modules[module], name))
+    return tuple(errors)
+
+
+def _filesystem(uri: str) -> tuple[Any, str]:
+    if not _is_http(uri):
+        return storage.filesystem(uri)
+    import aiohttp
+    import fsspec
+
+    # fsspec's own limit is five minutes in all, too short for gigabytes; a silent server is given up after one.
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
+    return fsspec.filesystem("http", client_kwargs={"timeout": timeout}), uri
+
+
+def _is_http(uri: str) -> bool:
+    return uri.startswith(("http://", "https://"))
+
+
+def _is_folder(fs: Any, uri: str, path: str) -> bool:
+    # Web servers have no folders, and fsspec guesses one from links in a page.
+    return not _is_http(uri) and bool(fs.isdir(path))
+
+
+def _version(fs: Any, uri: str, path: str) -> str:
+    """What changes when the content does: names, sizes, and etags or times of change."""
+    entries = fs.find(path, detail=True) if _is_folder(fs, uri, path) else {path: fs.info(path)}
+    stamps = ("size", "ETag", "etag", "LastModified", "mtime", "updated", "last_modified", "created")
+    return repr(sorted((name, *(str(entry.get(stamp)) for stamp in stamps)) for name, entry in entries.items()))
+
+
+def _get_file(fs: Any, uri: str, path: str, target: Path) -> None:
+    fs.get_file(path, str(target))
+    if _is_http(uri):
+        return
+    # The model config beside a weight file belongs to it.
+    folder = path.rpartition("/")[0]
+    for beside in ("open_clip_config.json", "clap_config.json"):
+        if fs.exists(f"{folder}/{beside}"):
+            fs.get_file(f"{folder}/{beside}", str(target.with_name(beside)))

@@ -1,0 +1,93 @@
+"""Whether CLAP and generator share one space: an embedding of another CLAP makes the generator produce noise."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from v2a_core.models.bundle import LocalBundle
+from v2a_core.models.checkpoints import load_clap, load_text_encoder
+from v2a_core.models.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
+
+_TEXT = ("text_branch.", "text_projection.")
+
+
+@dataclass(frozen=True)
+class SpaceCheck:
+    """What the comparison found.
+
+    Attributes:
+        status: `same`, `different`, or `unchecked` when the CLAP checkpoint has no text tower.
+        message: For a person.
+    """
+
+    status: Literal["same", "different", "unchecked"]
+    message: str
+
+
+def check_spaces(bundle: LocalBundle, *, on_mismatch: Literal["refuse", "warn"] = "refuse") -> SpaceCheck:
+    """Compare CLAP's text tower with the generator's text encoder, tensor by tensor.
+
+    The generator was trained on embeddings of one CLAP, and its folder holds that CLAP's text tower. The same text
+    tower beside the audio tower means the same space. Half precision on either side is allowed for.
+
+    Args:
+        bundle: The models.
+        on_mismatch: Whether another space is an error or a warning.
+
+    Raises:
+        ModelError: When they differ and `on_mismatch` is `refuse`; names both sides and what differs.
+    """
+    folder = bundle.generator_path / "text_encoder"
+    ours = {name: tensor for name, tensor in load_clap(bundle.clap_path).items() if name.startswith(_TEXT)}
+    if not ours:
+        check = SpaceCheck(
+            "unchecked",
+            f"{bundle.clap_path} holds no text tower: it cannot be checked that it is the CLAP which the generator "
+            f"{bundle.generator_path} was trained with",
+        )
+        logger.warning(check.message)
+        return check
+    theirs = {name: tensor for name, tensor in load_text_encoder(folder).items() if name.startswith(_TEXT)}
+    differences = _differences(ours, theirs)
+    if not differences:
+        return SpaceCheck(
+            "same", f"CLAP and generator share one space: {len(ours)} tensors of the text tower are equal"
+        )
+    shown = "; ".join(differences[:3]) + (f"; and {len(differences) - 3} more" if len(differences) > 3 else "")
+    message = (
+        f"CLAP and generator are of different spaces: the text tower of {bundle.clap_path} is not the one of {folder} "
+        f"({shown}). Embeddings of one mean nothing to the other: use the CLAP that the generator was trained with"
+    )
+    if on_mismatch == "refuse":
+        raise ModelError(message)
+    logger.warning(message)
+    return SpaceCheck("different", message)
+
+
+def _differences(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> list[str]:
+    lines = [f"{name} is only in the CLAP checkpoint" for name in sorted(ours.keys() - theirs.keys())]
+    lines += [f"{name} is only in the generator" for name in sorted(theirs.keys() - ours.keys())]
+    for name in sorted(ours.keys() & theirs.keys()):
+        a, b = ours[name], theirs[name]
+        if a.shape != b.shape:
+            lines.append(f"{name} is {tuple(a.shape)} and {tuple(b.shape)}")
+        elif not _same_numbers(a, b):
+            lines.append(f"{name} differs by up to {(a.float() - b.float()).abs().max().item():.2g}")
+    return lines
+
+
+def _same_numbers(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Equal up to the rounding of the coarser of the two formats (and fp16's smallest steps)."""
+    import torch
+
+    if not (a.is_floating_point() and b.is_floating_point()):
+        return torch.equal(a, b)
+    step = max(torch.finfo(a.dtype).eps, torch.finfo(b.dtype).eps)
+    return torch.allclose(a.float(), b.float(), rtol=step, atol=1e-7)

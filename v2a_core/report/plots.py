@@ -1,0 +1,109 @@
+"""Pictures for the page: a poster of a video as JPEG bytes, a log-mel spectrogram as PNG bytes, a waveform as the points of an SVG path."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+from PIL import Image
+
+from v2a_core.media.audio import AudioReader
+from v2a_core.media.frames import AvReader, shown_at
+from v2a_core.media.probe import read_timeline
+from v2a_core.media.resample import is_silent, resample
+
+Waveform = npt.NDArray[np.float32]
+
+RATE = 16_000  # of all plots, so that two of them can be compared
+_WINDOW, _HOP, _MELS = 1024, 200, 72
+_FLOOR_DB = -75.0  # below the loudest cell of the picture
+
+# The `magma` colour map of matplotlib (BSD), at nine places.
+_MAGMA = np.array(
+    [
+        (0, 0, 4), (28, 16, 68), (79, 18, 123), (129, 37, 129), (181, 54, 122),
+        (229, 80, 100), (251, 135, 97), (254, 194, 135), (252, 253, 191),
+    ]
+)  # fmt: skip
+
+
+def read_waveform(path: Path) -> Waveform | None:
+    """The sound of an audio or video file: float32 (T,) at `RATE`; None without an audio track, or a silent one.
+
+    Raises:
+        MediaError: When a video cannot be read.
+    """
+    if path.suffix.lower() in (".wav", ".flac"):
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        return resample(np.ascontiguousarray(samples[:, 0]), int(rate), RATE)
+    timeline = read_timeline(path)
+    if not timeline.has_audio:
+        return None
+    with AudioReader(path, timeline.origin_s) as reader:
+        sound = reader.read(0.0, timeline.duration_s)
+    if sound is None or not sound.present or is_silent(sound.waveform):
+        return None
+    return resample(sound.waveform, sound.sample_rate, RATE)
+
+
+def poster_jpeg(path: Path, size: int = 256) -> bytes | None:
+    """The middle square of the middle frame of a video; None when that frame cannot be decoded.
+
+    Raises:
+        MediaError: When the file cannot be read.
+    """
+    timeline = read_timeline(path)
+    reader = AvReader(path, timeline, size)
+    try:
+        frames = reader.read(shown_at(np.array([timeline.duration_s / 2]), timeline))
+    finally:
+        reader.close()
+    if not frames:
+        return None
+    file = io.BytesIO()
+    Image.fromarray(frames[0][1]).save(file, format="JPEG", quality=82)
+    return file.getvalue()
+
+
+def spectrogram_png(waveform: Waveform) -> bytes:
+    """A log-mel spectrogram, low frequencies at the bottom, 80 columns a second, as an 8-bit palette PNG."""
+    padded = np.pad(waveform, (_WINDOW // 2, _WINDOW))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[: len(waveform) : _HOP]
+    power = np.abs(np.fft.rfft(windows * np.hanning(_WINDOW).astype(np.float32), axis=1)) ** 2
+    level_db = 10 * np.log10(power @ _mel_filters().T + 1e-10)
+    share = np.clip((level_db - level_db.max()) / -_FLOOR_DB + 1, 0, 1)
+    image = Image.fromarray(np.round(share * 63).astype(np.uint8).T[::-1], mode="P")
+    places = np.linspace(0, 1, len(_MAGMA))
+    palette = [np.interp(np.linspace(0, 1, 64), places, _MAGMA[:, channel]) for channel in range(3)]
+    image.putpalette(np.stack(palette, axis=1).astype(np.uint8).tobytes())
+    file = io.BytesIO()
+    image.save(file, format="PNG", optimize=True)
+    return file.getvalue()
+
+
+def waveform_path(waveform: Waveform, columns: int = 240) -> str:
+    """The outline of a waveform as the `d` of an SVG path in a view box of `columns` by 2 (full scale is 1).
+
+    Quiet sounds are drawn up to three times larger, so that their shape shows.
+    """
+    edges = np.linspace(0, len(waveform), columns + 1).astype(int)
+    parts = [waveform[a : max(b, a + 1)] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    high = np.array([part.max(initial=0.0) for part in parts])
+    low = np.array([part.min(initial=0.0) for part in parts])
+    gain = min(3.0, 0.95 / max(float(np.abs(waveform).max(initial=0.0)), 1e-4))
+    upper = [f"{x},{1 - gain * value - 0.01:.2f}" for x, value in enumerate(high)]
+    lower = [f"{x},{1 - gain * value + 0.01:.2f}" for x, value in reversed(list(enumerate(low)))]
+    return "M" + "L".join(upper + lower) + "Z"
+
+
+def _mel_filters() -> npt.NDArray[np.float64]:
+    """Triangular filters of equal width on the mel scale (O'Shaughnessy), (mels, bins)."""
+    hz = np.fft.rfftfreq(_WINDOW, 1 / RATE)
+    top = 2595 * np.log10(1 + RATE / 2 / 700)
+    corners = 700 * (10 ** (np.linspace(0, top, _MELS + 2) / 2595) - 1)
+    rise = (hz - corners[:-2, None]) / (corners[1:-1] - corners[:-2])[:, None]
+    fall = (corners[2:, None] - hz) / (corners[2:] - corners[1:-1])[:, None]
+    return np.maximum(0.0, np.minimum(rise, fall))

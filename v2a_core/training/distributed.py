@@ -1,0 +1,37 @@
+"""This worker among the others; alone when torch.distributed is not initialised."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def world_size() -> int:
+    """Workers of the run."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """This worker's number."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def sum_over_workers(values: Tensor) -> Tensor:
+    """The sum of a tensor over all workers, in place."""
+    if world_size() > 1:
+        dist.all_reduce(values)
+    return values
+
+
+def share(rows: Tensor) -> Tensor:
+    """This worker's rows of a global batch: every n-th, so that shares differ by one row at most."""
+    return rows[rank() :: world_size()]
+
+
+def generator(device: str, *key: int) -> torch.Generator:
+    """A random generator from a key of integers, the same on every worker."""
+    import numpy as np
+
+    seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
+    return torch.Generator(device).manual_seed(seed)

@@ -1,0 +1,65 @@
+"""Optimiser, learning-rate schedule, moving average of the weights."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from v2a_core.training.config import OptimizerSettings
+
+
+def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim.AdamW:
+    """AdamW with weight decay on matrices only: norms, biases and single learned vectors have none."""
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
+    vectors = [parameter for parameter in model.parameters() if parameter.ndim < 2]
+    groups = [
+        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        groups, lr=settings.learning_rate, betas=(settings.beta1, settings.beta2), weight_decay=0.0, fused=True
+    )
+
+
+def learning_rate(step: int, total_steps: int, settings: OptimizerSettings) -> float:
+    """The learning rate of a step (from 0): linear warm-up, then constant or half a cosine to zero."""
+    warmup = min(1.0, (step + 1) / (settings.warmup_steps + 1))
+    if settings.decay == "none" or step < settings.warmup_steps:
+        return settings.learning_rate * warmup
+    progress = (step - settings.warmup_steps) / max(1, total_steps - settings.warmup_steps)
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+class MovingAverage:
+    """Exponential moving average of a model's parameters.
+
+    The decay warms up as (1 + step) / (10 + step): a short run's average forgets the random start, a long run's
+    reaches the full decay.
+
+    Attributes:
+        parameters: The averages, by name.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self._decay = decay
+        self.parameters: dict[str, Tensor] = {
+            name: parameter.detach().clone() for name, parameter in model.named_parameters()
+        }
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Take in the weights after `step` (from 0)."""
+        decay = min(self._decay, (1 + step) / (10 + step))
+        current = [parameter.detach() for parameter in model.parameters()]
+        torch._foreach_lerp_(list(self.parameters.values()), current, 1 - decay)
+
+    @torch.no_grad()
+    def swap(self, model: nn.Module) -> None:
+        """Exchange the average and the model's weights; a second call exchanges them back."""
+        for name, parameter in model.named_parameters():
+            average = self.parameters[name]
+            kept = parameter.detach().clone()
+            parameter.copy_(average)
+            average.copy_(kept)

@@ -1,0 +1,175 @@
+"""Which rows of an embeddings folder are trained on, judged on, or left out, and why. Reads no embeddings.
+
+Splits: the catalog's own column where it has one (train, validation, test, in their usual spellings). Rows without a
+split in a catalog that has some are training rows. When nothing is marked for validation, a share of the training
+sources is held out, chosen by a hash of the source's URI: the same on every machine and in every order, the same for
+a source when others are added, and never with segments of one source on both sides. Test rows are not touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from v2a_core import storage
+from v2a_core.config import ConfigError
+from v2a_core.schema import OK
+from v2a_core.training.config import DataSettings
+
+LEFT_OUT, TRAIN, VALIDATION, TEST = -1, 0, 1, 2
+SPLIT_NAMES = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
+_SPELLINGS = {
+    "train": TRAIN, "training": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION,
+    "dev": VALIDATION, "test": TEST, "testing": TEST, "eval": TEST, "evaluation": TEST,
+}  # fmt: skip
+_COLUMNS = ["source_uri", "split", "status", "silent", "audio_rms_dbfs"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The rows of an embeddings folder.
+
+    Attributes:
+        parts: The Parquet files, in order.
+        part_rows: Rows of each.
+        codes_N: For each row TRAIN, VALIDATION, TEST or LEFT_OUT, int8.
+        left_out: Rows left out, by reason.
+    """
+
+    parts: list[str]
+    part_rows: list[int]
+    codes_N: npt.NDArray[np.int8]
+    left_out: dict[str, int]
+
+    def counts(self) -> dict[str, int]:
+        """Rows by split."""
+        return {name: int((self.codes_N == code).sum()) for name, code in SPLIT_NAMES.items()}
+
+    def fingerprint(self) -> str:
+        """Tells two states of an embeddings folder apart: its files and their rows."""
+        names = [uri.rsplit("/", 1)[-1] for uri in self.parts]
+        text = "\n".join(f"{name} {rows}" for name, rows in zip(names, self.part_rows, strict=True))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def select(embeddings: str, settings: DataSettings) -> Selection:
+    """Assign every row of an embeddings folder.
+
+    Raises:
+        ConfigError: When there is nothing to train on or to judge by, or a split has an unknown name.
+    """
+    parts = [uri for uri in storage.list_files(embeddings, ".parquet") if uri.rsplit("/", 1)[-1].startswith("part-")]
+    if not parts:
+        raise ConfigError(f"{embeddings} holds no part-*.parquet: run `v2a embed` into it first")
+    tables = [_read_light(uri) for uri in parts]
+    table = pa.concat_tables(tables)
+    usable, left_out = _usable(table)
+    codes = assign(table["source_uri"].combine_chunks(), table["split"].combine_chunks(), usable, settings)
+    selection = Selection(parts, [part.num_rows for part in tables], codes, left_out)
+    _check_enough(embeddings, selection)
+    return selection
+
+
+def assign(
+    sources: pa.StringArray, splits: pa.StringArray, usable_N: npt.NDArray[np.bool_], settings: DataSettings
+) -> npt.NDArray[np.int8]:
+    """A code for each row.
+
+    Args:
+        sources: The source of each row.
+        splits: The catalog's split of each row, null without one.
+        usable_N: Rows that can be used at all.
+        settings: How splits are made.
+
+    Raises:
+        ConfigError: On a split of an unknown name.
+    """
+    if settings.splits == "catalog" and splits.null_count == len(splits):
+        raise ConfigError("data.splits = 'catalog', but no row has a split; allowed: auto | hash for these embeddings")
+    codes = np.zeros(len(sources), np.int8) if settings.splits == "hash" else _catalog_codes(splits)
+    codes[~usable_N] = LEFT_OUT
+    if not (codes == VALIDATION).any():
+        held_out = _held_out(sources, codes == TRAIN, settings.validation_share)
+        codes[held_out & (codes == TRAIN)] = VALIDATION
+    return codes
+
+
+def _read_light(uri: str) -> pa.Table:
+    fs, path = storage.filesystem(uri)
+    with fs.open(path, "rb") as file:
+        missing = set(_COLUMNS) - set(pq.read_schema(file).names)
+        if missing:
+            raise ConfigError(f"{uri} is not a file of embeddings: it lacks {', '.join(sorted(missing))}")
+        return pq.read_table(file, columns=_COLUMNS)
+
+
+def _usable(table: pa.Table) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
+    reasons = {
+        "rejected": pc.not_equal(table["status"], OK),
+        "no audio": pc.is_null(table["audio_rms_dbfs"]),
+        "silent": pc.fill_null(table["silent"], False),
+    }
+    usable = np.ones(table.num_rows, bool)
+    left_out = {}
+    for reason, column in reasons.items():
+        bad = usable & column.to_numpy(zero_copy_only=False).astype(bool)
+        left_out[reason] = int(bad.sum())
+        usable &= ~bad
+    return usable, left_out
+
+
+def _catalog_codes(splits: pa.StringArray) -> npt.NDArray[np.int8]:
+    encoded = pc.fill_null(splits, "train").dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    unknown = [name for name in names if name.strip().lower() not in _SPELLINGS]
+    if unknown:
+        raise ConfigError(
+            f"unknown splits {', '.join(map(repr, unknown))}; known: {', '.join(_SPELLINGS)}. "
+            "To leave the catalog's splits aside: --set data.splits=hash"
+        )
+    lookup = np.array([_SPELLINGS[name.strip().lower()] for name in names] or [TRAIN], np.int8)
+    codes: npt.NDArray[np.int8] = lookup[encoded.indices.to_numpy()]
+    return codes
+
+
+def _held_out(sources: pa.StringArray, train_N: npt.NDArray[np.bool_], share: float) -> npt.NDArray[np.bool_]:
+    """Rows whose source is held out for validation."""
+    encoded = sources.dictionary_encode()
+    indices = encoded.indices.to_numpy()
+    place = np.array([_place(uri) for uri in encoded.dictionary.to_pylist()] or [1.0])
+    candidates = np.unique(indices[train_N])
+    chosen = place < share
+    if len(candidates) >= 2:
+        # A small catalog may have no source, or every source, below the share: at least one on each side.
+        if not chosen[candidates].any():
+            chosen[candidates[place[candidates].argmin()]] = True
+        elif chosen[candidates].all():
+            chosen[candidates[place[candidates].argmax()]] = False
+    rows: npt.NDArray[np.bool_] = chosen[indices]
+    return rows
+
+
+def _place(source: str) -> float:
+    """Where a source stands in [0, 1), by its hash."""
+    return int.from_bytes(hashlib.blake2b(source.encode(), digest_size=8, person=b"v2a-split").digest(), "big") / 2**64
+
+
+def _check_enough(embeddings: str, selection: Selection) -> None:
+    counts = selection.counts()
+    reasons = ", ".join(f"{count} {reason}" for reason, count in selection.left_out.items() if count) or "none"
+    if not sum(counts.values()):
+        rows = sum(selection.part_rows)
+        raise ConfigError(f"{embeddings} has no usable pair of frames and sound in {rows} rows; left out: {reasons}")
+    for name in ("train", "validation"):
+        if not counts[name]:
+            raise ConfigError(
+                f"{embeddings} has no row for {name} (by split: {counts}; left out: {reasons}). "
+                "Training needs at least two sources, or a `split` column that marks both sides."
+            )

@@ -1,0 +1,29 @@
+"""Configuration of `v2a train`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from v2a_core.config import Settings, setting
+from v2a_core.mappers.config import MapperSettings
+from v2a_core.training.config import DataSettings, TrainingSettings
+
+
+class ScalingSettings(Settings):
+    """Workers of the run."""
+
+    workers: int = setting(1, "training workers; the global batch is shared among them", ge=1, le=4096)
+    device: Literal["auto", "cpu", "gpu"] = setting("auto", "auto: a GPU a worker where the cluster has one")
+    cpus_per_worker: float = setting(1.0, "CPUs reserved for a worker", unit="CPU", gt=0)
+    threads: int = setting(0, "torch threads of a worker (0: the machine's cores shared among its workers)", ge=0)
+    max_failures: int = setting(3, "crashed attempts that are followed by another, from the last checkpoint", ge=0)
+
+
+class TrainJob(Settings):
+    """Every setting of the job."""
+
+    seed: int = setting(0, "weights, shuffling and noise come from it", ge=0)
+    mapper: MapperSettings = setting(MapperSettings, "what is trained")
+    data: DataSettings = setting(DataSettings, "which rows")
+    training: TrainingSettings = setting(TrainingSettings, "how")
+    scaling: ScalingSettings = setting(ScalingSettings, "on what")
