@@ -7,6 +7,7 @@ heavy loads, and a mistake is answered with the key, the value, what is allowed 
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
 import types
@@ -82,7 +83,7 @@ def load(settings: type[SettingsT], *, job: str, source: str | None = None, over
     try:
         return settings.model_validate(values)
     except pydantic.ValidationError as error:
-        raise ConfigError(_explain(settings, values, error)) from None
+        raise ConfigError(_explain(settings, error)) from None
 
 
 def find(source: str, job: str) -> Path:
@@ -117,7 +118,9 @@ def options(settings: type[Settings], prefix: str = "") -> Iterator[Option]:
         groups = _groups(field.annotation)
         if groups:
             for group in groups:
-                yield from options(group, f"{key}.")
+                for option in options(group, f"{key}."):
+                    kind = group.model_fields["kind"].default if len(groups) > 1 else None
+                    yield dataclasses.replace(option, meaning=f"{kind}: {option.meaning}") if kind else option
             continue
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
         yield Option(
@@ -180,11 +183,11 @@ def _type_name(annotation: Any) -> str:
     return getattr(annotation, "__name__", str(annotation))
 
 
-def _explain(settings: type[Settings], values: dict[str, Any], error: pydantic.ValidationError) -> str:
+def _explain(settings: type[Settings], error: pydantic.ValidationError) -> str:
     known = {option.key: option for option in options(settings)}
     lines = []
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"] if not _is_union_tag(part, values, problem["loc"]))
+        key = _key(problem["loc"], known)
         if problem["type"] == "extra_forbidden":
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
             near = near or [name for name in known if name.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]][:1]
@@ -201,11 +204,12 @@ def _sentence(message: str) -> str:
     return message.removeprefix("Value error, ").removeprefix("Input ").strip()
 
 
-def _is_union_tag(part: int | str, values: dict[str, Any], loc: tuple[int | str, ...]) -> bool:
-    """Whether `part` is the name pydantic inserts for the chosen member of a union, not a key."""
-    node: Any = values
-    for step in loc:
-        if step is part:
-            return isinstance(node, dict) and "kind" in node and node.get("kind") == part
-        node = node.get(step) if isinstance(node, dict) and step in node else node
-    return False
+def _key(location: tuple[int | str, ...], known: dict[str, Option]) -> str:
+    """The dotted key of a problem: pydantic puts the name of a union's chosen member between the keys."""
+    key = ""
+    for position, part in enumerate(location):
+        longer = f"{key}.{part}" if key else str(part)
+        is_last = position == len(location) - 1
+        if is_last or any(name == longer or name.startswith(f"{longer}.") for name in known):
+            key = longer
+    return key

@@ -88,7 +88,7 @@ def _job(
         dest="overrides",
         help="one setting, dotted; may be repeated",
     )
-    _models_option(parser, "paper")
+    _models_option(parser, None if name == "train" else "paper")
     parser.add_argument("--limit", type=_count, metavar="N", help="take the first N sources")
     parser.add_argument("--dry-run", action="store_true", help="list, plan and check, do nothing")
     _address_option(parser)
@@ -108,7 +108,7 @@ def _catalog(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("catalog", nargs="+", metavar="CATALOG", help=_CATALOG)
 
 
-def _models_option(parser: argparse.ArgumentParser, default: str) -> None:
+def _models_option(parser: argparse.ArgumentParser, default: str | None) -> None:
     parser.add_argument(
         "--models",
         default=default,
@@ -160,9 +160,8 @@ def _load(arguments: argparse.Namespace, job: str, settings: type[Any]) -> Any:
 
 def _embed(arguments: argparse.Namespace) -> int:
     job = _load(arguments, "embed", EmbedJob)
-    from workflows import embed, runtime
+    from workflows import embed
 
-    runtime.connect(arguments.address)
     embed.run(
         arguments.catalog,
         arguments.output,
@@ -170,15 +169,15 @@ def _embed(arguments: argparse.Namespace) -> int:
         models=arguments.models,
         limit=arguments.limit,
         dry_run=arguments.dry_run,
+        address=arguments.address,
     )
     return DONE
 
 
 def _train(arguments: argparse.Namespace) -> int:
     job = _load(arguments, "train", TrainJob)
-    from workflows import runtime, train
+    from workflows import train
 
-    runtime.connect(arguments.address)
     train.run(
         arguments.embeddings,
         arguments.output,
@@ -186,15 +185,15 @@ def _train(arguments: argparse.Namespace) -> int:
         models=arguments.models,
         limit=arguments.limit,
         dry_run=arguments.dry_run,
+        address=arguments.address,
     )
     return DONE
 
 
 def _generate(arguments: argparse.Namespace) -> int:
     job = _load(arguments, "generate", GenerateJob)
-    from workflows import generate, runtime
+    from workflows import generate
 
-    runtime.connect(arguments.address)
     generate.run(
         arguments.catalog,
         arguments.output,
@@ -203,15 +202,15 @@ def _generate(arguments: argparse.Namespace) -> int:
         models=arguments.models,
         limit=arguments.limit,
         dry_run=arguments.dry_run,
+        address=arguments.address,
     )
     return DONE
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from workflows import demo, runtime
+    from workflows import demo
 
-    runtime.connect(arguments.address)
-    demo.run(arguments.output, models=arguments.models)
+    demo.run(arguments.output, models=arguments.models, address=arguments.address)
     return DONE
 
 

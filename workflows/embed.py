@@ -33,6 +33,7 @@ def run(
     models: str = "paper",
     limit: int | None = None,
     dry_run: bool = False,
+    address: str | None = None,
 ) -> dict[str, Any]:
     """Embed what is not embedded yet.
 
@@ -43,6 +44,7 @@ def run(
         models: A bundle's name or file.
         limit: Take the first `limit` sources only.
         dry_run: Plan and check, do nothing.
+        address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
 
     Returns:
         The summary, as written to `summary.json`.
@@ -60,6 +62,7 @@ def run(
     tally.planned = len(planned) + len(rejected)
     tally.done_before = tally.listed - tally.planned
     if dry_run:
+        runtime.connect(address)
         return show_plan("embed", output, listing, tally, job.pools)
     local = bundle.resolve()
     made_by = manifest.open_output(output, _manifest(job, local))
@@ -77,6 +80,7 @@ def run(
     )
     data = None
     if planned:
+        runtime.connect(address)
         runtime.configure_data()
         data = _chain(planned, job, bundle, local, runtime.plan_pools(job.pools))
     stream("embed", data, rejected, writer, tally, job.limits, STAGE_COLUMNS)

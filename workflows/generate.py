@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
-from v2a_core.generators.config import GeneratorSettings
 
 from v2a_core import __version__, manifest, stages, storage
 from v2a_core.config import ConfigError
@@ -17,7 +16,9 @@ from v2a_core.decoding import DecodeSettings
 from v2a_core.finishing import FinishJob, finish_row
 from v2a_core.gather import SOUNDTRACKS, SourceGatherer
 from v2a_core.generation import generate_waveforms
+from v2a_core.generators.config import GeneratorSettings
 from v2a_core.ledger import index_ledger
+from v2a_core.mappers.config import SamplingSettings
 from v2a_core.models import Bundle, LocalBundle, check_spaces, load_bundle
 from v2a_core.parts import PartWriter
 from v2a_core.schema import INDEX, SCHEMA_VERSION
@@ -39,6 +40,7 @@ def run(
     models: str = "paper",
     limit: int | None = None,
     dry_run: bool = False,
+    address: str | None = None,
 ) -> dict[str, Any]:
     """Make the soundtracks that are not made yet.
 
@@ -50,6 +52,7 @@ def run(
         models: A bundle's name or file.
         limit: Take the first `limit` sources only.
         dry_run: Plan and check, do nothing.
+        address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
 
     Returns:
         The summary, as written to `summary.json`.
@@ -69,6 +72,7 @@ def run(
     tally.planned = len(planned) + len(rejected)
     tally.done_before = tally.listed - tally.planned
     if dry_run:
+        runtime.connect(address)
         return show_plan("generate", output, listing, tally, job.pools)
     local = bundle.resolve()
     fingerprint = _check_mapper(mapper, local)
@@ -84,6 +88,7 @@ def run(
     data = None
     if planned:
         check_spaces(local)
+        runtime.connect(address)
         runtime.configure_data()
         tags = _tags(local, fingerprint, job.seed)
         data = _chain(planned, job, bundle, local, mapper, FinishJob(output, job.finish, tags))
@@ -129,7 +134,7 @@ def _chain(
 def _map(data: Dataset, mapper: str, job: GenerateJob, pools: Pools) -> Dataset:
     return data.map_batches(
         MapStage,
-        fn_constructor_kwargs={"mapper": mapper, "seed": job.seed, "threads": pools.threads},
+        fn_constructor_kwargs={"mapper": mapper, "sampling": job.sampling, "seed": job.seed, "threads": pools.threads},
         batch_size=job.pools.segments_per_batch,
         batch_format="pyarrow",
         num_cpus=pools.actor_cpus / 2,
@@ -159,11 +164,11 @@ def _generate(data: Dataset, bundle: Bundle, job: GenerateJob, pools: Pools) -> 
 class MapStage:
     """An actor that holds the mapper."""
 
-    def __init__(self, mapper: str, seed: int, threads: int) -> None:
+    def __init__(self, mapper: str, sampling: SamplingSettings | None, seed: int, threads: int) -> None:
         from v2a_core.mappers import load_mapper
 
         runtime.use_threads(threads)
-        self._mapper, self._seed = load_mapper(mapper, runtime.device()), seed
+        self._mapper, self._seed = load_mapper(mapper, runtime.device(), sampling=sampling), seed
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Map a batch of segments."""
@@ -233,6 +238,7 @@ def _manifest(job: GenerateJob, local: LocalBundle, mapper_fingerprint: str) -> 
             "seed": job.seed,
             "segments": job.segments.model_dump(),
             "frames": job.frames.model_dump(),
+            "sampling": job.sampling.model_dump() if job.sampling else None,
             "generator": job.generator.model_dump(exclude={"micro_batch"}),
             "join": job.join.model_dump(),
             "finish": job.finish.model_dump(),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from v2a_core.catalog_config import CatalogSettings
-from v2a_core.generators.config import GeneratorSettings
-
 from v2a_core.config import Settings, setting
 from v2a_core.encoders.config import EncoderSettings
+from v2a_core.generators.config import GeneratorSettings
+from v2a_core.mappers.config import SamplingSettings
 from v2a_core.media.config import FinishSettings, FrameSettings, GuardSettings, SegmentSettings
 from v2a_core.parts import PartSettings
 from v2a_core.soundtrack import JoinSettings
@@ -22,6 +22,7 @@ class GenerateJob(Settings):
     frames: FrameSettings = setting(FrameSettings, "which frames are seen")
     decoder: GuardSettings = setting(GuardSettings, "limits of the decoder process")
     encoders: EncoderSettings = setting(EncoderSettings, "how CLIP runs")
+    sampling: SamplingSettings | None = setting(None, "how a diffusion mapper samples; none: as it was exported")
     generator: GeneratorSettings = setting(GeneratorSettings, "how AudioLDM samples")
     join: JoinSettings = setting(JoinSettings, "how the segments of a source become one soundtrack")
     finish: FinishSettings = setting(FinishSettings, "level, format, muxing")

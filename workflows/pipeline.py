@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
-from v2a_core.catalog import Source, source_id
 
 from v2a_core import rows, stages
+from v2a_core.catalog import Source, source_id
 from v2a_core.decoding import DecodeSettings, decode_rows
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.ledger import Ledger

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ray.data import Dataset
-from v2a_core.catalog import CatalogSettings, Source, list_sources, source_id
 
 from v2a_core import rows, storage
+from v2a_core.catalog import CatalogSettings, Source, list_sources, source_id
 from v2a_core.config import ConfigError
 from v2a_core.ledger import Ledger
 from v2a_core.media.config import FrameSettings, SegmentSettings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from dataclasses import dataclass
 
 import ray
@@ -61,6 +62,8 @@ def configure_data() -> None:
     context.enable_progress_bars = False  # ours counts sources and rejects
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)
+    # Small catalogs have fewer blocks than there are workers; that is no news.
+    warnings.filterwarnings("ignore", message="The maximum number of concurrent tasks")
 
 
 def plan_pools(settings: PoolSettings) -> Pools:
@@ -71,7 +74,8 @@ def plan_pools(settings: PoolSettings) -> Pools:
     """
     resources = ray.cluster_resources()
     cpus, gpus = resources.get("CPU", 1.0), resources.get("GPU", 0.0)
-    nodes = max(1, sum(bool(node["Alive"]) for node in ray.nodes()))
+    # A head that offers no CPUs runs no stage.
+    nodes = max(1, sum(bool(node["Alive"] and node["Resources"].get("CPU")) for node in ray.nodes()))
     actors = settings.model_actors or max(1, int(gpus) or nodes)
     decode_cpus = settings.decode_cpus or (0.5 if cpus < 4 else 1.0)
     actor_cpus = 0.25 if cpus < 8 else 1.0

@@ -16,6 +16,7 @@ class ScalingSettings(Settings):
     device: Literal["auto", "cpu", "gpu"] = setting("auto", "auto: a GPU a worker where the cluster has one")
     cpus_per_worker: float = setting(1.0, "CPUs reserved for a worker", unit="CPU", gt=0)
     threads: int = setting(0, "torch threads of a worker (0: the machine's cores shared among its workers)", ge=0)
+    wait_for_resources: bool = setting(False, "wait for workers that the cluster cannot place yet (autoscaling)")
     max_failures: int = setting(3, "crashed attempts that are followed by another, from the last checkpoint", ge=0)
 
 

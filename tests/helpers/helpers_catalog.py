@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from v2a_core.media.encode import write_video
+from v2a_core.models import LocalBundle
 
 RATE = 16_000
 
@@ -63,3 +64,23 @@ def catalog(folder: Path) -> Path:
     loose = [video(folder.parent / "loose" / f"{index}.mp4", 1.0, hue=40 * index) for index in range(2)]
     shard(folder / "shard-000.tar", {f"key{index}": file for index, file in enumerate(loose)}, {"key0": "drum"})
     return folder
+
+
+def random_mapper(folder: Path, local: LocalBundle, *, vision: str | None = None) -> str:
+    """A small mapper with random weights between a bundle's spaces, saved as `v2a train` saves one."""
+    import torch
+
+    from v2a_core import mappers
+    from v2a_core.mappers.config import DiffusionSettings, MapperConfig, MapperSettings, MlpSettings, SamplingSettings
+    from v2a_core.mappers.export import save_mapper, save_weights
+
+    torch.manual_seed(0)
+    settings = MapperSettings(
+        method=DiffusionSettings(sampling=SamplingSettings(scheduler="dpm++", steps=4, eta=0.0)),
+        network=MlpSettings(width=64, depth=1),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    save_weights(mappers.build(settings), folder / "weights.safetensors")
+    config = MapperConfig(mapper=settings, vision_space=vision or local.vision_space, audio_space=local.audio_space)
+    save_mapper(str(folder / "mapper"), folder / "weights.safetensors", config)
+    return str(folder / "mapper")

@@ -44,6 +44,7 @@ def render(
     sound_at_s: float = 0.0,
     sound_rate: int = RATE,
     audio_codec: str = "aac",
+    tags: dict[str, str] | None = None,
 ) -> Path:
     """Encode a video with chosen timestamps; frame k shows `picture(k)` unless `pictures` are given.
 
@@ -53,6 +54,7 @@ def render(
     """
     width, height = size
     with av.open(str(path), "w") as container:
+        container.metadata.update(tags or {})
         video = container.add_stream(codec, rate=fps)
         video.width, video.height, video.pix_fmt = width, height, pix_fmt
         video.options = options if options is not None else ({"crf": "4"} if "264" in codec else {})

@@ -229,7 +229,10 @@ def test_incomplete_checkpoints_are_refused_with_the_reason(folder: Path, tmp_pa
 
     other = shutil.copytree(folder, tmp_path / "other")
     edit_json(other / "vocoder" / "config.json", upsample_initial_channel=80)
-    refused("other", "vocoder does not fit its config.json")
+    refused("other", "vocoder do not fit its config.json")
+    thin = shutil.copytree(folder, tmp_path / "thin")
+    edit_json(thin / "unet" / "config.json", layers_per_block=2)
+    refused("thin", "unet do not fit its config.json")
 
     unknown = shutil.copytree(folder, tmp_path / "unknown")
     shutil.rmtree(unknown / "scheduler")

@@ -22,7 +22,12 @@ SPEC = MediaSpec(image_size=32, audio_sample_rate=48_000, audio_samples=96_000)
 
 def request(path: Path, **changes: object) -> DecodeRequest:
     base = DecodeRequest(
-        path, "video", "source", SPEC, SegmentSettings(length_s=1.0, min_length_s=0.3), FrameSettings(frames_per_second=4.0)
+        path,
+        "video",
+        "source",
+        SPEC,
+        SegmentSettings(length_s=1.0, min_length_s=0.3),
+        FrameSettings(frames_per_second=4.0),
     )
     return dataclasses.replace(base, **changes)
 
@@ -102,7 +107,9 @@ def test_rotated_video_comes_out_upright(tmp_path: Path) -> None:
     left_bright = np.zeros((64, 64, 3), np.uint8)
     left_bright[:, :32] = 220
     for degrees in (90, 180, -90):
-        path = render(tmp_path / f"{degrees}.mp4", pts=range(10), size=(64, 64), pictures=[left_bright] * 10, rotation=degrees)
+        path = render(
+            tmp_path / f"{degrees}.mp4", pts=range(10), size=(64, 64), pictures=[left_bright] * 10, rotation=degrees
+        )
         (item,) = decode(path)
         expected = np.rot90(left_bright[::2, ::2], degrees // 90)
         assert np.abs(item.frames_NHWC[0].astype(int) - expected).mean() < 6
@@ -127,7 +134,14 @@ def test_rotated_video_comes_out_upright(tmp_path: Path) -> None:
 )
 def test_containers_and_codecs_give_the_same_frames(tmp_path: Path, name: str, codec: str, pix_fmt: str) -> None:
     options = {"x265-params": "log-level=none:crf=4"} if codec == "libx265" else None
-    path = render(tmp_path / name, codec=codec, pix_fmt=pix_fmt, options=options, size=(96, 64), offset_s=0 if name == "a.avi" else 1.0)
+    path = render(
+        tmp_path / name,
+        codec=codec,
+        pix_fmt=pix_fmt,
+        options=options,
+        size=(96, 64),
+        offset_s=0 if name == "a.avi" else 1.0,
+    )
     first, second = decode(path)
     tolerance = 9 if codec == "gif" else 1  # 256 colours
     assert np.abs(np.array(indices(first)) - [3, 9, 15, 21]).max() <= tolerance
@@ -167,7 +181,9 @@ def test_sound_that_begins_before_the_picture_is_cut(tmp_path: Path) -> None:
     assert all(item.silent for item in decode(path))
 
 
-@pytest.mark.parametrize(("rate", "channels", "codec"), [(8000, 1, "aac"), (44_100, 2, "aac"), (48_000, 6, "flac"), (96_000, 2, "flac")])
+@pytest.mark.parametrize(
+    ("rate", "channels", "codec"), [(8000, 1, "aac"), (44_100, 2, "aac"), (48_000, 6, "flac"), (96_000, 2, "flac")]
+)
 def test_rates_and_layouts(tmp_path: Path, rate: int, channels: int, codec: str) -> None:
     left = tone(2.0, 500.0, rate)
     sound = np.stack([left, *[np.zeros_like(left)] * (channels - 1)])
@@ -272,7 +288,8 @@ def test_missing_file() -> None:
     [
         "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{clip}\n#EXT-X-ENDLIST\n",
         "ffconcat version 1.0\nfile '{clip}'\n",
-        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"><Period><BaseURL>{clip}</BaseURL></Period></MPD>',
+        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static">'
+        "<Period><BaseURL>{clip}</BaseURL></Period></MPD>",
     ],
 )
 def test_a_playlist_opens_no_other_file(tmp_path: Path, clip: Path, playlist: str) -> None:

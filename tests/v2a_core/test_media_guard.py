@@ -19,7 +19,7 @@ from v2a_core.media.decode import DecodeRequest, SegmentReject, decode_source
 from v2a_core.media.guard import GuardedDecoder
 from v2a_core.media.types import DecodedSegment, MediaError, MediaSpec
 
-SETTINGS = GuardSettings(time_limit_s=1.0, memory_limit_mb=512, attempts=2)
+SETTINGS = GuardSettings(time_limit_s=0.5, memory_limit_mb=512, attempts=2)
 OPTIONS: dict[str, Any] = {
     "kind": "video",
     "source_id": "source",
@@ -165,7 +165,10 @@ def test_a_child_killed_between_files_is_replaced(guard: GuardedDecoder, tmp_pat
 
 
 def test_a_decoder_that_cannot_start_is_no_fault_of_the_file(tmp_path: Path) -> None:
-    with GuardedDecoder(SETTINGS, "no_such_module:decode") as decoder, pytest.raises(RuntimeError, match="no_such_module"):
+    with (
+        GuardedDecoder(SETTINGS, "no_such_module:decode") as decoder,
+        pytest.raises(RuntimeError, match="no_such_module"),
+    ):
         list(decoder.decode(plant(tmp_path), **OPTIONS))
 
 
@@ -179,7 +182,10 @@ from v2a_core.media.config import *
 from v2a_core.media.guard import GuardedDecoder
 from v2a_core.media.types import MediaSpec
 guard = GuardedDecoder(GuardSettings(), "planted_decoders:decode")
-stream = guard.decode(Path({str(path)!r}), kind="video", source_id="s", spec=MediaSpec(), segments=SegmentSettings(length_s=1.0), frames=FrameSettings())
+stream = guard.decode(
+    Path({str(path)!r}), kind="video", source_id="s", spec=MediaSpec(), segments=SegmentSettings(length_s=1.0),
+    frames=FrameSettings(),
+)
 next(stream)
 print(guard.pid, flush=True)
 if {state!r} == "idle":
@@ -201,7 +207,10 @@ threading.Event().wait()
 
 
 def test_the_child_imports_no_model_library(tmp_path: Path) -> None:
-    code = "import sys, v2a_core.media.worker, v2a_core.media.decode; print([m for m in ('torch', 'ray', 'pyarrow', 'pandas', 'scipy', 'fsspec') if m in sys.modules])"
+    code = """
+import sys, v2a_core.media.worker, v2a_core.media.decode
+print([name for name in ("torch", "ray", "pyarrow", "pandas", "scipy", "fsspec") if name in sys.modules])
+"""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert output.stdout.strip() == "[]"

@@ -15,7 +15,8 @@ from workflows.generate_config import GenerateJob
 
 SETTINGS = (
     "segments.length_s=1.0", "segments.min_length_s=0.4", "frames.frames_per_second=2.0",
-    "frames.image_segment_s=1.0", "generator.num_inference_steps=2", "output.interval_s=0",
+    "frames.image_segment_s=1.0", "generator.num_inference_steps=2", "generator.precision=fp32", "encoders.precision=fp32",
+    "output.interval_s=0",
 )  # fmt: skip
 
 

@@ -101,8 +101,10 @@ def remote_info(fs: Any, info: dict[str, Any]) -> FileInfo:
     marks = (info.get(key) for key in ("ETag", "etag", "md5Hash", "LastModified", "mtime", "modified", "created"))
     mark = next((mark for mark in marks if mark), "")
     if isinstance(mark, datetime.datetime):
-        mark = mark.astimezone(datetime.timezone.utc).isoformat()
-    return FileInfo(fs.unstrip_protocol(info["name"]), size, f"{size}-{str(mark).strip(chr(34))}")
+        # The same on every machine, whatever its time zone, and whether a listing or a look-up gave it.
+        mark = (mark if mark.tzinfo else mark.replace(tzinfo=datetime.timezone.utc)).timestamp()
+    text = f"{mark:.6f}" if isinstance(mark, float) else str(mark).strip('"')
+    return FileInfo(fs.unstrip_protocol(info["name"]), size, f"{size}-{text}")
 
 
 def hidden(name: str) -> bool:

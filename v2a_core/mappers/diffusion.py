@@ -48,10 +48,10 @@ class DiffusionModel(MapperModel):
     def forward(self, condition_BE: Tensor, target_BE: Tensor, draws: Draws) -> Tensor:
         """Squared error of the predicted clean embedding (scaled), mean over E."""
         clean_BE = target_BE * self.scale
-        noisy_BE = self._schedule.add_noise(clean_BE, draws["noise"], draws["time"])
+        noisy_BE: Tensor = self._schedule.add_noise(clean_BE, draws["noise"], draws["time"])
         condition_BE = torch.where(draws["drop"][:, None], self.null_condition, condition_BE * self.scale)
-        predicted_BE = self.network(condition_BE, noisy_BE, draws["time"]).float()
-        return (predicted_BE - clean_BE).square().mean(dim=-1)
+        predicted_BE: Tensor = self.network(condition_BE, noisy_BE, draws["time"])
+        return (predicted_BE.float() - clean_BE).square().mean(dim=-1)
 
     @torch.no_grad()
     def sample(self, condition_BE: Tensor, seeds: Sequence[int], sampling: SamplingSettings | None = None) -> Tensor:
@@ -62,16 +62,17 @@ class DiffusionModel(MapperModel):
         # On the CPU whatever the device: a seed means the same noise everywhere.
         generators = [Generator().manual_seed(seed) for seed in seeds]
 
-        def noise_BE() -> Tensor:
-            rows = [torch.randn(self.embedding_dim, generator=generator) for generator in generators]
-            return torch.stack(rows).to(condition_BE.device)
-
-        x_BE = noise_BE()
+        x_BE = self._noise(generators)
         for time in scheduler.timesteps:
             clean_BE = self._guided(x_BE, int(time), condition_BE, sampling.guidance_scale)
-            extra = {"eta": sampling.eta, "variance_noise": noise_BE()} if _is_stochastic(sampling) else {}
+            extra = {"eta": sampling.eta, "variance_noise": self._noise(generators)} if _is_stochastic(sampling) else {}
             x_BE = scheduler.step(clean_BE, time, x_BE, **extra).prev_sample
         return normalize(x_BE)
+
+    def _noise(self, generators: Sequence[Generator]) -> Tensor:
+        """The next noise of each row, float32 (B, E)."""
+        rows = [torch.randn(self.embedding_dim, generator=generator) for generator in generators]
+        return torch.stack(rows).to(self.null_condition.device)
 
     def _guided(self, x_BE: Tensor, time: int, condition_BE: Tensor, guidance_scale: float) -> Tensor:
         time_B = torch.full((len(x_BE),), time, device=x_BE.device)
@@ -79,31 +80,31 @@ class DiffusionModel(MapperModel):
             output: Tensor = self.network(condition_BE, x_BE, time_B)
             return output.float()
         null_BE = self.null_condition.expand_as(condition_BE)
-        both = self.network(torch.cat([condition_BE, null_BE]), x_BE.repeat(2, 1), time_B.repeat(2)).float()
-        conditioned_BE, unconditioned_BE = both.chunk(2)
+        both: Tensor = self.network(torch.cat([condition_BE, null_BE]), x_BE.repeat(2, 1), time_B.repeat(2))
+        conditioned_BE, unconditioned_BE = both.float().chunk(2)
         return unconditioned_BE + guidance_scale * (conditioned_BE - unconditioned_BE)
 
 
 def noise_schedule(time_steps: int) -> Any:
     """The training schedule: squared cosine (arXiv:2102.09672), prediction of the clean sample, nothing clipped."""
-    from diffusers.schedulers import DDPMScheduler
+    import diffusers
 
-    return DDPMScheduler(**_schedule_config(time_steps))
+    scheduler: Any = diffusers.DDPMScheduler
+    return scheduler(**_schedule_config(time_steps))
 
 
 def sampling_scheduler(sampling: SamplingSettings, time_steps: int) -> Any:
     """A fresh solver for one sampling run on that schedule, its steps set."""
-    from diffusers.schedulers import DDIMScheduler, DPMSolverMultistepScheduler
+    import diffusers
 
     # `trailing` starts at the noisiest step: where pure noise is what the network was trained on.
     config = {**_schedule_config(time_steps), "timestep_spacing": "trailing"}
-    if sampling.scheduler == "ddim":
-        scheduler = DDIMScheduler(**config)
-    else:
-        del config["clip_sample"]
-        scheduler = DPMSolverMultistepScheduler(
-            **config, algorithm_type="dpmsolver++", lambda_min_clipped=LAMBDA_MIN, final_sigmas_type="zero"
-        )
+    solver: Any = diffusers.DDIMScheduler
+    if sampling.scheduler == "dpm++":
+        solver = diffusers.DPMSolverMultistepScheduler
+        config |= {"algorithm_type": "dpmsolver++", "lambda_min_clipped": LAMBDA_MIN, "final_sigmas_type": "zero"}
+        del config["clip_sample"]  # it never clips
+    scheduler = solver(**config)
     scheduler.set_timesteps(min(sampling.steps, time_steps))
     return scheduler
 

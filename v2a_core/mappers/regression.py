@@ -31,7 +31,7 @@ class RegressionModel(MapperModel):
 
     def forward(self, condition_BE: Tensor, target_BE: Tensor, draws: Draws) -> Tensor:
         """Squared error of the scaled embeddings, mean over E; or one minus cosine similarity."""
-        predicted_BE = self.network(condition_BE * self.scale).float()
+        predicted_BE: Tensor = self.network(condition_BE * self.scale).float()
         if self._loss == "cosine":
             return 1.0 - F.cosine_similarity(predicted_BE, target_BE, dim=-1)
         return (predicted_BE - target_BE * self.scale).square().mean(dim=-1)

@@ -116,7 +116,7 @@ class Attention(nn.Module):
         query_BLHD = self.to_query(x_BLW[:, -queries:]).unflatten(-1, (self.heads, self.head_dim))
         key_BLD, value_BLD = self.to_key_value(x_BLW).chunk(2, dim=-1)
         query_BLHD = self.rotary(query_BLHD.transpose(1, 2)).transpose(1, 2)
-        null_key, null_value = self.null_key_value.to(key_BLD.dtype).expand(rows, 2, -1).split(1, dim=1)
+        null_key, null_value = self.null_key_value.to(key_BLD.dtype).expand(rows, 2, -1).chunk(2, dim=1)
         key_BMD = F.normalize(torch.cat([null_key, self.rotary(key_BLD)], dim=1), dim=-1)
         value_BMD = torch.cat([null_value, value_BLD], dim=1)
         # One key head: the heads are further rows of one matrix product, nothing is repeated or transposed.
@@ -168,7 +168,7 @@ class Rotary(nn.Module):
 
 
 class RelativeBias(nn.Module):
-    """T5's relative position bias (arXiv:1910.10683), with the causal mask; the null key stands before the first token."""
+    """T5's relative position bias (arXiv:1910.10683), masked causally; the null key stands before all tokens."""
 
     buckets: Tensor
     future: Tensor

@@ -121,7 +121,7 @@ class DecordReader:
         decord.logging.set_level(decord.logging.QUIET)
         self._failures = (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError, AssertionError, IndexError)
         self._timeline, self._image_size = timeline, image_size
-        if _rotation(path):
+        if timeline.rotation_deg:
             raise _DecordError("decord ignores rotation flags")
         try:
             # A tolerance just above zero: raise where decord would silently repeat a frame it could not decode.
@@ -256,16 +256,3 @@ class AvReader:
 def stack(frames: Sequence[Frame]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
     """Frames uint8 (N, H, W, 3) and their times float32 (N,)."""
     return np.stack([pixels for _, pixels in frames]), np.array([time for time, _ in frames], dtype=np.float32)
-
-
-def _rotation(path: Path) -> int:
-    """Degrees by which the first frame has to be turned."""
-    with open_media(path, "decode") as container:
-        stream = video_stream(container, "decode")
-        try:
-            for packet in container.demux(stream):
-                for frame in stream.decode(packet):
-                    return int(frame.rotation)
-        except av.FFmpegError:
-            return 0
-    return 0

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
-import os
-import signal
-import subprocess
-import sys
-import tempfile
-import time
 import weakref
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from v2a_core.media import worker
+from v2a_core.media.child import ChildEndedError, DecoderProcess
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
 from v2a_core.media.decode import Decoded, DecodeRequest, SegmentReject
 from v2a_core.media.types import MediaError, MediaSpec, Segment
 
-_POLL_S = 0.1
-_START_LIMIT_S = 120.0
 # Segments of one file that may end the decoder for good, before the rest of the file is given up untried.
 _HOPELESS = 3
 
@@ -44,7 +34,7 @@ class GuardedDecoder:
 
     def __init__(self, settings: GuardSettings, decoder: str = worker.DECODER) -> None:
         self._settings, self._decoder = settings, decoder
-        self._child: _Child | None = None
+        self._child: DecoderProcess | None = None
         _open_decoders.add(self)
 
     def decode(
@@ -121,7 +111,7 @@ class GuardedDecoder:
             course.finished = complete = True
             if child.resident_mb() > self._settings.memory_limit_mb / 2:
                 self.close()  # native decoders leak a little with every file
-        except _EndedError as ended:
+        except ChildEndedError as ended:
             yield from course.failed(ended.error)
         except MediaError:
             complete = True  # the child itself is well
@@ -130,20 +120,12 @@ class GuardedDecoder:
             if not complete:
                 self.close()  # in mid-answer, also when the caller lost interest
 
-    def _ready_child(self) -> _Child:
+    def _ready_child(self) -> DecoderProcess:
         if self._child is None or not self._child.alive():
             self.close()
-            self._child = _Child(self._settings, self._decoder)
+            self._child = DecoderProcess(self._settings, self._decoder)
             self._child.wait_until_ready()
         return self._child
-
-
-class _EndedError(Exception):
-    """The child is gone, or has to go."""
-
-    def __init__(self, error_type: str, message: str) -> None:
-        super().__init__(message)
-        self.error = MediaError("decode", error_type, message)
 
 
 class _Course:
@@ -184,127 +166,6 @@ class _Course:
             self.done(segment)
             yield SegmentReject(segment, final)
         self.finished = len(left) <= 1 or self._given_up >= _HOPELESS
-
-
-class _Child:
-    """The process and its pipes."""
-
-    def __init__(self, settings: GuardSettings, decoder: str) -> None:
-        self._settings = settings
-        self._errors: Any = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child)
-        requests, self._requests_end = os.pipe()
-        self._results_end, results = os.pipe()
-        lifeline, self._lifeline = os.pipe()
-        given = (requests, results, lifeline)
-        arguments = [*map(str, given), str(settings.memory_limit_mb), decoder]
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "v2a_core.media.worker", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=self._errors,
-                stderr=self._errors,
-                pass_fds=given,
-                env=_environment(),
-            )
-        finally:
-            for descriptor in given:
-                os.close(descriptor)
-        self._outbox = Connection(self._requests_end, readable=False)
-        self._inbox = Connection(self._results_end, writable=False)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def alive(self) -> bool:
-        return self._process.poll() is None
-
-    def wait_until_ready(self) -> None:
-        """Wait for the imports; a child that cannot even start is no fault of a file.
-
-        Raises:
-            RuntimeError: With what it printed.
-        """
-        try:
-            self._next(_START_LIMIT_S)
-        except _EndedError as ended:
-            raise RuntimeError(f"the decoder process does not start: {ended}") from None
-
-    def ask(self, request: DecodeRequest) -> None:
-        try:
-            worker.send(self._outbox, request)
-        except OSError:
-            raise self._crashed() from None
-
-    def answers(self) -> Iterator[Any]:
-        """What the decoder yields for the request.
-
-        Raises:
-            MediaError: As the decoder raised it.
-            _EndedError: When the child crashed or broke a limit.
-        """
-        while True:
-            kind, value = self._next(self._settings.time_limit_s)
-            if kind == "end":
-                return
-            if kind == "failed":
-                raise value
-            if kind == "memory":
-                raise _EndedError("MemoryLimit", self._memory_message())
-            yield value
-
-    def resident_mb(self) -> float:
-        """Memory of the child; 0 where the system does not tell."""
-        try:
-            pages = int(Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1])
-        except (OSError, IndexError):
-            return 0.0
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-    def end(self) -> None:
-        """Kill and reap it; it holds nothing that has to be saved."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._outbox, self._inbox, self._errors):
-            pipe.close()
-        os.close(self._lifeline)
-
-    def _next(self, limit_s: float) -> Any:
-        deadline = time.monotonic() + limit_s
-        while not self._inbox.poll(_POLL_S):
-            if self.resident_mb() > self._settings.memory_limit_mb:
-                raise _EndedError("MemoryLimit", self._memory_message())
-            if time.monotonic() > deadline:
-                raise _EndedError("TimeLimit", f"no result within {limit_s:g} s; the decoder was ended")
-        try:
-            return worker.receive(self._inbox)
-        except (EOFError, OSError):
-            raise self._crashed() from None
-
-    def _crashed(self) -> _EndedError:
-        code = self._process.wait()
-        how = f"exit code {code}"
-        if code < 0:
-            with contextlib.suppress(ValueError):
-                how = signal.Signals(-code).name
-        return _EndedError("DecoderCrashed", f"the decoder process ended with {how}{self._last_words()}")
-
-    def _last_words(self) -> str:
-        size = self._errors.seek(0, os.SEEK_END)
-        self._errors.seek(max(0, size - 2000))
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        return f": {lines[-1][:300]}" if lines else ""
-
-    def _memory_message(self) -> str:
-        return f"the decoder needed more than {self._settings.memory_limit_mb} MB; it was ended"
-
-
-def _environment() -> dict[str, str]:
-    """The child sees the modules this process sees, computes on one thread, and does not wait for lost frames."""
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    # decord asks a damaged file 10,240 times for its end before it gives up.
-    limits = {"DECORD_EOF_RETRY_MAX": "128", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    return {**os.environ, **threads, **limits}
 
 
 @atexit.register

@@ -19,6 +19,9 @@ from v2a_core.media.types import MediaError
 # Picture and sound of the copy may differ by this much: one or two frames, below what is noticed.
 MAX_DIFFERENCE_S = 0.05
 
+# More than the frames that any codec reorders.
+_MAX_WAITING = 64
+
 _MP4_CODECS = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"})
 # What a container's own writer sets anew.
 _OWN_TAGS = frozenset({"encoder", "major_brand", "minor_version", "compatible_brands", "duration"})
@@ -70,7 +73,8 @@ def mux_soundtrack(
     samples = fit_length(waveform, round(timeline.duration_s * sample_rate))
     try:
         with open_media(video_path, "mux") as source:
-            _copy(source, samples, sample_rate, out_path, timeline.origin_s, tags or {})
+            shown = _display_times(video_path) if timeline.container == "avi" else {}
+            _copy(source, (samples, sample_rate), out_path, timeline.origin_s, shown, tags or {})
     except (av.FFmpegError, ValueError) as error:
         if isinstance(error, MediaError):
             raise
@@ -92,10 +96,10 @@ def stream_lengths(path: Path) -> tuple[float, float]:
 
 def _copy(
     source: Any,
-    samples: npt.NDArray[np.float32],
-    sample_rate: int,
+    waveform: tuple[npt.NDArray[np.float32], int],
     out_path: Path,
     origin_s: float,
+    shown: dict[int, int],
     tags: Mapping[str, str],
 ) -> None:
     # Tags of any name, and the index in front so that a browser can start before it has everything.
@@ -103,34 +107,76 @@ def _copy(
     options = {"movflags": "+faststart+use_metadata_tags"} if mp4 else {}
     with av.open(str(out_path), "w", container_options=options) as target:
         picture = video_stream(source, "mux")
-        copies = {picture.index: target.add_stream_from_template(picture, opaque=False)}
-        sound = aac_packets(target, samples, sample_rate)
+        copies = {picture.index: target.add_stream_from_template(picture, opaque=True)}
+        sound = aac_packets(target, *waveform)
         for subtitle in source.streams.subtitles:
             if subtitle.codec_context is not None and subtitle.codec_context.name in target.supported_codecs:
-                copies[subtitle.index] = target.add_stream_from_template(subtitle)
+                copies[subtitle.index] = target.add_stream_from_template(subtitle, opaque=True)
         kept = {key: value for key, value in source.metadata.items() if key.lower() not in _OWN_TAGS}
         target.metadata.update({**kept, **tags})
-        copied = _copied(source, copies, origin_s)
-        for packet in interleave(copied, sound):
+        for packet in interleave(_copied(source, copies, origin_s, shown), sound):
             target.mux(packet)
 
 
-def _copied(source: Any, copies: dict[int, Any], origin_s: float) -> Iterator[Packet]:
-    """Packets of the copied streams, on the clock of the copy."""
+def _copied(source: Any, copies: dict[int, Any], origin_s: float, shown: dict[int, int]) -> Iterator[Packet]:
+    """Packets of the copied streams, on the clock of the copy, with decoding times that ascend."""
     previous: dict[int, int] = {}
-    for packet in packets(source, [source.streams[index] for index in copies]):
+    # A frame is never shown before it is decoded.
+    early = max((label - time for label, time in shown.items()), default=0)
+    for packet in _with_dts(packets(source, [source.streams[index] for index in copies])):
         index = packet.stream_index
         shift = round(Fraction(origin_s) / packet.time_base)
+        if packet.pts in shown:
+            packet.pts, packet.dts = shown[packet.pts], packet.dts - early
+        packet.dts = max(packet.dts - shift, previous.get(index, packet.dts - shift - 1) + 1)
+        packet.pts = max(packet.pts - shift, packet.dts)
+        previous[index] = packet.dts
+        packet.stream = copies[index]
+        yield packet
+
+
+def _display_times(path: Path) -> dict[int, int]:
+    """When the frames of an AVI are shown, by the time its packets carry.
+
+    AVI stores no presentation times: reordered frames come out of the decoder in the right order with the times of
+    the wrong packets. Empty where nothing is reordered.
+    """
+    with open_media(path, "mux") as container:
+        stream = video_stream(container, "mux")
+        labels = [frame.pts for packet in packets(container, [stream]) for frame in stream.decode(packet)]
+        labels += [frame.pts for frame in stream.decode(None)]
+    known = [label for label in labels if label is not None]
+    if known == sorted(known) or len(set(known)) < len(labels):
+        return {}
+    return dict(zip(known, sorted(known), strict=True))
+
+
+def _with_dts(source: Iterator[Any]) -> Iterator[Any]:
+    """Packets with both times.
+
+    Matroska stores no decoding times, and the first few cannot be computed: they are counted back, a tick each, from
+    the first that is known.
+    """
+    waiting: list[Any] = []
+    for packet in source:
         if packet.pts is None and packet.dts is None:
             continue
         if packet.pts is None:
-            packet.pts = packet.dts  # AVI: no reordered frames, else the demuxer would have told
-        packet.pts -= shift
-        packet.dts = packet.pts if packet.dts is None else packet.dts - shift
-        if packet.dts <= previous.get(index, packet.dts - 1):
-            continue  # no container takes time that stands still
-        previous[index] = packet.dts
-        packet.stream = copies[index]
+            packet.pts = packet.dts
+        if packet.dts is None and len(waiting) < _MAX_WAITING:
+            waiting.append(packet)
+            continue
+        if packet.dts is None:
+            packet.dts = packet.pts
+        yield from _count_back(waiting, packet.dts)
+        waiting = []
+        yield packet
+    yield from _count_back(waiting, min((packet.pts for packet in waiting), default=0))
+
+
+def _count_back(waiting: list[Any], dts: int) -> Iterator[Any]:
+    for place, packet in enumerate(waiting):
+        packet.dts = min(packet.pts, dts - len(waiting) + place)
         yield packet
 
 

@@ -42,6 +42,7 @@ class Timeline:
         codec: Name of the video codec.
         width: Width, pixels, as coded.
         height: Height, pixels, as coded.
+        rotation_deg: Degrees by which frames have to be turned counterclockwise to be upright.
         has_audio: Whether there is an audio track with a known codec.
     """
 
@@ -54,6 +55,7 @@ class Timeline:
     codec: str
     width: int
     height: int
+    rotation_deg: int
     has_audio: bool
 
 
@@ -126,37 +128,61 @@ def read_timeline(path: Path) -> Timeline:
     """
     with open_media(path) as container:
         video = video_stream(container)
-        streams = [video, *container.streams.audio[:1]]
-        shown, keys, reach = [], [], {stream.index: 0.0 for stream in streams}
-        for packet in packets(container, streams):
-            time = packet.pts if packet.pts is not None else packet.dts
-            if time is None or packet.is_discard:
-                continue
-            start_s = float(time * packet.time_base)
-            end_s = start_s + float((packet.duration or 0) * packet.time_base)
-            reach[packet.stream_index] = max(reach[packet.stream_index], end_s)
-            if packet.stream_index == video.index:
-                shown.append((start_s, end_s))
-                if packet.is_keyframe:
-                    keys.append(start_s)
-        if not shown:
+        scan = _Scan(video)
+        for packet in packets(container, [video, *container.streams.audio[:1]]):
+            scan.add(packet)
+        if not scan.shown:
             raise MediaError("probe", "Empty", "the file has a video stream without a frame")
-        times = np.sort(np.array([start_s for start_s, _ in shown]))
+        times = np.sort(np.array([start_s for start_s, _ in scan.shown]))
         # Only the last frame's own length counts: with reordered frames the others' are those of their neighbours.
-        last_s, end_s = max(shown)
-        last = end_s if end_s > last_s else last_s + _frame_length(video, times)
+        last_s, end_s = max(scan.shown)
+        end_s = end_s if end_s > last_s else last_s + _frame_length(video, times)
         return Timeline(
             origin_s=float(times[0]),
             frame_times_s=times - times[0],
-            keyframe_times_s=np.sort(np.array(keys)) - times[0],
-            duration_s=float(last - times[0]),
-            decoded_share=_share(container, video, last, reach, float(times[0])),
+            keyframe_times_s=np.sort(np.array(scan.keys)) - times[0],
+            duration_s=float(end_s - times[0]),
+            decoded_share=_share(container, video, end_s, scan.reach_s, float(times[0])),
             container=container.format.name,
             codec=video.codec_context.name,
             width=video.codec_context.width,
             height=video.codec_context.height,
+            rotation_deg=scan.rotation_deg or 0,
             has_audio=any(stream.codec_context is not None for stream in container.streams.audio[:1]),
         )
+
+
+class _Scan:
+    """Collects the times of packets, and decodes the first frame, which alone tells how it has to be turned."""
+
+    def __init__(self, video: VideoStream) -> None:
+        self.shown: list[tuple[float, float]] = []  # start and end of each frame, in the order of the packets
+        self.keys: list[float] = []
+        self.reach_s = 0.0  # end of the last packet of any stream
+        self.rotation_deg: int | None = None
+        self._video = video
+
+    def add(self, packet: Any) -> None:
+        """Take note of a packet."""
+        is_video = packet.stream_index == self._video.index
+        if is_video and self.rotation_deg is None:
+            self._look_at(packet)
+        time = packet.pts if packet.pts is not None else packet.dts
+        if time is None or packet.is_discard:
+            return
+        start_s = float(time * packet.time_base)
+        end_s = start_s + float((packet.duration or 0) * packet.time_base)
+        self.reach_s = max(self.reach_s, end_s)
+        if is_video:
+            self.shown.append((start_s, end_s))
+            if packet.is_keyframe:
+                self.keys.append(start_s)
+
+    def _look_at(self, packet: Any) -> None:
+        with contextlib.suppress(av.FFmpegError):
+            for frame in self._video.decode(packet):
+                self.rotation_deg = int(frame.rotation)
+                return
 
 
 def packets(container: InputContainer, streams: list[Any]) -> Iterator[Any]:
@@ -180,9 +206,7 @@ def _frame_length(video: VideoStream, times: npt.NDArray[np.float64]) -> float:
     return float(1 / video.average_rate) if video.average_rate else _UNKNOWN_FRAME_S
 
 
-def _share(
-    container: InputContainer, video: VideoStream, last_s: float, reach: dict[int, float], origin_s: float
-) -> float:
+def _share(container: InputContainer, video: VideoStream, end_s: float, reach_s: float, origin_s: float) -> float:
     """What is there of what is declared, 0..1."""
     # Matroska and AVI count lengths from time 0, the others from the first frame.
     from_zero = bool({"matroska", "avi"} & set(container.format.name.split(",")))
@@ -190,10 +214,10 @@ def _share(
     if declared is None:
         # The container's length is that of its longest stream.
         declared = (container.duration or 0) / av.time_base
-        last_s, start_s = max(reach.values()), (container.start_time or 0) / av.time_base
+        end_s, start_s = reach_s, (container.start_time or 0) / av.time_base
     if declared <= 0:
         return 1.0
-    return float(min(1.0, max(0.0, (last_s - (0.0 if from_zero else start_s)) / declared)))
+    return float(min(1.0, max(0.0, (end_s - (0.0 if from_zero else start_s)) / declared)))
 
 
 def _declared_s(video: VideoStream) -> float | None:

@@ -6,17 +6,13 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from v2a_core.schema import EMBEDDING_DIM
 from v2a_core.generators.audioldm.components import without_progress_bars
+from v2a_core.schema import EMBEDDING_DIM
 from v2a_core.torchvision_compat import prepare_torchvision
-
-if TYPE_CHECKING:
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-    from transformers import ClapTextModelWithProjection, RobertaTokenizerFast, SpeechT5HifiGan
 
 SAMPLE_RATE = 16_000
 HOP_LENGTH = 160
@@ -79,8 +75,8 @@ CALIBRATION_FRAMES = 64  # latent frames, 5.12 s
 def save_audioldm(
     folder: Path,
     seed: int,
-    text_encoder: ClapTextModelWithProjection,
-    tokenizer: RobertaTokenizerFast,
+    text_encoder: Any,
+    tokenizer: Any,
     dtype: torch.dtype = torch.float16,
 ) -> None:
     """Write an untrained AudioLDM in the diffusers layout, safetensors only.
@@ -88,16 +84,15 @@ def save_audioldm(
     Args:
         folder: Where; made if missing.
         seed: Seed of the weights; the global random state is left as it was.
-        text_encoder: CLAP text encoder of the bundle, saved as it is: its tensors must equal the CLAP checkpoint's.
-        tokenizer: Its tokenizer.
+        text_encoder: ClapTextModelWithProjection, saved as it is: its tensors must equal the CLAP checkpoint's.
+        tokenizer: Its RobertaTokenizerFast.
         dtype: Type in which VAE, UNet and vocoder are stored.
     """
-    vae = build_vae(seed)
-    vocoder = build_vocoder(seed + 2)
+    vae, unet, vocoder = build_vae(seed), build_unet(seed + 1), build_vocoder(seed + 2)
     calibrate(vae, vocoder, seed + 3)
-    models: dict[str, Any] = {"vae": vae, "unet": build_unet(seed + 1), "vocoder": vocoder, "scheduler": build_scheduler()}
-    for model in (vae, models["unet"], vocoder):
+    for model in (vae, unet, vocoder):
         torch.nn.Module.to(model, dtype)  # the class's own `to` warns about parts that none of these models has
+    models = {"vae": vae, "unet": unet, "vocoder": vocoder, "scheduler": build_scheduler()}
     models |= {"text_encoder": text_encoder, "tokenizer": tokenizer}
     with without_progress_bars():
         for name, model in models.items():
@@ -115,41 +110,42 @@ def write_model_index(folder: Path, parts: Mapping[str, object]) -> None:
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
-def build_vae(seed: int) -> AutoencoderKL:
-    """A tiny VAE: log-mels (B, 1, T, 64) from and to latents (B, 8, T / 8, 8)."""
+def build_vae(seed: int) -> Any:
+    """A tiny AutoencoderKL: log-mels (B, 1, T, 64) from and to latents (B, 8, T / 8, 8)."""
     prepare_torchvision()
     from diffusers import AutoencoderKL
 
     with _seeded(seed):
-        return AutoencoderKL(**VAE_CONFIG).eval()
+        return _build(AutoencoderKL, VAE_CONFIG)
 
 
-def build_unet(seed: int) -> UNet2DConditionModel:
-    """A tiny UNet on latents (B, 8, H, W), conditioned on class labels (B, 512) of unit length."""
+def build_unet(seed: int) -> Any:
+    """A tiny UNet2DConditionModel on latents (B, 8, H, W), conditioned on class labels (B, 512) of unit length."""
     prepare_torchvision()
     from diffusers import UNet2DConditionModel
 
     with _seeded(seed):
-        unet = UNet2DConditionModel(**UNET_CONFIG).eval()
+        unet = _build(UNet2DConditionModel, UNET_CONFIG)
         torch.nn.init.normal_(unet.class_embedding.weight, std=CLASS_EMBEDDING_STD)
     return unet
 
 
-def build_scheduler() -> DDIMScheduler:
-    """AudioLDM's noise schedule."""
+def build_scheduler() -> Any:
+    """A DDIMScheduler with AudioLDM's noise schedule."""
     prepare_torchvision()
     from diffusers import DDIMScheduler
 
-    return DDIMScheduler(**SCHEDULER_CONFIG)
+    scheduler_class: Any = DDIMScheduler
+    return scheduler_class(**SCHEDULER_CONFIG)
 
 
-def build_vocoder(seed: int) -> SpeechT5HifiGan:
-    """A tiny HiFi-GAN: log-mels (B, T, 64) to waveforms (B, 160 T) at 16 kHz."""
+def build_vocoder(seed: int) -> Any:
+    """A tiny SpeechT5HifiGan: log-mels (B, T, 64) to waveforms (B, 160 T) at 16 kHz."""
     prepare_torchvision()
     from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
     with _seeded(seed):
-        vocoder = SpeechT5HifiGan(SpeechT5HifiGanConfig(**VOCODER_CONFIG)).eval()
+        vocoder = _build(SpeechT5HifiGan, {"config": SpeechT5HifiGanConfig(**VOCODER_CONFIG)})
         # The class starts from weights of 0.01, with which hardly any of the mel reaches the waveform.
         for module in vocoder.modules():
             if isinstance(module, torch.nn.Conv1d):
@@ -160,8 +156,12 @@ def build_vocoder(seed: int) -> SpeechT5HifiGan:
     return vocoder
 
 
+def _build(model_class: Any, config: Mapping[str, Any]) -> Any:
+    return model_class(**config).eval()
+
+
 @torch.no_grad()
-def calibrate(vae: AutoencoderKL, vocoder: SpeechT5HifiGan, seed: int) -> None:
+def calibrate(vae: Any, vocoder: Any, seed: int) -> None:
     """Scale the last layers so that random weights make a sound that is neither silent nor clipped."""
     width = MEL_BINS // 2 ** (len(VAE_CONFIG["block_out_channels"]) - 1)
     with _seeded(seed):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from v2a_core.schema import EMBEDDING_DIM
 from v2a_core.torchvision_compat import prepare_torchvision
-
-if TYPE_CHECKING:
-    from transformers import ClapTextModelWithProjection, RobertaTokenizerFast
 
 HIDDEN_SIZE = 96
 # As many as RoBERTa has: AudioLDMPipeline pads the empty prompt to 512 tokens whatever the tokenizer's own limit.
@@ -41,15 +38,15 @@ CAPTIONS = (
 )
 
 
-def build_text_encoder(seed: int) -> tuple[ClapTextModelWithProjection, RobertaTokenizerFast]:
+def build_text_encoder(seed: int) -> tuple[Any, Any]:
     """A CLAP text encoder with seeded random weights, and its tokenizer.
 
     Args:
         seed: Seed of the weights; the global random state is left as it was.
 
     Returns:
-        A model of about 0.57 M parameters whose `text_embeds` are float32 (B, 512), not normalised, and a
-        byte-level BPE tokenizer that takes any text.
+        A ClapTextModelWithProjection of 0.57 M parameters whose `text_embeds` are float32 (B, 512), not
+        normalised, and a RobertaTokenizerFast, a byte-level BPE that takes any text.
     """
     prepare_torchvision()
     from transformers import ClapTextConfig, ClapTextModelWithProjection
@@ -66,7 +63,7 @@ def build_text_encoder(seed: int) -> tuple[ClapTextModelWithProjection, RobertaT
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = ClapTextModelWithProjection(config)
+        model: Any = ClapTextModelWithProjection(config)
         _spread(model)
     return model.eval(), tokenizer
 
@@ -80,10 +77,11 @@ def _spread(model: torch.nn.Module) -> None:
             torch.nn.init.normal_(module.weight, std=0.5)
 
 
-def build_tokenizer() -> RobertaTokenizerFast:
-    """RoBERTa's tokenizer with a vocabulary of its own: all bytes, and the merges of `CAPTIONS`."""
+def build_tokenizer() -> Any:
+    """A RobertaTokenizerFast with a vocabulary of its own: all bytes, and the merges of `CAPTIONS`."""
     from transformers import RobertaTokenizerFast
 
+    merges: Any
     vocab, merges = _learn_merges()
     return RobertaTokenizerFast(vocab=vocab, merges=merges, model_max_length=MAX_TOKENS)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,19 @@ if TYPE_CHECKING:
     Tensors = dict[str, torch.Tensor]
 
 _NOT_WEIGHTS = (".position_ids", ".token_type_ids", ".num_batches_tracked")
+
+# What torch's reader raises for bytes that are not a checkpoint.
+_DAMAGE = (
+    RuntimeError,
+    OSError,
+    EOFError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    struct.error,
+)
 
 # transformers' names of HTSAT's parts -> laion's. The order matters: `attention.output` before `output`.
 _HTSAT_NAMES = (
@@ -139,7 +153,7 @@ def _load_pickle(path: Path) -> Any:
     scalar = numpy.core.multiarray.scalar  # type: ignore[attr-defined]
     numbers: list[Any] = [scalar, (scalar, "numpy.core.multiarray.scalar"), numpy.dtype, *dtypes]
     archive = zipfile.is_zipfile(path)
-    if archive and any(name.endswith("/constants.pkl") for name in zipfile.ZipFile(path).namelist()):
+    if archive and _is_torchscript(path):
         raise ModelError(
             f"{path} is a TorchScript archive (as OpenAI published CLIP): reading it would run its code. Use the same "
             "weights as safetensors, for example the hub's timm/vit_base_patch32_clip_224.openai"
@@ -157,8 +171,16 @@ def _load_pickle(path: Path) -> Any:
             "weights_only=False); c = c.get('state_dict', c); save_file({k: v.contiguous().clone() for k, v in "
             'c.items() if torch.is_tensor(v)}, sys.argv[2])" IN.pt OUT.safetensors'
         ) from None
-    except (RuntimeError, EOFError) as error:
+    except _DAMAGE as error:
         raise ModelError(f"{path} is not a readable checkpoint (cut off or damaged?): {error}") from None
+
+
+def _is_torchscript(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):
+        return False  # damaged: the reader says how
 
 
 def _tensors(content: object) -> Tensors:

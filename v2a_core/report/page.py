@@ -99,7 +99,7 @@ def _card(folder: Path, number: int, entry: DemoEntry) -> Card:
     place = _placer(folder, number)
     original = _original(folder, number, entry, place)
     made = _made(folder, number, entry, place)
-    return Card(entry, original, replace(made, poster=original.poster))
+    return Card(entry, original, replace(made, poster=original.poster, picture=original.picture))
 
 
 def _original(folder: Path, number: int, entry: DemoEntry, place: Callable[[Path, str], str]) -> Take:
@@ -135,9 +135,7 @@ def _made(folder: Path, number: int, entry: DemoEntry, place: Callable[[Path, st
 
 def _plotted(take: Take, folder: Path, name: str, waveform: Waveform) -> Take:
     spectrogram = _save(folder, name, spectrogram_png(waveform))
-    return replace(
-        take, spectrogram=spectrogram, waveform=waveform_path(waveform), duration_s=len(waveform) / RATE
-    )
+    return replace(take, spectrogram=spectrogram, waveform=waveform_path(waveform), duration_s=len(waveform) / RATE)
 
 
 def _placer(folder: Path, number: int) -> Callable[[Path, str], str]:

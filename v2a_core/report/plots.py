@@ -1,8 +1,9 @@
-"""Pictures for the page: a poster of a video as JPEG bytes, a log-mel spectrogram as PNG bytes, a waveform as the points of an SVG path."""
+"""Pictures for the page: a poster and a log-mel spectrogram as files, a waveform as an SVG path."""
 
 from __future__ import annotations
 
 import io
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,7 @@ def waveform_path(waveform: Waveform, columns: int = 240) -> str:
     Quiet sounds are drawn up to three times larger, so that their shape shows.
     """
     edges = np.linspace(0, len(waveform), columns + 1).astype(int)
-    parts = [waveform[a : max(b, a + 1)] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [waveform[a : max(b, a + 1)] for a, b in itertools.pairwise(edges)]
     high = np.array([part.max(initial=0.0) for part in parts])
     low = np.array([part.min(initial=0.0) for part in parts])
     gain = min(3.0, 0.95 / max(float(np.abs(waveform).max(initial=0.0)), 1e-4))
@@ -106,4 +107,5 @@ def _mel_filters() -> npt.NDArray[np.float64]:
     corners = 700 * (10 ** (np.linspace(0, top, _MELS + 2) / 2595) - 1)
     rise = (hz - corners[:-2, None]) / (corners[1:-1] - corners[:-2])[:, None]
     fall = (corners[2:, None] - hz) / (corners[2:] - corners[1:-1])[:, None]
-    return np.maximum(0.0, np.minimum(rise, fall))
+    filters: npt.NDArray[np.float64] = np.maximum(0.0, np.minimum(rise, fall))
+    return filters

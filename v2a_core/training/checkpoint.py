@@ -31,14 +31,11 @@ class Progress:
     Attributes:
         step: Steps done.
         seconds: Time spent training, over all attempts.
-        loss_sum, rows: Sum of the rows' losses and their number since the last validation.
         history: The metrics of each validation.
     """
 
     step: int = 0
     seconds: float = 0.0
-    loss_sum: float = 0.0
-    rows: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
 
 

@@ -1,4 +1,4 @@
-"""Typed configuration of training: data, optimisation, validation. Defaults follow the paper and the published prior."""
+"""Typed configuration of training: data, optimisation, validation; by default as the paper and the published prior."""
 
 from __future__ import annotations
 

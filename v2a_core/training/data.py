@@ -83,8 +83,8 @@ def read_manifest(embeddings: str, settings: DataSettings) -> dict[str, Any]:
         raise ConfigError(f"{embeddings}: the manifest names no vision and audio space; embed again with this program")
     if made_by.get("status") != "done" and not settings.allow_unfinished:
         raise ConfigError(
-            f"{embeddings} is not finished (status {made_by.get('status')!r}): run the same `v2a embed` again to complete "
-            "it, or train on what is there with --set data.allow_unfinished=true"
+            f"{embeddings} is not finished (status {made_by.get('status')!r}): run the same `v2a embed` again to "
+            "complete it, or train on what is there with --set data.allow_unfinished=true"
         )
     return made_by
 
@@ -184,7 +184,7 @@ def _batches(
         fs, path = storage.filesystem(uri)
         with fs.open(path, "rb") as file:
             parquet = pq.ParquetFile(file)
-            _check_part(uri, parquet, rows, spaces, embedding_dim)
+            _check_part(uri, parquet, rows, spaces)
             for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=["clip_frames", "clap_embedding"]):
                 codes = selection.codes_N[start : start + batch.num_rows]
                 start += batch.num_rows
@@ -193,17 +193,16 @@ def _batches(
                     yield pa.Table.from_batches([batch]).filter(pa.array(use)), codes[use]
 
 
-def _check_part(uri: str, parquet: pq.ParquetFile, rows: int, spaces: dict[str, str], dim: int) -> None:
+def _check_part(uri: str, parquet: pq.ParquetFile, rows: int, spaces: dict[str, str]) -> None:
     if parquet.metadata.num_rows != rows:
         raise ConfigError(f"{uri} changed while it was read: {rows} rows, now {parquet.metadata.num_rows}")
     metadata = parquet.schema_arrow.metadata or {}
     for side in ("vision", "audio"):
         space = metadata.get(f"v2a.{side}_space".encode(), spaces[side].encode()).decode()
         if space != spaces[side]:
-            raise ConfigError(f"mixed spaces: {uri} holds {side} embeddings of {space}, the manifest says {spaces[side]}")
-    found = parquet.schema_arrow.field("clap_embedding").type.list_size
-    if found != dim:
-        raise ConfigError(f"{uri} holds embeddings of width {found}, the mapper takes {dim}")
+            raise ConfigError(
+                f"mixed spaces: {uri} holds {side} embeddings of {space}, the manifest says {spaces[side]}"
+            )
 
 
 def _read_chunk(table: pa.Table, dim: int) -> tuple[_Chunk, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
@@ -212,6 +211,9 @@ def _read_chunk(table: pa.Table, dim: int) -> tuple[_Chunk, npt.NDArray[np.bool_
     complete = pc.is_valid(table["clap_embedding"]).to_numpy() & (lengths > 0)
     # `flatten` leaves nulls out: without them its result has the rows that are expected.
     kept = table.filter(pa.array(complete))
+    widths = pc.unique(pc.list_value_length(kept["clap_embedding"])).to_pylist()
+    if widths and widths != [dim]:
+        raise ConfigError(f"the embeddings hold sounds of width {widths}, the mapper takes {dim}")
     frames = kept["clip_frames"].combine_chunks().flatten().flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
     targets = kept["clap_embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
     offsets = np.concatenate([[0], np.cumsum(lengths[complete])]).astype(np.int64)

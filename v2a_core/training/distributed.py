@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -31,7 +32,5 @@ def share(rows: Tensor) -> Tensor:
 
 def generator(device: str, *key: int) -> torch.Generator:
     """A random generator from a key of integers, the same on every worker."""
-    import numpy as np
-
-    seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
+    seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1
     return torch.Generator(device).manual_seed(seed)

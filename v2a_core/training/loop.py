@@ -24,7 +24,7 @@ from v2a_core.training import checkpoint, distributed
 from v2a_core.training.config import TrainingSettings
 from v2a_core.training.data import TrainingData
 from v2a_core.training.optimizer import MovingAverage, build_optimizer, learning_rate
-from v2a_core.training.precision import autocast, choose_dtype
+from v2a_core.training.precision import autocast, training_dtype
 from v2a_core.training.validation import validate
 
 ORDER_STREAM, DRAW_STREAM = 0, 1
@@ -34,7 +34,7 @@ Report = Callable[[dict[str, Any], Path | None], None]
 OnProgress = Callable[[dict[str, Any]], None]
 
 
-class TrainingDiverged(RuntimeError):
+class DivergedError(RuntimeError):
     """The loss or the gradient is not finite."""
 
 
@@ -61,6 +61,9 @@ class Trainer:
         report: Called on every worker after each validation, with the metrics and, on the first worker, a folder
             that holds a checkpoint until the call returns.
         on_progress: Called now and then with step, total and loss.
+
+    Attributes:
+        continued_from: The step of the checkpoint that the run went on from; 0 without one.
     """
 
     def __init__(
@@ -77,7 +80,7 @@ class Trainer:
         self._model, self._data, self._settings = model, data, settings
         self._seed, self._device = seed, device
         self._report, self._on_progress = report, on_progress
-        self._dtype = choose_dtype(settings.precision, device)
+        self._dtype = training_dtype(settings.precision, device)
         self._wrapped: nn.Module = DistributedDataParallel(model) if distributed.world_size() > 1 else model
         self._optimizer = build_optimizer(model, settings.optimizer)
         self._average = MovingAverage(model, settings.optimizer.ema_decay)
@@ -86,6 +89,8 @@ class Trainer:
         self._total = total_steps(len(data.train), settings)
         self._order = torch.empty(0, dtype=torch.long)
         self._epoch = -1
+        self.continued_from = 0
+        self._rows = 0  # since the last validation, like the loss of this worker's part of them
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self._norm_sum = torch.zeros((), device=device)
 
@@ -93,12 +98,11 @@ class Trainer:
         """Train to the end, from the beginning or from a checkpoint's folder.
 
         Raises:
-            TrainingDiverged: When the loss is not finite any more; checkpoints from before stay.
+            DivergedError: When the loss is not finite any more; checkpoints from before stay.
         """
         if resume is not None:
             self._progress = checkpoint.restore(resume, self._model, self._average, self._optimizer, self._device)
-            if distributed.rank() == 0:  # every worker sums its own part; the checkpoint holds that of all
-                self._loss_sum += self._progress.loss_sum
+            self.continued_from = self._progress.step
         self._model.train()
         while self._progress.step < self._total:
             started = time.monotonic()
@@ -118,17 +122,15 @@ class Trainer:
         weight = distributed.world_size() / len(rows)  # workers' gradients are averaged, rows shall be
         if not len(own):
             own, weight = own.new_zeros(1), 0.0  # nothing left for this worker, but the others wait for its gradient
-        parts = own.split(self._settings.micro_batch or len(own))
+        parts = torch.split(own, self._settings.micro_batch or len(own))
         for part in parts:
             with self._no_sync(last=part is parts[-1]), autocast(self._device, self._dtype):
                 pairs = self._data.train
-                losses = self._wrapped(
-                    pairs.condition_NE[rows[part]], pairs.target_NE[rows[part]], take(draws, part)
-                )
+                losses = self._wrapped(pairs.condition_NE[rows[part]], pairs.target_NE[rows[part]], take(draws, part))
                 (losses.sum() * weight).backward()
             if weight:
                 self._loss_sum += losses.detach().double().sum()
-        self._progress.rows += len(rows)
+        self._rows += len(rows)
         self._update(step)
 
     def _update(self, step: int) -> None:
@@ -164,7 +166,7 @@ class Trainer:
     def _check_finite(self) -> None:
         # The norm of the averaged gradient is the same on every worker: all stop, or none.
         if not bool(torch.isfinite(self._norm_sum)):
-            raise TrainingDiverged(
+            raise DivergedError(
                 f"the gradient is not finite by step {self._progress.step} of {self._total}: lower "
                 f"training.optimizer.learning_rate (now {self._settings.optimizer.learning_rate}), or set "
                 f"training.precision to fp32 (now {self._settings.precision}). Earlier checkpoints are kept."
@@ -173,16 +175,16 @@ class Trainer:
 
     def _tell_progress(self) -> None:
         if self._on_progress is not None and distributed.rank() == 0:
-            share = distributed.world_size() / max(1, self._progress.rows)
+            share = distributed.world_size() / max(1, self._rows)
             self._on_progress(
                 {"step": self._progress.step, "total_steps": self._total, "train_loss": float(self._loss_sum) * share}
             )
 
     def _evaluate(self) -> None:
         progress = self._progress
-        train_loss = float(distributed.sum_over_workers(self._loss_sum)) / max(1, progress.rows)
+        train_loss = float(distributed.sum_over_workers(self._loss_sum)) / max(1, self._rows)
         self._loss_sum.zero_()
-        progress.rows = 0
+        self._rows = 0
         self._average.swap(self._model)
         judged = validate(
             self._model, self._data.validation, self._settings, seed=self._seed, device=self._device, dtype=self._dtype
@@ -196,6 +198,10 @@ class Trainer:
                 checkpoint.save(Path(folder), self._model, self._average, self._optimizer, progress, facts)
             self._report(progress.history[-1], Path(folder) if distributed.rank() == 0 else None)
 
+    def _pairs_done(self) -> int:
+        epochs, steps = divmod(self._progress.step, self._epoch_steps)
+        return epochs * len(self._data.train) + steps * self._settings.global_batch
+
     def _metrics(self, judged: dict[str, float]) -> dict[str, Any]:
         step, settings = self._progress.step, self._settings
         by_loss = settings.validation.best_by == "loss"
@@ -206,5 +212,5 @@ class Trainer:
             "score": -judged["validation_loss"] if by_loss else judged["validation_cosine"],
             "learning_rate": learning_rate(step - 1, self._total, settings.optimizer),
             "seconds": round(self._progress.seconds, 3),
-            "steps_per_second": round(step / max(1e-9, self._progress.seconds), 4),
+            "pairs_per_second": round(self._pairs_done() / max(1e-9, self._progress.seconds), 2),
         }

@@ -9,7 +9,6 @@ a source when others are added, and never with segments of one source on both si
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,8 +58,13 @@ class Selection:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def select(embeddings: str, settings: DataSettings) -> Selection:
+def select(embeddings: str, settings: DataSettings, limit: int | None = None) -> Selection:
     """Assign every row of an embeddings folder.
+
+    Args:
+        embeddings: Folder or URI.
+        settings: How splits are made.
+        limit: Take the first `limit` sources only.
 
     Raises:
         ConfigError: When there is nothing to train on or to judge by, or a split has an unknown name.
@@ -70,8 +74,9 @@ def select(embeddings: str, settings: DataSettings) -> Selection:
         raise ConfigError(f"{embeddings} holds no part-*.parquet: run `v2a embed` into it first")
     tables = [_read_light(uri) for uri in parts]
     table = pa.concat_tables(tables)
-    usable, left_out = _usable(table)
-    codes = assign(table["source_uri"].combine_chunks(), table["split"].combine_chunks(), usable, settings)
+    sources = table["source_uri"].combine_chunks()
+    usable, left_out = _usable(table, sources, limit)
+    codes = assign(sources, table["split"].combine_chunks(), usable, settings)
     selection = Selection(parts, [part.num_rows for part in tables], codes, left_out)
     _check_enough(embeddings, selection)
     return selection
@@ -110,11 +115,16 @@ def _read_light(uri: str) -> pa.Table:
         return pq.read_table(file, columns=_COLUMNS)
 
 
-def _usable(table: pa.Table) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
+def _usable(
+    table: pa.Table, sources: pa.StringArray, limit: int | None
+) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
+    # A dictionary numbers sources in the order in which they first appear.
+    number = sources.dictionary_encode().indices
     reasons = {
+        "beyond the limit": pc.greater_equal(number, len(sources) if limit is None else limit),
         "rejected": pc.not_equal(table["status"], OK),
         "no audio": pc.is_null(table["audio_rms_dbfs"]),
-        "silent": pc.fill_null(table["silent"], False),
+        "silent": pc.fill_null(table["silent"], fill_value=False),
     }
     usable = np.ones(table.num_rows, bool)
     left_out = {}

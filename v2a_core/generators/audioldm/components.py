@@ -2,7 +2,8 @@
 
     <folder>/unet, vae, vocoder, scheduler, text_encoder, tokenizer
 
-Only safetensors are read. All sizes come from the parts' own configurations.
+Only safetensors are read. All sizes come from the parts' own configurations. diffusers and transformers are hardly
+typed: their models are Any here, and named in the docstrings.
 """
 
 from __future__ import annotations
@@ -12,15 +13,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from v2a_core.torchvision_compat import prepare_torchvision
-
-if TYPE_CHECKING:
-    from diffusers import AutoencoderKL, SchedulerMixin, UNet2DConditionModel
-    from transformers import ClapTextModelWithProjection, RobertaTokenizerFast, SpeechT5HifiGan
 
 SAMPLERS = {"ddim": "DDIMScheduler", "dpm-solver++": "DPMSolverMultistepScheduler"}
 
@@ -60,11 +57,19 @@ class Geometry:
 
 @dataclass(frozen=True)
 class AudioLdmParts:
-    """What turns conditions into sound. UNet and VAE have the compute dtype, the vocoder is float32."""
+    """What turns conditions into sound.
 
-    unet: UNet2DConditionModel
-    vae: AutoencoderKL
-    vocoder: SpeechT5HifiGan
+    Attributes:
+        unet: UNet2DConditionModel, in the compute dtype.
+        vae: AutoencoderKL, in the compute dtype.
+        vocoder: SpeechT5HifiGan, float32.
+        scheduler_config: The checkpoint's noise schedule.
+        geometry: The sizes the models agree on.
+    """
+
+    unet: Any
+    vae: Any
+    vocoder: Any
     scheduler_config: Mapping[str, Any]
     geometry: Geometry
 
@@ -89,8 +94,8 @@ def load_parts(folder: Path, device: str, dtype: torch.dtype) -> AudioLdmParts:
     return AudioLdmParts(unet.to(device), vae.to(device), vocoder.to(device), config, geometry)
 
 
-def load_text_side(folder: Path, device: str) -> tuple[ClapTextModelWithProjection, RobertaTokenizerFast]:
-    """The CLAP text encoder, float32, and its tokenizer.
+def load_text_side(folder: Path, device: str) -> tuple[Any, Any]:
+    """The CLAP text encoder (ClapTextModelWithProjection, float32) and its RobertaTokenizerFast.
 
     Raises:
         ValueError: When they are missing.
@@ -104,7 +109,7 @@ def load_text_side(folder: Path, device: str) -> tuple[ClapTextModelWithProjecti
     return encoder.to(device), RobertaTokenizerFast.from_pretrained(folder / "tokenizer", local_files_only=True)
 
 
-def build_scheduler(sampler: str, config: Mapping[str, Any]) -> SchedulerMixin:
+def build_scheduler(sampler: str, config: Mapping[str, Any]) -> Any:
     """A sampler on the checkpoint's noise schedule. It keeps state while it samples: one for each batch."""
     import diffusers
 
@@ -154,8 +159,9 @@ def weights_variant(folder: Path) -> str | None:
 @contextmanager
 def without_progress_bars() -> Iterator[None]:
     """Loading and saving in silence: bars of many workers make a log unreadable."""
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
+    logging: Any = transformers_logging
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
@@ -174,10 +180,14 @@ def _load(model_class: Any, folder: Path, dtype: torch.dtype, **options: Any) ->
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, with the other misfits
             **options,
         )
     # from_pretrained only warns, and leaves random numbers where weights are missing.
-    missing = sorted(str(key) for kind in ("missing_keys", "mismatched_keys") for key in report[kind])
-    if missing:
-        raise ValueError(f"{folder} does not fit its config.json: {len(missing)} tensors are wrong, such as {missing[0]}")
+    misfits = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
+    if misfits:
+        raise ValueError(
+            f"the weights in {folder} do not fit its config.json: {len(misfits)} tensors are missing or of another "
+            f"shape, such as {misfits[0]}"
+        )
     return model.eval().requires_grad_(False)

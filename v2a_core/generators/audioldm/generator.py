@@ -80,8 +80,8 @@ class AudioLdmGenerator:
             duration_s: Length of the sounds, up to `MAX_DURATION_S`.
 
         Returns:
-            Float32 (B, round(duration_s * sample_rate)), -1..1. Row i depends on (condition i, seed i, duration_s) only.
-            A row that is not finite in float32 either is NaN; its neighbours are not touched.
+            Float32 (B, round(duration_s * sample_rate)), -1..1. Row i depends on condition i, seed i and the duration
+            only. A row that is not finite in float32 either is NaN; its neighbours are not touched.
 
         Raises:
             ValueError: For a wrong shape, length or seed, and for conditions that are zero or not finite, naming them.

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-
-if TYPE_CHECKING:
-    from diffusers import SchedulerMixin, UNet2DConditionModel
 
 
 def row_generators(seeds: Sequence[int]) -> list[torch.Generator]:
@@ -26,8 +23,8 @@ def initial_noise(shape_CHW: tuple[int, int, int], generators: Sequence[torch.Ge
 
 
 def denoise(
-    unet: UNet2DConditionModel,
-    scheduler: SchedulerMixin,
+    unet: Any,
+    scheduler: Any,
     noise_BCHW: torch.Tensor,
     conditions_BD: torch.Tensor,
     null_D: torch.Tensor | None,
@@ -43,8 +40,8 @@ def denoise(
     its dtype.
 
     Args:
-        unet: Predicts what the scheduler's `prediction_type` says, from latents, time and class labels.
-        scheduler: Used for this batch only.
+        unet: UNet2DConditionModel: from latents, time and class labels to what the scheduler's `prediction_type` says.
+        scheduler: A diffusers scheduler, used for this batch only.
         noise_BCHW: Standard normal noise, float32, on the UNet's device.
         conditions_BD: L2-normalised, float32.
         null_D: The condition that guidance leads away from; None for no guidance.
@@ -60,7 +57,7 @@ def denoise(
     labels_BD = labels_BD.to(unet.dtype)
     scheduler.set_timesteps(num_inference_steps, device=noise_BCHW.device)
     noise_options = _accepted(scheduler, {"eta": eta, "generator": generators})
-    latents_BCHW = noise_BCHW * scheduler.init_noise_sigma
+    latents_BCHW: torch.Tensor = noise_BCHW * scheduler.init_noise_sigma
     for timestep in scheduler.timesteps:
         inputs_BCHW = latents_BCHW if null_D is None else torch.cat([latents_BCHW, latents_BCHW])
         inputs_BCHW = scheduler.scale_model_input(inputs_BCHW, timestep).to(unet.dtype)
@@ -72,7 +69,7 @@ def denoise(
     return latents_BCHW
 
 
-def _accepted(scheduler: SchedulerMixin, options: dict[str, Any]) -> dict[str, Any]:
+def _accepted(scheduler: Any, options: dict[str, Any]) -> dict[str, Any]:
     """Those options that this scheduler's step has."""
     known = inspect.signature(scheduler.step).parameters
     return {name: value for name, value in options.items() if name in known}

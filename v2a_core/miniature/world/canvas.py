@@ -55,13 +55,8 @@ class Canvas:
 
     def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Colour, alpha: float = 1.0) -> None:
         """A filled ellipse with upright axes."""
-
-        def distance(u: Array, v: Array) -> Array:
-            p, q = (u - x) / rx, (v - y) / ry
-            norm = np.hypot(p, q)
-            return (norm - 1) * norm / np.maximum(np.hypot(p / rx, q / ry), 1e-6)
-
-        self._shape((x - rx, y - ry, x + rx, y + ry), distance, colour, alpha)
+        edge = _ellipse(x, y, rx, ry)
+        self._shape((x - rx, y - ry, x + rx, y + ry), edge, colour, alpha)
 
     def box(self, x0: float, y0: float, x1: float, y1: float, colour: Colour, *, round_: float = 0.0) -> None:
         """A filled rectangle with rounded corners."""
@@ -70,7 +65,8 @@ class Canvas:
         def distance(u: Array, v: Array) -> Array:
             p, q = np.abs(u - cx) - hx, np.abs(v - cy) - hy
             outside = np.hypot(np.maximum(p, 0), np.maximum(q, 0))
-            return outside + np.minimum(np.maximum(p, q), 0) - round_
+            result: Array = outside + np.minimum(np.maximum(p, q), 0) - round_
+            return result
 
         self._shape((x0, y0, x1, y1), distance, colour, 1.0)
 
@@ -94,11 +90,10 @@ class Canvas:
     def ring(self, x: float, y: float, rx: float, ry: float, width: float, colour: Colour, alpha: float = 1) -> None:
         """The outline of an ellipse."""
         grow = width + 2 / self.scale
+        edge = _ellipse(x, y, rx, ry)
 
         def distance(u: Array, v: Array) -> Array:
-            p, q = (u - x) / rx, (v - y) / ry
-            norm = np.hypot(p, q)
-            return np.abs((norm - 1) * norm / np.maximum(np.hypot(p / rx, q / ry), 1e-6)) - width / 2
+            return np.abs(edge(u, v)) - width / 2
 
         self._stroke((x - rx - grow, y - ry - grow, x + rx + grow, y + ry + grow), distance, colour, alpha)
 
@@ -125,7 +120,8 @@ class Canvas:
             norm = np.hypot(p, q)
             beyond = limit * norm - np.maximum.reduce([p * fx + q * fy for fx, fy in towards])
             nearest = steps[np.searchsorted(halves, norm)]
-            return np.maximum(np.abs(norm - nearest) - width / 2, beyond)
+            result: Array = np.maximum(np.abs(norm - nearest) - width / 2, beyond)
+            return result
 
         self._stroke(_box(x, y, float(steps[-1]) + width), distance, colour, alpha)
 
@@ -180,8 +176,9 @@ class Canvas:
 
     @property
     def columns(self) -> Array:
-        """x of each column of pixels, (W,)."""
-        return self._x[0]
+        """X of each column of pixels, (W,)."""
+        x: Array = self._x[0]
+        return x
 
     def to_uint8(self) -> npt.NDArray[np.uint8]:
         """The picture, uint8 (H, W, 3)."""
@@ -216,7 +213,9 @@ class Canvas:
         region = self.image_HWC[where]
         region += cover[..., None] * (np.asarray(colour, np.float32) - region)
 
-    def _blend_patches(self, rows: npt.NDArray[np.int_], columns: npt.NDArray[np.int_], cover: Array, colour: Colour) -> None:
+    def _blend_patches(
+        self, rows: npt.NDArray[np.int_], columns: npt.NDArray[np.int_], cover: Array, colour: Colour
+    ) -> None:
         height, width = self.image_HWC.shape[:2]
         inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
         inside &= cover > 0
@@ -231,3 +230,15 @@ class Canvas:
 
 def _box(x: float, y: float, radius: float) -> tuple[float, float, float, float]:
     return x - radius, y - radius, x + radius, y + radius
+
+
+def _ellipse(x: float, y: float, rx: float, ry: float) -> Distance:
+    """Signed distance to an ellipse, to first order: exact at the edge, where it matters."""
+
+    def distance(u: Array, v: Array) -> Array:
+        p, q = (u - x) / rx, (v - y) / ry
+        norm = np.hypot(p, q)
+        result: Array = (norm - 1) * norm / np.maximum(np.hypot(p / rx, q / ry), 1e-6)
+        return result
+
+    return distance

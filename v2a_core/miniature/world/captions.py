@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from v2a_core.miniature.world.scenes import Happening
+from v2a_core.miniature.world.happenings import Happening
 
 # kind: (subject, is plural, verb in -ing form, noun of the sound)
 _WORDS: dict[str, tuple[str, bool, str, str]] = {

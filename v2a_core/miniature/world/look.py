@@ -1,5 +1,6 @@
-"""How attributes become visible, the same for every kind: pitch is size and colour, tempo is a number of marks,
-intensity is light and thickness; and where the events of a happening are at a moment.
+"""How attributes become visible, and where a moment lies among the events.
+
+The same for every kind: pitch is size and colour, tempo is a number of marks, intensity is light and thickness.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from v2a_core.miniature.world.canvas import Colour
-from v2a_core.miniature.world.scenes import Events, Happening, between
+from v2a_core.miniature.world.happenings import Events, Happening, between
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 from v2a_core.miniature.world.canvas import Canvas, Style
+from v2a_core.miniature.world.happenings import Happening
 from v2a_core.miniature.world.look import Look, Moment
 from v2a_core.miniature.world.pictures import PICTURES
-from v2a_core.miniature.world.scenes import Happening, Scene
+from v2a_core.miniature.world.scenes import Scene
 from v2a_core.miniature.world.sounds import SOUNDS
 from v2a_core.miniature.world.synthesis import Sound
 
 _ROOM_DBFS = -66.0  # noise of the room: no recording is digitally silent between two ticks
 
 
-def render_sound(scene: Scene | Happening, *, length_s: float = 5.0, sample_rate: int = 16_000) -> npt.NDArray[np.float32]:
+def render_sound(
+    scene: Scene | Happening, *, length_s: float = 5.0, sample_rate: int = 16_000
+) -> npt.NDArray[np.float32]:
     """The sound of a scene.
 
     Args:
@@ -37,7 +40,8 @@ def render_sound(scene: Scene | Happening, *, length_s: float = 5.0, sample_rate
     waveform = np.tanh(drive * waveform) / np.tanh(drive)
     waveform *= 10 ** ((-24 + 21 * happening.intensity) / 20)
     waveform += 10 ** (_ROOM_DBFS / 20) * happening.rng("room").standard_normal(samples)
-    return np.clip(waveform, -1, 1).astype(np.float32)
+    clipped: npt.NDArray[np.float32] = np.clip(waveform, -1, 1).astype(np.float32)
+    return clipped
 
 
 def render_frames(
@@ -77,7 +81,9 @@ def iterate_frames(
     return _draw(scene, times_s, size, style)
 
 
-def render_still(scene: Scene | Happening, *, size: int | tuple[int, int] = 128, style: Style = "ink") -> npt.NDArray[np.uint8]:
+def render_still(
+    scene: Scene | Happening, *, size: int | tuple[int, int] = 128, style: Style = "ink"
+) -> npt.NDArray[np.uint8]:
     """One picture of a scene, just after its second event. Uint8 (H, W, 3), RGB."""
     happening = scene.seen if isinstance(scene, Scene) else scene
     time_s = float(happening.events(6 / happening.rate_hz).times_s[1]) + 0.03

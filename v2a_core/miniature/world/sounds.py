@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from v2a_core.miniature.world.scenes import UNRELATED, FloatArray, between
+from v2a_core.miniature.world.happenings import UNRELATED, FloatArray, between
 from v2a_core.miniature.world.synthesis import Sound, band, below, strike
 
 
@@ -21,7 +21,7 @@ def rain(sound: Sound) -> FloatArray:
         return sound.sweep(frequency_hz) * strike(times_s, 0.001, 0.007)
 
     hiss = sound.noise("hiss", band(centre_hz, 0.9))
-    return (0.5 + 0.25 * happening.tempo) * hiss + 0.8 * sound.grains(drop, 0.05)
+    return (0.45 + 0.2 * happening.tempo) * hiss + 1.1 * sound.grains(drop, 0.05)
 
 
 def siren(sound: Sound) -> FloatArray:
@@ -45,7 +45,7 @@ def bouncing_ball(sound: Sound) -> FloatArray:
     def thud(times_s: FloatArray, number: int) -> FloatArray:
         frequency_hz = base_hz * (1.25 - 0.5 * np.exp(-times_s / 0.025))
         phase = sound.oscillate(frequency_hz)
-        body = (np.sin(phase) + 0.35 * np.sin(2 * phase)) * strike(times_s, 0.003, 0.07)
+        body: FloatArray = (np.sin(phase) + 0.35 * np.sin(2 * phase)) * strike(times_s, 0.003, 0.07)
         contact = 0.5 * strike(times_s, 0.0005, 0.004)
         contact[: len(click)] *= click[: len(contact)]
         return body + contact
@@ -56,9 +56,10 @@ def bouncing_ball(sound: Sound) -> FloatArray:
 def bell(sound: Sound) -> FloatArray:
     """Partials of a church bell (hum, prime, tierce, quint, nominal and above) that ring for seconds."""
     prime_hz = between(300, 1150, sound.happening.pitch)
-    partials = ((0.5, 0.35, 1.6), (1.0, 0.8, 1.2), (1.19, 0.5, 0.9), (1.5, 0.35, 0.7), (2.0, 0.9, 0.8))
-    partials += ((2.74, 0.4, 0.4), (3.76, 0.3, 0.25), (5.1, 0.2, 0.15))
-
+    partials = (
+        (0.5, 0.35, 1.6), (1.0, 0.8, 1.2), (1.19, 0.5, 0.9), (1.5, 0.35, 0.7),
+        (2.0, 0.9, 0.8), (2.74, 0.4, 0.4), (3.76, 0.3, 0.25), (5.1, 0.2, 0.15),
+    )  # fmt: skip
     length_s = min(3.0, sound.samples / sound.rate)
     times_s = np.arange(int(length_s * sound.rate)) / sound.rate
     ring = np.zeros_like(times_s)
@@ -74,7 +75,7 @@ def engine(sound: Sound) -> FloatArray:
     chug = sound.envelope(0.012, 0.35 / sound.happening.rate_hz)
     phase = sound.oscillate(firing_hz * (1 + 0.06 * chug))
     # exp(k (cos - 1)) is a smooth pulse with harmonics up to about sqrt(k) times the firing rate.
-    pulses = np.exp(14 * (np.cos(phase) - 1)) - 0.11
+    pulses: FloatArray = np.exp(14 * (np.cos(phase) - 1)) - 0.11
     growl = sound.noise("growl", band(5 * firing_hz, 0.8)) * (0.4 + 0.6 * np.maximum(np.sin(phase), 0))
     return (0.3 + 0.9 * chug) * (0.9 * pulses + 0.5 * growl)
 
@@ -89,7 +90,7 @@ def birds(sound: Sound) -> FloatArray:
 
     def chirp(times_s: FloatArray, number: int) -> FloatArray:
         shape = 1 + slides[number] * (times_s / 0.12 - 0.5) + 0.09 * np.sin(2 * np.pi * warbles * times_s)
-        fade = np.sin(np.pi * np.clip(times_s / 0.12, 0, 1)) ** 0.6
+        fade: FloatArray = np.sin(np.pi * np.clip(times_s / 0.12, 0, 1)) ** 0.6
         return sound.sweep(centre_hz * shape) * fade
 
     return 0.9 * sound.grains(chirp, 0.12)
@@ -120,9 +121,12 @@ def fire(sound: Sound) -> FloatArray:
     def crackle(times_s: FloatArray, number: int) -> FloatArray:
         start = int(offsets[number] * max(1, min(len(source), sound.rate) - length))
         burst = np.resize(source[start : start + length], len(times_s))
-        return (0.7 + 1.3 * loudness[number]) * burst * strike(times_s, 0.0004, decays_s[number])
+        snap: FloatArray = (0.7 + 1.3 * loudness[number]) * burst * strike(times_s, 0.0004, decays_s[number])
+        return snap
 
-    flutter = 0.7 + 0.3 * np.sin(2 * np.pi * 5.5 * sound.times_s + 3 * np.sin(2 * np.pi * 1.3 * sound.times_s))
+    flutter: FloatArray = 0.7 + 0.3 * np.sin(
+        2 * np.pi * 5.5 * sound.times_s + 3 * np.sin(2 * np.pi * 1.3 * sound.times_s)
+    )
     roar = sound.noise("roar", band(between(110, 260, happening.pitch), 0.6)) * flutter
     return 0.4 * roar + 0.9 * sound.grains(crackle, 0.08)
 
@@ -157,7 +161,8 @@ def laser(sound: Sound) -> FloatArray:
     def shot(times_s: FloatArray, number: int) -> FloatArray:
         falling_hz = top_hz * 2 ** (-3 * np.minimum(times_s / 0.22, 1))
         buzz = sound.sweep(falling_hz) + 0.33 * sound.sweep(3 * falling_hz)
-        return buzz * np.minimum(times_s / 0.002, 1) * np.clip((0.24 - times_s) / 0.2, 0, 1)
+        bolt: FloatArray = buzz * np.minimum(times_s / 0.002, 1) * np.clip((0.24 - times_s) / 0.2, 0, 1)
+        return bolt
 
     return 0.75 * sound.grains(shot, 0.24)
 
@@ -171,7 +176,7 @@ def wind(sound: Sound) -> FloatArray:
     # Noise of a narrow band around 0 Hz, moved to a frequency that changes: a resonance that glides.
     phase = sound.oscillate(centre_hz * (0.85 + 0.4 * gust))
     narrow = below(0.09 * centre_hz)
-    whistle = sound.noise("real", narrow) * np.cos(phase) + sound.noise("imaginary", narrow) * np.sin(phase)
+    whistle: FloatArray = sound.noise("real", narrow) * np.cos(phase) + sound.noise("imaginary", narrow) * np.sin(phase)
     return (0.15 + 0.95 * gust) * whistle
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from v2a_core.miniature.world.scenes import Events, FloatArray, Happening
+from v2a_core.miniature.world.happenings import Events, FloatArray, Happening
 
 _FILTER_S = 0.064  # length of noise filters: resolves bands of about 30 Hz
 
@@ -68,12 +68,14 @@ class Sound:
         """A sine; silent where it would alias."""
         if frequency_hz > 0.47 * self.rate:
             return np.zeros_like(times_s)
-        return np.sin(2 * np.pi * frequency_hz * times_s)
+        sine: FloatArray = np.sin(2 * np.pi * frequency_hz * times_s)
+        return sine
 
     def sweep(self, frequency_hz: FloatArray) -> FloatArray:
         """A sine of changing frequency, faded out where it would alias."""
         safe = np.clip((0.47 * self.rate - frequency_hz) / 200, 0, 1)
-        return safe * np.sin(self.oscillate(frequency_hz))
+        sine: FloatArray = safe * np.sin(self.oscillate(frequency_hz))
+        return sine
 
 
 def strike(times_s: FloatArray, attack_s: float, decay_s: float) -> FloatArray:

@@ -18,8 +18,9 @@ from PIL import Image
 from v2a_core import storage
 from v2a_core.media.encode import write_video
 from v2a_core.miniature.world.config import WorldSettings, WriteSettings
+from v2a_core.miniature.world.happenings import KINDS
 from v2a_core.miniature.world.render import iterate_frames, render_sound, render_still
-from v2a_core.miniature.world.scenes import KINDS, SPLITS, Scene, Split, sample
+from v2a_core.miniature.world.scenes import SPLITS, Scene, Split, sample
 
 _DEMO_CLIPS = 2 * len(KINDS)
 _COLUMNS = ("uri", "label", "split", "caption")
@@ -83,8 +84,9 @@ def write_world(
 
 
 def write_demo_catalog(folder: Path, *, seed: int = 0, size: int = 160, clips: int = _DEMO_CLIPS) -> WrittenWorld:
-    """The demo's catalog: labelled clips of 5 s, every kind, half of them in two shards, a few without sound, one
-    still image, and a download that broke off.
+    """Write the demo's catalog: labelled clips of 5 s of every kind, and what else a real catalog has.
+
+    Half of the clips are in two shards, a few have no sound; there are a still image and a download that broke off.
 
     Args:
         folder: A local folder.
@@ -169,7 +171,9 @@ def _write_table(output: str, rows: list[dict[str, str]], kind: str) -> list[str
         import pyarrow.parquet as pq
 
         with storage.writing(uri) as path:
-            pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema([(name, pa.string()) for name in _COLUMNS])), path)
+            pq.write_table(
+                pa.Table.from_pylist(rows, schema=pa.schema([(name, pa.string()) for name in _COLUMNS])), path
+            )
         return [uri]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")

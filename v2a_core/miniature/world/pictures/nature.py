@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from v2a_core.miniature.world.canvas import Canvas
@@ -58,13 +60,22 @@ def birds(canvas: Canvas, look: Look, moment: Moment) -> None:
         x = 0.5 + (bird - (count - 1) / 2) * min(0.8 / count, 0.22)
         sings = bird == singer and moment.number > 0
         y = 0.60 + look.y - radius * (1 + (0.45 * moment.pulse if sings else 0.0))
-        canvas.polygon([(x - 2.1 * radius, y + 0.5 * radius), (x - 0.6 * radius, y - 0.3 * radius), (x, y + 0.6 * radius)], feathers)
+        canvas.polygon(
+            [(x - 2.1 * radius, y + 0.5 * radius), (x - 0.6 * radius, y - 0.3 * radius), (x, y + 0.6 * radius)],
+            feathers,
+        )
         canvas.ellipse(x, y, 1.1 * radius, 0.85 * radius, feathers)
         canvas.disc(x + 0.8 * radius, y - 0.75 * radius, 0.55 * radius, feathers)
         gape = 0.35 * radius * moment.pulse if sings else 0.05 * radius
         beak_x, beak_y = x + 1.25 * radius, y - 0.75 * radius
-        canvas.polygon([(beak_x, beak_y - 0.2 * radius), (beak_x + 0.7 * radius, beak_y - gape), (beak_x, beak_y)], (0.95, 0.6, 0.1))
-        canvas.polygon([(beak_x, beak_y), (beak_x + 0.7 * radius, beak_y + gape), (beak_x, beak_y + 0.2 * radius)], (0.95, 0.6, 0.1))
+        canvas.polygon(
+            [(beak_x, beak_y - 0.2 * radius), (beak_x + 0.7 * radius, beak_y - gape), (beak_x, beak_y)],
+            (0.95, 0.6, 0.1),
+        )
+        canvas.polygon(
+            [(beak_x, beak_y), (beak_x + 0.7 * radius, beak_y + gape), (beak_x, beak_y + 0.2 * radius)],
+            (0.95, 0.6, 0.1),
+        )
         if sings:
             radii = [radius * (1.3 + 0.7 * ring + 2 * moment.since_s) for ring in range(3)]
             fade = moment.pulse
@@ -77,7 +88,9 @@ def fire_backdrop(canvas: Canvas, look: Look) -> None:
     floor(canvas, look)
     bark = (0.36, 0.22, 0.13)
     for side in (-1, 1):
-        canvas.strokes(np.array([[look.x - side * 0.2, GROUND_Y + 0.03, look.x + side * 0.18, GROUND_Y - 0.05]]), 0.055, bark)
+        canvas.strokes(
+            np.array([[look.x - side * 0.2, GROUND_Y + 0.03, look.x + side * 0.18, GROUND_Y - 0.05]]), 0.055, bark
+        )
 
 
 def fire(canvas: Canvas, look: Look, moment: Moment) -> None:
@@ -90,13 +103,19 @@ def fire(canvas: Canvas, look: Look, moment: Moment) -> None:
         hot = mix(mix((1.0, 0.35, 0.05), (1.0, 0.95, 0.6), layer / 2), look.tint, 0.5)
         dim = 0.45 + 0.55 * look.light
         for tongue, offset in enumerate((-0.13, 0.13, 0.0)):
-            flicker = 1 + 0.16 * np.sin(11 * moment.time_s + phases[tongue]) + 0.1 * np.sin(17 * moment.time_s + phases[tongue + 2])
+            flicker = (
+                1
+                + 0.16 * np.sin(11 * moment.time_s + phases[tongue])
+                + 0.1 * np.sin(17 * moment.time_s + phases[tongue + 2])
+            )
             height = 0.36 * look.size * share * flicker * (1.25 if offset == 0 else 0.8)
             half, x = 0.26 * width * min(look.size, 1.1) * (1 if offset == 0 else 0.8), look.x + offset * look.size
             lean = 0.03 * np.sin(7 * moment.time_s + phases[tongue])
             flame = (dim * hot[0], dim * hot[1], dim * hot[2])
             canvas.ellipse(x, base_y - half * 0.8, half, half, flame)
-            canvas.polygon([(x + lean, base_y - height), (x + half * 0.93, base_y - half), (x - half * 0.93, base_y - half)], flame)
+            canvas.polygon(
+                [(x + lean, base_y - height), (x + half * 0.93, base_y - half), (x - half * 0.93, base_y - half)], flame
+            )
     _embers(canvas, look, moment, base_y)
 
 
@@ -150,10 +169,14 @@ def wind_backdrop(canvas: Canvas, look: Look) -> None:
 
 def wind(canvas: Canvas, look: Look, moment: Moment) -> None:
     """Wavy streaks, many when gusts are frequent, wide when low; a tree bends and leaves fly with each gust."""
-    gust = min(moment.since_s / 0.18, 1.0) * float(np.exp(-moment.since_s * look.happening.rate_hz)) if moment.number else 0.1
+    gust = (
+        min(moment.since_s / 0.18, 1.0) * float(np.exp(-moment.since_s * look.happening.rate_hz))
+        if moment.number
+        else 0.1
+    )
     root_x, root_y, lean = 0.3, 0.83, 0.05 + 0.22 * gust
     trunk = [(root_x + lean * k * k / 16, root_y - 0.08 * k) for k in range(5)]
-    ends = np.array([[*a, *b] for a, b in zip(trunk[:-1], trunk[1:], strict=True)])
+    ends = np.array([[*a, *b] for a, b in itertools.pairwise(trunk)])
     canvas.strokes(ends, 0.035, (0.4, 0.28, 0.18))
     top_x, top_y = trunk[-1]
     for dx, dy, radius in ((0.0, 0.02, 0.12), (0.09 + 0.1 * gust, -0.03, 0.085), (-0.05 + 0.1 * gust, -0.07, 0.08)):
@@ -170,5 +193,10 @@ def wind(canvas: Canvas, look: Look, moment: Moment) -> None:
         strokes.append(np.stack([x[:-1], y[:-1], x[1:], y[1:]], axis=1))
         gleam = np.sin(np.pi * (x[:-1] - travelled)) ** 2  # a bright stretch that runs along the streak
         alphas.append((0.25 + 0.75 * gleam) * (0.45 + 0.55 * gust))
-    canvas.strokes(np.concatenate(strokes), look.thickness, look.lit((0.85, 0.93, 0.95), 0.6), np.concatenate(alphas).astype(np.float32))
+    canvas.strokes(
+        np.concatenate(strokes),
+        look.thickness,
+        look.lit((0.85, 0.93, 0.95), 0.6),
+        np.concatenate(alphas).astype(np.float32),
+    )
     canvas.glow(0.55, 0.4, 0.5, look.tint, 0.6 * look.light * gust)

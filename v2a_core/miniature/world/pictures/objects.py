@@ -18,9 +18,16 @@ def siren_backdrop(canvas: Canvas, look: Look) -> None:
     y = 0.62 + look.y
     body = (0.75, 0.77, 0.8)
     for side in (-1, 1):
-        canvas.box(look.x + side * 0.2 - 0.05, y + 0.18, look.x + side * 0.2 + 0.05, y + 0.3, (0.06, 0.06, 0.07), round_=0.02)
-    canvas.polygon([(look.x - 0.17, y - 0.06), (look.x + 0.17, y - 0.06), (look.x + 0.25, y + 0.1), (look.x - 0.25, y + 0.1)], body)
-    canvas.polygon([(look.x - 0.14, y - 0.03), (look.x + 0.14, y - 0.03), (look.x + 0.19, y + 0.08), (look.x - 0.19, y + 0.08)], (0.1, 0.13, 0.18))
+        canvas.box(
+            look.x + side * 0.2 - 0.05, y + 0.18, look.x + side * 0.2 + 0.05, y + 0.3, (0.06, 0.06, 0.07), round_=0.02
+        )
+    canvas.polygon(
+        [(look.x - 0.17, y - 0.06), (look.x + 0.17, y - 0.06), (look.x + 0.25, y + 0.1), (look.x - 0.25, y + 0.1)], body
+    )
+    canvas.polygon(
+        [(look.x - 0.14, y - 0.03), (look.x + 0.14, y - 0.03), (look.x + 0.19, y + 0.08), (look.x - 0.19, y + 0.08)],
+        (0.1, 0.13, 0.18),
+    )
     canvas.box(look.x - 0.28, y + 0.08, look.x + 0.28, y + 0.25, body, round_=0.04)
     for side in (-1, 1):
         canvas.disc(look.x + side * 0.2, y + 0.16, 0.035, (0.95, 0.93, 0.75))
@@ -93,7 +100,9 @@ def bell(canvas: Canvas, look: Look, moment: Moment) -> None:
 
     clapper = turn(0.35 * side * float(np.cos(np.pi * moment.share)), 1.75)
     canvas.disc(*clapper, 0.16 * s, (0.25, 0.22, 0.2))
-    canvas.polygon([turn(*p) for p in ((-0.3, 0.25), (0.3, 0.25), (0.55, 0.6), (0.62, 1.1), (-0.62, 1.1), (-0.55, 0.6))], brass)
+    canvas.polygon(
+        [turn(*p) for p in ((-0.3, 0.25), (0.3, 0.25), (0.55, 0.6), (0.62, 1.1), (-0.62, 1.1), (-0.55, 0.6))], brass
+    )
     canvas.polygon([turn(*p) for p in ((-0.62, 1.05), (0.62, 1.05), (0.95, 1.55), (-0.95, 1.55))], brass)
     canvas.disc(*turn(0, 0.25), 0.3 * s, brass)
     canvas.strokes(np.array([[*turn(-0.9, 1.5), *turn(0.9, 1.5)]]), 0.13 * s, mix(brass, _WHITE, 0.3))
@@ -137,7 +146,9 @@ def engine(canvas: Canvas, look: Look, moment: Moment) -> None:
     for age_s in reversed(moment.recent_s[:7]):
         if age_s < 1.1:
             grow = (0.035 + 0.075 * age_s) * look.size
-            canvas.disc(0.7 - 0.22 * age_s, 0.37 - 0.32 * age_s, grow, smoke, (0.3 + 0.7 * look.light) * (1 - age_s / 1.1))
+            canvas.disc(
+                0.7 - 0.22 * age_s, 0.37 - 0.32 * age_s, grow, smoke, (0.3 + 0.7 * look.light) * (1 - age_s / 1.1)
+            )
     if moment.number:
         canvas.glow(0.7, 0.38, 0.22, look.tint, look.light * moment.pulse)
 

@@ -1,0 +1,79 @@
+"""Models for tests: the miniature bundle, made once a process, and full-size towers with random weights."""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+
+from v2a_core.models import LocalBundle, load_bundle
+from v2a_core.torchvision_compat import prepare_torchvision
+
+CLIP = "ViT-B-32-quickgelu"
+
+
+@functools.cache
+def miniature() -> LocalBundle:
+    """The miniature bundle on this machine, in a cache folder that goes with the process."""
+    folder = _temporary()
+    with mock.patch.dict(os.environ, {"V2A_CACHE": folder.name}):
+        return load_bundle("miniature").resolve()
+
+
+@functools.cache
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="v2a-test-")
+
+
+def bundle(**changes: Any) -> LocalBundle:
+    """A bundle of the paper's architectures; its paths are given by the test."""
+    nowhere = Path("/nowhere")
+    values: dict[str, Any] = {
+        "name": "test",
+        "trained": False,
+        "licence": "",
+        "clip_model": CLIP,
+        "clip_path": nowhere,
+        "clip_config": None,
+        "clap_path": nowhere,
+        "clap_config": None,
+        "generator_path": nowhere,
+        "_memory": {"clip": "0" * 64, "clap": "1" * 64, "generator": "2" * 64},
+    }
+    return LocalBundle(**{**values, **changes})
+
+
+@functools.cache
+def full_clip() -> Any:
+    """open_clip's ViT-B-32-quickgelu with seeded random weights; its text tower is cut short."""
+    prepare_torchvision()
+    import open_clip
+
+    torch.manual_seed(0)
+    config = open_clip.get_model_config(CLIP)
+    config["text_cfg"] |= {"layers": 1, "vocab_size": 64}
+    return open_clip.CLIP(**config).eval()
+
+
+@functools.cache
+def full_clap() -> dict[str, torch.Tensor]:
+    """The audio side of a laion CLAP checkpoint, HTSAT-tiny, seeded random weights, with a stub of a text tower."""
+    from v2a_core.encoders.clap import ClapAudioTower
+    from v2a_core.models.clap_config import load_clap_config
+
+    torch.manual_seed(0)
+    tower = ClapAudioTower(load_clap_config(None))
+    tower.audio_branch.bn0.running_mean.fill_(-25.0)
+    tower.audio_branch.bn0.running_var.fill_(400.0)
+    text = {
+        "text_branch.embeddings.word_embeddings.weight": torch.randn(64, 32),
+        "text_branch.embeddings.position_ids": torch.arange(514)[None],
+        "text_projection.0.weight": torch.randn(512, 32),
+        "logit_scale_a": torch.tensor(2.6),
+    }
+    return {**tower.state_dict(), **text}

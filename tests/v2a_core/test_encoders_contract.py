@@ -1,0 +1,137 @@
+"""What every encoder of the registry must do, on the miniature bundle."""
+
+import numpy as np
+import pytest
+import torch
+from helpers_models import miniature
+
+from v2a_core.encoders import ENCODERS, build
+from v2a_core.encoders.batching import MicroBatches, choose_dtype
+from v2a_core.encoders.config import EncoderSettings
+
+ALL = [(kind, name) for kind, names in ENCODERS.items() for name in names]
+
+
+def encoder(kind, name, **settings):
+    return build(kind, name, miniature(), EncoderSettings(**{"precision": "fp32", **settings}))
+
+
+def items(kind, count=6):
+    """Different pictures, or different sounds."""
+    rng = np.random.default_rng(0)
+    if kind == "vision":
+        colours = rng.integers(0, 256, (count, 3, 3, 3), dtype=np.uint8)
+        return colours.repeat(32, axis=1).repeat(32, axis=2)
+    times = np.arange(160_000) / 16_000
+    tones = [0.4 * np.sin(2 * np.pi * 110 * 2**index * times) for index in range(count // 2)]
+    widths = [4**index for index in range(count - count // 2)]  # from white noise to a rumble
+    noises = [np.convolve(rng.normal(0, 0.2, 160_000), np.ones(width) / width, "same") for width in widths]
+    return np.array([*tones, *noises], np.float32)
+
+
+@pytest.fixture(scope="module", params=ALL, ids=[name for _, name in ALL])
+def case(request):
+    kind, name = request.param
+    return kind, name, items(kind), encoder(kind, name).encode(items(kind))
+
+
+def test_shape_dtype_and_norm(case):
+    kind, name, inputs, embeddings = case
+    assert embeddings.shape == (len(inputs), encoder(kind, name).dim) == (6, 512)
+    assert embeddings.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+
+
+def test_the_same_again_and_in_another_instance(case):
+    kind, name, inputs, embeddings = case
+    other = encoder(kind, name)
+    np.testing.assert_array_equal(other.encode(inputs), embeddings)
+    np.testing.assert_array_equal(other.encode(inputs), embeddings)
+
+
+@pytest.mark.parametrize("micro_batch", [1, 4])
+def test_batch_size_does_not_matter(case, micro_batch):
+    kind, name, inputs, embeddings = case
+    np.testing.assert_allclose(encoder(kind, name, micro_batch=micro_batch).encode(inputs), embeddings, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "auto"])
+def test_lower_precision_keeps_the_direction(case, precision):
+    kind, name, inputs, embeddings = case
+    cosine = (encoder(kind, name, precision=precision).encode(inputs) * embeddings).sum(axis=1)
+    assert cosine.min() >= 0.999
+
+
+def test_different_inputs_are_told_apart(case):
+    _, _, _, embeddings = case
+    cosine = embeddings @ embeddings.T
+    assert cosine[~np.eye(len(cosine), dtype=bool)].max() < 0.98
+
+
+def test_read_only_and_empty_input(case):
+    kind, name, inputs, embeddings = case
+    frozen = inputs.copy()
+    frozen.setflags(write=False)
+    np.testing.assert_array_equal(encoder(kind, name).encode(frozen), embeddings)
+    assert encoder(kind, name).encode(inputs[:0]).shape == (0, 512)
+
+
+def test_refuses_wrong_input_and_says_what_it_got(case):
+    kind, name, inputs, _ = case
+    with pytest.raises(ValueError, match="float64"):
+        encoder(kind, name).encode(inputs.astype(np.float64))
+    with pytest.raises(ValueError, match=str(inputs.shape[1] - 1)):
+        encoder(kind, name).encode(inputs[:, 1:])
+    with pytest.raises(ValueError, match="must be"):
+        encoder(kind, name).encode(inputs[0])
+
+
+def test_space_names_model_and_weights(case):
+    kind, name, _, _ = case
+    component = {"vision": "clip", "audio": "clap"}[kind]
+    assert encoder(kind, name).space.endswith(":" + miniature().fingerprints()[component][:16])
+
+
+def test_unknown_encoder_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="'dino'.*clip"):
+        build("vision", "dino", miniature(), EncoderSettings())
+
+
+def test_out_of_memory_halves_the_batch_and_loses_nothing():
+    sizes = []
+
+    def forward(part):
+        sizes.append(part.stop - part.start)
+        if sizes[-1] > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return torch.eye(10)[part]
+
+    batches = MicroBatches(8, 10)
+    np.testing.assert_array_equal(batches.run(forward, 10), np.eye(10))
+    assert sizes == [8, 4, 2, 2, 2, 2, 2]
+    batches.run(forward, 2)
+    assert sizes[-1] == 2
+
+
+def test_out_of_memory_with_a_single_item_is_an_error():
+    def forward(part):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        MicroBatches(4, 10).run(forward, 4)
+
+
+def test_other_errors_are_not_taken_for_memory():
+    def forward(part):
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        MicroBatches(4, 10).run(forward, 4)
+
+
+def test_precision_by_name_and_by_processor(monkeypatch):
+    assert choose_dtype("fp16", "cpu") == torch.float16
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False, "amx_bf16": False})
+    assert choose_dtype("auto", "cpu") == torch.float32
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert choose_dtype("auto", "cpu") == torch.bfloat16

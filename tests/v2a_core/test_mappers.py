@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from v2a_core.config import CONFIG_ROOT, load
+from v2a_core.mappers import METHODS, NETWORKS, build, count_parameters
+from v2a_core.mappers.config import MapperConfig, MapperSettings, SamplingSettings
+from v2a_core.mappers.export import Mapper
+from v2a_core.mappers.transformer import TransformerNetwork
+from workflows.train_config import TrainJob
+
+DIM = 32
+SMALL = {"transformer": {"width": 16, "depth": 2, "heads": 2, "head_dim": 8}, "mlp": {"width": 32, "depth": 2}}
+ALL = list(itertools.product(METHODS, NETWORKS))
+
+
+def settings(method: str, network: str, **more) -> MapperSettings:
+    sampling = {"sampling": {"steps": 8}} if method == "diffusion" else {}
+    return MapperSettings.model_validate(
+        {"method": {"kind": method, **sampling}, "network": {"kind": network, **SMALL[network]}, **more}
+    )
+
+
+def mapper(method: str, network: str, sampling: SamplingSettings | None = None, **more) -> Mapper:
+    torch.manual_seed(0)
+    chosen = settings(method, network, **more)
+    config = MapperConfig(mapper=chosen, embedding_dim=DIM, vision_space="clip:1", audio_space="clap:1")
+    return Mapper(build(chosen, DIM), config, "0" * 64, sampling=sampling)
+
+
+def frames(rows: int, seed: int = 0) -> list[np.ndarray]:
+    random = np.random.default_rng(seed)
+    raw = [random.normal(size=(1 + row % 4, DIM)) for row in range(rows)]
+    return [(item / np.linalg.norm(item, axis=1, keepdims=True)).astype(np.float16) for item in raw]
+
+
+@pytest.mark.parametrize(("method", "network"), ALL)
+class TestEveryMapper:
+    def test_maps_to_unit_vectors(self, method, network):
+        mapped = mapper(method, network).map(frames(5), [1, 2, 3, 4, 5])
+        assert mapped.shape == (5, DIM)
+        assert mapped.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(mapped, axis=1), 1, atol=1e-5)
+
+    def test_is_deterministic(self, method, network):
+        model = mapper(method, network)
+        np.testing.assert_array_equal(model.map(frames(3), [7, 8, 9]), model.map(frames(3), [7, 8, 9]))
+
+    def test_a_row_does_not_depend_on_its_batch(self, method, network):
+        model, seeds = mapper(method, network, aggregator="random"), [11, 12, 13, 14, 15, 2**62]
+        together = model.map(frames(6), seeds)
+        alone = [model.map([item], [seed])[0] for item, seed in zip(frames(6), seeds, strict=True)]
+        np.testing.assert_allclose(together, alone, atol=1e-5)
+        np.testing.assert_allclose(together[::-1], model.map(frames(6)[::-1], seeds[::-1]), atol=1e-5)
+
+    def test_depends_on_what_was_seen(self, method, network):
+        model = mapper(method, network)
+        assert not np.allclose(model.map(frames(2, 0), [1, 1]), model.map(frames(2, 1), [1, 1]), atol=1e-3)
+
+    def test_learns_from_every_parameter(self, method, network):
+        model = build(settings(method, network), DIM)
+        unit = torch.nn.functional.normalize(torch.randn(64, DIM), dim=-1)
+        losses = model(unit, unit, model.draws(64, torch.Generator().manual_seed(0)))
+        assert losses.shape == (64,)
+        losses.sum().backward()
+        without = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+        assert not without
+
+    def test_full_size_is_comparable(self, method, network):
+        sizes = MapperSettings.model_validate({"method": {"kind": method}, "network": {"kind": network}})
+        assert count_parameters(sizes) == pytest.approx(48.83e6, rel=0.05)
+
+    def test_shipped_configuration_is_this_one(self, method, network):
+        job = load(TrainJob, job="train", source=f"{method}-{network}")
+        assert (job.mapper.method.kind, job.mapper.network.kind) == (method, network)
+
+    def test_an_empty_batch_is_empty(self, method, network):
+        assert mapper(method, network).map([], []).shape == (0, DIM)
+
+
+def test_every_shipped_configuration_is_known():
+    names = {path.stem for path in (CONFIG_ROOT / "train").glob("*.yaml")}
+    assert {f"{method}-{network}" for method, network in ALL} <= names
+
+
+def test_diffusion_is_random_by_seed_only():
+    model = mapper("diffusion", "mlp")
+    first, second = model.map([frames(1)[0]] * 2, [1, 2])
+    assert not np.allclose(first, second, atol=1e-3)
+
+
+def test_the_papers_mapper_has_its_size():
+    assert count_parameters(MapperSettings()) == 48_792_960
+    assert count_parameters(MapperSettings()) == pytest.approx(48.83e6, rel=1e-3)
+
+
+def test_shipped_default_is_the_default():
+    assert load(TrainJob, job="train", source="diffusion-transformer") == TrainJob()
+
+
+def test_read_out_is_the_learned_query():
+    torch.manual_seed(0)
+    chosen = settings("diffusion", "transformer").network
+    network = TransformerNetwork(DIM, 100, chosen).eval()
+    inputs = torch.randn(3, DIM), torch.randn(3, DIM), torch.tensor([0, 50, 99])
+    before = network(*inputs)
+    kept = []
+
+    def hide_all_but_the_query(_, arguments):
+        x_BLW = arguments[0].clone()
+        kept.append(x_BLW.shape[1])
+        x_BLW[:, :-1] = 0
+        return (x_BLW,)
+
+    # At the read-out (the norm sees the query's row only), what the other tokens became does not count ...
+    handle = network.blocks[-1].feed_forward.register_forward_pre_hook(hide_all_but_the_query)
+    torch.testing.assert_close(network(*inputs), before)
+    assert kept == [1]
+    handle.remove()
+    # ... while the query itself does, and so does each input that it attends to.
+    with torch.no_grad():
+        network.query.copy_(network.query.flip(0))
+    assert not torch.allclose(network(*inputs), before, atol=1e-3)
+    changed = network(*inputs)
+    for index in range(3):
+        others = list(inputs)
+        others[index] = inputs[index].flip(0)
+        assert not torch.allclose(network(*others), changed, atol=1e-4)
+
+
+def test_query_only_last_block_equals_the_whole_block():
+    torch.manual_seed(0)
+    network = TransformerNetwork(DIM, 100, settings("diffusion", "transformer").network).eval()
+    x_BLW, bias_LHM = torch.randn(3, 4, 16), network.bias()
+    block = network.blocks[-1]
+    torch.testing.assert_close(block(x_BLW, bias_LHM, 1), block(x_BLW, bias_LHM, 4)[:, -1:])
+
+
+def test_attention_is_causal():
+    torch.manual_seed(0)
+    network = TransformerNetwork(DIM, 100, settings("diffusion", "transformer").network).eval()
+    x_BLW, bias_LHM = torch.randn(2, 4, 16), network.bias()
+    other = x_BLW.clone()
+    other[:, 2:] += 1
+    before, after = network.blocks[0](x_BLW, bias_LHM, 4), network.blocks[0](other, bias_LHM, 4)
+    torch.testing.assert_close(before[:, :2], after[:, :2])
+    assert not torch.allclose(before[:, 2:], after[:, 2:], atol=1e-3)
+
+
+class OptimalDenoiser(torch.nn.Module):
+    """The exact E[x0 | x_t] when the data are Gaussian: mean `mean`, deviation `deviation` in every number."""
+
+    mean, deviation = 0.7, 0.25
+
+    def __init__(self, alphas_cumprod: torch.Tensor) -> None:
+        super().__init__()
+        self.alphas_cumprod = alphas_cumprod
+
+    def forward(self, condition_BE, noisy_BE, time_B):
+        alpha = self.alphas_cumprod[time_B][:, None]
+        variance = self.deviation**2
+        gain = alpha.sqrt() * variance / (alpha * variance + 1 - alpha)
+        return self.mean + gain * (noisy_BE - alpha.sqrt() * self.mean)
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        SamplingSettings(scheduler="ddim", steps=200, eta=1.0),
+        SamplingSettings(scheduler="ddim", steps=200, eta=0.0),
+        SamplingSettings(scheduler="dpm++", steps=20),
+    ],
+    ids=["ddim-eta1", "ddim-eta0", "dpm++"],
+)
+def test_samplers_give_the_right_distribution(sampling, monkeypatch):
+    model = build(settings("diffusion", "mlp"), DIM)
+    model.network = OptimalDenoiser(model._schedule.alphas_cumprod)
+    monkeypatch.setattr("v2a_core.mappers.diffusion.normalize", lambda x: x)
+    drawn = model.sample(torch.zeros(256, DIM), list(range(256)), sampling)
+    assert drawn.mean().item() == pytest.approx(OptimalDenoiser.mean, abs=0.02)
+    assert drawn.std().item() == pytest.approx(OptimalDenoiser.deviation, rel=0.06)
+
+
+def test_guidance_moves_away_from_the_unconditioned():
+    plain = mapper("diffusion", "mlp", SamplingSettings(steps=8, eta=0.0))
+    guided = mapper("diffusion", "mlp", SamplingSettings(steps=8, eta=0.0, guidance_scale=3.0))
+    none = mapper("diffusion", "mlp", SamplingSettings(steps=8, eta=0.0, guidance_scale=0.0))
+    seeds = [1, 2]
+    assert not np.allclose(plain.map(frames(2), seeds), guided.map(frames(2), seeds), atol=1e-4)
+    np.testing.assert_allclose(none.map(frames(2, 0), seeds), none.map(frames(2, 1), seeds), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("bad", "seeds", "message"),
+    [
+        ([np.zeros((0, DIM))], [1], r"segment 0: .*\(0, 32\)"),
+        ([np.ones((2, DIM + 1))], [1], r"segment 0: .*\(2, 33\)"),
+        ([np.full((2, DIM), np.nan)], [1], "segment 0: .*not finite"),
+        ([np.ones((2, DIM))], [1, 2], "1 segments need as many seeds, not 2"),
+    ],
+)
+def test_bad_frames_are_refused(bad, seeds, message):
+    with pytest.raises(ValueError, match=message):
+        mapper("regression", "mlp").map(bad, seeds)

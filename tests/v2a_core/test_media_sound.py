@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyloudnorm
+import pytest
+from helpers_media import tone
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from v2a_core.media.config import FinishSettings
+from v2a_core.media.loudness import finish_waveform
+from v2a_core.media.resample import clap_waveform, fit_length, resample, rms_dbfs
+from v2a_core.media.types import MediaError, MediaSpec
+from v2a_core.media.write import read_audio, write_audio
+
+
+@pytest.mark.parametrize("audio_format", ["wav", "flac"])
+def test_audio_files_hold_the_nearest_of_16_bit(tmp_path: Path, audio_format: Literal["wav", "flac"]) -> None:
+    waveform = np.concatenate([tone(0.5, rate=16_000), np.array([1.0, -1.0, 0.0], np.float32)])
+    path = tmp_path / f"a.{audio_format}"
+    write_audio(path, waveform, 16_000, audio_format)
+    heard, rate = read_audio(path)
+    assert rate == 16_000
+    np.testing.assert_array_equal(np.rint(heard * 32768), np.rint(waveform.astype(np.float64) * 32767))
+    assert path.read_bytes()[:4] == {"wav": b"RIFF", "flac": b"fLaC"}[audio_format]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1.01])
+def test_samples_that_cannot_be_written_are_refused(tmp_path: Path, value: float) -> None:
+    with pytest.raises(MediaError):
+        write_audio(tmp_path / "a.wav", np.array([0.0, value], np.float32), 16_000, "wav")
+    assert not (tmp_path / "a.wav").exists()
+
+
+def test_clap_path_follows_audioldm() -> None:
+    """Against AudioLDM's arithmetic, written down step by step."""
+    spec = MediaSpec(audio_samples=480_000)
+    waveform = tone(10.0, 300.0, 16_000) * np.linspace(0.1, 1, 160_000, dtype=np.float32) + np.float32(0.05)
+    heard = clap_waveform(waveform, 16_000, spec)
+    centred = waveform - waveform.mean()
+    expected = resample(0.5 * centred / (np.abs(centred).max() + 1e-8), 16_000, 48_000)
+    np.testing.assert_allclose(heard, expected, atol=1e-6)
+    assert abs(float(heard.mean())) < 1e-4
+
+
+def test_short_sound_is_repeated_whole_times_then_padded() -> None:
+    spec = MediaSpec(audio_samples=480_000)
+    heard = clap_waveform(tone(3.0, 300.0, 48_000), 48_000, spec)
+    assert heard.shape == (480_000,)
+    np.testing.assert_array_equal(heard[:144_000], heard[144_000:288_000])
+    np.testing.assert_array_equal(heard[:144_000], heard[288_000:432_000])
+    assert not heard[432_000:].any()
+
+
+@given(
+    rate=st.sampled_from([8000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000]),
+    samples=st.integers(1, 4000),
+    gain=st.sampled_from([0.0, 1e-7, 1e-3, 1.0, 30.0]),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_sound_becomes_a_finite_waveform_of_the_right_length(
+    rate: int, samples: int, gain: float, seed: int
+) -> None:
+    spec = MediaSpec(audio_samples=9_600)
+    noise = (gain * np.random.default_rng(seed).standard_normal(samples)).astype(np.float32)
+    heard = clap_waveform(noise, rate, spec)
+    assert heard.shape == (9_600,)
+    assert heard.dtype == np.float32
+    assert np.isfinite(heard).all()
+    assert np.abs(heard).max() < 2.0
+    assert -120 <= rms_dbfs(noise) < 60
+
+
+@given(samples=st.integers(1, 5000), rates=st.permutations([8000, 16_000, 44_100, 48_000]))
+@settings(max_examples=30, deadline=None)
+def test_resampling_keeps_the_duration(samples: int, rates: list[int]) -> None:
+    waveform = np.ones(samples, np.float32)
+    assert len(resample(waveform, rates[0], rates[1])) == round(samples * rates[1] / rates[0])
+    assert len(fit_length(waveform, 777)) == 777
+
+
+def noise(seconds: float, rate: int = 16_000, seed: int = 0) -> np.ndarray:
+    return (0.02 * np.random.default_rng(seed).standard_normal(round(seconds * rate))).astype(np.float32)
+
+
+def test_loudness_reaches_its_target() -> None:
+    finished = finish_waveform(noise(4.0), 16_000, FinishSettings())
+    measured = pyloudnorm.Meter(16_000).integrated_loudness(finished.waveform.astype(np.float64))
+    assert measured == pytest.approx(-23.0, abs=0.1)
+    assert finished.loudness_lufs == pytest.approx(measured)
+    assert finished.peak_dbfs == pytest.approx(20 * np.log10(np.abs(finished.waveform).max()))
+    assert finished.waveform.dtype == np.float32
+
+
+def test_the_peak_limit_wins() -> None:
+    clicks = np.zeros(32_000, np.float32)
+    clicks[::4000] = 1.0
+    finished = finish_waveform(clicks, 16_000, FinishSettings(loudness_lufs=-10.0, peak_dbfs=-3.0))
+    assert finished.peak_dbfs == pytest.approx(-3.0, abs=0.01)
+    assert finished.loudness_lufs < -10.0
+
+
+def test_short_sound_is_levelled_by_its_rms() -> None:
+    finished = finish_waveform(noise(0.2), 16_000, FinishSettings(fade_s=0.0))
+    assert 20 * np.log10(np.sqrt(np.mean(finished.waveform**2))) == pytest.approx(-23.0, abs=0.01)
+
+
+def test_ends_are_faded_and_the_input_is_left_alone() -> None:
+    waveform = tone(1.0, rate=16_000)
+    before = waveform.copy()
+    waveform.flags.writeable = False
+    finished = finish_waveform(waveform, 16_000, FinishSettings())
+    np.testing.assert_array_equal(waveform, before)
+    assert abs(finished.waveform[0]) < 1e-4
+    assert abs(finished.waveform[-1]) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("waveform", "error_type"),
+    [
+        (np.zeros(16_000), "Silent"),
+        (np.full(16_000, 1e-7), "Silent"),
+        (np.array([0.1, np.nan] * 100), "NotFinite"),
+        (np.array([np.inf] * 100), "NotFinite"),
+        (np.zeros(0), "Empty"),
+    ],
+)
+def test_what_is_no_soundtrack_is_refused(waveform: np.ndarray, error_type: str) -> None:
+    with pytest.raises(MediaError) as caught:
+        finish_waveform(waveform.astype(np.float32), 16_000, FinishSettings())
+    assert (caught.value.stage, caught.value.error_type) == ("finish", error_type)
+
+
+@given(samples=st.integers(1, 20_000), gain=st.floats(1e-3, 50), seed=st.integers(0, 5))
+@settings(max_examples=40, deadline=None)
+def test_a_finished_waveform_never_clips(samples: int, gain: float, seed: int) -> None:
+    waveform = (gain * np.random.default_rng(seed).standard_normal(samples)).astype(np.float32)
+    try:
+        finished = finish_waveform(waveform, 16_000, FinishSettings(loudness_lufs=-5.0, fade_s=0.0))
+    except MediaError:
+        return
+    assert np.abs(finished.waveform).max() <= 10 ** (-1 / 20) + 1e-6
+    assert np.isfinite([finished.peak_dbfs, finished.loudness_lufs]).all()

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import helpers_embeddings as world
+import pytest
+import torch
+from torch import nn
+
+from v2a_core.mappers import build
+from v2a_core.mappers.config import MapperSettings
+from v2a_core.training.config import DataSettings, OptimizerSettings, TrainingSettings
+from v2a_core.training.data import Pairs, load
+from v2a_core.training.loop import DivergedError, Trainer, steps_per_epoch, total_steps
+from v2a_core.training.optimizer import MovingAverage, build_optimizer, learning_rate
+from v2a_core.training.selection import select
+
+SMALL = {
+    "transformer": {"kind": "transformer", "width": 64, "depth": 2, "heads": 4, "head_dim": 16},
+    "mlp": {"kind": "mlp", "width": 128, "depth": 2},
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = world.write(tmp_path_factory.mktemp("linear") / "embeddings", world.table(600))
+    return load(select(folder, DataSettings(validation_share=0.1)), world.SPACES, "average", 512)
+
+
+def training(**changes) -> TrainingSettings:
+    values = {
+        "epochs": 4,
+        "global_batch": 64,
+        "precision": "fp32",
+        "optimizer": {"learning_rate": 2e-3, "warmup_steps": 10},
+        "validation": {"sampled_rows": 32, "sampling_steps": 6},
+    }
+    return TrainingSettings.model_validate({**values, **changes})
+
+
+def train(data, method="regression", network="mlp", *, resume=None, keep=None, stop_after=None, **changes):
+    """Train; returns the reported metrics and the model. Checkpoints are copied into `keep`."""
+    torch.manual_seed(0)
+    model = build(MapperSettings.model_validate({"method": {"kind": method}, "network": SMALL[network]}))
+    reported = []
+
+    def report(metrics, folder):
+        reported.append(metrics)
+        if keep is not None:
+            shutil.copytree(folder, keep / f"step-{metrics['step']}")
+        if stop_after == metrics["step"]:
+            raise KeyboardInterrupt
+
+    trainer = Trainer(model, data, training(**changes), seed=3, device="cpu", report=report)
+    if stop_after is None:
+        trainer.run(resume)
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            trainer.run(resume)
+    return reported, model
+
+
+@pytest.mark.parametrize(
+    ("method", "network", "epochs"),
+    [("regression", "mlp", 6), ("regression", "transformer", 6), ("diffusion", "transformer", 15), ("diffusion", "mlp", 15)],
+)
+def test_learns_a_linear_world(data, method, network, epochs):
+    reported, _ = train(data, method, network, epochs=epochs, validation={"every_epochs": epochs // 3, "sampled_rows": 32})
+    cosines = [row["validation_cosine"] for row in reported]
+    assert cosines[-1] > 0.6, cosines
+    assert cosines[-1] > cosines[0]
+    assert reported[-1]["validation_loss"] < reported[0]["validation_loss"]
+    assert reported[-1]["epoch"] == epochs
+
+
+def test_goes_on_from_a_checkpoint_bit_for_bit(data, tmp_path):
+    whole, straight = train(data, "diffusion", "mlp", epochs=3)
+    train(data, "diffusion", "mlp", epochs=3, keep=tmp_path, stop_after=whole[0]["step"])
+    rest, resumed = train(data, "diffusion", "mlp", epochs=3, resume=tmp_path / f"step-{whole[0]['step']}")
+    for name, value in straight.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value, rtol=0, atol=0)
+    untimed = [{key: row[key] for key in ("step", "train_loss", "validation_loss", "validation_cosine")} for row in whole]
+    assert [{key: row[key] for key in untimed[0]} for row in rest] == untimed[1:]
+
+
+def test_a_checkpoint_holds_the_history(data, tmp_path):
+    reported, _ = train(data, epochs=2, keep=tmp_path)
+    lines = (tmp_path / f"step-{reported[-1]['step']}" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == reported
+
+
+def test_micro_batches_do_not_change_the_result(data):
+    whole, _ = train(data, "diffusion", "mlp", epochs=1)
+    parts, _ = train(data, "diffusion", "mlp", epochs=1, micro_batch=20)
+    assert parts[-1]["train_loss"] == pytest.approx(whole[-1]["train_loss"], rel=1e-4)
+    assert parts[-1]["validation_loss"] == pytest.approx(whole[-1]["validation_loss"], rel=1e-4)
+
+
+def test_a_data_set_smaller_than_the_batch_works(data):
+    reported, _ = train(data, epochs=3, global_batch=4096)
+    assert [row["step"] for row in reported] == [1, 2, 3]
+    assert reported[-1]["train_loss"] < reported[0]["train_loss"]
+
+
+def test_every_row_counts_once_an_epoch(data):
+    settings = training(global_batch=100)
+    rows = len(data.train)
+    assert steps_per_epoch(rows, settings) == -(-rows // 100)
+    assert total_steps(rows, training(global_batch=100, epochs=9, max_steps=7)) == 7
+    trainer = Trainer(nn_model(), data, settings, seed=0, device="cpu", report=lambda *_: None)
+    seen = torch.cat([trainer._batch(step)[0] for step in range(steps_per_epoch(rows, settings))])
+    assert sorted(seen.tolist()) == list(range(rows))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(data):
+    broken = Pairs(data.train.target_NE.clone(), data.train.condition_NE)
+    broken.target_NE[::50] = float("nan")
+    bad = type(data)(broken, data.validation, data.left_out, data.counts)
+    with pytest.raises(DivergedError, match=r"not finite by step \d+ of .*learning_rate"):
+        train(bad)
+
+
+def test_weight_decay_spares_vectors():
+    optimizer = build_optimizer(nn_model(), OptimizerSettings())
+    matrices, vectors = optimizer.param_groups
+    assert matrices["weight_decay"] == pytest.approx(6.02e-2)
+    assert vectors["weight_decay"] == 0
+    assert {parameter.ndim for parameter in vectors["params"]} == {1}
+    assert min(parameter.ndim for parameter in matrices["params"]) == 2
+
+
+def test_learning_rate_warms_up_and_decays():
+    settings = OptimizerSettings(learning_rate=1.0, warmup_steps=9, decay="cosine")
+    rates = [learning_rate(step, 100, settings) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == pytest.approx(1.0)
+    assert rates[-1] < 0.01
+    assert learning_rate(99, 100, OptimizerSettings(learning_rate=1.0)) == 1.0
+
+
+def test_moving_average_forgets_the_start_and_swaps():
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    average = MovingAverage(model, 0.9999)
+    nn.init.ones_(model.weight)
+    for step in range(100):
+        average.update(model, step)
+    assert average.parameters["weight"].item() > 0.99
+    average.swap(model)
+    assert model.weight.item() < 1
+    assert average.parameters["weight"].item() == 1
+
+
+def nn_model():
+    return build(MapperSettings.model_validate({"method": {"kind": "diffusion"}, "network": SMALL["mlp"]}))

@@ -1,0 +1,159 @@
+"""The decoder's process as its parent sees it: started, asked, watched, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from v2a_core.media import worker
+from v2a_core.media.config import GuardSettings
+from v2a_core.media.decode import DecodeRequest
+from v2a_core.media.types import MediaError
+
+_POLL_S = 0.1
+_START_LIMIT_S = 120.0
+
+
+class ChildEndedError(Exception):
+    """The child is gone, or has to go; `error` is what that means for the file."""
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.error = MediaError("decode", error_type, message)
+
+
+class DecoderProcess:
+    """The process and its pipes."""
+
+    def __init__(self, settings: GuardSettings, decoder: str) -> None:
+        self._settings = settings
+        self._errors: Any = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child)
+        requests, self._requests_end = os.pipe()
+        self._results_end, results = os.pipe()
+        lifeline, self._lifeline = os.pipe()
+        given = (requests, results, lifeline)
+        arguments = [*map(str, given), str(settings.memory_limit_mb), decoder]
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "v2a_core.media.worker", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=self._errors,
+                stderr=self._errors,
+                pass_fds=given,
+                env=_environment(),
+            )
+        finally:
+            for descriptor in given:
+                os.close(descriptor)
+        self._outbox = Connection(self._requests_end, readable=False)
+        self._inbox = Connection(self._results_end, writable=False)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
+
+    def wait_until_ready(self) -> None:
+        """Wait for the imports; a child that cannot even start is no fault of a file.
+
+        Raises:
+            RuntimeError: With what it printed.
+        """
+        try:
+            self._next(_START_LIMIT_S)
+        except ChildEndedError as ended:
+            raise RuntimeError(f"the decoder process does not start: {ended}") from None
+
+    def ask(self, request: DecodeRequest) -> None:
+        """Send a request; its answers are to be read to the end before the next.
+
+        Raises:
+            ChildEndedError: When there is nobody to ask.
+        """
+        try:
+            worker.send(self._outbox, request)
+        except OSError:
+            raise self._crashed() from None
+
+    def answers(self) -> Iterator[Any]:
+        """What the decoder yields for the request.
+
+        Raises:
+            MediaError: As the decoder raised it.
+            ChildEndedError: When the child crashed or broke a limit.
+        """
+        while True:
+            kind, value = self._next(self._settings.time_limit_s)
+            if kind == "end":
+                return
+            if kind == "failed":
+                raise value
+            if kind == "memory":
+                raise ChildEndedError("MemoryLimit", self._memory_message())
+            yield value
+
+    def resident_mb(self) -> float:
+        """Memory of the child; 0 where the system does not tell."""
+        try:
+            pages = int(Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1])
+        except (OSError, IndexError):
+            return 0.0
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def end(self) -> None:
+        """Kill and reap it; it holds nothing that has to be saved."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._outbox, self._inbox, self._errors):
+            pipe.close()
+        os.close(self._lifeline)
+
+    def _next(self, limit_s: float) -> Any:
+        deadline = time.monotonic() + limit_s
+        while not self._inbox.poll(_POLL_S):
+            if self.resident_mb() > self._settings.memory_limit_mb:
+                raise ChildEndedError("MemoryLimit", self._memory_message())
+            if time.monotonic() > deadline:
+                raise ChildEndedError("TimeLimit", f"no result within {limit_s:g} s; the decoder was ended")
+        try:
+            return worker.receive(self._inbox)
+        except (EOFError, OSError):
+            raise self._crashed() from None
+
+    def _crashed(self) -> ChildEndedError:
+        code = self._process.wait()
+        how = f"exit code {code}"
+        if code < 0:
+            with contextlib.suppress(ValueError):
+                how = signal.Signals(-code).name
+        return ChildEndedError("DecoderCrashed", f"the decoder process ended with {how}{self._last_words()}")
+
+    def _last_words(self) -> str:
+        size = self._errors.seek(0, os.SEEK_END)
+        self._errors.seek(max(0, size - 2000))
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return f": {lines[-1][:300]}" if lines else ""
+
+    def _memory_message(self) -> str:
+        return f"the decoder needed more than {self._settings.memory_limit_mb} MB; it was ended"
+
+
+def _environment() -> dict[str, str]:
+    """The child sees the modules this process sees, computes on one thread, and does not wait for lost frames."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    # decord asks a damaged file 10,240 times for its end before it gives up.
+    limits = {"DECORD_EOF_RETRY_MAX": "128", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return {**os.environ, **threads, **limits}

@@ -1,0 +1,148 @@
+"""`v2a demo`: a small catalog through all jobs, and a page to listen to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from v2a_core import __version__, storage
+from v2a_core.catalog import CatalogSettings, Source, list_sources
+from v2a_core.config import ConfigError, load
+from v2a_core.ledger import read_columns
+from v2a_core.miniature.world.write import write_demo_catalog
+from v2a_core.models import LocalBundle, load_bundle
+from v2a_core.report import BundleReport, DemoEntry, DemoReport, JobReport, ModelReport, RejectReport, write_demo_page
+from v2a_core.schema import INDEX, OK
+from workflows import embed, generate, runtime, train
+from workflows.embed_config import EmbedJob
+from workflows.generate_config import GenerateJob
+from workflows.train_config import TrainJob
+
+_CATALOG_NOTE = "catalog.json"  # in the demo's folder: the catalog is complete, and what to give a job
+
+
+def run(output: str, *, models: str = "miniature", address: str | None = None) -> Path:
+    """Run the demo; what an earlier demo in the same folder has done is not done again.
+
+    Args:
+        output: A local folder.
+        models: A bundle's name or file.
+        address: A running Ray cluster; it must see the folder.
+
+    Returns:
+        The page.
+    """
+    if not storage.is_local(output):
+        raise ConfigError(f"--output {output}: the demo writes a page to open in a browser, give a local folder")
+    folder = Path(storage.canonical(output))
+    bundle = load_bundle(models).resolve()
+    catalog, seconds = _timed(lambda: _catalog(folder))
+    print(f"demo: catalog of {len(_sources(catalog))} sources in {seconds:.1f} s -> {folder / 'catalog'}", flush=True)
+    runtime.connect(address)
+    reports = [JobReport("catalog", seconds, {"sources": len(_sources(catalog))})]
+    for name, job in _jobs(folder, catalog, models).items():
+        summary, seconds = _timed(job)
+        reports.append(_job_report(name, seconds, summary))
+    page = write_demo_page(folder, _report(folder, reports, bundle))
+    spent = ", ".join(f"{report.name} {report.seconds:.1f} s" for report in reports)
+    note = "" if bundle.trained else " (untrained weights: the sounds mean nothing)"
+    print(f"demo: done: {spent}\ndemo: open {page}{note}", flush=True)
+    return page
+
+
+def _jobs(folder: Path, catalog: list[str], models: str) -> dict[str, Callable[[], dict[str, Any]]]:
+    embeddings, mapper, soundtracks = (str(folder / name) for name in ("embeddings", "mapper", "soundtracks"))
+    embed_job = load(EmbedJob, job="demo", source="embed")
+    train_job = load(TrainJob, job="demo", source="train")
+    generate_job = load(GenerateJob, job="demo", source="generate")
+    return {
+        "embed": lambda: embed.run(catalog, embeddings, embed_job, models=models),
+        "train": lambda: train.run(embeddings, mapper, train_job, models=models),
+        "generate": lambda: generate.run(catalog, soundtracks, generate_job, mapper=mapper, models=models),
+    }
+
+
+def _catalog(folder: Path) -> list[str]:
+    note = str(folder / _CATALOG_NOTE)
+    if not storage.exists(note):
+        storage.write_json(note, write_demo_catalog(folder / "catalog").inputs)
+    return list(storage.read_json(note))
+
+
+def _timed(action: Callable[[], Any]) -> tuple[Any, float]:
+    started = time.monotonic()
+    return action(), time.monotonic() - started
+
+
+def _sources(catalog: list[str]) -> list[Source]:
+    listed = list_sources(catalog, CatalogSettings())
+    return [*listed.sources, *(source for source, _ in listed.rejects)]
+
+
+def _job_report(name: str, seconds: float, summary: Mapping[str, Any]) -> JobReport:
+    counts = {key.replace("_", " "): value for key, value in summary["counts"].items() if not isinstance(value, dict)}
+    stages = {key: value for key, value in summary["seconds"].items() if key != "total"}
+    return JobReport(name, seconds, counts, stages)
+
+
+def _report(folder: Path, jobs: list[JobReport], bundle: LocalBundle) -> DemoReport:
+    index = read_columns(str(folder / "soundtracks" / "index"), INDEX.names)
+    table = index.sort_by([("label", "ascending"), ("source_name", "ascending")]) if index else INDEX.empty_table()
+    return DemoReport(
+        entries=_entries(folder, table),
+        jobs=jobs,
+        rejects=[_reject(row) for row in table.to_pylist() if row["status"] != OK],
+        bundle=_bundle_report(bundle),
+        version=__version__,
+    )
+
+
+def _entries(folder: Path, index: pa.Table) -> list[DemoEntry]:
+    sources = {source.uri: source for source in _sources(_catalog(folder))}
+    return [_entry(folder, sources[row["source_uri"]], row) for row in index.to_pylist() if row["status"] == OK]
+
+
+def _entry(folder: Path, source: Source, row: Mapping[str, Any]) -> DemoEntry:
+    return DemoEntry(
+        name=row["source_name"],
+        kind=row["kind"],
+        original=_original(folder, source, row["source_id"]),
+        made_video=Path(row["video_uri"]) if row["video_uri"] else None,
+        made_audio=Path(row["audio_uri"]),
+        label=row["label"],
+        caption=row["caption"],
+        split=row["split"],
+    )
+
+
+def _original(folder: Path, source: Source, source_id: str) -> Path:
+    """The source as a file that a page can show: a shard's member is copied out."""
+    if source.shard_uri is None:
+        return Path(source.uri)
+    path = folder / "originals" / f"{source_id}{Path(source.name).suffix}"
+    with source.fetch() as member:
+        storage.write_bytes(str(path), member.read_bytes())
+    return path
+
+
+def _reject(row: Mapping[str, Any]) -> RejectReport:
+    return RejectReport(
+        name=row["source_name"],
+        stage=row["reject_stage"],
+        error_type=row["reject_type"],
+        message=row["reject_message"],
+        attempts=row["attempts"],
+        job="generate",
+    )
+
+
+def _bundle_report(bundle: LocalBundle) -> BundleReport:
+    parts = {"clip": "sees the frames", "clap": "hears the sound", "generator": "makes the sound"}
+    fingerprints = bundle.fingerprints()
+    return BundleReport(
+        bundle.name, bundle.trained, [ModelReport(part, does, fingerprints[part]) for part, does in parts.items()]
+    )
