@@ -124,7 +124,7 @@ def _address_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _models_commands(commands: Any) -> None:
-    models = commands.add_parser("models", help="the model bundles: show, fetch, init")
+    models = commands.add_parser("models", help="the model bundles and their small world: show, fetch, init, world")
     actions = models.add_subparsers(required=True, metavar="ACTION")
     show = actions.add_parser("show", help="what a bundle consists of, where it is, its fingerprints")
     show.add_argument("bundle", nargs="?", default="paper", metavar="NAME|FILE")
@@ -141,6 +141,11 @@ def _models_commands(commands: Any) -> None:
     init.add_argument("--output", metavar="DIR", help="local folder (default: the cache)")
     init.add_argument("--seed", type=int, default=0, help="seed of the weights (default: %(default)s)")
     init.set_defaults(command=_models_init)
+    world = actions.add_parser("world", help="write the miniature world as a catalog: labelled videos, shards, stills")
+    world.add_argument("--count", type=_count, required=True, metavar="N", help="scenes; 80 % train, 10 % validation")
+    world.add_argument("--output", required=True, metavar="URI", help="folder or URI")
+    world.add_argument("--seed", type=int, default=0, help="another seed is another world (default: %(default)s)")
+    world.set_defaults(command=_models_world)
 
 
 def _settings_table(settings: type[Settings]) -> str:
@@ -239,6 +244,16 @@ def _models_init(arguments: argparse.Namespace) -> int:
         folder = Path(arguments.output)
         init_miniature(folder, arguments.seed)
     print(f"miniature models (seeded random weights, untrained): {folder}")
+    return DONE
+
+
+def _models_world(arguments: argparse.Namespace) -> int:
+    from v2a_core.miniature.world import WorldSettings
+    from v2a_core.miniature.world.write import split_counts, write_world
+
+    counts = split_counts(arguments.count)
+    written = write_world(arguments.output, counts, WorldSettings(seed=arguments.seed))
+    print(f"{written.videos} videos and {written.stills} stills; a catalog for a job: {' '.join(written.inputs)}")
     return DONE
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -31,6 +32,8 @@ from workflows.train_config import ScalingSettings, TrainJob
 CHECKPOINTS = "checkpoints"
 CURVES_FILE = "curves.png"
 POLL_S = 1.0
+# Ray's controller takes in one report a poll: at its default of 2 s, the checkpoints of short epochs would queue up.
+CONTROLLER_POLL_S = "0.2"
 
 
 class TrainingStoppedError(RuntimeError):
@@ -157,6 +160,7 @@ def _train_worker(config: dict[str, Any]) -> dict[str, Any]:
 
 def _fit(output: str, work: _Work) -> Any:
     job = work.job
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", CONTROLLER_POLL_S)
     board = ray.remote(num_cpus=0)(_Board).remote()
     worker: Any = _train_worker  # it returns a value, of which Ray's annotation does not know
     trainer = TorchTrainer(
@@ -370,8 +374,6 @@ def _use_gpu(scaling: ScalingSettings) -> bool:
 
 def _threads(scaling: ScalingSettings) -> int:
     """Torch threads of this worker. Ray limits it to the CPUs it reserved; training may use what the machine has."""
-    import os
-
     here = ray.train.get_context().get_local_world_size()
     return scaling.threads or max(1, (os.cpu_count() or 1) // here)
 

@@ -78,11 +78,11 @@ def test_read_only_and_empty_input(case):
 
 def test_refuses_wrong_input_and_says_what_it_got(case):
     kind, name, inputs, _ = case
-    with pytest.raises(ValueError, match="float64"):
+    with pytest.raises(ValueError, match=r"float64"):
         encoder(kind, name).encode(inputs.astype(np.float64))
     with pytest.raises(ValueError, match=str(inputs.shape[1] - 1)):
         encoder(kind, name).encode(inputs[:, 1:])
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(ValueError, match=r"must be"):
         encoder(kind, name).encode(inputs[0])
 
 
@@ -93,7 +93,7 @@ def test_space_names_model_and_weights(case):
 
 
 def test_unknown_encoder_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="'dino'.*clip"):
+    with pytest.raises(ValueError, match=r"'dino'.*clip"):
         build("vision", "dino", miniature(), EncoderSettings())
 
 
@@ -125,7 +125,7 @@ def test_other_errors_are_not_taken_for_memory():
     def forward(part):
         raise RuntimeError("shapes do not match")
 
-    with pytest.raises(RuntimeError, match="shapes"):
+    with pytest.raises(RuntimeError, match=r"shapes"):
         MicroBatches(4, 10).run(forward, 4)
 
 

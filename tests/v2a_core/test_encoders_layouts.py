@@ -88,7 +88,7 @@ def test_clip_of_another_architecture_is_refused_by_name(tmp_path):
 
 def test_a_checkpoint_without_image_tower_is_refused(tmp_path):
     save_file({"text.weight": torch.zeros(1)}, tmp_path / "clip.safetensors")
-    with pytest.raises(ModelError, match="no CLIP image tower"):
+    with pytest.raises(ModelError, match=r"no CLIP image tower"):
         ClipEncoder(bundle(clip_path=tmp_path / "clip.safetensors"), FP32)
 
 
@@ -187,7 +187,7 @@ def test_clap_of_transformers_gives_the_same_embedding(tmp_path, waveforms):
 
 def test_clap_without_audio_tower_is_refused_with_a_way_out(tmp_path):
     torch.save({"text_branch.weight": torch.zeros(2)}, tmp_path / "text.pt")
-    with pytest.raises(ModelError, match="no CLAP audio tower.*original checkpoint"):
+    with pytest.raises(ModelError, match=r"no CLAP audio tower.*original checkpoint"):
         load_audio_tower(load_clap_config(None), tmp_path / "text.pt")
 
 
@@ -200,14 +200,14 @@ def test_clap_of_another_front_end_is_refused(tmp_path):
     state = dict(full_clap())
     state["audio_branch.logmel_extractor.melW"] = state["audio_branch.logmel_extractor.melW"].roll(3, 0)
     torch.save(state, tmp_path / "clap.pt")
-    with pytest.raises(ModelError, match="another mel front end"):
+    with pytest.raises(ModelError, match=r"another mel front end"):
         load_audio_tower(load_clap_config(None), tmp_path / "clap.pt")
 
 
 def test_fused_clap_is_refused_by_the_name_of_its_extra_tensors(tmp_path):
     state = {**full_clap(), "audio_branch.patch_embed.mel_conv2d.weight": torch.zeros(1)}
     torch.save(state, tmp_path / "fused.pt")
-    with pytest.raises(ModelError, match="unexpected: audio_branch.patch_embed.mel_conv2d.weight"):
+    with pytest.raises(ModelError, match=r"unexpected: audio_branch.patch_embed.mel_conv2d.weight"):
         load_audio_tower(load_clap_config(None), tmp_path / "fused.pt")
 
 

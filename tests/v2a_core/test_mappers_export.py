@@ -56,8 +56,14 @@ def test_a_remote_mapper_loads(tmp_path):
     ("change", "message"),
     [
         ({"schema_version": 99}, "schema version 99, this program reads 1"),
-        ({"mapper": {"method": {"kind": "oracle"}, "network": {"kind": "mlp"}}}, "unknown method 'oracle'; known: regr"),
-        ({"mapper": {"method": {"kind": "diffusion"}, "network": {"kind": "cnn"}}}, "unknown network 'cnn'; known: mlp"),
+        (
+            {"mapper": {"method": {"kind": "oracle"}, "network": {"kind": "mlp"}}},
+            "unknown method 'oracle'; known: regr",
+        ),
+        (
+            {"mapper": {"method": {"kind": "diffusion"}, "network": {"kind": "cnn"}}},
+            "unknown network 'cnn'; known: mlp",
+        ),
         ({"flavour": "sweet"}, "flavour"),
     ],
 )
@@ -79,7 +85,11 @@ def test_tensors_that_do_not_fit_are_named(tmp_path):
     safetensors.torch.save_file(tensors, path)
     with pytest.raises(ConfigError) as error:
         load_mapper(str(tmp_path / "mapper"))
-    for name in ("missing: network.project_in.bias", "unknown: network.extra", "network.norm_out.weight is (3,), not (32"):
+    for name in (
+        "missing: network.project_in.bias",
+        "unknown: network.extra",
+        "network.norm_out.weight is (3,), not (32",
+    ):
         assert name in str(error.value)
 
 

@@ -361,3 +361,11 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     assert len(next(stream)) == 240
     assert isinstance(next(stream), DecodedSegment)
     stream.close()
+
+
+def test_a_broken_timestamp_does_not_stand_for_hours_of_segments(tmp_path: Path) -> None:
+    path = render(tmp_path / "leap.mkv", pts=[*range(40), 25 * 7200, *[25 * 7200 + 1]])
+    items = decode(path)
+    assert len(items) == 2
+    assert all(isinstance(item, DecodedSegment) and item.damaged for item in items)
+    assert indices(items[0]) == [3, 9, 15, 21]

@@ -43,13 +43,13 @@ def test_scores_as_numpy_scalars_are_harmless(tmp_path):
 
 def test_a_pickle_protocol_that_cannot_be_checked_is_refused_with_the_way_out(tmp_path):
     torch.save({"a": torch.ones(2)}, tmp_path / "four.pt", pickle_protocol=4)
-    with pytest.raises(ModelError, match="four.pt cannot be read as plain weights.*\n.*safetensors"):
+    with pytest.raises(ModelError, match=r"four.pt cannot be read as plain weights.*\n.*safetensors"):
         load_tensors(tmp_path / "four.pt")
 
 
 def test_torchscript_archives_are_refused_with_another_source(tmp_path):
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "ViT-B-32.pt")
-    with pytest.raises(ModelError, match="TorchScript archive.*timm/vit_base_patch32_clip_224.openai"):
+    with pytest.raises(ModelError, match=r"TorchScript archive.*timm/vit_base_patch32_clip_224.openai"):
         load_tensors(tmp_path / "ViT-B-32.pt")
 
 
@@ -86,7 +86,7 @@ def test_flipped_bytes_are_read_or_refused(tmp_path, legacy):
 @pytest.mark.parametrize("content", [{}, {"lr": 0.1}, [torch.zeros(1)], {"state_dict": {}}])
 def test_a_file_without_tensors_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "a.pt")
-    with pytest.raises(ModelError, match="holds no tensors"):
+    with pytest.raises(ModelError, match=r"holds no tensors"):
         load_tensors(tmp_path / "a.pt")
 
 
@@ -162,5 +162,5 @@ def test_wrong_model_configs_are_refused_with_the_reason(tmp_path, values, messa
 
 
 def test_a_model_config_that_is_not_there_is_refused_with_the_known_names():
-    with pytest.raises(ModelError, match="HTSAT-tiny, HTSAT-base"):
+    with pytest.raises(ModelError, match=r"HTSAT-tiny, HTSAT-base"):
         load_clap_config("HTSAT-small")

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from v2a_core import arrays
 from v2a_core.aggregators import AGGREGATORS
 from v2a_core.config import ConfigError
 from v2a_core.training.config import DataSettings
@@ -85,7 +86,9 @@ def test_no_source_is_on_both_sides(sources, share, unusable):
     usable = np.array([row not in unusable for row in range(len(sources))])
     names = pa.array([f"s3://bucket/{source}.mp4" for source in sources])
     codes = assign(names, pa.nulls(len(sources), pa.string()), usable, DataSettings(validation_share=share))
-    sides = [{source for source, code in zip(sources, codes, strict=True) if code == side} for side in (TRAIN, VALIDATION)]
+    sides = [
+        {source for source, code in zip(sources, codes, strict=True) if code == side} for side in (TRAIN, VALIDATION)
+    ]
     assert not sides[0] & sides[1]
     assert ((codes == LEFT_OUT) == ~usable).all()
     if len({source for source, use in zip(sources, usable, strict=True) if use}) >= 2:
@@ -156,3 +159,12 @@ def test_the_manifest_is_needed_and_checked(tmp_path):
         read_manifest(str(tmp_path), DataSettings())
     with pytest.raises(ConfigError, match=r"no part-\*\.parquet"):
         select(str(tmp_path), DataSettings())
+
+
+def test_embeddings_of_another_width_are_refused(tmp_path):
+    heard = [vector[:256] for vector in world.vectors(4)[1]]
+    rows = world.table(4)
+    column = rows.schema.get_field_index("clap_embedding")
+    folder = world.write(tmp_path / "e", rows.set_column(column, "clap_embedding", arrays.vectors(heard, 256)))
+    with pytest.raises(ConfigError, match="256, 512 numbers, the mapper takes 512"):
+        read(folder)

@@ -71,10 +71,17 @@ def train(data, method="regression", network="mlp", *, resume=None, keep=None, s
 
 @pytest.mark.parametrize(
     ("method", "network", "epochs"),
-    [("regression", "mlp", 6), ("regression", "transformer", 6), ("diffusion", "transformer", 15), ("diffusion", "mlp", 15)],
+    [
+        ("regression", "mlp", 6),
+        ("regression", "transformer", 6),
+        ("diffusion", "transformer", 15),
+        ("diffusion", "mlp", 15),
+    ],
 )
 def test_learns_a_linear_world(data, method, network, epochs):
-    reported, _ = train(data, method, network, epochs=epochs, validation={"every_epochs": epochs // 3, "sampled_rows": 32})
+    reported, _ = train(
+        data, method, network, epochs=epochs, validation={"every_epochs": epochs // 3, "sampled_rows": 32}
+    )
     cosines = [row["validation_cosine"] for row in reported]
     assert cosines[-1] > 0.6, cosines
     assert cosines[-1] > cosines[0]
@@ -88,7 +95,9 @@ def test_goes_on_from_a_checkpoint_bit_for_bit(data, tmp_path):
     rest, resumed = train(data, "diffusion", "mlp", epochs=3, resume=tmp_path / f"step-{whole[0]['step']}")
     for name, value in straight.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], value, rtol=0, atol=0)
-    untimed = [{key: row[key] for key in ("step", "train_loss", "validation_loss", "validation_cosine")} for row in whole]
+    untimed = [
+        {key: row[key] for key in ("step", "train_loss", "validation_loss", "validation_cosine")} for row in whole
+    ]
     assert [{key: row[key] for key in untimed[0]} for row in rest] == untimed[1:]
 
 

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from v2a_core.encoders.batching import MicroBatches, choose_dtype
-from v2a_core.encoders.config import AudioEncoderSettings, EncoderSettings
+from v2a_core.encoders.config import EncoderSettings
 from v2a_core.models import LocalBundle, ModelError
 from v2a_core.models.checkpoints import load_clap, load_exactly
 from v2a_core.models.clap_config import ClapConfig
@@ -91,8 +91,7 @@ class ClapEncoder:
         dtype: Number format of the transformer; the mel front end is always float32.
     """
 
-    def __init__(self, bundle: LocalBundle, settings: EncoderSettings | None = None, device: str = "cpu") -> None:
-        settings = settings or AudioEncoderSettings()
+    def __init__(self, bundle: LocalBundle, settings: EncoderSettings, device: str = "cpu") -> None:
         config = bundle.clap_architecture()
         self.space = bundle.audio_space
         self.dim = config.joint_embed_shape

@@ -14,9 +14,3 @@ class EncoderSettings(Settings):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
         "auto", "number format of the network; auto: bf16 where the processor or GPU computes in it, else fp32"
     )
-
-
-class AudioEncoderSettings(EncoderSettings):
-    """The same with a smaller batch: one waveform of ten seconds is a spectrogram of a million numbers."""
-
-    micro_batch: int = setting(8, "waveforms in one forward pass; halved when memory runs out", ge=1)

@@ -13,7 +13,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from v2a_core.media.probe import open_media
+from v2a_core.media.probe import demux, open_media
 
 # Codecs carry state over frames: what follows a seek directly is not exact yet.
 _PREROLL_S = 0.25
@@ -98,7 +98,7 @@ class AudioReader:
     def _frames(self) -> Iterator[tuple[npt.NDArray[np.float32], float] | None]:
         """Chunks of the first channel with their container time; None for a packet that fails."""
         rate = self._stream.codec_context.sample_rate
-        packets = self._container.demux(self._stream)
+        packets = demux(self._container, [self._stream])
         while True:
             try:
                 packet = next(packets)

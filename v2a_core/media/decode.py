@@ -158,10 +158,14 @@ def _decode_segment(
         audio_rms_dbfs=sound.rms_dbfs,
         silent=sound.silent,
         decoder=video.name,
-        damaged=video.errors > errors or sound.damaged or timeline.decoded_share < _WHOLE_SHARE,
+        damaged=video.errors > errors or sound.damaged or _is_damaged(timeline),
         decoded_share=timeline.decoded_share,
         source_duration_s=plan.span_length(timeline.duration_s, request.start_s, request.span_s),
     )
+
+
+def _is_damaged(timeline: Timeline) -> bool:
+    return timeline.decoded_share < _WHOLE_SHARE or timeline.lost_frames > 0
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from v2a_core.media.image import fit
-from v2a_core.media.probe import Timeline, open_media, reason, video_stream
+from v2a_core.media.probe import Timeline, demux, open_media, reason, video_stream
 from v2a_core.media.types import MediaError
 
 # What decord's ffmpeg of 2021 decodes, in containers in which it seeks to the right frame (not MPEG, not AVI); the
@@ -173,8 +173,8 @@ class AvReader:
         position, tolerance = 0, self._tolerance_s()
         for frame in self._decoded:
             time = self._time_s(frame)
-            if time is None:
-                continue
+            if time is None or not -tolerance <= time <= self._timeline.frame_times_s[-1] + tolerance:
+                continue  # a broken timestamp
             self._position_s = time
             while position < len(wanted) and wanted[position] < time - tolerance:
                 position += 1  # its packet did not decode
@@ -221,7 +221,7 @@ class AvReader:
 
     def _decode(self) -> Any:
         """Frames in the order of presentation; a packet that fails is counted and passed over."""
-        packets = self._container.demux(self._stream)
+        packets = demux(self._container, [self._stream])
         while True:
             try:
                 packet = next(packets)

@@ -26,6 +26,8 @@ from v2a_core.media.types import MediaError, MediaInfo
 CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,gif,flv,asf,ogg"
 
 _UNKNOWN_FRAME_S = 0.04
+# No picture stands still for longer: what lies beyond is a broken timestamp, which would stand for hours of segments.
+_MAX_GAP_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Timeline:
         frame_times_s: Presentation times of all frames, float64 (N,), ascending, from 0.
         keyframe_times_s: The subset at which decoding can start.
         duration_s: From the first frame to the end of the last.
-        decoded_share: What is there / what the container declares, 0..1; the basis of `damaged`.
+        decoded_share: What is there / what the container declares, 0..1.
+        lost_frames: Frames whose time lies far from all others; they are not part of the timeline.
         container: Name of the container, ffmpeg's; several joined by commas.
         codec: Name of the video codec.
         width: Width, pixels, as coded.
@@ -51,6 +54,7 @@ class Timeline:
     keyframe_times_s: npt.NDArray[np.float64]
     duration_s: float
     decoded_share: float
+    lost_frames: int
     container: str
     codec: str
     width: int
@@ -133,16 +137,17 @@ def read_timeline(path: Path) -> Timeline:
             scan.add(packet)
         if not scan.shown:
             raise MediaError("probe", "Empty", "the file has a video stream without a frame")
-        times = np.sort(np.array([start_s for start_s, _ in scan.shown]))
+        times = _longest_run(np.sort(np.array([start_s for start_s, _ in scan.shown])))
         # Only the last frame's own length counts: with reordered frames the others' are those of their neighbours.
-        last_s, end_s = max(scan.shown)
-        end_s = end_s if end_s > last_s else last_s + _frame_length(video, times)
+        last_s, end_s = max(span for span in scan.shown if span[0] <= times[-1])
+        end_s = end_s if last_s < end_s <= last_s + _MAX_GAP_S else last_s + _frame_length(video, times)
         return Timeline(
             origin_s=float(times[0]),
             frame_times_s=times - times[0],
-            keyframe_times_s=np.sort(np.array(scan.keys)) - times[0],
+            keyframe_times_s=np.sort(np.array(scan.keys, dtype=np.float64)) - times[0],
             duration_s=float(end_s - times[0]),
             decoded_share=_share(container, video, end_s, scan.reach_s, float(times[0])),
+            lost_frames=len(scan.shown) - len(times),
             container=container.format.name,
             codec=video.codec_context.name,
             width=video.codec_context.width,
@@ -185,10 +190,20 @@ class _Scan:
                 return
 
 
+def demux(container: InputContainer, streams: list[Any]) -> Iterator[Any]:
+    """Packets of some streams, and the empty one at the end of each that makes a decoder give its last frames."""
+    while True:
+        try:
+            yield from container.demux(streams)
+        except IndexError:
+            continue  # a packet of a stream that began in mid-file, which PyAV does not know; reading goes on behind it
+        return
+
+
 def packets(container: InputContainer, streams: list[Any]) -> Iterator[Any]:
     """The packets of some streams as far as the file can be read: a truncated file ends instead of failing."""
     try:
-        for packet in container.demux(streams):
+        for packet in demux(container, streams):
             if packet.size:
                 yield packet
     except av.FFmpegError:
@@ -199,11 +214,18 @@ def _is_cover(stream: VideoStream) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
+def _longest_run(times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The largest group of ascending times without a gap that no video has."""
+    groups = np.split(times, np.flatnonzero(np.diff(times) > _MAX_GAP_S) + 1)
+    return max(groups, key=len)
+
+
 def _frame_length(video: VideoStream, times: npt.NDArray[np.float64]) -> float:
     """Length of a last frame whose packet does not tell."""
     if len(times) > 1:
         return float(np.median(np.diff(times)))
-    return float(1 / video.average_rate) if video.average_rate else _UNKNOWN_FRAME_S
+    length = float(1 / video.average_rate) if video.average_rate else 0.0
+    return length if 0 < length <= _MAX_GAP_S else _UNKNOWN_FRAME_S
 
 
 def _share(container: InputContainer, video: VideoStream, end_s: float, reach_s: float, origin_s: float) -> float:

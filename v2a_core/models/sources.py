@@ -186,7 +186,10 @@ def _explained(what: str) -> Iterator[None]:
     except ModelError:
         raise
     except _network_errors() as error:
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # the wrappers only repeat the address
+            cause = cause.__cause__
+        reason = str(cause).strip().split("\n")[0] or type(cause).__name__
         raise ModelError(
             f"could not fetch {what}: {reason}\nOn a machine that reaches it, run `v2a models fetch NAME --output "
             "FOLDER_OR_URI`, and use `--models FOLDER_OR_URI` here; or name local files in a bundle of your own"

@@ -25,7 +25,7 @@ class OptimizerSettings(Settings):
     beta2: float = setting(0.99, "AdamW's decay of the squared gradient mean", ge=0, lt=1)
     weight_decay: float = setting(6.02e-2, "weight decay of matrices; vectors have none", ge=0, le=10)
     gradient_clip: float = setting(0.5, "largest norm of the gradient", gt=0)
-    warmup_steps: int = setting(50, "steps of linear warm-up", ge=0)
+    warmup_steps: int = setting(50, "steps of linear warm-up, at most a tenth of the run", ge=0)
     decay: Literal["none", "cosine"] = setting("none", "learning rate after warm-up: constant, or cosine to zero")
     ema_decay: float = setting(0.9999, "decay of the moving average of the weights that is exported", ge=0, lt=1)
 

@@ -112,7 +112,7 @@ def load(
     splits = {TRAIN: _Columns(), VALIDATION: _Columns()}
     codes_seen: list[npt.NDArray[np.int8]] = []
     left_out = {**selection.left_out, "no embedding": 0, "not finite": 0}
-    for table, codes in _batches(selection, spaces, embedding_dim):
+    for table, codes in _batches(selection, spaces):
         chunk, complete, finite = _read_chunk(table, embedding_dim)
         codes = codes[complete]
         codes_seen.append(codes[finite])
@@ -175,9 +175,7 @@ class _Columns:
         return pairs
 
 
-def _batches(
-    selection: Selection, spaces: dict[str, str], embedding_dim: int
-) -> Iterator[tuple[pa.Table, npt.NDArray[np.int8]]]:
+def _batches(selection: Selection, spaces: dict[str, str]) -> Iterator[tuple[pa.Table, npt.NDArray[np.int8]]]:
     """Usable rows with their codes, a few thousand at a time."""
     start = 0
     for uri, rows in zip(selection.parts, selection.part_rows, strict=True):
@@ -211,9 +209,7 @@ def _read_chunk(table: pa.Table, dim: int) -> tuple[_Chunk, npt.NDArray[np.bool_
     complete = pc.is_valid(table["clap_embedding"]).to_numpy() & (lengths > 0)
     # `flatten` leaves nulls out: without them its result has the rows that are expected.
     kept = table.filter(pa.array(complete))
-    widths = pc.unique(pc.list_value_length(kept["clap_embedding"])).to_pylist()
-    if widths and widths != [dim]:
-        raise ConfigError(f"the embeddings hold sounds of width {widths}, the mapper takes {dim}")
+    _check_widths(kept, dim)
     frames = kept["clip_frames"].combine_chunks().flatten().flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
     targets = kept["clap_embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
     offsets = np.concatenate([[0], np.cumsum(lengths[complete])]).astype(np.int64)
@@ -221,6 +217,16 @@ def _read_chunk(table: pa.Table, dim: int) -> tuple[_Chunk, npt.NDArray[np.bool_
     if len(frames):
         finite &= np.logical_and.reduceat(_usable_vectors(frames), offsets[:-1])
     return _Chunk(frames, offsets, targets), complete, finite
+
+
+def _check_widths(table: pa.Table, dim: int) -> None:
+    found = {
+        *pc.unique(pc.list_value_length(table["clap_embedding"])).to_pylist(),
+        *pc.unique(pc.list_value_length(pc.list_flatten(table["clip_frames"]))).to_pylist(),
+    }
+    if found - {dim}:
+        widths = ", ".join(map(str, sorted(found)))
+        raise ConfigError(f"the embeddings have {widths} numbers, the mapper takes {dim}: embed again with its models")
 
 
 def _usable_vectors(vectors: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

@@ -25,10 +25,10 @@ def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.opti
 
 def learning_rate(step: int, total_steps: int, settings: OptimizerSettings) -> float:
     """The learning rate of a step (from 0): linear warm-up, then constant or half a cosine to zero."""
-    warmup = min(1.0, (step + 1) / (settings.warmup_steps + 1))
-    if settings.decay == "none" or step < settings.warmup_steps:
-        return settings.learning_rate * warmup
-    progress = (step - settings.warmup_steps) / max(1, total_steps - settings.warmup_steps)
+    warmup_steps = min(settings.warmup_steps, total_steps // 10)
+    if settings.decay == "none" or step < warmup_steps:
+        return settings.learning_rate * min(1.0, (step + 1) / (warmup_steps + 1))
+    progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 

@@ -17,12 +17,24 @@ from torch import nn
 from torch.nn import functional as F
 
 from v2a_core.miniature.clip import MODEL_CONFIG, PREPROCESS_CONFIG
+from v2a_core.miniature.text import build_tokenizer
 from v2a_core.miniature.training.contrast import Contrast, average_prompts, describe, linear_fit, prompts, zero_shot
 from v2a_core.miniature.training.data import attributes, world
 from v2a_core.miniature.training.loop import Plan
 from v2a_core.miniature.world import KINDS, Happening, render_frames, render_still, sample
 from v2a_core.torchvision_compat import prepare_torchvision
 
+# CLIP's own vocabulary of 49,408 would be most of the miniature: the text tower reads CLAP's tokens, whose </s> is 2.
+TEXT_CONFIG: dict[str, Any] = {
+    **MODEL_CONFIG["text_cfg"],
+    "context_length": 48,
+    "vocab_size": 517,
+    "hf_tokenizer_name": "miniature",
+    "pool_type": "eos",
+    "eos_id": 2,
+    "pad_id": 1,
+}
+CLIP_CONFIG: dict[str, Any] = {**MODEL_CONFIG, "text_cfg": TEXT_CONFIG}
 PLAN = Plan(steps=1500, batch=64, learning_rate=1e-3, weight_decay=0.05)
 SCENES = 20_000  # drawn anew at every step: pictures cost less than reading them from a file
 HELD_OUT = 360
@@ -40,8 +52,8 @@ class ClipStage:
 
         self.plan, self._world = plan, world(seed)
         torch.manual_seed(seed)
-        self.clip: Any = open_clip.CLIP(**MODEL_CONFIG)
-        self.tokenize = open_clip.SimpleTokenizer(context_length=MODEL_CONFIG["text_cfg"]["context_length"])
+        self.clip: Any = open_clip.CLIP(**CLIP_CONFIG)
+        self.tokenizer = build_tokenizer()
         self.modules = nn.ModuleDict({"clip": self.clip, "contrast": Contrast()})
         self._held_out: dict[str, tuple[list[Happening], npt.NDArray[np.uint8]]] = {}
 
@@ -78,7 +90,11 @@ class ClipStage:
 
     def embed_text(self, texts: Sequence[str]) -> torch.Tensor:
         """L2-normalised float32 (N, D)."""
-        return F.normalize(self.clip.encode_text(self.tokenize(list(texts))).float(), dim=-1)
+        length = CLIP_CONFIG["text_cfg"]["context_length"]
+        tokens = self.tokenizer(
+            list(texts), max_length=length, padding="max_length", truncation=True, return_tensors="pt"
+        )
+        return F.normalize(self.clip.encode_text(tokens.input_ids).float(), dim=-1)
 
     def _pictures(self, style: str) -> tuple[list[Happening], npt.NDArray[np.uint8]]:
         if style not in self._held_out:

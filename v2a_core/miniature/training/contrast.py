@@ -15,8 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from v2a_core.miniature.training.data import HEARD, attributes
-from v2a_core.miniature.world import KINDS, caption, class_prompts
-from v2a_core.miniature.world.scenes import Happening
+from v2a_core.miniature.world import KINDS, Happening, caption, class_prompts
 from v2a_core.schema import EMBEDDING_DIM
 
 PROMPT_SHARE = 0.15  # captions that name the kind only
@@ -43,10 +42,7 @@ class Described:
 def describe(happenings: Sequence[Happening], rng: np.random.Generator) -> Described:
     """Draw captions."""
     short_B = rng.random(len(happenings)) < PROMPT_SHARE
-    texts = [
-        str(rng.choice(class_prompts(happening.kind))) if short else caption(happening, rng)
-        for happening, short in zip(happenings, short_B, strict=True)
-    ]
+    texts = [draw_caption(*pair, rng) for pair in zip(happenings, short_B, strict=True)]
     kinds_B = np.array([HEARD.index(happening.kind) for happening in happenings])
     attributes_B3 = np.stack([attributes(happening) for happening in happenings])
     # Captions know three steps of each attribute (captions.py).
@@ -60,6 +56,11 @@ def describe(happenings: Sequence[Happening], rng: np.random.Generator) -> Descr
         torch.from_numpy(kinds_B),
         torch.from_numpy(attributes_B3),
     )
+
+
+def draw_caption(happening: Happening, short: bool, rng: np.random.Generator) -> str:
+    """A caption with all attributes, or one that names the kind only."""
+    return str(rng.choice(class_prompts(happening.kind))) if short else caption(happening, rng)
 
 
 class Contrast(nn.Module):

@@ -16,8 +16,9 @@ import torch
 
 from v2a_core import storage
 from v2a_core.miniature.mel import HOP_LENGTH, MEL_BINS, SAMPLE_RATE, log_mel
-from v2a_core.miniature.world import KINDS, Scene, WorldSettings, render_sound, sample
-from v2a_core.miniature.world.scenes import UNRELATED, Happening, Split
+from v2a_core.miniature.world import KINDS, Happening, Scene, WorldSettings, render_sound, sample
+from v2a_core.miniature.world.happenings import UNRELATED
+from v2a_core.miniature.world.scenes import Split
 
 Floats = npt.NDArray[np.float32]
 

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import helpers_embeddings as world
+import pytest
+from ray.train import TrainingFailedError
+
+from v2a_core.config import ConfigError, load
+from v2a_core.mappers import load_mapper
+from workflows import train
+from workflows.train_config import TrainJob
+
+SETTINGS = (
+    "mapper.method.kind=regression",
+    "mapper.network.kind=mlp",
+    "mapper.network.width=64",
+    "mapper.network.depth=1",
+    "training.epochs=3",
+    "training.global_batch=64",
+    "training.precision=fp32",
+    "training.optimizer.learning_rate=0.002",
+    "scaling.max_failures=0",
+    "scaling.threads=1",
+)
+
+
+def job(*overrides: str) -> TrainJob:
+    return load(TrainJob, job="train", overrides=[*SETTINGS, *overrides])
+
+
+@pytest.fixture(scope="module")
+def embeddings(tmp_path_factory) -> str:
+    rows = world.table(300, status=["ok"] * 290 + ["rejected"] * 10)
+    return world.write(tmp_path_factory.mktemp("linear") / "embeddings", rows)
+
+
+@pytest.fixture(scope="module")
+def trained(ray_session, embeddings, tmp_path_factory):
+    output = tmp_path_factory.mktemp("trained") / "mapper"
+    return output, train.run(embeddings, str(output), job("scaling.workers=2"))
+
+
+@pytest.fixture(scope="module")
+def trained_alone(ray_session, embeddings, tmp_path_factory):
+    return train.run(embeddings, str(tmp_path_factory.mktemp("alone") / "mapper"), job())
+
+
+def steps(output: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (output / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_two_workers_train_and_export_a_mapper(trained, capsys):
+    output, summary = trained
+    assert summary["status"] == "done"
+    assert summary["steps"] == 15
+    assert summary["counts"]["left_out"]["rejected"] == 10
+    assert summary["counts"]["train"] + summary["counts"]["validation"] == 290
+    assert summary["best"]["validation_cosine"] > 0.3
+    assert steps(output) == [5, 10, 15]
+    assert (output / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    assert json.loads((output / "summary.json").read_text()) == summary
+    assert json.loads((output / "manifest.json").read_text())["status"] == "done"
+
+
+def test_the_exported_mapper_is_the_best_one(trained):
+    output, summary = trained
+    mapper = load_mapper(str(output))
+    assert mapper.fingerprint == summary["fingerprint"]
+    assert (mapper.config.vision_space, mapper.config.audio_space) == (world.SPACES["vision"], world.SPACES["audio"])
+    assert mapper.config.training["best"] == summary["best"]
+    seen, heard = world.vectors(300)
+    mapped = mapper.map(seen, [0] * 300)
+    assert (mapped * heard).sum(axis=1).mean() == pytest.approx(summary["best"]["validation_cosine"], abs=0.15)
+
+
+def test_a_finished_output_is_not_trained_again(trained, embeddings, capsys):
+    output, summary = trained
+    before = (output / "mapper.safetensors").stat().st_mtime_ns
+    # Workers change how fast it comes, not what comes.
+    assert train.run(embeddings, str(output), job("scaling.workers=1")) == summary
+    assert "nothing to do" in capsys.readouterr().out
+    assert (output / "mapper.safetensors").stat().st_mtime_ns == before
+
+
+def test_another_configuration_is_refused_naming_the_difference(trained, embeddings):
+    output, _ = trained
+    with pytest.raises(ConfigError, match=r"identity\.training\.epochs: the output has 3, this run 4"):
+        train.run(embeddings, str(output), job("training.epochs=4"))
+
+
+def test_one_worker_learns_what_two_learn(trained, trained_alone):
+    for name in ("train_loss", "validation_loss", "validation_cosine"):
+        assert trained_alone["last"][name] == pytest.approx(trained[1]["last"][name], rel=1e-3)
+
+
+def test_a_run_that_was_cut_short_goes_on(trained_alone, embeddings, tmp_path, monkeypatch):
+    output, worker = tmp_path / "mapper", train._train_worker
+
+    def dies_after_the_first_validation(config):  # nested, so that it travels to the worker by value
+        import ray.train
+
+        report = ray.train.report
+
+        def report_once(metrics, checkpoint=None):
+            report(metrics, checkpoint=checkpoint)
+            raise RuntimeError("out of power")
+
+        ray.train.report = report_once
+        return worker(config)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "_train_worker", dies_after_the_first_validation)
+        with pytest.raises(TrainingFailedError, match="out of power"):
+            train.run(embeddings, str(output), job())
+    assert not (output / "config.json").exists()
+    summary = train.run(embeddings, str(output), job())
+    assert summary["continued_from"] == 5
+    assert steps(output) == [5, 10, 15]
+    assert summary["fingerprint"] == trained_alone["fingerprint"]  # the same weights, bit for bit
+
+
+def test_a_plan_counts_rows_parameters_and_steps(ray_session, embeddings, tmp_path, capsys):
+    planned = train.run(embeddings, str(tmp_path / "mapper"), TrainJob(), dry_run=True)
+    assert planned["parameters"] == 48_792_960
+    assert planned["rows"]["train"] + planned["rows"]["validation"] == 290
+    assert planned["left_out"]["rejected"] == 10
+    assert planned["steps"] == 100
+    assert "48792960" in capsys.readouterr().out
+    assert not (tmp_path / "mapper").exists()
+    assert train.plan(embeddings, TrainJob()) == planned
+
+
+def test_what_the_cluster_cannot_place_is_refused(ray_session, embeddings, tmp_path):
+    with pytest.raises(ConfigError, match="needs 64 CPU, the cluster has 2"):
+        train.run(embeddings, str(tmp_path / "mapper"), job("scaling.workers=64"))
+
+
+def test_a_run_that_diverges_stops_with_the_reason(ray_session, embeddings, tmp_path, monkeypatch):
+    worker = train._train_worker
+
+    def breaks_the_data(config):
+        from v2a_core.training import data
+
+        read = data.load
+
+        def load_broken(*arguments, **more):
+            pairs = read(*arguments, **more)
+            pairs.train.target_NE.fill_(float("nan"))
+            return pairs
+
+        data.load = load_broken
+        return worker(config)
+
+    monkeypatch.setattr(train, "_train_worker", breaks_the_data)
+    with pytest.raises(train.TrainingStoppedError, match=r"not finite by step 5 of 15: lower"):
+        train.run(embeddings, str(tmp_path / "mapper"), job())
+
+
+def test_embeddings_of_another_bundle_are_refused(embeddings, tmp_path):
+    with pytest.raises(ConfigError, match=r"made with the bundle 'linear', --models asks for 'paper'"):
+        train.run(embeddings, str(tmp_path / "mapper"), job(), models="paper")

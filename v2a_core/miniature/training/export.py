@@ -1,0 +1,104 @@
+"""What was trained, as a bundle: the files that `init_miniature` writes, the judge, checksums, a model card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from v2a_core import storage
+from v2a_core.generators.audioldm.components import without_progress_bars
+from v2a_core.miniature.audioldm import build_unet, build_vocoder, write_model_index
+from v2a_core.miniature.clap import CHECKPOINT, laion_text, with_module
+from v2a_core.miniature.clap import MODEL_CONFIG as CLAP_MODEL_CONFIG
+from v2a_core.miniature.clip import PREPROCESS_CONFIG
+from v2a_core.miniature.judge import Judge
+from v2a_core.miniature.text import build_tokenizer
+from v2a_core.miniature.training.card import model_card
+from v2a_core.miniature.training.clap import Towers, load_towers
+from v2a_core.miniature.training.clip import CLIP_CONFIG
+from v2a_core.miniature.training.loop import load_weights
+from v2a_core.miniature.training.unet import SCHEDULER
+from v2a_core.miniature.training.vae import load_vae
+from v2a_core.miniature.world import KINDS
+from v2a_core.models import digests
+from v2a_core.models.bundle import BUNDLE_FILE, CHECKSUMS_FILE, CLAP_CONFIG, OPEN_CLIP_CONFIG
+
+CARD_FILE = "MODEL_CARD.md"
+# Follow from the configuration, or are no part of the embedding.
+_LEFT_OUT = ("spectrogram_extractor.", "relative_position_index", "attn_mask", "num_batches_tracked", "tscam_conv.", "head.")
+
+
+def export_bundle(output: Path, *, work: Path, seed: int) -> None:
+    """Write the trained weights, in half precision, in the published formats.
+
+    Args:
+        output: Folder of the bundle; made if missing, older files are replaced.
+        work: Folder of the finished stages.
+        seed: That they were trained with.
+    """
+    towers = load_towers(work, seed)
+    _export_clip(output / "clip", work)
+    _export_clap(output / "clap", towers)
+    _export_generator(output / "generator", towers, work, seed)
+    judge = Judge(KINDS)
+    judge.load_state_dict(load_weights(work / "judge", "judge"))
+    judge.save(output / "judge")
+    (output / CARD_FILE).write_text(model_card(output, work=work, seed=seed), encoding="utf-8")
+    storage.write_json(str(output / CHECKSUMS_FILE), _checksums(output))
+    description = {
+        "name": "miniature",
+        "trained": True,
+        "licence": "Apache-2.0",
+        "clip": {"model": "ViT-miniature", "weights": "./clip"},
+        "clap": {"weights": "./clap"},
+        "generator": {"weights": "./generator"},
+    }
+    storage.write_bytes(str(output / BUNDLE_FILE), yaml.safe_dump(description, sort_keys=False).encode())
+
+
+def _export_clip(folder: Path, work: Path) -> None:
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"model_cfg": CLIP_CONFIG, "preprocess_cfg": PREPROCESS_CONFIG}
+    (folder / OPEN_CLIP_CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    tensors = load_weights(work / "clip", "clip")
+    save_file({name: value.half().contiguous() for name, value in tensors.items()}, folder / "open_clip_model.safetensors")
+    build_tokenizer().save_pretrained(folder)
+
+
+def _export_clap(folder: Path, towers: Towers) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CLAP_CONFIG).write_text(json.dumps(CLAP_MODEL_CONFIG, indent=2) + "\n", encoding="utf-8")
+    audio = {name: value for name, value in towers.audio.state_dict().items() if not any(p in name for p in _LEFT_OUT)}
+    tensors = {**audio, **laion_text(towers.text.state_dict())}
+    half = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
+    torch.save({"epoch": 0, "name": "miniature", "state_dict": with_module(half)}, folder / CHECKPOINT)
+
+
+def _export_generator(folder: Path, towers: Towers, work: Path, seed: int) -> None:
+    from diffusers import DDIMScheduler
+
+    unet, vocoder = build_unet(seed), build_vocoder(seed)
+    unet.load_state_dict(load_weights(work / "unet", "unet"))
+    vocoder.load_state_dict(load_weights(work / "vocoder", "vocoder"))
+    vocoder.config.normalize_before = True
+    models: dict[str, Any] = {"vae": load_vae(work, seed), "unet": unet, "vocoder": vocoder, "text_encoder": towers.text}
+    for model in models.values():
+        torch.nn.Module.to(model, torch.float16)  # the class's own `to` warns about parts that none of these has
+    models |= {"scheduler": DDIMScheduler(**SCHEDULER), "tokenizer": towers.tokenizer}
+    with without_progress_bars():
+        for name, model in models.items():
+            model.save_pretrained(folder / name)
+    write_model_index(folder, models)
+
+
+def _checksums(output: Path) -> dict[str, str]:
+    """Of what a bundle is made of; CLIP's tokenizer, which no job reads, is CLAP's."""
+    files = {name: path for name, path in digests.tree(output).items() if "/" in name}
+    kept = [name for name in files if not name.startswith("clip/") or Path(name).name in (OPEN_CLIP_CONFIG, "open_clip_model.safetensors")]
+    return {name: digests.sha256(files[name]) for name in kept}

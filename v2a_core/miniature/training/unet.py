@@ -1,0 +1,123 @@
+"""Stage `unet`: the conditional diffusion model of latents, predicting v (arXiv:2202.00512).
+
+Shapes: B sounds, C latent channels, H and W latent frames and bins, D numbers of a condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from v2a_core import storage
+from v2a_core.generators.audioldm.components import build_scheduler as build_sampler
+from v2a_core.generators.audioldm.sampling import denoise, initial_noise, row_generators
+from v2a_core.miniature.audioldm import SCHEDULER_CONFIG, build_unet
+from v2a_core.miniature.judge import Judge
+from v2a_core.miniature.training.clap import CLIP_SAMPLES, Towers, load_towers
+from v2a_core.miniature.training.conditions import prepare_conditions
+from v2a_core.miniature.training.data import Sounds, load_sounds
+from v2a_core.miniature.training.loop import Plan, load_weights
+from v2a_core.miniature.training.vae import decode, encode, load_vae
+from v2a_core.miniature.world import KINDS, caption
+
+PLAN = Plan(steps=2400, batch=32, learning_rate=8e-4, weight_decay=0.01, betas=(0.9, 0.99), ema=0.998, validate_every=400)
+SCHEDULER = {**SCHEDULER_CONFIG, "prediction_type": "v_prediction"}
+HELD_OUT = 48
+SAMPLING_STEPS, GUIDANCE = 20, 2.5
+
+
+class UnetStage:
+    """See `Stage`."""
+
+    def __init__(self, work: Path, seed: int, plan: Plan = PLAN) -> None:
+        from diffusers import DDIMScheduler
+
+        self.plan = plan
+        towers, self.vae = load_towers(work, seed), load_vae(work, seed)
+        self.judge = Judge(KINDS)
+        self.judge.load_state_dict(load_weights(work / "judge", "judge"))
+        sounds = load_sounds(work, seed, "train")
+        self.latents_NCHW = _latents(sounds, self.vae, work / "unet" / "latents.npy")
+        self.conditions = prepare_conditions(sounds, towers, work / "unet" / "conditions.npz")
+        self.scheduler = DDIMScheduler(**SCHEDULER)
+        self.unet = build_unet(seed)
+        self.modules = nn.ModuleDict({"unet": self.unet})
+        self.held_out = load_sounds(work, seed, "validation")
+        self._held_out_conditions = _held_out_conditions(self.held_out, towers)
+
+    def losses(self, step: int, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
+        """Squared error of v at random times."""
+        rows = rng.choice(len(self.latents_NCHW), self.plan.batch, replace=False)
+        latents_BCHW = torch.from_numpy(self.latents_NCHW[rows]).float()
+        # One time in each slice of the schedule: less noise in the loss than with independent times.
+        times_B = torch.from_numpy(((np.arange(len(rows)) + rng.random(len(rows))) * 1000 / len(rows)).astype(np.int64))
+        return {"v": self._error(latents_BCHW, times_B, self.conditions.draw(rows, rng))}
+
+    def validate(self) -> Mapping[str, float]:
+        """Share of kinds that the judge reads from made log-mels, and how their pitch and tempo follow."""
+        kinds_B = self.held_out.kinds_N[:HELD_OUT]
+        truth_B3 = self.held_out.attributes_N3[:HELD_OUT]
+        numbers: dict[str, float] = {}
+        for name, conditions_BD in self._held_out_conditions.items():
+            verdicts = self.judge.read(self._make(conditions_BD))
+            numbers[f"accuracy_{name}"] = float((verdicts.probabilities_BK.argmax(axis=1) == kinds_B).mean())
+            for i, attribute in enumerate(("pitch", "tempo")):
+                found = np.corrcoef(verdicts.attributes_B3[:, i], truth_B3[:, i])[0, 1]
+                numbers[f"{attribute}_{name}"] = float(found)
+        return numbers
+
+    def _error(self, latents_BCHW: torch.Tensor, times_B: torch.Tensor, conditions_BD: torch.Tensor) -> torch.Tensor:
+        noise_BCHW = torch.randn_like(latents_BCHW)
+        noisy_BCHW = self.scheduler.add_noise(latents_BCHW, noise_BCHW, times_B)
+        wanted_BCHW = self.scheduler.get_velocity(latents_BCHW, noise_BCHW, times_B)
+        with torch.autocast("cpu", torch.bfloat16):
+            made_BCHW = self.unet(noisy_BCHW, times_B, encoder_hidden_states=None, class_labels=conditions_BD).sample
+        return (made_BCHW.float() - wanted_BCHW).square().mean()
+
+    def _make(self, conditions_BD: torch.Tensor) -> torch.Tensor:
+        """Log-mels (B, F, M), as the generator makes them."""
+        generators = row_generators(range(len(conditions_BD)))
+        shape = self.latents_NCHW.shape[1:]
+        with torch.autocast("cpu", torch.bfloat16):
+            latents_BCHW = denoise(
+                self.unet,
+                build_sampler("dpm-solver++", SCHEDULER),
+                initial_noise((shape[0], shape[1], shape[2]), generators),
+                conditions_BD,
+                self.conditions.null_D,
+                generators,
+                num_inference_steps=SAMPLING_STEPS,
+                guidance_scale=GUIDANCE,
+                eta=0.0,
+            )
+        return decode(self.vae, latents_BCHW)
+
+
+def _latents(sounds: Sounds, vae: Any, cache: Path) -> npt.NDArray[np.float16]:
+    """Latents of the training set, float16 (N, C, H, W), computed once."""
+    if not cache.is_file():
+        parts = np.array_split(np.arange(len(sounds)), len(sounds) // 240)
+        latents_NCHW = np.concatenate([encode(vae, sounds.mels(rows)).half().numpy() for rows in parts])
+        with storage.writing(str(cache)) as path:
+            np.save(path, latents_NCHW)
+    latents: npt.NDArray[np.float16] = np.load(cache)
+    return latents
+
+
+@torch.no_grad()
+def _held_out_conditions(sounds: Sounds, towers: Towers) -> dict[str, torch.Tensor]:
+    rng = np.random.default_rng(0)
+    texts = [caption(sounds.scenes[row].heard, rng) for row in range(HELD_OUT)]
+    waveforms_BT = sounds.waveforms(np.arange(HELD_OUT))[:, :CLIP_SAMPLES]
+    return {"sound": towers.embed_waveforms(waveforms_BT), "text": towers.embed_text(texts)}
+
+
+def build(work: Path, seed: int, plan: Plan = PLAN) -> UnetStage:
+    """The stage, with fresh weights."""
+    return UnetStage(work, seed, plan)
