@@ -196,7 +196,8 @@ def _explain(settings: type[Settings], error: pydantic.ValidationError) -> str:
             continue
         option = known.get(key)
         allowed = f"; allowed: {option.type}{' ' + option.unit if option and option.unit else ''}" if option else ""
-        lines.append(f"{key or 'configuration'} = {problem['input']!r}: {_sentence(problem['msg'])}{allowed}")
+        said = f"{_sentence(problem['msg'])}{allowed}"
+        lines.append(f"{key} = {problem['input']!r}: {said}" if key else said)
     return "\n".join(lines)
 
 

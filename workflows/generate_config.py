@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pydantic
+
+from v2a_core import soundtrack
 from v2a_core.catalog_config import CatalogSettings
 from v2a_core.config import Settings, setting
 from v2a_core.encoders.config import EncoderSettings
-from v2a_core.generators.config import GeneratorSettings
+from v2a_core.generators.config import MAX_DURATION_S, GeneratorSettings
 from v2a_core.mappers.config import SamplingSettings
 from v2a_core.media.config import FinishSettings, FrameSettings, GuardSettings, SegmentSettings
 from v2a_core.parts import PartSettings
@@ -29,3 +32,14 @@ class GenerateJob(Settings):
     output: PartSettings = setting(PartSettings, "when rows of the index become a file")
     limits: LimitSettings = setting(LimitSettings, "when to give up")
     pools: PoolSettings = setting(PoolSettings, "how many workers each stage has")
+
+    @pydantic.model_validator(mode="after")
+    def _windows_can_be_generated(self) -> GenerateJob:
+        # The last window of a source also covers a rest that is too short to be a segment.
+        longest_s = self.segments.length_s + self.segments.min_length_s + self.join.crossfade_s
+        if soundtrack.grid_length_s(longest_s) > MAX_DURATION_S:
+            raise ValueError(
+                f"segments.length_s + segments.min_length_s + join.crossfade_s = {longest_s:g} s: the generator makes "
+                f"sounds of up to {MAX_DURATION_S} s at once"
+            )
+        return self

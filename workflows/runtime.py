@@ -61,6 +61,8 @@ def configure_data() -> None:
     context.max_errored_blocks = 0
     context.enable_progress_bars = False  # ours counts sources and rejects
     context.print_on_execution_start = False
+    # It compares with a memory request, which depends on the models and is left to the cluster.
+    context.issue_detectors_config.high_memory_detector_config.detection_time_interval_s = -1
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     # Small catalogs have fewer blocks than there are workers; that is no news.
     warnings.filterwarnings("ignore", message="The maximum number of concurrent tasks")

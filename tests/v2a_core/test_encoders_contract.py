@@ -6,8 +6,9 @@ import torch
 from helpers_models import miniature
 
 from v2a_core.encoders import ENCODERS, build
-from v2a_core.encoders.batching import MicroBatches, choose_dtype
+from v2a_core.encoders.batching import MicroBatches
 from v2a_core.encoders.config import EncoderSettings
+from v2a_core.precision import choose_dtype
 
 ALL = [(kind, name) for kind, names in ENCODERS.items() for name in names]
 

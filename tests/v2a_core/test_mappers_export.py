@@ -94,7 +94,7 @@ def test_tensors_that_do_not_fit_are_named(tmp_path):
 
 
 def test_missing_and_broken_files_are_explained(tmp_path):
-    with pytest.raises(ConfigError, match="no config.json"):
+    with pytest.raises(ConfigError, match=r"no config\.json"):
         load_mapper(str(tmp_path))
     export(tmp_path)
     path = tmp_path / "mapper" / "mapper.safetensors"
@@ -102,5 +102,5 @@ def test_missing_and_broken_files_are_explained(tmp_path):
     with pytest.raises(ConfigError, match="not a whole safetensors file"):
         load_mapper(str(tmp_path / "mapper"))
     path.unlink()
-    with pytest.raises(ConfigError, match="no mapper.safetensors"):
+    with pytest.raises(ConfigError, match=r"no mapper\.safetensors"):
         load_mapper(str(tmp_path / "mapper"))

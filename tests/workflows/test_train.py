@@ -5,7 +5,6 @@ from pathlib import Path
 
 import helpers_embeddings as world
 import pytest
-from ray.train import TrainingFailedError
 
 from v2a_core.config import ConfigError, load
 from v2a_core.mappers import load_mapper
@@ -95,24 +94,24 @@ def test_one_worker_learns_what_two_learn(trained, trained_alone):
         assert trained_alone["last"][name] == pytest.approx(trained[1]["last"][name], rel=1e-3)
 
 
-def test_a_run_that_was_cut_short_goes_on(trained_alone, embeddings, tmp_path, monkeypatch):
+def test_a_run_that_diverged_keeps_its_checkpoint_and_goes_on(trained_alone, embeddings, tmp_path, monkeypatch):
     output, worker = tmp_path / "mapper", train._train_worker
 
-    def dies_after_the_first_validation(config):  # nested, so that it travels to the worker by value
-        import ray.train
+    def breaks_after_the_first_validation(config):  # nested, so that it travels to the worker by value
+        from v2a_core.training.loop import Trainer
 
-        report = ray.train.report
+        evaluate = Trainer._evaluate
 
-        def report_once(metrics, checkpoint=None):
-            report(metrics, checkpoint=checkpoint)
-            raise RuntimeError("out of power")
+        def evaluate_then_break(self):
+            evaluate(self)
+            self._data.train.target_NE.fill_(float("nan"))
 
-        ray.train.report = report_once
+        Trainer._evaluate = evaluate_then_break
         return worker(config)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_train_worker", dies_after_the_first_validation)
-        with pytest.raises(TrainingFailedError, match="out of power"):
+        patch.setattr(train, "_train_worker", breaks_after_the_first_validation)
+        with pytest.raises(train.TrainingStoppedError, match=r"not finite by step 10 of 15: lower"):
             train.run(embeddings, str(output), job())
     assert not (output / "config.json").exists()
     summary = train.run(embeddings, str(output), job())
@@ -135,27 +134,6 @@ def test_a_plan_counts_rows_parameters_and_steps(ray_session, embeddings, tmp_pa
 def test_what_the_cluster_cannot_place_is_refused(ray_session, embeddings, tmp_path):
     with pytest.raises(ConfigError, match="needs 64 CPU, the cluster has 2"):
         train.run(embeddings, str(tmp_path / "mapper"), job("scaling.workers=64"))
-
-
-def test_a_run_that_diverges_stops_with_the_reason(ray_session, embeddings, tmp_path, monkeypatch):
-    worker = train._train_worker
-
-    def breaks_the_data(config):
-        from v2a_core.training import data
-
-        read = data.load
-
-        def load_broken(*arguments, **more):
-            pairs = read(*arguments, **more)
-            pairs.train.target_NE.fill_(float("nan"))
-            return pairs
-
-        data.load = load_broken
-        return worker(config)
-
-    monkeypatch.setattr(train, "_train_worker", breaks_the_data)
-    with pytest.raises(train.TrainingStoppedError, match=r"not finite by step 5 of 15: lower"):
-        train.run(embeddings, str(tmp_path / "mapper"), job())
 
 
 def test_embeddings_of_another_bundle_are_refused(embeddings, tmp_path):

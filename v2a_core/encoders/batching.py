@@ -1,31 +1,17 @@
-"""Number formats and micro-batches, the same for every encoder."""
+"""Micro-batches, the same for every encoder."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from v2a_core.precision import is_out_of_memory
+
 logger = logging.getLogger(__name__)
-
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def choose_dtype(precision: Precision, device: str) -> torch.dtype:
-    """The number format of a network on a device.
-
-    `auto` is bf16 where the hardware computes in it (then it is faster and keeps fp32's range), else fp32.
-    """
-    if precision != "auto":
-        return _DTYPES[precision]
-    if device.startswith("cuda"):
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    return torch.bfloat16 if device == "cpu" and _cpu_has_bf16() else torch.float32
 
 
 class MicroBatches:
@@ -62,20 +48,10 @@ class MicroBatches:
             with torch.inference_mode():
                 return forward(items)
         except RuntimeError as error:
-            if self.size == 1 or not _is_out_of_memory(error):
+            if self.size == 1 or not is_out_of_memory(error):
                 raise
         self.size = max(1, min(self.size, items.stop - items.start) // 2)
         logger.warning("out of memory: going on with micro-batches of %d", self.size)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         return None
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    # The CPU allocator raises a plain RuntimeError.
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
-
-
-def _cpu_has_bf16() -> bool:
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))

@@ -20,11 +20,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from v2a_core.encoders.batching import MicroBatches, choose_dtype
+from v2a_core.encoders.batching import MicroBatches
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.models import LocalBundle, ModelError
 from v2a_core.models.checkpoints import load_clap, load_exactly
 from v2a_core.models.clap_config import ClapConfig
+from v2a_core.precision import choose_dtype
 from v2a_core.torchvision_compat import prepare_torchvision
 
 _FRONT_END = ("spectrogram_extractor.", "logmel_extractor.")

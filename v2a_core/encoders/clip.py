@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from v2a_core.encoders.batching import MicroBatches, choose_dtype
+from v2a_core.encoders.batching import MicroBatches
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.models import LocalBundle, ModelError
 from v2a_core.models.checkpoints import load_exactly, load_tensors
+from v2a_core.precision import choose_dtype
 from v2a_core.torchvision_compat import prepare_torchvision
 
 if TYPE_CHECKING:

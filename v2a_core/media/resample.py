@@ -72,10 +72,10 @@ def clap_waveform(waveform: Waveform, sample_rate: int, spec: MediaSpec) -> Wave
     if is_silent(waveform):
         return np.zeros(spec.audio_samples, dtype=np.float32)
     low = resample(waveform, sample_rate, spec.audio_path_sample_rate)
-    low = low - low.mean(dtype=np.float64).astype(np.float32)
-    peak = float(np.abs(low).max(initial=0.0))
-    if peak <= SILENCE_PEAK:  # nothing below 8 kHz
+    if is_silent(low):  # nothing below 8 kHz
         return np.zeros(spec.audio_samples, dtype=np.float32)
+    low = low - low.mean(dtype=np.float64).astype(np.float32)
+    peak = float(np.abs(low).max())
     high = resample(low * np.float32(0.5 / (peak + 1e-8)), spec.audio_path_sample_rate, spec.audio_sample_rate)
     repeats = max(1, spec.audio_samples // max(1, len(high)))
     return np.ascontiguousarray(fit_length(np.tile(high, repeats), spec.audio_samples))
