@@ -60,7 +60,7 @@ def _frames(path: Path, reader: type[DecordReader] | type[AvReader]) -> object:
 
 
 def _request(path: Path) -> DecodeRequest:
-    return DecodeRequest(path, "video", "benchmark", SPEC)
+    return DecodeRequest(path, "video", "benchmark", SPEC, SegmentSettings(), FrameSettings())
 
 
 def _guarded(path: Path, guarded: GuardedDecoder) -> object:

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
-import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
-
-import pyarrow.fs
-import ray
-import ray.train
-from ray.train.torch import TorchTrainer
 
 from v2a_core import __version__, manifest, storage
 from v2a_core.config import ConfigError
@@ -26,18 +16,10 @@ from v2a_core.schema import EMBEDDING_DIM
 from v2a_core.training.config import TrainingSettings
 from v2a_core.training.data import read_manifest
 from v2a_core.training.selection import Selection, select
-from workflows.progress import RunProgress
-from workflows.train_config import ScalingSettings, TrainJob
+from workflows.train_config import TrainJob
+from workflows.train_fit import TrainingStoppedError, TrainWork, check_resources, fit, uses_gpu
 
-CHECKPOINTS = "checkpoints"
 CURVES_FILE = "curves.png"
-POLL_S = 1.0
-# Ray's controller takes in one report a poll: at its default of 2 s, the checkpoints of short epochs would queue up.
-CONTROLLER_POLL_S = "0.2"
-
-
-class TrainingStoppedError(RuntimeError):
-    """The run cannot go on; the message says why and what is kept."""
 
 
 def run(
@@ -70,7 +52,7 @@ def run(
     made_by = read_manifest(embeddings, job.data)
     _check_models(models, made_by, embeddings)
     selection = select(embeddings, job.data, limit)
-    _check_resources(job.scaling)
+    check_resources(job.scaling)
     if dry_run:
         return show_plan(_plan(embeddings, selection, job))
     output = storage.canonical(output)
@@ -80,7 +62,7 @@ def run(
         print(f"train: nothing to do, {output} was trained with this configuration before", flush=True)
         return finished
     claimed = manifest.open_output(output, mine)
-    result = _fit(output, _Work(selection, made_by["spaces"], job))
+    result = fit(output, TrainWork(selection, made_by["spaces"], job), _steps(selection, job.training))
     summary = _export(output, result, job, claimed, time.monotonic() - started)
     storage.write_json(storage.join(output, "summary.json"), summary)
     manifest.close_output(output, claimed, summary)
@@ -112,88 +94,6 @@ def sentence(summary: dict[str, Any]) -> str:
         f"{summary['seconds']['total']:.1f} s ({summary['pairs_per_second']:.0f} pairs/s){again}; best at epoch "
         f"{best['epoch']}: loss {best['validation_loss']:.4f}, cosine {best['validation_cosine']:.3f} on "
         f"{counts['validation']} pairs; left out: {left_out} -> {summary['output']}"
-    )
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What a worker needs."""
-
-    selection: Selection
-    spaces: dict[str, str]
-    job: TrainJob
-
-
-def _train_worker(config: dict[str, Any]) -> dict[str, Any]:
-    """One worker's whole run. Returns what stopped it, when trying again would not help."""
-    import torch
-
-    from v2a_core.mappers import build
-    from v2a_core.training.data import load
-    from v2a_core.training.loop import DivergedError, Trainer
-
-    work, board = config["work"], config["board"]
-    job: TrainJob = work.job
-    torch.set_num_threads(_threads(job.scaling))
-    device = str(ray.train.torch.get_device())
-
-    def report(metrics: dict[str, Any], folder: Path | None) -> None:
-        checkpoint = ray.train.Checkpoint.from_directory(folder) if folder is not None else None
-        ray.train.report(metrics, checkpoint=checkpoint)
-        if folder is not None:
-            board.put.remote(metrics)
-
-    try:
-        data = load(work.selection, work.spaces, job.mapper.aggregator, EMBEDDING_DIM, device=device)
-        torch.manual_seed(job.seed)
-        model = build(job.mapper).to(device)
-        trainer = Trainer(
-            model, data, job.training, seed=job.seed, device=device, report=report, on_progress=board.put.remote
-        )
-        last = ray.train.get_checkpoint()
-        with last.as_directory() if last else contextlib.nullcontext() as folder:
-            trainer.run(Path(folder) if folder else None)
-    except (ConfigError, DivergedError) as error:
-        return {"stopped": str(error), "bad_configuration": isinstance(error, ConfigError)}
-    return {"stopped": None, "continued_from": trainer.continued_from}
-
-
-def _fit(output: str, work: _Work) -> Any:
-    job = work.job
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", CONTROLLER_POLL_S)
-    board = ray.remote(num_cpus=0)(_Board).remote()
-    worker: Any = _train_worker  # it returns a value, of which Ray's annotation does not know
-    trainer = TorchTrainer(
-        worker,
-        train_loop_config={"work": work, "board": board},
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=job.scaling.workers,
-            use_gpu=_use_gpu(job.scaling),
-            resources_per_worker={"CPU": job.scaling.cpus_per_worker, **({"GPU": 1} if _use_gpu(job.scaling) else {})},
-        ),
-        run_config=_run_config(output, job),
-    )
-    with _Watch(board, _steps(work.selection, job.training)):
-        result: Any = trainer.fit()  # annotated as Tune's Result, which has less
-    ended = result.return_value or {}
-    if ended.get("stopped"):
-        raise (ConfigError if ended["bad_configuration"] else TrainingStoppedError)(ended["stopped"])
-    return result
-
-
-def _run_config(output: str, job: TrainJob) -> ray.train.RunConfig:
-    fs, path = storage.filesystem(output)
-    remote = None if storage.is_local(output) else pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fs))
-    return ray.train.RunConfig(
-        # The same name in the same place: Ray goes on from the last checkpoint there.
-        name=CHECKPOINTS,
-        storage_path=str(path),
-        storage_filesystem=remote,  # the program's own: one set of credentials and endpoints for everything
-        failure_config=ray.train.FailureConfig(max_failures=job.scaling.max_failures),
-        # Ray keeps the latest one in any case.
-        checkpoint_config=ray.train.CheckpointConfig(
-            num_to_keep=1, checkpoint_score_attribute="score", checkpoint_score_order="max"
-        ),
     )
 
 
@@ -247,49 +147,6 @@ def _mapper_config(job: TrainJob, claimed: dict[str, Any], summary: dict[str, An
     )
 
 
-class _Board:
-    """An actor that holds the latest news of the first worker."""
-
-    def __init__(self) -> None:
-        self._news: dict[str, Any] = {}
-
-    def put(self, news: dict[str, Any]) -> None:
-        self._news = {**self._news, **news}
-
-    def news(self) -> dict[str, Any]:
-        return self._news
-
-
-class _Watch:
-    """Shows the news while `fit` blocks."""
-
-    def __init__(self, board: Any, total_steps: int) -> None:
-        self._board, self._total = board, total_steps
-        self._news: dict[str, Any] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._show, daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _show(self) -> None:
-        with RunProgress("train", self._total, self._counts) as bar:
-            while not self._stop.wait(POLL_S):
-                with contextlib.suppress(ray.exceptions.RayError):  # the next poll may find it
-                    self._news = ray.get(self._board.news.remote(), timeout=10)
-                bar.update(self._news.get("step", 0))
-
-    def _counts(self) -> dict[str, Any]:
-        names = ("epoch", "train_loss", "validation_loss", "validation_cosine")
-        return {name: round(self._news[name], 4) for name in names if name in self._news}
-
-
 def _manifest(job: TrainJob, made_by: dict[str, Any], selection: Selection, limit: int | None) -> dict[str, Any]:
     return manifest.new(
         "train",
@@ -334,7 +191,7 @@ def _plan(embeddings: str, selection: Selection, job: TrainJob) -> dict[str, Any
         "resources": {
             "workers": job.scaling.workers,
             "cpus_per_worker": job.scaling.cpus_per_worker,
-            "gpus_per_worker": int(_use_gpu(job.scaling)),
+            "gpus_per_worker": int(uses_gpu(job.scaling)),
         },
     }
 
@@ -352,30 +209,6 @@ def _check_models(models: str | None, made_by: dict[str, Any], embeddings: str) 
     needs = load_bundle(models).name
     if has != needs:
         raise ConfigError(f"{embeddings} was made with the bundle {has!r}, --models asks for {needs!r}")
-
-
-def _check_resources(scaling: ScalingSettings) -> None:
-    """Refuse what would wait for ever."""
-    if scaling.wait_for_resources:
-        return
-    has = ray.cluster_resources()
-    needs = {"CPU": scaling.workers * scaling.cpus_per_worker, "GPU": scaling.workers * int(_use_gpu(scaling))}
-    for name, amount in needs.items():
-        if amount > has.get(name, 0):
-            raise ConfigError(
-                f"scaling.workers = {scaling.workers} needs {amount:g} {name}, the cluster has {has.get(name, 0):g}. "
-                "For a cluster that grows on demand: --set scaling.wait_for_resources=true"
-            )
-
-
-def _use_gpu(scaling: ScalingSettings) -> bool:
-    return scaling.device == "gpu" or (scaling.device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
-
-
-def _threads(scaling: ScalingSettings) -> int:
-    """Torch threads of this worker. Ray limits it to the CPUs it reserved; training may use what the machine has."""
-    here = ray.train.get_context().get_local_world_size()
-    return scaling.threads or max(1, (os.cpu_count() or 1) // here)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 
 from v2a_core.config import ConfigError, load
 from v2a_core.mappers import load_mapper
-from workflows import train
+from workflows import train, train_fit
 from workflows.train_config import TrainJob
 
 SETTINGS = (
@@ -95,7 +95,7 @@ def test_one_worker_learns_what_two_learn(trained, trained_alone):
 
 
 def test_a_run_that_diverged_keeps_its_checkpoint_and_goes_on(trained_alone, embeddings, tmp_path, monkeypatch):
-    output, worker = tmp_path / "mapper", train._train_worker
+    output, worker = tmp_path / "mapper", train_fit.train_worker
 
     def breaks_after_the_first_validation(config):  # nested, so that it travels to the worker by value
         from v2a_core.training.loop import Trainer
@@ -110,8 +110,8 @@ def test_a_run_that_diverged_keeps_its_checkpoint_and_goes_on(trained_alone, emb
         return worker(config)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_train_worker", breaks_after_the_first_validation)
-        with pytest.raises(train.TrainingStoppedError, match=r"not finite by step 10 of 15: lower"):
+        patch.setattr(train_fit, "train_worker", breaks_after_the_first_validation)
+        with pytest.raises(train_fit.TrainingStoppedError, match=r"not finite by step 10 of 15: lower"):
             train.run(embeddings, str(output), job())
     assert not (output / "config.json").exists()
     summary = train.run(embeddings, str(output), job())

@@ -15,7 +15,7 @@ from v2a_core.miniature.training.data import HEARD, SAMPLES, load_sounds
 from v2a_core.miniature.training.loop import Plan
 from v2a_core.miniature.world import KINDS
 
-PLAN = Plan(steps=2000, batch=32, learning_rate=2e-3, weight_decay=0.02, validate_every=500)
+PLAN = Plan(steps=1000, batch=32, learning_rate=2e-3, weight_decay=0.02)
 CROP_S = (2.5, SAMPLES / 16_000)
 
 

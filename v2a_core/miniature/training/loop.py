@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -94,6 +95,7 @@ class _Run:
         self.average = {key: value.detach().clone() for key, value in stage.modules.state_dict().items()}
         self.step, self.elapsed_s = 0, 0.0
         self.sums: dict[str, float] = {}
+        self.summed = 0
 
     def run(self) -> None:
         self._resume()
@@ -106,6 +108,7 @@ class _Run:
             if self.step % LOG_EVERY == 0:
                 self._log(self._means(), (self.elapsed_s - mark_s) / LOG_EVERY)
                 mark_s = self.elapsed_s
+                stop_without_parent()
             if self.step % self.plan.validate_every == 0:
                 self._log(self._validate(), None)
             if self.elapsed_s - saved_s > self.plan.checkpoint_every_s:
@@ -129,7 +132,8 @@ class _Run:
         self.step += 1
         self._average()
         for key, value in {"loss": total, **losses}.items():
-            self.sums[key] = self.sums.get(key, 0.0) + value.item() / LOG_EVERY
+            self.sums[key] = self.sums.get(key, 0.0) + value.item()
+        self.summed += 1
 
     def _progress(self) -> float:
         """Share of the training that is over, by steps or by time, whichever runs out first."""
@@ -162,7 +166,8 @@ class _Run:
         return numbers
 
     def _means(self) -> dict[str, float]:
-        means, self.sums = self.sums, {}
+        means = {key: value / self.summed for key, value in self.sums.items()}
+        self.sums, self.summed = {}, 0
         return means
 
     def _log(self, numbers: Mapping[str, float], seconds: float | None) -> None:
@@ -215,6 +220,13 @@ def load_weights(folder: Path, part: str) -> dict[str, torch.Tensor]:
     prefix = f"{part}."
     tensors = load_file(folder / WEIGHTS)
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def stop_without_parent() -> None:
+    """End when the process that started this one was killed: nobody else would end it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        raise SystemExit("the process that started the training is gone")
 
 
 def _groups(modules: nn.Module, weight_decay: float) -> list[dict[str, object]]:

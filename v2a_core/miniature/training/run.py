@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import multiprocessing
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -101,15 +100,15 @@ def _wait(processes: Sequence[multiprocessing.process.BaseProcess]) -> None:
 def _run_lane(lane: Sequence[str], work: Path, seed: int, minutes: Mapping[str, float]) -> None:
     import torch
 
+    from v2a_core.miniature.training.loop import stop_without_parent
+
     torch.set_num_threads(1)
-    parent = os.getppid()
     for stage in lane:
         if _is_done(work, stage):
             print(f"{stage}: done before", flush=True)
             continue
         while not all(_is_done(work, need) for need in NEEDS[stage]):
-            if os.getppid() != parent:  # the parent was killed: nobody would end this process
-                return
+            stop_without_parent()
             time.sleep(POLL_S)
         run_one(stage, work, seed, minutes.get(stage))
 

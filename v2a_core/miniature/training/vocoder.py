@@ -29,6 +29,7 @@ FLOOR = 0.02  # magnitudes below are noise of the room; their logarithms would b
 MEL_WEIGHT = 2.0
 # The VAE's mels are blurred and the UNet's more so: the vocoder hears such ones in the larger part of training.
 VAE_FROM, VAE_SHARE, LATENT_NOISE = 0.2, 0.6, 0.15
+FIRST_GAIN = 0.02  # of the output layer: a vocoder that begins in the saturation of its tanh learns slowly
 HELD_OUT = 120
 
 
@@ -79,9 +80,11 @@ class VocoderStage:
         return decode(self.vae, latents_BCHW + noise * torch.randn_like(latents_BCHW))
 
 
+@torch.no_grad()
 def set_normalisation(vocoder: Any, mels_BFM: torch.Tensor) -> None:
-    """Let the vocoder itself normalise its input, by the mean and spread of each band."""
+    """Let the vocoder itself normalise its input, by the mean and spread of each band, and begin quietly."""
     vocoder.config.normalize_before = True
+    vocoder.conv_post.weight.mul_(FIRST_GAIN)
     vocoder.mean.copy_(mels_BFM.mean(dim=(0, 1)))
     vocoder.scale.copy_(mels_BFM.std(dim=(0, 1)))
 

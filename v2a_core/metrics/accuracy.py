@@ -1,0 +1,49 @@
+"""Class accuracy: how often an independent judge hears the class that the catalog names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from v2a_core.metrics.base import Rows, Score, complete
+from v2a_core.metrics.config import MetricSettings
+from v2a_core.metrics.intervals import wilson
+
+
+def class_accuracy(verdicts: Sequence[str], labels: Sequence[str], confidence: float = 0.95) -> Score:
+    """The share of right verdicts with Wilson's interval, and the same for each label (in `parts`)."""
+    hits: dict[str, list[bool]] = {}
+    for verdict, label in zip(verdicts, labels, strict=True):
+        hits.setdefault(label, []).append(verdict == label)
+    parts = {label: wilson(sum(right), len(right), confidence) for label, right in sorted(hits.items())}
+    whole = wilson(sum(sum(right) for right in hits.values()), len(labels), confidence)
+    return Score(whole.value, whole.low, whole.high, whole.count, parts=parts)
+
+
+@dataclass(frozen=True)
+class ClassAccuracy:
+    """Share of rows whose verdict is their class.
+
+    Attributes:
+        title: What a table calls it.
+        column: The column of verdicts.
+    """
+
+    title: str
+    column: str
+    better: Literal["higher", "lower"] = "higher"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Verdict and class; a label that the judge does not know is no class (null)."""
+        return (self.column, "judged_class")
+
+    def compute(self, rows: Rows, settings: MetricSettings) -> Score:
+        """Share with Wilson's interval, by class in `parts`."""
+        verdicts, labels = complete(rows, self.needs)
+        return class_accuracy(verdicts, labels, settings.confidence)
+
+
+OF_MADE = ClassAccuracy("Class accuracy by the judge", "verdict")
+OF_REFERENCE = ClassAccuracy("Class accuracy of the references", "reference_verdict")

@@ -1,0 +1,91 @@
+"""What every metric is to the job that computes it.
+
+Shapes: N rows, K of them with everything that a metric needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from v2a_core.metrics.config import MetricSettings
+
+Array = npt.NDArray[Any]
+Rows = Mapping[str, Sequence[Any]]
+
+
+class NotMeasuredError(ValueError):
+    """A metric has too little to work on; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number with its uncertainty.
+
+    Attributes:
+        value: The metric.
+        low, high: Confidence interval of `value`.
+        count: Rows it was computed from.
+        chance: What unrelated sounds would get, where that can be told.
+        parts: The same metric on subsets, such as classes.
+    """
+
+    value: float
+    low: float
+    high: float
+    count: int
+    chance: float | None = None
+    parts: Mapping[str, Score] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, without what is empty."""
+        return {key: value for key, value in asdict(self).items() if value is not None and value != {}}
+
+
+class Metric(Protocol):
+    """A metric over evaluated rows (`v2a_core.metrics.rows.EVALUATED`).
+
+    Attributes:
+        title: What a table calls it.
+        better: Whether a `higher` or a `lower` value is the better one.
+        needs: Columns of the rows; a row that has null in one of them is left out.
+    """
+
+    title: str
+    better: Literal["higher", "lower"]
+    needs: tuple[str, ...]
+
+    def compute(self, rows: Rows, settings: MetricSettings) -> Score:
+        """The score of these rows.
+
+        Args:
+            rows: Columns, as many values in each; the order of the rows does not matter.
+            settings: Intervals and tolerances.
+
+        Raises:
+            NotMeasuredError: When too few rows have what is needed.
+        """
+
+
+def complete(rows: Rows, names: Sequence[str], least: int = 1) -> list[list[Any]]:
+    """The columns `names`, restricted to rows that have a value in each of them.
+
+    Raises:
+        NotMeasuredError: When fewer than `least` rows do.
+    """
+    columns = [rows[name] for name in names]
+    kept = [row for row in zip(*columns, strict=True) if all(value is not None for value in row)]
+    if len(kept) < least:
+        lacking = [name for name, column in zip(names, columns, strict=True) if not any(v is not None for v in column)]
+        why = f"no row has {', '.join(lacking)}" if lacking else f"{len(kept)} of {len(columns[0])} rows have all of it"
+        raise NotMeasuredError(f"needs {', '.join(names)} in at least {least} rows: {why}")
+    return [list(column) for column in zip(*kept, strict=True)]
+
+
+def stack(vectors: Sequence[Any]) -> npt.NDArray[np.float64]:
+    """Vectors as one float64 array (K, D)."""
+    return np.stack([np.asarray(vector, np.float64) for vector in vectors])

@@ -1,0 +1,117 @@
+"""Fréchet distance between two sets of embeddings, each taken for a Gaussian.
+
+    d^2 = |m1 - m2|^2 + tr(C1) + tr(C2) - 2 tr((C1^1/2 C2 C1^1/2)^1/2)
+
+Source: D. C. Dowson, B. V. Landau, The Fréchet distance between multivariate normal distributions, J. Multivariate
+Analysis 12 (1982). As in FID and FAD, the squared distance is what is reported.
+
+Shapes: N rows of one set, D numbers of an embedding, K rows of a factor, K <= D.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from v2a_core.metrics.base import Rows, Score, complete, stack
+from v2a_core.metrics.config import MetricSettings
+from v2a_core.metrics.intervals import quantiles, resamples
+
+Floats = npt.NDArray[np.float64]
+
+LEAST_ROWS = 2
+
+
+class Gaussian(NamedTuple):
+    """Mean (D,), and a factor (K, D) of the covariance: factor^T factor."""
+
+    mean_D: Floats
+    factor_KD: Floats
+
+
+def fit(vectors_ND: npt.NDArray[np.floating]) -> Gaussian:
+    """The Gaussian of a set: sample mean and sample covariance (divided by N - 1).
+
+    Args:
+        vectors_ND: At least two vectors.
+
+    Raises:
+        ValueError: For fewer, and for numbers that are not finite.
+    """
+    vectors_ND = np.asarray(vectors_ND, np.float64)
+    if vectors_ND.ndim != 2 or len(vectors_ND) < LEAST_ROWS:
+        raise ValueError(f"a Fréchet distance needs at least {LEAST_ROWS} vectors (N, D), not {vectors_ND.shape}")
+    if not np.isfinite(vectors_ND).all():
+        raise ValueError("a Fréchet distance needs finite vectors")
+    mean_D = vectors_ND.mean(axis=0)
+    centred_ND = (vectors_ND - mean_D) / math.sqrt(len(vectors_ND) - 1)
+    if len(centred_ND) <= centred_ND.shape[1]:
+        return Gaussian(mean_D, centred_ND)  # fewer rows than numbers: the rows themselves are the smaller factor
+    return Gaussian(mean_D, _root(centred_ND.T @ centred_ND))
+
+
+def from_moments(mean_D: Floats, covariance_DD: Floats) -> Gaussian:
+    """A Gaussian from its moments; the covariance symmetric and positive semi-definite."""
+    return Gaussian(np.asarray(mean_D, np.float64), _root(np.asarray(covariance_DD, np.float64)))
+
+
+def distance(first: Gaussian, second: Gaussian) -> float:
+    """The squared distance, at least 0.
+
+    The eigenvalues of (C1^1/2 C2 C1^1/2)^1/2 are the singular values of F2 F1^T for factors F of the covariances: no
+    root of a product of nearly singular matrices is ever taken, so few rows in many dimensions are no problem.
+    """
+    shift = float(np.square(first.mean_D - second.mean_D).sum())
+    spread = float(np.square(first.factor_KD).sum() + np.square(second.factor_KD).sum())
+    common = np.linalg.svd(second.factor_KD @ first.factor_KD.T, compute_uv=False).sum()
+    return max(0.0, shift + spread - 2 * float(common))
+
+
+def frechet_distance(first_ND: npt.NDArray[np.floating], second_ND: npt.NDArray[np.floating]) -> float:
+    """The squared Fréchet distance between two sets of vectors."""
+    return distance(fit(first_ND), fit(second_ND))
+
+
+def score(
+    made_ND: npt.NDArray[np.floating], reference_ND: npt.NDArray[np.floating], settings: MetricSettings
+) -> Score:
+    """The distance with an interval from resampling both sets.
+
+    A resample holds some rows twice and is therefore further from everything: the distances of resamples lie above the
+    true one. So only their spread around their own mean is taken, and put around the measured value.
+    """
+    value = frechet_distance(made_ND, reference_ND)
+    count = settings.frechet_resamples
+    pairs = zip(
+        resamples(len(made_ND), settings, count),
+        resamples(len(reference_ND), settings.model_copy(update={"seed": settings.seed + 1}), count),
+        strict=True,
+    )
+    found = np.array([frechet_distance(made_ND[a], reference_ND[b]) for a, b in pairs])
+    low, high = quantiles(found - found.mean(), settings.confidence) if count else (math.nan, math.nan)
+    return Score(value, max(0.0, value + low), value + high, len(made_ND))
+
+
+class ClapFrechet:
+    """Fréchet distance between CLAP embeddings of made sounds and of references."""
+
+    title = "Fréchet distance (CLAP)"
+    better: Literal["higher", "lower"] = "lower"
+    needs = ("clap_embedding", "reference_embedding")
+
+    def compute(self, rows: Rows, settings: MetricSettings) -> Score:
+        """The two sets need not be of the same rows: each takes the rows that have its embedding."""
+        (made,) = complete(rows, self.needs[:1], LEAST_ROWS)
+        (reference,) = complete(rows, self.needs[1:], LEAST_ROWS)
+        return score(stack(made), stack(reference), settings)
+
+
+def _root(covariance_DD: Floats) -> Floats:
+    """The symmetric root's rows that are not zero, (K, D): diag(sqrt(eigenvalues)) V^T."""
+    values_D, vectors_DD = np.linalg.eigh(covariance_DD)
+    keep = values_D > max(float(values_D[-1]), 0.0) * len(values_D) * np.finfo(np.float64).eps
+    rows: Floats = np.sqrt(values_D[keep])[:, None] * vectors_DD[:, keep].T
+    return rows

@@ -1,0 +1,127 @@
+"""Onsets: when something begins to sound, and how well the onsets of two sounds agree.
+
+Detection by spectral flux with a maximum filter over frequency, so that vibrato is no onset (S. Böck, G. Widmer, Maximum
+filter vibrato suppression for onset detection, DAFx 2013). Agreement: F1 of a one-to-one matching within a tolerance.
+
+Shapes: T samples, F frames, K frequencies, M and N onsets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from v2a_core.media.resample import is_silent, resample
+from v2a_core.metrics.base import Rows, Score, complete
+from v2a_core.metrics.config import MetricSettings
+from v2a_core.metrics.intervals import mean
+
+Floats = npt.NDArray[np.float64]
+
+RATE = 16_000
+WINDOW, HOP = 512, 160
+LAG = 2  # frames between which a rise is measured
+COMPRESSION = 30.0  # of magnitudes relative to the sound's level: below a thirtieth of it, rises hardly count
+AROUND_S, GAP_S = 0.15, 0.06  # the threshold is the mean flux this far around; onsets are at least this far apart
+RISE = 0.12  # above that mean, in nepers a band
+
+
+def onset_strength(waveform_T: npt.NDArray[np.floating], sample_rate: int) -> Floats:
+    """Spectral flux, (F,): mean rise of the compressed spectrum, 100 frames a second; does not depend on the level.
+
+    Args:
+        waveform_T: Float, one channel.
+        sample_rate: Its rate, Hz.
+    """
+    if is_silent(np.asarray(waveform_T, np.float32)):
+        return np.zeros(1 + round(len(waveform_T) * RATE / sample_rate) // HOP)
+    low_T = resample(np.asarray(waveform_T, np.float32), sample_rate, RATE).astype(np.float64)
+    padded = np.pad(low_T, WINDOW // 2)
+    frames_FW = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP] * np.hanning(WINDOW)
+    magnitude_FK = np.abs(np.fft.rfft(frames_FW, axis=1)) / np.sqrt(WINDOW)
+    level = np.sqrt(np.square(magnitude_FK).mean()) + 1e-12
+    spectrum_FK = np.log1p(COMPRESSION * magnitude_FK / level)
+    widest_FK = np.max([np.roll(spectrum_FK, shift, axis=1) for shift in (-1, 0, 1)], axis=0)
+    rise_FK = np.maximum(spectrum_FK[LAG:] - widest_FK[:-LAG], 0)
+    # A sound that is there from the first sample on has no rise to be seen: what is before it is silence.
+    first_FK = np.maximum(spectrum_FK[:LAG] - 0.0, 0) if _begins_at_once(low_T) else np.zeros_like(spectrum_FK[:LAG])
+    flux_F: Floats = np.concatenate([first_FK.mean(axis=1), rise_FK.mean(axis=1)])
+    return flux_F
+
+
+def onset_times(waveform_T: npt.NDArray[np.floating], sample_rate: int) -> Floats:
+    """Times of the onsets in seconds, ascending, float64; those of a louder or softer copy are the same."""
+    flux_F = onset_strength(waveform_T, sample_rate)
+    reach = round(AROUND_S * RATE / HOP)
+    gap = round(GAP_S * RATE / HOP)
+    local_F = np.convolve(np.pad(flux_F, reach, mode="reflect" if len(flux_F) > reach else "edge"),
+                          np.full(2 * reach + 1, 1 / (2 * reach + 1)), mode="valid")  # fmt: skip
+    times: list[int] = []
+    for frame in np.argsort(-flux_F, kind="stable"):
+        if flux_F[frame] < local_F[frame] + RISE:
+            continue
+        if all(abs(frame - other) >= gap for other in times):
+            times.append(int(frame))
+    # The rise is largest when the window has taken in the onset half: LAG / 2 frames before the later of the two.
+    return np.maximum(np.sort(np.array(times, np.float64)) - LAG / 2, 0) * HOP / RATE
+
+
+def match_onsets(first_M: Sequence[float] | Floats, second_N: Sequence[float] | Floats, tolerance_s: float) -> int:
+    """The most pairs of onsets that can be formed within the tolerance, each onset in one pair at most."""
+    first, second = np.sort(np.asarray(first_M, np.float64)), np.sort(np.asarray(second_N, np.float64))
+    pairs = i = j = 0
+    # On sorted times, taking the earliest possible partner each time is a maximum matching.
+    while i < len(first) and j < len(second):
+        if abs(first[i] - second[j]) <= tolerance_s + 1e-9:
+            pairs, i, j = pairs + 1, i + 1, j + 1
+        elif first[i] < second[j]:
+            i += 1
+        else:
+            j += 1
+    return pairs
+
+
+def onset_agreement(
+    made_M: Sequence[float] | Floats, reference_N: Sequence[float] | Floats, tolerance_s: float
+) -> float | None:
+    """F1 of made onsets against reference onsets, 0..1; None when neither sound has any."""
+    total = len(made_M) + len(reference_N)
+    return 2 * match_onsets(made_M, reference_N, tolerance_s) / total if total else None
+
+
+class OnsetAgreement:
+    """Mean F1 of the onsets of made sounds and their references.
+
+    Many onsets hit others by chance: `chance` is the agreement with the references of other rows.
+    """
+
+    title = "Onset agreement (F1)"
+    better: Literal["higher", "lower"] = "higher"
+    needs = ("onsets_s", "reference_onsets_s")
+
+    def compute(self, rows: Rows, settings: MetricSettings) -> Score:
+        """Mean, bootstrap interval, chance."""
+        made, reference = complete(rows, self.needs)
+        # By content, so that the order of the rows does not matter.
+        order = sorted(range(len(made)), key=lambda row: (list(made[row]), list(reference[row])))
+        made, reference = [made[row] for row in order], [reference[row] for row in order]
+        shuffled = np.random.default_rng(settings.seed).permutation(len(made))
+        others = [reference[shuffled[(place + 1) % len(made)]] for place in np.argsort(shuffled)]
+        tolerance_s = settings.onset_tolerance_s
+        found = _defined([onset_agreement(a, b, tolerance_s) for a, b in zip(made, reference, strict=True)])
+        by_chance = _defined([onset_agreement(a, b, tolerance_s) for a, b in zip(made, others, strict=True)])
+        chance = float(by_chance.mean()) if len(made) > 1 and len(by_chance) else None
+        return mean(found if len(found) else np.zeros(1), settings, chance)
+
+
+def _defined(values: Sequence[float | None]) -> Floats:
+    return np.array([value for value in values if value is not None])
+
+
+def _begins_at_once(waveform_T: Floats) -> bool:
+    """Whether the first 5 ms are about as loud as the sound is on average."""
+    head = waveform_T[: HOP // 2]
+    return bool(np.square(head).mean() > 0.1 * np.square(waveform_T).mean())
