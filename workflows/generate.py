@@ -213,10 +213,7 @@ def _check_mapper(mapper: str, local: LocalBundle) -> str:
     """Refuse a mapper between other spaces than the bundle's; returns its fingerprint."""
     from v2a_core.mappers import load_mapper
 
-    try:
-        loaded = load_mapper(mapper)
-    except FileNotFoundError as error:
-        raise ConfigError(f"--mapper {mapper}: {error}") from None
+    loaded = load_mapper(mapper)
     pairs = (
         ("vision", loaded.config.vision_space, local.vision_space),
         ("audio", loaded.config.audio_space, local.audio_space),

@@ -76,6 +76,15 @@ def train_worker(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def fit(output: str, work: TrainWork, total_steps: int) -> Any:
+    """Run the workers to the end, from the last checkpoint at `output` if there is one.
+
+    Returns:
+        Ray's result: its checkpoints, and what the first worker returned.
+
+    Raises:
+        TrainingStoppedError: When the training diverged.
+        ConfigError: When a worker found the data unusable.
+    """
     job = work.job
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", CONTROLLER_POLL_S)
     board = ray.remote(num_cpus=0)(_Board).remote()
@@ -129,6 +138,7 @@ def check_resources(scaling: ScalingSettings) -> None:
 
 
 def uses_gpu(scaling: ScalingSettings) -> bool:
+    """Whether each worker gets a GPU."""
     return scaling.device == "gpu" or (scaling.device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
 
 

@@ -15,8 +15,8 @@ from workflows.generate_config import GenerateJob
 
 SETTINGS = (
     "segments.length_s=1.0", "segments.min_length_s=0.4", "frames.frames_per_second=2.0",
-    "frames.image_segment_s=1.0", "generator.num_inference_steps=2", "generator.precision=fp32", "encoders.precision=fp32",
-    "output.interval_s=0",
+    "frames.image_segment_s=1.0", "generator.num_inference_steps=2", "generator.precision=fp32",
+    "encoders.precision=fp32", "output.interval_s=0",
 )  # fmt: skip
 
 
@@ -116,11 +116,12 @@ def test_another_seed_on_the_same_output_is_refused(generated, catalog, mapper):
 
 
 def test_a_mapper_of_another_space_is_refused_naming_both(ray_session, catalog, tmp_path):
-    stranger = helpers_catalog.random_mapper(tmp_path / "mapper", load_bundle("miniature").resolve(), vision="clip:other")
+    local = load_bundle("miniature").resolve()
+    stranger = helpers_catalog.random_mapper(tmp_path / "mapper", local, vision="clip:other")
     with pytest.raises(ConfigError, match="vision space 'clip:other'"):
         generate.run([str(catalog)], str(tmp_path / "out"), job(), mapper=stranger, models="miniature")
 
 
 def test_a_missing_mapper_is_refused(ray_session, catalog, tmp_path):
-    with pytest.raises(ConfigError, match="--mapper"):
+    with pytest.raises(ConfigError, match="is not a mapper that `v2a train` exported"):
         generate.run([str(catalog)], str(tmp_path / "out"), job(), mapper=str(tmp_path / "none"), models="miniature")

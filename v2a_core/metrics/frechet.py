@@ -11,7 +11,7 @@ Shapes: N rows of one set, D numbers of an embedding, K rows of a factor, K <= D
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ class Gaussian(NamedTuple):
     factor_KD: Floats
 
 
-def fit(vectors_ND: npt.NDArray[np.floating]) -> Gaussian:
+def fit(vectors_ND: npt.NDArray[np.floating[Any]]) -> Gaussian:
     """The Gaussian of a set: sample mean and sample covariance (divided by N - 1).
 
     Args:
@@ -70,13 +70,13 @@ def distance(first: Gaussian, second: Gaussian) -> float:
     return max(0.0, shift + spread - 2 * float(common))
 
 
-def frechet_distance(first_ND: npt.NDArray[np.floating], second_ND: npt.NDArray[np.floating]) -> float:
+def frechet_distance(first_ND: npt.NDArray[np.floating[Any]], second_ND: npt.NDArray[np.floating[Any]]) -> float:
     """The squared Fréchet distance between two sets of vectors."""
     return distance(fit(first_ND), fit(second_ND))
 
 
 def score(
-    made_ND: npt.NDArray[np.floating], reference_ND: npt.NDArray[np.floating], settings: MetricSettings
+    made_ND: npt.NDArray[np.floating[Any]], reference_ND: npt.NDArray[np.floating[Any]], settings: MetricSettings
 ) -> Score:
     """The distance with an interval from resampling both sets.
 

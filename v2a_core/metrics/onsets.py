@@ -1,7 +1,8 @@
 """Onsets: when something begins to sound, and how well the onsets of two sounds agree.
 
-Detection by spectral flux with a maximum filter over frequency, so that vibrato is no onset (S. Böck, G. Widmer, Maximum
-filter vibrato suppression for onset detection, DAFx 2013). Agreement: F1 of a one-to-one matching within a tolerance.
+Detection by spectral flux with a maximum filter over frequency, so that vibrato is no onset (S. Böck, G. Widmer,
+Maximum filter vibrato suppression for onset detection, DAFx 2013). Agreement: F1 of a one-to-one matching within a
+tolerance.
 
 Shapes: T samples, F frames, K frequencies, M and N onsets.
 """
@@ -9,7 +10,7 @@ Shapes: T samples, F frames, K frequencies, M and N onsets.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,50 +24,59 @@ Floats = npt.NDArray[np.float64]
 
 RATE = 16_000
 WINDOW, HOP = 512, 160
+FRAMES_PER_SECOND = RATE / HOP
 LAG = 2  # frames between which a rise is measured
 COMPRESSION = 30.0  # of magnitudes relative to the sound's level: below a thirtieth of it, rises hardly count
 AROUND_S, GAP_S = 0.15, 0.06  # the threshold is the mean flux this far around; onsets are at least this far apart
+PRESENT = 0.5  # share of the mean spectrum that a sound has from its first frame on, if it begins there
 RISE = 0.12  # above that mean, in nepers a band
 
 
-def onset_strength(waveform_T: npt.NDArray[np.floating], sample_rate: int) -> Floats:
-    """Spectral flux, (F,): mean rise of the compressed spectrum, 100 frames a second; does not depend on the level.
+def compressed_spectrum(waveform_T: npt.NDArray[np.floating[Any]], sample_rate: int) -> Floats:
+    """Log-compressed magnitudes, (F, K), 100 frames a second; they do not depend on the level. No frames for silence.
 
     Args:
         waveform_T: Float, one channel.
         sample_rate: Its rate, Hz.
     """
-    if is_silent(np.asarray(waveform_T, np.float32)):
-        return np.zeros(1 + round(len(waveform_T) * RATE / sample_rate) // HOP)
-    low_T = resample(np.asarray(waveform_T, np.float32), sample_rate, RATE).astype(np.float64)
-    padded = np.pad(low_T, WINDOW // 2)
+    low_T = resample(np.asarray(waveform_T, np.float32), sample_rate, RATE)
+    if is_silent(low_T) or len(low_T) < WINDOW:
+        return np.zeros((0, WINDOW // 2 + 1))
+    # Mirrored at the ends: silence around the sound would make its end an event.
+    padded = np.pad(low_T.astype(np.float64), WINDOW // 2, mode="reflect")
     frames_FW = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP] * np.hanning(WINDOW)
-    magnitude_FK = np.abs(np.fft.rfft(frames_FW, axis=1)) / np.sqrt(WINDOW)
-    level = np.sqrt(np.square(magnitude_FK).mean()) + 1e-12
-    spectrum_FK = np.log1p(COMPRESSION * magnitude_FK / level)
+    magnitude_FK = np.abs(np.fft.rfft(frames_FW, axis=1))
+    spectrum_FK: Floats = np.log1p(COMPRESSION * magnitude_FK / np.sqrt(np.square(magnitude_FK).mean()))
+    return spectrum_FK
+
+
+def onset_strength(waveform_T: npt.NDArray[np.floating[Any]], sample_rate: int) -> Floats:
+    """Spectral flux, (F,): mean rise of the compressed spectrum, 100 frames a second."""
+    spectrum_FK = compressed_spectrum(waveform_T, sample_rate)
+    if not len(spectrum_FK):
+        return np.zeros(0)
     widest_FK = np.max([np.roll(spectrum_FK, shift, axis=1) for shift in (-1, 0, 1)], axis=0)
-    rise_FK = np.maximum(spectrum_FK[LAG:] - widest_FK[:-LAG], 0)
-    # A sound that is there from the first sample on has no rise to be seen: what is before it is silence.
-    first_FK = np.maximum(spectrum_FK[:LAG] - 0.0, 0) if _begins_at_once(low_T) else np.zeros_like(spectrum_FK[:LAG])
-    flux_F: Floats = np.concatenate([first_FK.mean(axis=1), rise_FK.mean(axis=1)])
+    flux_F: Floats = np.zeros(len(spectrum_FK))
+    flux_F[LAG:] = np.maximum(spectrum_FK[LAG:] - widest_FK[:-LAG], 0).mean(axis=1)
+    flux_F[-LAG:] = 0  # what the mirrored end adds
+    # Before the first sample there was silence: what is there at once, more than the noise of a room, begins there.
+    if spectrum_FK[0].mean() > PRESENT * spectrum_FK.mean():
+        flux_F[0] = spectrum_FK[0].mean()
     return flux_F
 
 
-def onset_times(waveform_T: npt.NDArray[np.floating], sample_rate: int) -> Floats:
-    """Times of the onsets in seconds, ascending, float64; those of a louder or softer copy are the same."""
+def onset_times(waveform_T: npt.NDArray[np.floating[Any]], sample_rate: int) -> Floats:
+    """Times of the onsets in seconds, ascending, float64; a louder or softer copy has the same."""
     flux_F = onset_strength(waveform_T, sample_rate)
-    reach = round(AROUND_S * RATE / HOP)
-    gap = round(GAP_S * RATE / HOP)
-    local_F = np.convolve(np.pad(flux_F, reach, mode="reflect" if len(flux_F) > reach else "edge"),
-                          np.full(2 * reach + 1, 1 / (2 * reach + 1)), mode="valid")  # fmt: skip
+    reach, gap = round(AROUND_S * FRAMES_PER_SECOND), round(GAP_S * FRAMES_PER_SECOND)
+    local_F = _running_mean(flux_F, reach)
     times: list[int] = []
     for frame in np.argsort(-flux_F, kind="stable"):
         if flux_F[frame] < local_F[frame] + RISE:
             continue
         if all(abs(frame - other) >= gap for other in times):
             times.append(int(frame))
-    # The rise is largest when the window has taken in the onset half: LAG / 2 frames before the later of the two.
-    return np.maximum(np.sort(np.array(times, np.float64)) - LAG / 2, 0) * HOP / RATE
+    return np.sort(np.array(times, np.float64)) / FRAMES_PER_SECOND
 
 
 def match_onsets(first_M: Sequence[float] | Floats, second_N: Sequence[float] | Floats, tolerance_s: float) -> int:
@@ -117,11 +127,14 @@ class OnsetAgreement:
         return mean(found if len(found) else np.zeros(1), settings, chance)
 
 
+def _running_mean(values_F: Floats, reach: int) -> Floats:
+    """Mean of each value's neighbourhood, cut off at the ends, (F,)."""
+    sums = np.concatenate([[0.0], np.cumsum(values_F)])
+    frames = np.arange(len(values_F))
+    first, last = np.maximum(frames - reach, 0), np.minimum(frames + reach + 1, len(values_F))
+    means: Floats = (sums[last] - sums[first]) / (last - first)
+    return means
+
+
 def _defined(values: Sequence[float | None]) -> Floats:
     return np.array([value for value in values if value is not None])
-
-
-def _begins_at_once(waveform_T: Floats) -> bool:
-    """Whether the first 5 ms are about as loud as the sound is on average."""
-    head = waveform_T[: HOP // 2]
-    return bool(np.square(head).mean() > 0.1 * np.square(waveform_T).mean())
