@@ -16,6 +16,7 @@ from v2a_core.schema import EMBEDDING_DIM
 from v2a_core.training.config import TrainingSettings
 from v2a_core.training.data import read_manifest
 from v2a_core.training.selection import Selection, select
+from workflows import runtime
 from workflows.train_config import TrainJob
 from workflows.train_fit import TrainingStoppedError, TrainWork, check_resources, fit, uses_gpu
 
@@ -30,6 +31,7 @@ def run(
     models: str | None = None,
     limit: int | None = None,
     dry_run: bool = False,
+    address: str | None = None,
 ) -> dict[str, Any]:
     """Train a mapper, or go on training it, and export its best state.
 
@@ -40,6 +42,7 @@ def run(
         models: A bundle that the embeddings must be of; None takes any.
         limit: Take the first `limit` sources only.
         dry_run: Plan and check, do nothing.
+        address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
 
     Returns:
         The summary, as written to `summary.json`; the plan for a dry run.
@@ -52,8 +55,9 @@ def run(
     made_by = read_manifest(embeddings, job.data)
     _check_models(models, made_by, embeddings)
     selection = select(embeddings, job.data, limit)
-    check_resources(job.scaling)
     if dry_run:
+        runtime.connect(address)
+        check_resources(job.scaling)
         return show_plan(_plan(embeddings, selection, job))
     output = storage.canonical(output)
     mine = _manifest(job, made_by, selection, limit)
@@ -61,6 +65,8 @@ def run(
     if finished is not None:
         print(f"train: nothing to do, {output} was trained with this configuration before", flush=True)
         return finished
+    runtime.connect(address)
+    check_resources(job.scaling)
     claimed = manifest.open_output(output, mine)
     result = fit(output, TrainWork(selection, made_by["spaces"], job), _steps(selection, job.training))
     summary = _export(output, result, job, claimed, time.monotonic() - started)

@@ -5,8 +5,9 @@ Shapes: N rows, K of them with everything that a metric needs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -42,8 +43,11 @@ class Score:
     parts: Mapping[str, Score] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, without what is empty."""
-        return {key: value for key, value in asdict(self).items() if value is not None and value != {}}
+        """Plain data for JSON, without what is empty or not a number."""
+        numbers = {"value": self.value, "low": self.low, "high": self.high, "chance": self.chance}
+        known: dict[str, Any] = {name: v for name, v in numbers.items() if v is not None and math.isfinite(v)}
+        parts = {name: part.to_dict() for name, part in self.parts.items()}
+        return {**known, "count": self.count} | ({"parts": parts} if parts else {})
 
 
 class Metric(Protocol):

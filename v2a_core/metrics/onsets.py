@@ -28,7 +28,7 @@ FRAMES_PER_SECOND = RATE / HOP
 LAG = 2  # frames between which a rise is measured
 COMPRESSION = 30.0  # of magnitudes relative to the sound's level: below a thirtieth of it, rises hardly count
 AROUND_S, GAP_S = 0.15, 0.06  # the threshold is the mean flux this far around; onsets are at least this far apart
-PRESENT = 0.5  # share of the mean spectrum that a sound has from its first frame on, if it begins there
+PRESENT = 0.1  # share of the mean power that a sound has in its first frame, if it begins there
 RISE = 0.12  # above that mean, in nepers a band
 
 
@@ -60,7 +60,7 @@ def onset_strength(waveform_T: npt.NDArray[np.floating[Any]], sample_rate: int) 
     flux_F[LAG:] = np.maximum(spectrum_FK[LAG:] - widest_FK[:-LAG], 0).mean(axis=1)
     flux_F[-LAG:] = 0  # what the mirrored end adds
     # Before the first sample there was silence: what is there at once, more than the noise of a room, begins there.
-    if spectrum_FK[0].mean() > PRESENT * spectrum_FK.mean():
+    if np.square(np.expm1(spectrum_FK[0])).mean() > PRESENT * COMPRESSION**2:
         flux_F[0] = spectrum_FK[0].mean()
     return flux_F
 

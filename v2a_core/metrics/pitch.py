@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 
 RATE = 16_000
 WINDOW, HOP = 2048, 512
-LOWEST_HZ, HIGHEST_HZ = 40.0, 4000.0  # of a fundamental
+LOWEST_HZ, HIGHEST_HZ = 40.0, 2000.0  # of a fundamental
 FLOOR = 1e-3  # power below this share of the loudest is noise
 PERIODIC = 0.5  # least normalised autocorrelation of a frame that has a pitch
 LEAST_ROWS = 3
@@ -44,7 +44,7 @@ def centroid_hz(waveform_T: npt.NDArray[np.floating[Any]], sample_rate: int) -> 
 
 
 def fundamental_hz(waveform_T: npt.NDArray[np.floating[Any]], sample_rate: int) -> float | None:
-    """The median fundamental frequency of the periodic frames, weighted by their power; None when none is periodic.
+    """The median fundamental of the periodic frames, 40..2000 Hz, weighted by power; None when none is periodic.
 
     The period of a frame is the first large peak of its normalised autocorrelation (P. Boersma, 1993).
     """

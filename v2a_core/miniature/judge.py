@@ -75,12 +75,18 @@ class Judge(nn.Module):
         normal_BFM = (mels_BFM - level_B11).clamp(min=QUIET) / 3
         local_BCFM = self.local(normal_BFM[:, None])
         series_BCF = self.over_time(local_BCFM.permute(0, 1, 3, 2).flatten(1, 2))
-        pooled = torch.cat([series_BCF.mean(-1), series_BCF.std(-1), series_BCF.amax(-1)], dim=-1)
+        pooled = torch.cat([series_BCF.mean(-1), series_BCF.std(-1, correction=0), series_BCF.amax(-1)], dim=-1)
         out = self.head(pooled)
         return out[:, : len(self.kinds)], out[:, len(self.kinds) :]
 
     def hear(self, waveforms_BT: Floats, sample_rate: int) -> Verdicts:
-        """Judge waveforms, float32 (B, T) of at least a tenth of a second."""
+        """Judge waveforms, float32 (B, T).
+
+        Raises:
+            ValueError: When they are shorter than a tenth of a second.
+        """
+        if waveforms_BT.ndim != 2 or waveforms_BT.shape[1] < 0.1 * sample_rate:
+            raise ValueError(f"waveforms of shape {waveforms_BT.shape} at {sample_rate} Hz: give (B, T) of at least 0.1 s")
         low_BT = np.stack([resample(waveform, sample_rate, SAMPLE_RATE) for waveform in waveforms_BT])
         low_BT = low_BT - low_BT.mean(axis=1, keepdims=True)
         low_BT *= PEAK / (np.abs(low_BT).max(axis=1, keepdims=True) + 1e-8)

@@ -28,6 +28,8 @@ from v2a_core.miniature.world import KINDS, caption
 
 PLAN = Plan(steps=2400, batch=32, learning_rate=8e-4, weight_decay=0.01, betas=(0.9, 0.99), ema=0.998, validate_every=400)
 SCHEDULER = {**SCHEDULER_CONFIG, "prediction_type": "v_prediction"}
+# In the first half a step sees half of each sound: nearly twice as many steps in the same time.
+SHORT_UNTIL, SHORT_FRAMES = 0.5, 32
 HELD_OUT = 48
 SAMPLING_STEPS, GUIDANCE = 20, 2.5
 
@@ -55,6 +57,9 @@ class UnetStage:
         """Squared error of v at random times."""
         rows = rng.choice(len(self.latents_NCHW), self.plan.batch, replace=False)
         latents_BCHW = torch.from_numpy(self.latents_NCHW[rows]).float()
+        if step < SHORT_UNTIL * self.plan.steps:
+            start = int(rng.integers(latents_BCHW.shape[2] - SHORT_FRAMES + 1))
+            latents_BCHW = latents_BCHW[:, :, start : start + SHORT_FRAMES]
         # One time in each slice of the schedule: less noise in the loss than with independent times.
         times_B = torch.from_numpy(((np.arange(len(rows)) + rng.random(len(rows))) * 1000 / len(rows)).astype(np.int64))
         return {"v": self._error(latents_BCHW, times_B, self.conditions.draw(rows, rng))}

@@ -1,0 +1,161 @@
+"""What soundtracks are evaluated with: their index and manifest, the originals, embeddings of references, a judge."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from v2a_core import arrays, manifest, rows, storage
+from v2a_core.catalog import CatalogSettings, Source, list_sources
+from v2a_core.catalog.files import is_tar
+from v2a_core.config import ConfigError
+from v2a_core.ledger import part_files, read_columns
+from v2a_core.media.config import SegmentSettings
+from v2a_core.models import LocalBundle
+from v2a_core.models.digests import fingerprint, tree
+from v2a_core.schema import INDEX, OK
+
+if TYPE_CHECKING:
+    from v2a_core.miniature.judge import Judge
+
+# Columns of an index that not every version has.
+_OPTIONAL = ("start_s", "conditions")
+
+
+def read_manifest(soundtracks: str, *, allow_unfinished: bool) -> dict[str, Any]:
+    """What `v2a generate` wrote down.
+
+    Raises:
+        ConfigError: When it is of another job, or of one that has not finished.
+    """
+    made_by = manifest.read(soundtracks, job="generate")
+    if made_by.get("status") != "done" and not allow_unfinished:
+        raise ConfigError(
+            f"{soundtracks} is not finished (status {made_by.get('status')!r}): run the same `v2a generate` again to "
+            "complete it, or evaluate what is there with --set allow_unfinished=true"
+        )
+    return made_by
+
+
+def segments_of(made_by: dict[str, Any]) -> SegmentSettings:
+    """How the sources of the soundtracks were cut."""
+    return SegmentSettings.model_validate(made_by["identity"]["segments"])
+
+
+def check_space(soundtracks: str, made_by: dict[str, Any], local: LocalBundle) -> None:
+    """Refuse soundtracks that were made for another space of sounds than the bundle's."""
+    has = made_by["spaces"]["audio"]
+    if has != local.audio_space:
+        raise ConfigError(
+            f"{soundtracks} was made for the audio space {has!r}, bundle {local.name!r} has {local.audio_space!r}: "
+            "choose the bundle it was made with (--models)"
+        )
+
+
+def read_index(soundtracks: str, limit: int | None) -> pa.Table:
+    """The good rows of the index, in the order of their names, at most the first `limit`.
+
+    Raises:
+        ConfigError: When there are none.
+    """
+    folder = storage.join(soundtracks, "index")
+    parts = part_files(folder)
+    if not parts:
+        raise ConfigError(f"{soundtracks} holds no index/part-*.parquet: run `v2a generate` into it first")
+    has = set.intersection(*(_schema_names(part) for part in parts))
+    table = read_columns(folder, list(dict.fromkeys([*INDEX.names, *(name for name in _OPTIONAL if name in has)])))
+    assert table is not None  # there are parts
+    good = table.filter(pc.equal(table["status"], OK))
+    if not good.num_rows:
+        raise ConfigError(f"{soundtracks} holds no soundtrack: all {table.num_rows} rows of its index are rejected")
+    good = good.sort_by([("source_name", "ascending"), ("source_id", "ascending")])
+    return good.slice(0, limit) if limit is not None else good
+
+
+def with_sources(index: pa.Table, originals: bool) -> pa.Table:
+    """The index with the sources of its rows, to fetch the originals again."""
+    starts = index["start_s"].to_pylist() if "start_s" in index.schema.names else [None] * index.num_rows
+    items = index.select(["source_uri", "source_name", "kind", "duration_s"]).to_pylist()
+    members = _shard_members({item["source_uri"] for item in items}) if originals else {}
+    sources = []
+    for item, start_s in zip(items, starts, strict=True):
+        source = members.get(item["source_uri"]) or Source(item["source_uri"], item["source_name"], item["kind"])
+        fields = source.to_row() | {"start_s": start_s, "duration_s": item["duration_s"]}
+        sources.append(rows.pack_source(Source.from_row(fields)))
+    return index.append_column("source", pa.array(sources, pa.string()))
+
+
+def read_references(embeddings: str, local: LocalBundle) -> dict[str, npt.NDArray[np.float32]]:
+    """CLAP embeddings of sounds that `v2a embed` wrote, by segment id.
+
+    Raises:
+        ConfigError: When they are of another space than the bundle's, or there are none.
+    """
+    space = manifest.read(embeddings, job="embed")["spaces"]["audio"]
+    if space != local.audio_space:
+        raise ConfigError(
+            f"--embeddings {embeddings} is of the audio space {space!r}, the models of {local.audio_space!r}"
+        )
+    table = read_columns(embeddings, ["segment_id", "clap_embedding"])
+    if table is None:
+        raise ConfigError(f"--embeddings {embeddings} holds no part-*.parquet: run `v2a embed` into it first")
+    vectors = arrays.read_vectors(table["clap_embedding"])
+    found = {identity: v for identity, v in zip(table["segment_id"].to_pylist(), vectors, strict=True) if v is not None}
+    if not found:
+        raise ConfigError(f"--embeddings {embeddings} holds no embedding of a sound in {table.num_rows} rows")
+    return found
+
+
+def own_judge(local: LocalBundle) -> str | None:
+    """The judge that lies beside the models of a bundle, if there is one."""
+    folder = local.clip_path.parents[1] / "judge"
+    return str(folder) if (folder / "config.json").is_file() else None
+
+
+def fetch_judge(uri: str) -> Judge:
+    """A judge from a folder or URI.
+
+    Raises:
+        ConfigError: When there is none.
+    """
+    from v2a_core.miniature.judge import load_judge
+
+    with tempfile.TemporaryDirectory(prefix="v2a-") as folder:
+        try:
+            storage.copy_tree(uri, Path(folder))
+            return load_judge(Path(folder))
+        except FileNotFoundError:
+            raise ConfigError(f"judge = {uri!r} holds no judge: no config.json and judge.safetensors") from None
+
+
+def judge_fingerprint(judge: str) -> str:
+    """Sha256 of a judge's files."""
+    with tempfile.TemporaryDirectory(prefix="v2a-") as folder:
+        try:
+            storage.copy_tree(judge, Path(folder))
+        except FileNotFoundError:
+            raise ConfigError(f"judge = {judge!r}: no such folder") from None
+        return fingerprint(tree(Path(folder)))
+
+
+def _shard_members(uris: set[str]) -> dict[str, Source]:
+    """The sources inside tar shards, by URI; a shard that is gone has none."""
+    shards = {shard for shard in (uri.rpartition("#")[0] for uri in uris) if shard and is_tar(shard)}
+    found: dict[str, Source] = {}
+    for shard in sorted(shards):
+        if storage.exists(shard):
+            found |= {source.uri: source for source in list_sources([shard], CatalogSettings()).sources}
+    return found
+
+
+def _schema_names(uri: str) -> set[str]:
+    fs, path = storage.filesystem(uri)
+    with fs.open(path, "rb") as file:
+        return set(pq.read_schema(file).names)

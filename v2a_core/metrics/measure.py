@@ -1,0 +1,136 @@
+"""All metrics over evaluated rows, and how they are written down."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from v2a_core import arrays
+from v2a_core.metrics import METRICS, load_metric
+from v2a_core.metrics.base import NotMeasuredError, Rows, Score
+from v2a_core.metrics.config import MetricSettings
+from v2a_core.metrics.similarity import cosine
+from v2a_core.schema import OK
+
+_VECTORS = ("clap_embedding", "reference_embedding")
+_NO_NEED = ("start_s", "audio_uri", "source_uri")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A metric's score, or why there is none.
+
+    Attributes:
+        name, title: Of the metric.
+        better: `higher` or `lower`.
+        score: None when it was not measured.
+        reason: Why not.
+    """
+
+    name: str
+    title: str
+    better: str
+    score: Score | None
+    reason: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        head = {"title": self.title, "better": self.better}
+        return head | (self.score.to_dict() if self.score else {"not_measured": self.reason})
+
+
+def read_rows(table: pa.Table) -> dict[str, Sequence[Any]]:
+    """The columns of the good rows; embeddings as arrays, not finite numbers as None."""
+    good = table.filter(pc.equal(table["status"], OK))
+    columns: dict[str, Sequence[Any]] = {}
+    for name in good.schema.names:
+        if name in _VECTORS:
+            columns[name] = arrays.read_vectors(good[name])
+        elif name not in _NO_NEED:
+            columns[name] = [_finite(value) for value in good[name].to_pylist()]
+    return columns
+
+
+def with_references(
+    rows: Rows, references: Mapping[str, npt.NDArray[np.float32]]
+) -> tuple[dict[str, Sequence[Any]], str]:
+    """Rows with the embeddings of references from elsewhere, by segment id; and what was done, in words.
+
+    References of other segments are a set to compare with, without pairs: they come as rows of their own.
+    """
+    ids = list(rows["segment_id"])
+    paired = [references.get(identity) for identity in ids]
+    found = sum(vector is not None for vector in paired)
+    if found:
+        similar = [
+            None if a is None or b is None else float(cosine(a[None], b[None])[0])
+            for a, b in zip(rows["clap_embedding"], paired, strict=True)
+        ]
+        columns = {**rows, "reference_embedding": paired, "similarity_to_reference": similar}
+        return columns, f"{found} of {len(ids)} segments have their own in the embeddings"
+    extra = len(references)
+    columns = {name: [*column, *[None] * extra] for name, column in rows.items()}
+    columns["reference_embedding"] = [*[None] * len(ids), *references.values()]
+    return columns, f"{extra} embeddings of other segments, as a set"
+
+
+def measure(rows: Rows, settings: MetricSettings) -> list[Result]:
+    """Every metric of the registry."""
+    results = []
+    for name in METRICS:
+        metric = load_metric(name)
+        try:
+            results.append(Result(name, metric.title, metric.better, metric.compute(rows, settings)))
+        except NotMeasuredError as error:
+            results.append(Result(name, metric.title, metric.better, None, str(error)))
+    return results
+
+
+def to_markdown(results: Sequence[Result], confidence: float) -> str:
+    """A table, and by class where a metric tells classes apart."""
+    lines = [
+        f"| metric | better | value | {confidence:.0%} interval | by chance | rows |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for result in results:
+        lines.append(f"| {result.title} | {result.better} | {_cells(result)} |")
+    for result in results:
+        if result.score and result.score.parts:
+            lines += [
+                "",
+                f"{result.title}, by class:",
+                "",
+                "| class | value | interval | rows |",
+                "|---|---:|---:|---:|",
+            ]
+            for name, part in result.score.parts.items():
+                lines.append(f"| {_plain(name)} | {part.value:.3f} | {_interval(part)} | {part.count} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cells(result: Result) -> str:
+    score = result.score
+    if score is None:
+        return f"not measured: {_plain(result.reason)} | | | "
+    chance = "" if score.chance is None else f"{score.chance:.3f}"
+    return f"{score.value:.3f} | {_interval(score)} | {chance} | {score.count}"
+
+
+def _interval(score: Score) -> str:
+    return "" if math.isnan(score.low) else f"{score.low:.3f} to {score.high:.3f}"
+
+
+def _plain(text: str) -> str:
+    """Names come from catalogs: no markup, no new cells."""
+    return " ".join(text.replace("|", "/").replace("<", "(").replace(">", ")").split())
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

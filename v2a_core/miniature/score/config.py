@@ -1,0 +1,61 @@
+"""Typed configuration of the score."""
+
+from __future__ import annotations
+
+from v2a_core.config import Settings, setting
+from v2a_core.generators.config import GeneratorSettings
+from v2a_core.mappers.config import (
+    DiffusionSettings,
+    MapperSettings,
+    MlpSettings,
+    RegressionSettings,
+    SamplingSettings,
+    TransformerSettings,
+)
+from v2a_core.metrics.config import MetricSettings
+from v2a_core.training.config import OptimizerSettings, TrainingSettings, ValidationSettings
+
+
+class ScoreSettings(Settings):
+    """How much is measured. The defaults fit into ten minutes on two cores."""
+
+    world_seed: int = setting(0, "seed of the world; its test split is scored, its training split trains mappers", ge=0)
+    per_class: int = setting(20, "held-out scenes of each kind", ge=1)
+    stills_per_class: int = setting(10, "held-out stills of each kind, in the other drawing style", ge=1)
+    comparison_per_class: int = setting(6, "scenes of each kind that the mappers compared are heard on", ge=1)
+    pairs: int = setting(1920, "training scenes that mappers are trained on", ge=12)
+    frames_per_second: float = setting(1.0, "frames of a scene that are seen", unit="1/s", gt=0)
+    mapper_steps: int = setting(300, "training steps of a mapper", ge=1)
+    mapper_batch: int = setting(64, "rows of a step", ge=1)
+    learning_rate: float = setting(5e-4, "of the mappers", gt=0)
+    transformer_depth: int = setting(2, "blocks of the paper's Transformer (paper: 12)", ge=1)
+    mlp_depth: int = setting(3, "blocks of the MLP", ge=1)
+    sampling_steps: int = setting(20, "steps of a diffusion mapper's sampler (DPM-Solver++; paper: DDIM, 200)", ge=2)
+    generator: GeneratorSettings = setting(GeneratorSettings, "how AudioLDM samples; by default as `v2a generate`")
+    metrics: MetricSettings = setting(MetricSettings(resamples=500, frechet_resamples=40), "intervals")
+    processes: int = setting(2, "processes, one thread each; 1: this one", ge=1, le=64)
+
+    def mapper(self, method: str, network: str, aggregator: str = "average") -> MapperSettings:
+        """The architecture of one of the mappers that are compared."""
+        sampling = SamplingSettings(scheduler="dpm++", steps=self.sampling_steps, eta=0.0)
+        return MapperSettings.model_validate(
+            {
+                "aggregator": aggregator,
+                "method": DiffusionSettings(sampling=sampling) if method == "diffusion" else RegressionSettings(),
+                "network": TransformerSettings(depth=self.transformer_depth)
+                if network == "transformer"
+                else MlpSettings(depth=self.mlp_depth),
+            }
+        )
+
+    def training(self) -> TrainingSettings:
+        """How mappers are trained: all alike, for a fixed number of steps."""
+        return TrainingSettings(
+            epochs=1_000_000,
+            max_steps=self.mapper_steps,
+            global_batch=self.mapper_batch,
+            optimizer=OptimizerSettings(
+                learning_rate=self.learning_rate, warmup_steps=20, decay="cosine", ema_decay=0.98
+            ),
+            validation=ValidationSettings(every_epochs=1_000_000, sampled_rows=120),
+        )

@@ -1,0 +1,111 @@
+"""Mappers trained on pairs of the small world, in memory.
+
+Shapes: N pairs, F frames of all of them, D numbers of an embedding.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.torch
+import torch
+
+from v2a_core import mappers
+from v2a_core.aggregators import AGGREGATORS
+from v2a_core.mappers.base import normalize
+from v2a_core.mappers.config import MapperConfig, MapperSettings
+from v2a_core.mappers.export import WEIGHTS_FILE, Mapper
+from v2a_core.schema import EMBEDDING_DIM
+from v2a_core.training.config import TrainingSettings
+from v2a_core.training.data import Pairs, TrainingData
+from v2a_core.training.loop import Trainer
+
+Floats = npt.NDArray[np.float32]
+Frames = Sequence[npt.NDArray[np.float16]]
+
+
+@dataclass(frozen=True)
+class SeenAndHeard:
+    """Scenes as embeddings: frames (F, D) of each, and sounds (N, D)."""
+
+    frames: Frames
+    sounds_ND: Floats
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """What a mapper made of held-out frames.
+
+    Attributes:
+        conditions: Sets of mapped embeddings, each float32 (N, D).
+        parameters: Trainable numbers of the mapper.
+        cosine: Similarity to the truth on validation scenes.
+        seconds: Of its training.
+    """
+
+    conditions: list[Floats]
+    parameters: int
+    cosine: float
+    seconds: float
+
+
+def train_and_map(
+    settings: MapperSettings,
+    training: TrainingSettings,
+    train: SeenAndHeard,
+    validation: SeenAndHeard,
+    held_out: Sequence[tuple[Frames, Sequence[int]]],
+    seed: int,
+) -> Mapped:
+    """Train a mapper and map sets of frames with it.
+
+    Args:
+        settings: Architecture.
+        training: How it is trained.
+        train, validation: Pairs.
+        held_out: Sets of frames with a seed each.
+        seed: Of weights and batches.
+    """
+    started = time.monotonic()
+    torch.manual_seed(seed)
+    model = mappers.build(settings)
+    metrics: dict[str, Any] = {}
+
+    def keep(found: dict[str, Any], folder: Path | None) -> None:
+        metrics.update(found)
+        assert folder is not None  # one worker: it has the checkpoint
+        metrics["weights"] = safetensors.torch.load_file(folder / WEIGHTS_FILE)
+
+    counts = {"train": len(train.frames), "validation": len(validation.frames), "test": 0}
+    data = TrainingData(_pairs(train, settings, seed), _pairs(validation, settings, seed), {}, counts)
+    Trainer(model, data, training, seed=seed, device="cpu", report=keep).run()
+    model.load_state_dict(metrics["weights"])
+    config = MapperConfig(mapper=settings, embedding_dim=EMBEDDING_DIM, vision_space="", audio_space="")
+    mapper = Mapper(model, config, fingerprint="")
+    conditions = [mapper.map(frames, seeds) for frames, seeds in held_out]
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return Mapped(conditions, parameters, metrics["validation_cosine"], time.monotonic() - started)
+
+
+def without_mapper(frames: Frames) -> Floats:
+    """CLIP's own embedding in place of CLAP's: the mean of the frames, L2-normalised (N, D)."""
+    means = np.stack([AGGREGATORS["average"](item, 0) for item in frames])
+    return normalize(torch.from_numpy(means)).numpy()
+
+
+def _pairs(pairs: SeenAndHeard, settings: MapperSettings, seed: int) -> Pairs:
+    target = normalize(torch.from_numpy(pairs.sounds_ND))
+    if settings.aggregator == "random":
+        counts = [len(item) for item in pairs.frames]
+        offsets = torch.from_numpy(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
+        drawn = Pairs(target, target, torch.from_numpy(np.concatenate(pairs.frames)), offsets)
+        drawn.begin_epoch(seed, 0)
+        return drawn
+    aggregate = AGGREGATORS[settings.aggregator]
+    return Pairs(target, normalize(torch.from_numpy(np.stack([aggregate(item, 0) for item in pairs.frames]))))

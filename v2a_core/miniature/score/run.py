@@ -1,0 +1,136 @@
+"""The score of a bundle on the small world: one command, one table, every number with its target."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from v2a_core.metrics.base import Score
+from v2a_core.metrics.inputs import own_judge
+from v2a_core.miniature.score.config import ScoreSettings
+from v2a_core.miniature.score.judgement import accuracy, compare, must_hold, orderings, score_systems
+from v2a_core.miniature.score.mapping import without_mapper
+from v2a_core.miniature.score.report import ScoreReport
+from v2a_core.miniature.score.studio import LENGTH_S, Crew, Studio
+from v2a_core.miniature.score.systems import HeldOut, kinds_of, make_all, observe_held_out, train_mappers
+from v2a_core.miniature.score.zero_shot import class_embeddings, clip_text, nearest
+from v2a_core.miniature.world import KINDS
+from v2a_core.models import LocalBundle, load_bundle
+
+TIMED_CLIPS = 3
+
+
+def score(
+    bundle: str,
+    *,
+    output: Path | None = None,
+    per_class: int | None = None,
+    seed: int = 0,
+    settings: ScoreSettings | None = None,
+    judge: Path | None = None,
+) -> dict[str, Any]:
+    """Measure a bundle on held-out scenes of the small world and print the table.
+
+    Args:
+        bundle: A bundle's name or file.
+        output: Folder for `score.json` and `score.md`.
+        per_class: Held-out scenes of each kind, instead of what the settings say.
+        seed: Of the generator's noise and of the mappers' weights.
+        settings: How much is measured.
+        judge: Folder of the judge; default: the one beside the bundle's models.
+
+    Returns:
+        The score as plain data, as in `score.json`.
+    """
+    settings = settings or ScoreSettings()
+    if per_class is not None:
+        settings = settings.model_copy(update={"per_class": per_class})
+    local = load_bundle(bundle).resolve()
+    judge = judge or _own_judge(local)
+    report = _measure(local, judge, settings, seed)
+    print(report.to_markdown(), flush=True)
+    if output is not None:
+        report.write(output)
+    return report.to_dict()
+
+
+class _Clock:
+    """Wall time by part, told as it goes."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Time a part."""
+        started = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - started
+        self.seconds["total"] = time.monotonic() - self._started
+        print(f"score: {name} in {self.seconds[name]:.1f} s", file=sys.stderr, flush=True)
+
+
+def _measure(local: LocalBundle, judge: Path | None, settings: ScoreSettings, seed: int) -> ScoreReport:
+    clock = _Clock()
+    studio = Studio(local, judge, settings)
+    with Crew(local, judge, settings) as crew:
+        with clock.part("held-out scenes"):
+            held_out = observe_held_out(crew, studio, settings, seed)
+        with clock.part("mappers"):
+            mapped = train_mappers(crew, held_out, settings, seed)
+        with clock.part("sounds"):
+            systems = make_all(crew, held_out, mapped, studio.generator.embed_text, settings)
+    with clock.part("time of a clip"):
+        seconds = _time_a_clip(studio, held_out)
+    with clock.part("numbers"):
+        metrics = settings.metrics
+        clip, clap = _zero_shot(local, studio, held_out, settings)
+        scores = score_systems(systems, held_out, metrics)
+        stills = accuracy(systems.stills.kinds_N, kinds_of(held_out.still_scenes), metrics)
+        few = min(settings.comparison_per_class * len(KINDS), len(held_out.scenes))
+        lines = must_hold(scores, stills, clip, clap, seconds)
+        ordered = orderings(scores, compare(systems, held_out, metrics, few))
+    about = {"name": local.name, "trained": local.trained, "fingerprints": local.fingerprints()}
+    return ScoreReport(
+        about, str(judge) if judge else None, lines, ordered, scores, mapped, settings, seed, clock.seconds
+    )
+
+
+def _zero_shot(local: LocalBundle, studio: Studio, held_out: HeldOut, settings: ScoreSettings) -> tuple[Score, Score]:
+    """CLIP by the mean of a scene's frames, CLAP by its sound."""
+    truth = kinds_of(held_out.scenes)
+    seen = nearest(without_mapper(held_out.frames), class_embeddings(clip_text(local)))
+    heard = nearest(held_out.real.embedding_ND, class_embeddings(studio.generator.embed_text))
+    return accuracy(seen, truth, settings.metrics), accuracy(heard, truth, settings.metrics)
+
+
+def _time_a_clip(studio: Studio, held_out: HeldOut) -> Score:
+    """Seconds from a condition to a waveform, one clip at a time, with all cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
+    try:
+        condition = held_out.real.embedding_ND[:1]
+        studio.generator.generate(condition, [0], LENGTH_S)  # the first one also loads and plans
+        found = []
+        for clip in range(TIMED_CLIPS):
+            started = time.monotonic()
+            studio.generator.generate(condition, [clip], LENGTH_S)
+            found.append(time.monotonic() - started)
+    finally:
+        torch.set_num_threads(threads)
+    return Score(statistics.median(found), float(np.min(found)), float(np.max(found)), len(found))
+
+
+def _own_judge(local: LocalBundle) -> Path | None:
+    folder = own_judge(local)
+    return Path(folder) if folder else None

@@ -1,0 +1,239 @@
+"""The models of a bundle at work on the small world: see and hear scenes, make sounds, train mappers.
+
+A `Studio` does one piece of work; `Crew` spreads pieces over processes, each with a studio and one thread: two of them
+are faster than one with two threads.
+
+Shapes: N scenes or sounds, T samples, D numbers of an embedding, F frames of a scene.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from v2a_core.encoders.clap import ClapEncoder
+from v2a_core.encoders.clip import ClipEncoder
+from v2a_core.encoders.config import EncoderSettings
+from v2a_core.generators.audioldm import AudioLdmGenerator
+from v2a_core.media.resample import clap_waveform
+from v2a_core.metrics.pitch import centroid_hz
+from v2a_core.metrics.tempo import tempo_hz
+from v2a_core.miniature.judge import Judge, load_judge
+from v2a_core.miniature.mel import SAMPLE_RATE, log_mel
+from v2a_core.miniature.score.config import ScoreSettings
+from v2a_core.miniature.world import KINDS, Scene, WorldSettings, render_frames, render_sound, render_still, sample
+from v2a_core.miniature.world.scenes import Split
+from v2a_core.models import LocalBundle
+
+Floats = npt.NDArray[np.float32]
+
+LENGTH_S = 5.0
+GRID_S = 5.12  # what VAE and UNet work on for a clip of 5 s
+PEAK = 0.5  # as AudioLDM scales waveforms
+CHUNK = 8
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What is heard in N sounds.
+
+    Attributes:
+        kinds_N: Index of the kind that the judge names.
+        attributes_N3: Pitch, tempo and intensity as the judge hears them.
+        embedding_ND: CLAP embeddings, L2-normalised.
+        pitch_N: Log centroid, NaN for silence.
+        tempo_N: Log tempo, NaN where there is none.
+    """
+
+    kinds_N: npt.NDArray[np.int64]
+    attributes_N3: Floats
+    embedding_ND: Floats
+    pitch_N: Floats
+    tempo_N: Floats
+
+    def __len__(self) -> int:
+        return len(self.kinds_N)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Heard:
+        """Some of the sounds."""
+        return Heard(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+class Studio:
+    """The models of a bundle in one process.
+
+    Args:
+        local: The bundle.
+        judge: Folder of the judge; None for an untrained one, whose verdicts mean nothing.
+        settings: Of the score.
+    """
+
+    def __init__(self, local: LocalBundle, judge: Path | None, settings: ScoreSettings) -> None:
+        self._local, self._settings, self._judge_folder = local, settings, judge
+        self._spec = local.media_spec()
+        self._world = WorldSettings(seed=settings.world_seed, length_s=LENGTH_S)
+
+    @functools.cached_property
+    def clip(self) -> ClipEncoder:
+        """CLIP's image tower."""
+        return ClipEncoder(self._local, EncoderSettings())
+
+    @functools.cached_property
+    def clap(self) -> ClapEncoder:
+        """CLAP's audio tower."""
+        return ClapEncoder(self._local, EncoderSettings())
+
+    @functools.cached_property
+    def generator(self) -> AudioLdmGenerator:
+        """AudioLDM."""
+        return AudioLdmGenerator(str(self._local.generator_path), self._settings.generator)
+
+    @functools.cached_property
+    def judge(self) -> Judge:
+        """The judge of sounds."""
+        if self._judge_folder is not None:
+            return load_judge(self._judge_folder)
+        torch.manual_seed(0)
+        return Judge(KINDS)
+
+    def scene(self, split: Split, index: int) -> Scene:
+        """A scene of the world."""
+        return sample(self._world, split, index)
+
+    def see(self, split: Split, indices: Sequence[int], still: bool) -> list[npt.NDArray[np.float16]]:
+        """CLIP embeddings of the frames of each scene (F, D), or of its still in the other style (1, D)."""
+        size = self._spec.image_size
+        scenes = [self.scene(split, index) for index in indices]
+        if still:
+            pictures = [render_still(scene, size=size)[None] for scene in scenes]
+        else:
+            rate = self._settings.frames_per_second
+            pictures = [render_frames(scene, length_s=LENGTH_S, size=size, frames_per_second=rate) for scene in scenes]
+        flat = self.clip.encode(np.concatenate(pictures)).astype(np.float16)
+        return np.split(flat, np.cumsum([len(item) for item in pictures])[:-1])
+
+    def embed(self, split: Split, indices: Sequence[int]) -> Floats:
+        """CLAP embeddings of the sounds of scenes, (N, D)."""
+        return self._embed(np.stack([self._sound(split, index) for index in indices]), SAMPLE_RATE)
+
+    def listen(self, split: Split, indices: Sequence[int]) -> Heard:
+        """The sounds of scenes, heard."""
+        return self._hear(np.stack([self._sound(split, index) for index in indices]), SAMPLE_RATE)
+
+    def make(self, conditions_ND: Floats, seeds: Sequence[int]) -> Heard:
+        """Sounds made from conditions, heard. A sound that could not be made is silence."""
+        made_NT = np.nan_to_num(self.generator.generate(conditions_ND, seeds, LENGTH_S))
+        return self._hear(made_NT, self.generator.sample_rate)
+
+    @torch.inference_mode()
+    def reconstruct(self, split: Split, indices: Sequence[int]) -> Heard:
+        """The sounds of scenes through VAE and vocoder, heard."""
+        waveforms = np.stack([self._sound(split, index, GRID_S) for index in indices])
+        waveforms -= waveforms.mean(axis=1, keepdims=True)
+        waveforms *= PEAK / (np.abs(waveforms).max(axis=1, keepdims=True) + 1e-8)
+        parts = self.generator.parts
+        mels_N1FM = log_mel(torch.from_numpy(waveforms))[:, None].to(parts.vae.dtype)
+        latents_NCHW = parts.vae.encode(mels_N1FM).latent_dist.mean
+        again_NFM = parts.vae.decode(latents_NCHW).sample[:, 0].float()
+        made_NT = parts.vocoder(again_NFM)[:, : round(LENGTH_S * SAMPLE_RATE)].numpy()
+        return self._hear(np.nan_to_num(made_NT), SAMPLE_RATE)
+
+    def _sound(self, split: Split, index: int, length_s: float = LENGTH_S) -> Floats:
+        return render_sound(self.scene(split, index), length_s=length_s, sample_rate=SAMPLE_RATE)
+
+    def _embed(self, waveforms_NT: Floats, sample_rate: int) -> Floats:
+        return self.clap.encode(np.stack([clap_waveform(item, sample_rate, self._spec) for item in waveforms_NT]))
+
+    def _hear(self, waveforms_NT: Floats, sample_rate: int) -> Heard:
+        verdicts = self.judge.hear(waveforms_NT, sample_rate)
+        names = [self.judge.kinds[best] for best in verdicts.probabilities_BK.argmax(axis=1)]
+        return Heard(
+            np.array([KINDS.index(name) for name in names]),
+            verdicts.attributes_B3,
+            self._embed(waveforms_NT, sample_rate),
+            _logs([centroid_hz(item, sample_rate) for item in waveforms_NT]),
+            _logs([tempo_hz(item, sample_rate) for item in waveforms_NT]),
+        )
+
+
+class Crew:
+    """Studios side by side; with one process, this one.
+
+    Args:
+        local, judge, settings: See `Studio`.
+    """
+
+    def __init__(self, local: LocalBundle, judge: Path | None, settings: ScoreSettings) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+        self._studio: Studio | None = None
+        if settings.processes == 1:
+            self._studio = Studio(local, judge, settings)
+            return
+        self._pool = ProcessPoolExecutor(
+            settings.processes,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_open_studio,
+            initargs=(local, judge, settings),
+        )
+
+    def each(self, work: str, items: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """The results of a studio's method for each tuple of arguments, in their order."""
+        if self._studio is not None:
+            return [getattr(self._studio, work)(*arguments) for arguments in items]
+        assert self._pool is not None
+        return [task.result() for task in [self._pool.submit(_work, work, arguments) for arguments in items]]
+
+    def run(self, functions: Sequence[functools.partial[Any]]) -> list[Any]:
+        """The results of functions that need no models."""
+        if self._pool is None:
+            return [function() for function in functions]
+        return [task.result() for task in [self._pool.submit(function) for function in functions]]
+
+    def heard(self, work: str, items: Sequence[tuple[Any, ...]]) -> Heard:
+        """`each` for work that hears, as one."""
+        parts: list[Heard] = self.each(work, items)
+        return Heard(*(np.concatenate([getattr(p, field.name) for p in parts]) for field in fields(Heard)))
+
+    def make(self, conditions_ND: Floats, seeds: Sequence[int]) -> Heard:
+        """Sounds made from conditions, heard."""
+        starts = range(0, len(seeds), CHUNK)
+        return self.heard("make", [(conditions_ND[s : s + CHUNK], list(seeds[s : s + CHUNK])) for s in starts])
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+
+def chunks(indices: Sequence[int], size: int = CHUNK) -> list[list[int]]:
+    """Consecutive pieces."""
+    return [list(indices[start : start + size]) for start in range(0, len(indices), size)]
+
+
+def _logs(values: Sequence[float | None]) -> Floats:
+    return np.log(np.array([np.nan if value is None else value for value in values], np.float32))
+
+
+_studio: Studio | None = None
+
+
+def _open_studio(local: LocalBundle, judge: Path | None, settings: ScoreSettings) -> None:
+    global _studio
+    torch.set_num_threads(1)
+    _studio = Studio(local, judge, settings)
+
+
+def _work(name: str, arguments: tuple[Any, ...]) -> Any:
+    return getattr(_studio, name)(*arguments)

@@ -1,0 +1,71 @@
+"""Which class a picture or a sound is, by the nearest of the classes' texts.
+
+Shapes: N pictures or sounds, K kinds, D numbers of an embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from v2a_core.miniature.world import KINDS, class_prompts
+from v2a_core.models import LocalBundle
+from v2a_core.models.checkpoints import load_exactly, load_tensors
+from v2a_core.torchvision_compat import prepare_torchvision
+
+Floats = npt.NDArray[np.float32]
+EmbedText = Callable[[Sequence[str]], Floats]
+
+_COMPUTED = ("attn_mask", "position_ids")
+
+
+def class_embeddings(embed_text: EmbedText) -> Floats:
+    """The mean of the embeddings of a kind's prompts, L2-normalised (K, D)."""
+    means = np.stack([embed_text(class_prompts(kind)).mean(axis=0) for kind in KINDS])
+    unit: Floats = means / np.linalg.norm(means, axis=1, keepdims=True)
+    return unit
+
+
+def nearest(embeddings_ND: Floats, classes_KD: Floats) -> npt.NDArray[np.int64]:
+    """Index of the nearest class, (N,)."""
+    found: npt.NDArray[np.int64] = (embeddings_ND @ classes_KD.T).argmax(axis=1)
+    return found
+
+
+def clip_text(local: LocalBundle) -> EmbedText:
+    """CLIP's text tower: which no job needs, so no encoder loads it."""
+    prepare_torchvision()
+    import open_clip
+
+    config = local.clip_architecture()
+    parts = {name: config[name] for name in ("embed_dim", "vision_cfg", "text_cfg", "quick_gelu") if name in config}
+    model = open_clip.CLIP(**parts).eval()
+    load_exactly(model, load_tensors(local.clip_path), local.clip_path, may_lack=_COMPUTED)
+    tokenize = _tokenizer(local, int(config["text_cfg"].get("context_length", 77)))
+
+    @torch.inference_mode()
+    def embed(texts: Sequence[str]) -> Floats:
+        embedding: torch.Tensor = model.encode_text(tokenize(list(texts)), normalize=True)
+        return embedding.float().numpy()
+
+    return embed
+
+
+def _tokenizer(local: LocalBundle, length: int) -> Callable[[list[str]], Any]:
+    """The tokenizer beside the weights, or CLIP's own."""
+    if (local.clip_path.parent / "tokenizer_config.json").is_file():
+        from transformers import AutoTokenizer
+
+        found: Any = AutoTokenizer
+        tokenizer = found.from_pretrained(local.clip_path.parent)
+        return lambda texts: (
+            tokenizer(texts, max_length=length, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        )
+    import open_clip
+
+    simple = open_clip.SimpleTokenizer(context_length=length)
+    return lambda texts: simple(texts)

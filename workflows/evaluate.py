@@ -1,0 +1,246 @@
+"""`v2a evaluate`: soundtracks and references -> metrics, as JSON, a table, and a row a segment in Parquet."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
+
+from v2a_core import manifest, storage
+from v2a_core.encoders.config import EncoderSettings
+from v2a_core.ledger import embeddings_ledger, read_columns
+from v2a_core.metrics import inputs
+from v2a_core.metrics.extract import Ears, ReadSettings, embed_sounds, read_soundtrack
+from v2a_core.metrics.measure import Result, measure, read_rows, to_markdown, with_references
+from v2a_core.metrics.rows import EVALUATED, READ
+from v2a_core.models import Bundle, LocalBundle, load_bundle
+from v2a_core.parts import PartWriter
+from v2a_core.schema import OK, SCHEMA_VERSION
+from workflows import runtime
+from workflows.evaluate_config import EvaluateJob
+from workflows.run import check_writable, describe_bundle, stream
+from workflows.runtime import Pools
+from workflows.summary import Tally, finish
+
+JSON_FILE, TABLE_FILE, ROWS = "metrics.json", "metrics.md", "rows"
+STAGE_COLUMNS = {"read": "read_s", "embed": "embed_s"}
+
+
+def run(
+    soundtracks: str,
+    output: str,
+    job: EvaluateJob,
+    *,
+    models: str = "paper",
+    embeddings: str | None = None,
+    limit: int | None = None,
+    dry_run: bool = False,
+    address: str | None = None,
+) -> dict[str, Any]:
+    """Evaluate the soundtracks that have no row yet, then compute all metrics over all rows.
+
+    Args:
+        soundtracks: Folder or URI that `v2a generate` wrote.
+        output: Folder or URI: `metrics.json`, `metrics.md`, `rows/`, manifest and summary.
+        job: The configuration.
+        models: A bundle's name or file, whose CLAP the soundtracks were made for.
+        embeddings: Folder or URI that `v2a embed` wrote: its CLAP embeddings are the references instead of the
+            originals'; those of the same segments if there are any, else all as a set.
+        limit: Take the first `limit` soundtracks only.
+        dry_run: Plan and check, do nothing.
+        address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
+
+    Returns:
+        The summary, as written to `summary.json`, with the metrics.
+
+    Raises:
+        ConfigError: Wrong configuration, no soundtracks, other embedding spaces, or an output made differently.
+        TooManyRejectsError: More unreadable soundtracks than the limits allow.
+    """
+    bundle = load_bundle(models)
+    made_by = inputs.read_manifest(soundtracks, allow_unfinished=job.allow_unfinished)
+    index = inputs.read_index(soundtracks, limit)
+    folder = storage.join(output, ROWS)
+    ledger = embeddings_ledger(folder)
+    planned = index.filter(pc.invert(pc.is_in(index["source_id"], value_set=pa.array(ledger.complete, pa.string()))))
+    tally = Tally("evaluate", listed=index.num_rows, planned=planned.num_rows)
+    tally.done_before = tally.listed - tally.planned
+    if dry_run:
+        return _show_plan(soundtracks, output, tally)
+    local = bundle.resolve()
+    inputs.check_space(soundtracks, made_by, local)
+    references = inputs.read_references(embeddings, local) if embeddings else None
+    judge = job.judge or inputs.own_judge(local)
+    read = ReadSettings(inputs.segments_of(made_by), job.decoder, local.media_spec(), job.originals)
+    claimed = manifest.open_output(output, _manifest(soundtracks, made_by, job, local, judge, embeddings))
+    writer = PartWriter(
+        folder,
+        EVALUATED,
+        id_column="segment_id",
+        seen=ledger.rows,
+        settings=job.output,
+        metadata={"v2a.schema_version": str(SCHEMA_VERSION), "v2a.audio_space": local.audio_space},
+    )
+    data = None
+    if planned.num_rows:
+        runtime.connect(address)
+        runtime.configure_data()
+        data = _chain(inputs.with_sources(planned, job.originals), job, bundle, judge, read, embeddings is None)
+    stream("evaluate", data, (), writer, tally, job.limits, STAGE_COLUMNS)
+    results = _report(
+        output, index, references, job, {"soundtracks": soundtracks, "judge": judge, "bundle": local.name}
+    )
+    metrics = {result.name: result.to_dict() for result in results}
+    summary = tally.summary(output, "done", bundle=local.name, trained=local.trained, metrics=metrics)
+    manifest.close_output(output, claimed, summary)
+    return finish(summary)
+
+
+def _chain(
+    table: pa.Table, job: EvaluateJob, bundle: Bundle, judge: str | None, read: ReadSettings, embed_references: bool
+) -> Dataset:
+    pools: Pools = runtime.plan_pools(job.pools)
+    size = job.pools.sources_per_block
+    blocks: Dataset = ray.data.from_arrow([table.slice(start, size) for start in range(0, table.num_rows, size)])
+    # Originals are decoded as in `embed`: CPU tasks, the codec in a process of its own.
+    data = blocks.map_batches(
+        functools.partial(_read_batch, settings=read),
+        batch_size=None,
+        batch_format="pyarrow",
+        num_cpus=pools.decode_cpus,
+        compute=TaskPoolStrategy(size=pools.decode_tasks),
+    )
+    return data.map_batches(
+        ListenStage,
+        fn_constructor_kwargs={
+            "bundle": bundle,
+            "settings": job.encoders,
+            "judge": judge,
+            "embed_references": embed_references,
+            "threads": pools.threads,
+        },
+        batch_size=job.pools.segments_per_batch,
+        batch_format="pyarrow",
+        num_cpus=pools.actor_cpus,
+        num_gpus=pools.actor_gpus,  # the only stage with a model: a whole GPU each
+        compute=ActorPoolStrategy(size=pools.actors),
+    )
+
+
+def _read_batch(batch: pa.Table, settings: ReadSettings) -> Iterator[pa.Table]:
+    for row in batch.to_pylist():
+        yield pa.Table.from_pylist(read_soundtrack(row, settings), schema=READ)
+
+
+class ListenStage:
+    """An actor that holds CLAP's two towers and the judge."""
+
+    def __init__(
+        self, bundle: Bundle, settings: EncoderSettings, judge: str | None, embed_references: bool, threads: int
+    ) -> None:
+        from v2a_core.encoders.clap import ClapEncoder
+
+        runtime.use_threads(threads)
+        self._local = bundle.resolve()
+        self._ears = Ears(
+            ClapEncoder(self._local, settings, runtime.device()),
+            functools.cache(self._text),
+            inputs.fetch_judge(judge) if judge else None,
+            self._local.media_spec(),
+            embed_references,
+        )
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Embed and judge a batch of segments."""
+        return embed_sounds(batch, self._ears)
+
+    def _text(self) -> Any:
+        from v2a_core.generators.audioldm import AudioLdmGenerator
+        from v2a_core.generators.config import GeneratorSettings
+
+        return AudioLdmGenerator(str(self._local.generator_path), GeneratorSettings(), "cpu")
+
+
+def _report(
+    output: str,
+    index: pa.Table,
+    references: dict[str, npt.NDArray[np.float32]] | None,
+    job: EvaluateJob,
+    facts: dict[str, Any],
+) -> Sequence[Result]:
+    """Compute the metrics of these soundtracks; write `metrics.json` and `metrics.md`."""
+    table = read_columns(storage.join(output, ROWS), EVALUATED.names)
+    table = EVALUATED.empty_table() if table is None else table
+    table = table.filter(pc.is_in(table["source_id"], value_set=index["source_id"].combine_chunks()))
+    found = read_rows(table)
+    note = "the originals, where they have sound" if job.originals else "none"
+    if references is not None:
+        found, note = with_references(found, references)
+    results = measure(found, job.metrics)
+    good = pc.sum(pc.equal(table["status"], OK)).as_py() or 0
+    counts = {"soundtracks": index.num_rows, "segments": good, "rejected": table.num_rows - good}
+    content = {
+        **facts,
+        "references": note,
+        "counts": counts,
+        "confidence": job.metrics.confidence,
+        "metrics": {result.name: result.to_dict() for result in results},
+    }
+    storage.write_json(storage.join(output, JSON_FILE), content)
+    text = to_markdown(results, job.metrics.confidence)
+    storage.write_bytes(storage.join(output, TABLE_FILE), text.encode())
+    print(text, flush=True)
+    return results
+
+
+def _show_plan(soundtracks: str, output: str, tally: Tally) -> dict[str, Any]:
+    plan = {
+        "job": "evaluate",
+        "soundtracks": soundtracks,
+        "output": output,
+        "storage": check_writable(output),
+        "listed": tally.listed,
+        "done_before": tally.done_before,
+        "to_do": tally.planned,
+    }
+    print(json.dumps(plan, indent=2, ensure_ascii=False), flush=True)
+    return plan
+
+
+def _manifest(
+    soundtracks: str,
+    made_by: dict[str, Any],
+    job: EvaluateJob,
+    local: LocalBundle,
+    judge: str | None,
+    embeddings: str | None,
+) -> dict[str, Any]:
+    return manifest.new(
+        "evaluate",
+        identity={
+            "soundtracks": storage.canonical(soundtracks),
+            "made_by": made_by["identity"],
+            "clap": local.fingerprints()["clap"],
+            "judge": inputs.judge_fingerprint(judge) if judge else None,
+            "originals": job.originals,
+            "embeddings": storage.canonical(embeddings) if embeddings else None,
+        },
+        config=job.model_dump(),
+        bundle=describe_bundle(local),
+        spaces={"audio": local.audio_space},
+    )
+
+
+if __name__ == "__main__":
+    from workflows.cli import main
+
+    raise SystemExit(main(["evaluate", *sys.argv[1:]]))
