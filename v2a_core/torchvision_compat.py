@@ -19,9 +19,9 @@ def prepare_torchvision() -> None:
     """
     if _declared or hasattr(torch.ops.torchvision, "nms") or _load_compiled_half():
         return
-    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+    library = torch.library.Library("torchvision", "DEF")
     for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     _declared.append(library)
 
 
@@ -30,7 +30,7 @@ def _load_compiled_half() -> bool:
     folders = spec.submodule_search_locations if spec else None
     for compiled in (file for folder in folders or () for file in Path(folder).glob("_C*.so")):
         try:
-            torch.ops.load_library(str(compiled))  # type: ignore[no-untyped-call]
+            torch.ops.load_library(str(compiled))
         except OSError:
             continue  # built for another torch, or for a GPU runtime that is not here
         return True

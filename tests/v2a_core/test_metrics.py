@@ -181,7 +181,8 @@ def test_the_interval_of_a_frechet_distance_covers_other_draws():
 
 def test_wilson_against_published_values():
     # Newcombe 1998, Statistics in Medicine 17, table I, method 3.
-    for successes, count, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)):  # fmt: skip
+    known = [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)]
+    for successes, count, low, high in known:
         found = wilson(successes, count)
         assert (found.low, found.high) == (pytest.approx(low, abs=5e-4), pytest.approx(high, abs=5e-4))
     assert wilson(20, 20).high == 1

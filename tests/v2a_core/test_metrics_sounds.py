@@ -114,7 +114,9 @@ def test_chance_tells_dense_onsets_from_true_agreement():
     dense = [np.arange(0, 5, 0.1).tolist() for _ in range(12)]
     sparse = [sorted(random.uniform(0, 5, 3).tolist()) for _ in range(12)]
     settings = MetricSettings(resamples=50)
-    assert OnsetAgreement().compute({"onsets_s": dense, "reference_onsets_s": dense}, settings).chance == pytest.approx(1)
+    assert OnsetAgreement().compute({"onsets_s": dense, "reference_onsets_s": dense}, settings).chance == pytest.approx(
+        1
+    )
     found = OnsetAgreement().compute({"onsets_s": sparse, "reference_onsets_s": sparse}, settings)
     assert found.value == 1
     assert found.chance < 0.5

@@ -57,7 +57,7 @@ def test_any_length_gives_a_verdict_even_of_silence(judge: Judge, length_s: floa
 
 
 def test_too_short_a_sound_is_refused(judge: Judge) -> None:
-    with pytest.raises(ValueError, match="at least 0.1 s"):
+    with pytest.raises(ValueError, match=r"at least 0\.1 s"):
         judge.hear(np.zeros((2, 700), np.float32), RATE)
 
 

@@ -93,7 +93,7 @@ class TestStages:
                 assert not set(run.NEEDS[stage]) & set(lane[place:])
 
     def test_an_unknown_stage_is_refused_with_the_known_ones(self, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match="no such stages: vea; known are .*vae"):
+        with pytest.raises(ValueError, match=r"no such stages: vea; known are .*vae"):
             train_miniature(tmp_path / "out", work=tmp_path / "work", stages=["vea"])
 
     def test_a_stage_without_its_needs_is_refused(self, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def sounds(work: Path, monkeypatch: pytest.MonkeyPatch) -> data.Sounds:
 class TestData:
     def test_both_halves_fill_all_rows(self, sounds: data.Sounds) -> None:
         assert len(sounds) == 24
-        assert (np.abs(sounds.waveforms(np.arange(24))).max(axis=1) == pytest.approx(0.5, abs=1e-3))
+        assert np.abs(sounds.waveforms(np.arange(24))).max(axis=1) == pytest.approx(0.5, abs=1e-3)
         assert torch.isfinite(sounds.mels(np.arange(24))).all()
         assert float(sounds.mels(np.arange(24)).std(dim=(1, 2)).min()) > 0.1
 
@@ -198,7 +198,9 @@ class TestModels:
 def _finish(work: Path, stage: str, modules: Mapping[str, nn.Module]) -> None:
     """Leave what a finished stage leaves, with fresh weights."""
     (work / stage).mkdir(exist_ok=True)
-    tensors = {f"{part}.{name}": value for part, module in modules.items() for name, value in module.state_dict().items()}
+    tensors = {
+        f"{part}.{name}": value for part, module in modules.items() for name, value in module.state_dict().items()
+    }
     save_file({name: value.clone().contiguous() for name, value in tensors.items()}, work / stage / WEIGHTS)
     (work / stage / DONE).write_text(json.dumps({"steps": 1, "minutes": 0.1, "validation_error": 0.5}))
 

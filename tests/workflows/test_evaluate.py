@@ -52,12 +52,21 @@ def write_soundtracks(output, catalog, *, status="done", columns=("start_s", "co
         conditions = np.random.default_rng(number).normal(size=(len(segments), EMBEDDING_DIM)).astype(np.float32)
         items.append(
             {
-                "source_id": identity, "source_uri": source.uri, "source_name": source.name, "kind": source.kind,
-                "label": source.label or source.name.partition("/")[0], "caption": f"a sound, number {number}",
-                "duration_s": seconds, "segment_ids": [segment.segment_id for segment in segments],
-                "audio_uri": str(audio), "sample_rate_hz": RATE, "seed": 0, "status": "ok",
-                "start_s": None, "conditions": conditions.tolist(),
-            }  # fmt: skip
+                "source_id": identity,
+                "source_uri": source.uri,
+                "source_name": source.name,
+                "kind": source.kind,
+                "label": source.label or source.name.partition("/")[0],
+                "caption": f"a sound, number {number}",
+                "duration_s": seconds,
+                "segment_ids": [segment.segment_id for segment in segments],
+                "audio_uri": str(audio),
+                "sample_rate_hz": RATE,
+                "seed": 0,
+                "status": "ok",
+                "start_s": None,
+                "conditions": conditions.tolist(),
+            }
         )
     extra = {"start_s": pa.float64(), "conditions": pa.list_(pa.list_(pa.float32(), EMBEDDING_DIM))}
     fields = [*INDEX, *(pa.field(name, extra[name]) for name in columns if name not in INDEX.names)]

@@ -86,7 +86,9 @@ class Judge(nn.Module):
             ValueError: When they are shorter than a tenth of a second.
         """
         if waveforms_BT.ndim != 2 or waveforms_BT.shape[1] < 0.1 * sample_rate:
-            raise ValueError(f"waveforms of shape {waveforms_BT.shape} at {sample_rate} Hz: give (B, T) of at least 0.1 s")
+            raise ValueError(
+                f"waveforms of shape {waveforms_BT.shape} at {sample_rate} Hz: give (B, T) of at least 0.1 s"
+            )
         low_BT = np.stack([resample(waveform, sample_rate, SAMPLE_RATE) for waveform in waveforms_BT])
         low_BT = low_BT - low_BT.mean(axis=1, keepdims=True)
         low_BT *= PEAK / (np.abs(low_BT).max(axis=1, keepdims=True) + 1e-8)

@@ -42,7 +42,5 @@ def mel_filters() -> torch.Tensor:
     prepare_torchvision()
     from transformers.audio_utils import mel_filter_bank
 
-    filters = mel_filter_bank(
-        N_FFT // 2 + 1, MEL_BINS, 0.0, MAX_HZ, SAMPLE_RATE, norm="slaney", mel_scale="slaney"
-    )
+    filters = mel_filter_bank(N_FFT // 2 + 1, MEL_BINS, 0.0, MAX_HZ, SAMPLE_RATE, norm="slaney", mel_scale="slaney")
     return torch.from_numpy(filters).float()

@@ -24,6 +24,7 @@ class ScoreSettings(Settings):
     stills_per_class: int = setting(10, "held-out stills of each kind, in the other drawing style", ge=1)
     comparison_per_class: int = setting(6, "scenes of each kind that the mappers compared are heard on", ge=1)
     pairs: int = setting(1920, "training scenes that mappers are trained on", ge=12)
+    length_s: float = setting(5.0, "length of a scene and of what is made for it", unit="s", ge=0.5, le=10)
     frames_per_second: float = setting(1.0, "frames of a scene that are seen", unit="1/s", gt=0)
     mapper_steps: int = setting(300, "training steps of a mapper", ge=1)
     mapper_batch: int = setting(64, "rows of a step", ge=1)

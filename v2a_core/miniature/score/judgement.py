@@ -113,7 +113,7 @@ def must_hold(scores: dict[str, SystemScores], stills: Score, clip: Score, clap:
         Line("pitch", "pitch correlation of mapped vision, on the waveform", mapped.pitch, 0.6),
         Line("tempo", "tempo correlation of mapped vision, on the waveform", mapped.tempo, 0.4),
         Line("stills", "stills in the other drawing style, with mapper", stills, 0.70),
-        Line("seconds", "seconds to make a clip of 5 s (median of several)", seconds, 3.0, at_most=True),
+        Line("seconds", "seconds to make one clip (median of several)", seconds, 3.0, at_most=True),
     ]
 
 

@@ -68,7 +68,8 @@ def train_and_map(
     Args:
         settings: Architecture.
         training: How it is trained.
-        train, validation: Pairs.
+        train: Pairs that are learned from.
+        validation: Pairs that it is judged by.
         held_out: Sets of frames with a seed each.
         seed: Of weights and batches.
     """

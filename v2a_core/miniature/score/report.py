@@ -129,8 +129,8 @@ class ScoreReport:
         ]
         settings = self.settings
         note = (
-            f"Mappers: the paper's architectures at less depth (Transformer {settings.transformer_depth} of 12 blocks), "
-            f"{settings.mapper_steps} steps of {settings.mapper_batch} on {settings.pairs} scenes, sampled in "
+            f"Mappers: the paper's architectures with less depth (Transformer: {settings.transformer_depth} blocks of "
+            f"12), {settings.mapper_steps} steps of {settings.mapper_batch} on {settings.pairs} scenes, sampled in "
             f"{settings.sampling_steps} steps of DPM-Solver++."
         )
         return note + "\n\n" + format_table(["mapper", "size", "cosine (validation)", "training"], rows)

@@ -20,7 +20,7 @@ from v2a_core.miniature.score.config import ScoreSettings
 from v2a_core.miniature.score.judgement import accuracy, compare, must_hold, orderings, score_systems
 from v2a_core.miniature.score.mapping import without_mapper
 from v2a_core.miniature.score.report import ScoreReport
-from v2a_core.miniature.score.studio import LENGTH_S, Crew, Studio
+from v2a_core.miniature.score.studio import Crew, Studio
 from v2a_core.miniature.score.systems import HeldOut, kinds_of, make_all, observe_held_out, train_mappers
 from v2a_core.miniature.score.zero_shot import class_embeddings, clip_text, nearest
 from v2a_core.miniature.world import KINDS
@@ -91,7 +91,7 @@ def _measure(local: LocalBundle, judge: Path | None, settings: ScoreSettings, se
         with clock.part("sounds"):
             systems = make_all(crew, held_out, mapped, studio.generator.embed_text, settings)
     with clock.part("time of a clip"):
-        seconds = _time_a_clip(studio, held_out)
+        seconds = _time_a_clip(studio, held_out, settings.length_s)
     with clock.part("numbers"):
         metrics = settings.metrics
         clip, clap = _zero_shot(local, studio, held_out, settings)
@@ -114,17 +114,17 @@ def _zero_shot(local: LocalBundle, studio: Studio, held_out: HeldOut, settings: 
     return accuracy(seen, truth, settings.metrics), accuracy(heard, truth, settings.metrics)
 
 
-def _time_a_clip(studio: Studio, held_out: HeldOut) -> Score:
+def _time_a_clip(studio: Studio, held_out: HeldOut, length_s: float) -> Score:
     """Seconds from a condition to a waveform, one clip at a time, with all cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(os.cpu_count() or 1)
     try:
         condition = held_out.real.embedding_ND[:1]
-        studio.generator.generate(condition, [0], LENGTH_S)  # the first one also loads and plans
+        studio.generator.generate(condition, [0], length_s)  # the first one also loads and plans
         found = []
         for clip in range(TIMED_CLIPS):
             started = time.monotonic()
-            studio.generator.generate(condition, [clip], LENGTH_S)
+            studio.generator.generate(condition, [clip], length_s)
             found.append(time.monotonic() - started)
     finally:
         torch.set_num_threads(threads)

@@ -37,8 +37,6 @@ from v2a_core.models import LocalBundle
 
 Floats = npt.NDArray[np.float32]
 
-LENGTH_S = 5.0
-GRID_S = 5.12  # what VAE and UNet work on for a clip of 5 s
 PEAK = 0.5  # as AudioLDM scales waveforms
 CHUNK = 8
 
@@ -81,7 +79,8 @@ class Studio:
     def __init__(self, local: LocalBundle, judge: Path | None, settings: ScoreSettings) -> None:
         self._local, self._settings, self._judge_folder = local, settings, judge
         self._spec = local.media_spec()
-        self._world = WorldSettings(seed=settings.world_seed, length_s=LENGTH_S)
+        self._world = WorldSettings(seed=settings.world_seed)
+        self._length_s = settings.length_s
 
     @functools.cached_property
     def clip(self) -> ClipEncoder:
@@ -118,7 +117,9 @@ class Studio:
             pictures = [render_still(scene, size=size)[None] for scene in scenes]
         else:
             rate = self._settings.frames_per_second
-            pictures = [render_frames(scene, length_s=LENGTH_S, size=size, frames_per_second=rate) for scene in scenes]
+            pictures = [
+                render_frames(scene, length_s=self._length_s, size=size, frames_per_second=rate) for scene in scenes
+            ]
         flat = self.clip.encode(np.concatenate(pictures)).astype(np.float16)
         return np.split(flat, np.cumsum([len(item) for item in pictures])[:-1])
 
@@ -132,24 +133,27 @@ class Studio:
 
     def make(self, conditions_ND: Floats, seeds: Sequence[int]) -> Heard:
         """Sounds made from conditions, heard. A sound that could not be made is silence."""
-        made_NT = np.nan_to_num(self.generator.generate(conditions_ND, seeds, LENGTH_S))
+        made_NT = np.nan_to_num(self.generator.generate(conditions_ND, seeds, self._length_s))
         return self._hear(made_NT, self.generator.sample_rate)
 
     @torch.inference_mode()
     def reconstruct(self, split: Split, indices: Sequence[int]) -> Heard:
         """The sounds of scenes through VAE and vocoder, heard."""
-        waveforms = np.stack([self._sound(split, index, GRID_S) for index in indices])
+        parts = self.generator.parts
+        sizes = parts.geometry
+        # As long as what the generator makes for this length: whole latents.
+        grid_s = sizes.latent_shape(self._length_s)[1] * sizes.vae_factor * sizes.hop_length / sizes.sample_rate
+        waveforms = np.stack([self._sound(split, index, grid_s) for index in indices])
         waveforms -= waveforms.mean(axis=1, keepdims=True)
         waveforms *= PEAK / (np.abs(waveforms).max(axis=1, keepdims=True) + 1e-8)
-        parts = self.generator.parts
         mels_N1FM = log_mel(torch.from_numpy(waveforms))[:, None].to(parts.vae.dtype)
         latents_NCHW = parts.vae.encode(mels_N1FM).latent_dist.mean
         again_NFM = parts.vae.decode(latents_NCHW).sample[:, 0].float()
-        made_NT = parts.vocoder(again_NFM)[:, : round(LENGTH_S * SAMPLE_RATE)].numpy()
+        made_NT = parts.vocoder(again_NFM)[:, : sizes.samples(self._length_s)].numpy()
         return self._hear(np.nan_to_num(made_NT), SAMPLE_RATE)
 
-    def _sound(self, split: Split, index: int, length_s: float = LENGTH_S) -> Floats:
-        return render_sound(self.scene(split, index), length_s=length_s, sample_rate=SAMPLE_RATE)
+    def _sound(self, split: Split, index: int, length_s: float | None = None) -> Floats:
+        return render_sound(self.scene(split, index), length_s=length_s or self._length_s, sample_rate=SAMPLE_RATE)
 
     def _embed(self, waveforms_NT: Floats, sample_rate: int) -> Floats:
         return self.clap.encode(np.stack([clap_waveform(item, sample_rate, self._spec) for item in waveforms_NT]))

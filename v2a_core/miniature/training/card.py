@@ -13,25 +13,25 @@ from v2a_core.models import digests
 _TEXT = """# Miniature models
 
 CLIP, CLAP and AudioLDM at tiny size, of the same classes and in the same checkpoint formats as the models of the paper,
-trained on a procedural world of {count} kinds of sound event: {kinds}. They make the program work offline, in minutes, on
-two cores, with results that can be heard and scored.
+trained on a procedural world of {count} kinds of sound event: {kinds}.
+They make the program work offline, in minutes, on two cores, with results that can be heard and scored.
 
 They know nothing but that world. They are no CLIP, CLAP or AudioLDM for real pictures and sounds, and their scores say
 nothing about those models.
 
 ## Training
 
-`v2a models train miniature` trained them from nothing: seed {seed}, {train} scenes of 5.12 s for training, {validation} for
-validation, on two CPU cores. The test split was not looked at. No data of other people is in them.
+`v2a models train miniature` trained them from nothing: seed {seed}, {train} scenes of 5.12 s for training, {validation}
+for validation, on two CPU cores. The test split was not looked at. No data of other people is in them.
 
 - CLIP (open_clip): contrastive on frames in two drawing styles and captions; a linear head reads kind, pitch, tempo and
   intensity in training, and is thrown away.
-- CLAP (laion's HTSAT and a RoBERTa-like text tower): the same, on sounds and captions. It also hears the unrelated music of
-  noisy pairs.
+- CLAP (laion's HTSAT and a RoBERTa-like text tower): the same, on sounds and captions. It also hears the unrelated
+  music of noisy pairs.
 - VAE: error of AudioLDM's log-mels and of their changes, a little KL. Eight mel frames a latent frame.
 - Vocoder: spectra at four resolutions and log-mel, no adversary; the larger part on mels that went through the VAE.
-- UNet: predicts v; conditions are noisy embeddings of sounds, of captions, and means over similar sounds; one in ten is that
-  of the empty text. Averaged weights.
+- UNet: predicts v; conditions are noisy embeddings of sounds, of captions, and means over similar sounds; one in ten is
+  that of the empty text. Averaged weights.
 - Judge: a convolutional classifier of real renders, tilted and hissed at. Nothing else was trained with it.
 
 | stage | steps | minutes | on the validation split |

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from v2a_core.encoders.clap import ClapAudioTower
 from v2a_core.media.resample import fit_length
@@ -78,7 +78,7 @@ class Towers:
             spectra_B1FM = self.log_mel(waveforms_BT)
         branch = self.audio.audio_branch
         features_BC = branch.forward_features(branch.reshape_wav2img(spectra_B1FM))["embedding"]
-        return F.normalize(self.audio.audio_projection(features_BC).float(), dim=-1)
+        return functional.normalize(self.audio.audio_projection(features_BC).float(), dim=-1)
 
     def log_mel(self, waveforms_BT: torch.Tensor) -> torch.Tensor:
         """As `ClapAudioTower.log_mel`, by FFT: ten times as fast as HTSAT's Fourier transform by convolution."""
@@ -96,7 +96,7 @@ class Towers:
         """L2-normalised float32 (B, D)."""
         tokens = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
         embedding_BD = self.text(tokens.input_ids, attention_mask=tokens.attention_mask).text_embeds
-        return F.normalize(embedding_BD.float(), dim=-1)
+        return functional.normalize(embedding_BD.float(), dim=-1)
 
     @torch.no_grad()
     def embed_waveforms(self, waveforms_NT: Floats, batch: int = 48) -> torch.Tensor:
@@ -112,12 +112,12 @@ class Towers:
 
 def build_towers(seed: int) -> Towers:
     """Fresh towers with the classes' own initial weights."""
-    sizes = MODEL_CONFIG["htsat"]
+    sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in MODEL_CONFIG["htsat"].items()}
     front_end = {k: v for k, v in MODEL_CONFIG["audio_cfg"].items() if k in FrontEnd.model_fields}
     config = ClapConfig(
         model_name=MODEL_CONFIG["audio_cfg"]["model_name"],
         front_end=FrontEnd(**front_end),
-        htsat=Htsat(**{k: tuple(v) if isinstance(v, list) else v for k, v in sizes.items()}),
+        htsat=Htsat(**sizes),
         joint_embed_shape=MODEL_CONFIG["joint_embed_shape"],
         mlp_act=MODEL_CONFIG["mlp_act"],
     )
@@ -154,7 +154,9 @@ def _crop(waveforms_BT: Floats, rng: np.random.Generator) -> Floats:
         start = int(rng.integers(SAMPLES - length + 1))
         cropped_BT = waveforms_BT[:, start : start + length]
     peak_B1 = np.abs(cropped_BT).max(axis=1, keepdims=True)
-    return cropped_BT * np.float32(0.5 * 10 ** rng.uniform(-0.15, 0.0)) / (peak_B1 + np.float32(1e-4))
+    gain = np.float32(0.5 * 10 ** rng.uniform(-0.15, 0.0))
+    loud_BT: npt.NDArray[np.float32] = cropped_BT * gain / (peak_B1 + np.float32(1e-4))
+    return loud_BT
 
 
 def build(work: Path, seed: int, plan: Plan = PLAN) -> ClapStage:

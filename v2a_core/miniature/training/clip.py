@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from v2a_core.miniature.clip import MODEL_CONFIG, PREPROCESS_CONFIG
 from v2a_core.miniature.text import build_tokenizer
@@ -75,7 +75,9 @@ class ClipStage:
         numbers: dict[str, float] = {}
         for style in ("paint", "ink"):
             happenings, pictures_NHWC = self._pictures(style)
-            image_ND = torch.cat([self.embed_images(torch.from_numpy(part)) for part in np.array_split(pictures_NHWC, 8)])
+            image_ND = torch.cat(
+                [self.embed_images(torch.from_numpy(part)) for part in np.array_split(pictures_NHWC, 8)]
+            )
             kinds_N = np.array([KINDS.index(happening.kind) for happening in happenings])
             truth_N3 = np.stack([attributes(happening) for happening in happenings])
             numbers[f"zero_shot_{style}"] = zero_shot(image_ND, prompts_KD, kinds_N)
@@ -86,7 +88,7 @@ class ClipStage:
         """L2-normalised float32 (N, D) of pictures in 0..255, uint8 or float32."""
         mean, std = (255 * torch.tensor(PREPROCESS_CONFIG[key]) for key in ("mean", "std"))
         normal_NCHW = ((pictures_NHWC - mean) / std).permute(0, 3, 1, 2).contiguous()
-        return F.normalize(self.clip.encode_image(normal_NCHW).float(), dim=-1)
+        return functional.normalize(self.clip.encode_image(normal_NCHW).float(), dim=-1)
 
     def embed_text(self, texts: Sequence[str]) -> torch.Tensor:
         """L2-normalised float32 (N, D)."""
@@ -94,7 +96,7 @@ class ClipStage:
         tokens = self.tokenizer(
             list(texts), max_length=length, padding="max_length", truncation=True, return_tensors="pt"
         )
-        return F.normalize(self.clip.encode_text(tokens.input_ids).float(), dim=-1)
+        return functional.normalize(self.clip.encode_text(tokens.input_ids).float(), dim=-1)
 
     def _pictures(self, style: str) -> tuple[list[Happening], npt.NDArray[np.uint8]]:
         if style not in self._held_out:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional as F
+from torch.nn import functional
 
 from v2a_core import storage
 from v2a_core.miniature.training.clap import CLIP_SAMPLES, Towers
@@ -57,7 +57,7 @@ class Conditions:
         condition_BD[text_B] = self.texts_NVD[index_B[text_B], views_B[text_B]]
         length_B1 = torch.from_numpy(rng.uniform(0, MAX_NOISE, (count, 1)).astype(np.float32))
         noise_BD = torch.randn(count, EMBEDDING_DIM) * EMBEDDING_DIM**-0.5
-        condition_BD = F.normalize(condition_BD + length_B1 * noise_BD, dim=-1)
+        condition_BD = functional.normalize(condition_BD + length_B1 * noise_BD, dim=-1)
         condition_BD[torch.from_numpy(choice_B < NULL_SHARE)] = self.null_D
         return condition_BD
 
@@ -87,7 +87,7 @@ def blur(sounds_ND: torch.Tensor, kinds_N: npt.NDArray[np.int64], attributes_N3:
         rows = torch.from_numpy(np.flatnonzero(kinds_N == kind))
         points = torch.from_numpy(attributes_N3)[rows]
         weights = (-0.5 * (torch.cdist(points, points) / BLUR).square()).exp()
-        blurred_ND[rows] = F.normalize(weights @ sounds_ND[rows], dim=-1)
+        blurred_ND[rows] = functional.normalize(weights @ sounds_ND[rows], dim=-1)
     return blurred_ND
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from v2a_core.miniature.training.data import HEARD, attributes
 from v2a_core.miniature.world import KINDS, Happening, caption, class_prompts
@@ -82,8 +82,12 @@ class Contrast(nn.Module):
         kinds_B, classes = described.kinds_B, len(HEARD)
         return {
             "contrast": 0.5 * (_cross_entropy(logits_BB, matches_BB) + _cross_entropy(logits_BB.T, matches_BB.T)),
-            "kind": 0.2 * (F.cross_entropy(read_BX[:, :classes], kinds_B) + F.cross_entropy(said_BX[:, :classes], kinds_B)),
-            "attributes": 12 * F.mse_loss(read_BX[:, classes:], described.attributes_B3),
+            "kind": 0.2
+            * (
+                functional.cross_entropy(read_BX[:, :classes], kinds_B)
+                + functional.cross_entropy(said_BX[:, :classes], kinds_B)
+            ),
+            "attributes": 12 * functional.mse_loss(read_BX[:, classes:], described.attributes_B3),
         }
 
 
@@ -105,12 +109,14 @@ def prompts() -> list[str]:
 
 def average_prompts(embeddings_PD: torch.Tensor) -> torch.Tensor:
     """One L2-normalised embedding a kind, from those of `prompts()`."""
-    return F.normalize(embeddings_PD.unflatten(0, (len(KINDS), -1)).mean(dim=1), dim=-1)
+    return functional.normalize(embeddings_PD.unflatten(0, (len(KINDS), -1)).mean(dim=1), dim=-1)
 
 
-def linear_fit(signals_ND: torch.Tensor, attributes_N3: npt.NDArray[np.float32], kinds_N: npt.NDArray[np.int64]) -> float:
+def linear_fit(
+    signals_ND: torch.Tensor, attributes_N3: npt.NDArray[np.float32], kinds_N: npt.NDArray[np.int64]
+) -> float:
     """Mean correlation of attributes with their best linear reading, within kinds, 5-fold: what embeddings carry."""
-    features = torch.cat([signals_ND, F.one_hot(torch.from_numpy(kinds_N)).float()], dim=1).double()
+    features = torch.cat([signals_ND, functional.one_hot(torch.from_numpy(kinds_N)).float()], dim=1).double()
     truth = torch.from_numpy(attributes_N3).double()
     read = torch.zeros_like(truth)
     for fold in range(5):

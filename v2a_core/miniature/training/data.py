@@ -122,7 +122,10 @@ def _file(work: Path, split: Split, what: str) -> Path:
 def _waveform(scene: Scene) -> npt.NDArray[np.int16]:
     waveform = render_sound(scene, length_s=SAMPLES / SAMPLE_RATE, sample_rate=SAMPLE_RATE)
     waveform = waveform - waveform.mean()
-    return np.round(waveform * (PEAK * 32767 / (np.abs(waveform).max() + 1e-8))).astype(np.int16)
+    samples: npt.NDArray[np.int16] = np.round(waveform * (PEAK * 32767 / (np.abs(waveform).max() + 1e-8))).astype(
+        np.int16
+    )
+    return samples
 
 
 def _same_world(work: Path, seed: int) -> None:

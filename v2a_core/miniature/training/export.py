@@ -29,7 +29,14 @@ from v2a_core.models.bundle import BUNDLE_FILE, CHECKSUMS_FILE, CLAP_CONFIG, OPE
 
 CARD_FILE = "MODEL_CARD.md"
 # Follow from the configuration, or are no part of the embedding.
-_LEFT_OUT = ("spectrogram_extractor.", "relative_position_index", "attn_mask", "num_batches_tracked", "tscam_conv.", "head.")
+_LEFT_OUT = (
+    "spectrogram_extractor.",
+    "relative_position_index",
+    "attn_mask",
+    "num_batches_tracked",
+    "tscam_conv.",
+    "head.",
+)
 
 
 def export_bundle(output: Path, *, work: Path, seed: int) -> None:
@@ -67,7 +74,9 @@ def _export_clip(folder: Path, work: Path) -> None:
     config = {"model_cfg": CLIP_CONFIG, "preprocess_cfg": PREPROCESS_CONFIG}
     (folder / OPEN_CLIP_CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     tensors = load_weights(work / "clip", "clip")
-    save_file({name: value.half().contiguous() for name, value in tensors.items()}, folder / "open_clip_model.safetensors")
+    save_file(
+        {name: value.half().contiguous() for name, value in tensors.items()}, folder / "open_clip_model.safetensors"
+    )
     build_tokenizer().save_pretrained(folder)
 
 
@@ -87,7 +96,12 @@ def _export_generator(folder: Path, towers: Towers, work: Path, seed: int) -> No
     unet.load_state_dict(load_weights(work / "unet", "unet"))
     vocoder.load_state_dict(load_weights(work / "vocoder", "vocoder"))
     vocoder.config.normalize_before = True
-    models: dict[str, Any] = {"vae": load_vae(work, seed), "unet": unet, "vocoder": vocoder, "text_encoder": towers.text}
+    models: dict[str, Any] = {
+        "vae": load_vae(work, seed),
+        "unet": unet,
+        "vocoder": vocoder,
+        "text_encoder": towers.text,
+    }
     for model in models.values():
         torch.nn.Module.to(model, torch.float16)  # the class's own `to` warns about parts that none of these has
     models |= {"scheduler": DDIMScheduler(**SCHEDULER), "tokenizer": towers.tokenizer}
@@ -100,5 +114,9 @@ def _export_generator(folder: Path, towers: Towers, work: Path, seed: int) -> No
 def _checksums(output: Path) -> dict[str, str]:
     """Of what a bundle is made of; CLIP's tokenizer, which no job reads, is CLAP's."""
     files = {name: path for name, path in digests.tree(output).items() if "/" in name}
-    kept = [name for name in files if not name.startswith("clip/") or Path(name).name in (OPEN_CLIP_CONFIG, "open_clip_model.safetensors")]
+    kept = [
+        name
+        for name in files
+        if not name.startswith("clip/") or Path(name).name in (OPEN_CLIP_CONFIG, "open_clip_model.safetensors")
+    ]
     return {name: digests.sha256(files[name]) for name in kept}

@@ -26,7 +26,9 @@ from v2a_core.miniature.training.loop import Plan, load_weights
 from v2a_core.miniature.training.vae import decode, encode, load_vae
 from v2a_core.miniature.world import KINDS, caption
 
-PLAN = Plan(steps=2400, batch=32, learning_rate=8e-4, weight_decay=0.01, betas=(0.9, 0.99), ema=0.998, validate_every=400)
+PLAN = Plan(
+    steps=2400, batch=32, learning_rate=8e-4, weight_decay=0.01, betas=(0.9, 0.99), ema=0.998, validate_every=400
+)
 SCHEDULER = {**SCHEDULER_CONFIG, "prediction_type": "v_prediction"}
 # In the first half a step sees half of each sound: nearly twice as many steps in the same time.
 SHORT_UNTIL, SHORT_FRAMES = 0.5, 32
@@ -47,7 +49,7 @@ class UnetStage:
         sounds = load_sounds(work, seed, "train")
         self.latents_NCHW = _latents(sounds, self.vae, work / "unet" / "latents.npy")
         self.conditions = prepare_conditions(sounds, towers, work / "unet" / "conditions.npz")
-        self.scheduler = DDIMScheduler(**SCHEDULER)
+        self.scheduler: Any = DDIMScheduler(**SCHEDULER)
         self.unet = build_unet(seed)
         self.modules = nn.ModuleDict({"unet": self.unet})
         self.held_out = load_sounds(work, seed, "validation")
@@ -83,7 +85,8 @@ class UnetStage:
         wanted_BCHW = self.scheduler.get_velocity(latents_BCHW, noise_BCHW, times_B)
         with torch.autocast("cpu", torch.bfloat16):
             made_BCHW = self.unet(noisy_BCHW, times_B, encoder_hidden_states=None, class_labels=conditions_BD).sample
-        return (made_BCHW.float() - wanted_BCHW).square().mean()
+        error: torch.Tensor = (made_BCHW.float() - wanted_BCHW).square().mean()
+        return error
 
     def _make(self, conditions_BD: torch.Tensor) -> torch.Tensor:
         """Log-mels (B, F, M), as the generator makes them."""

@@ -115,5 +115,3 @@ def _fold_affine(vae: Any, sounds: Sounds) -> None:
 def build(work: Path, seed: int, plan: Plan = PLAN) -> VaeStage:
     """The stage, with fresh weights."""
     return VaeStage(work, seed, plan)
-
-

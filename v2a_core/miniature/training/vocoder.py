@@ -90,7 +90,7 @@ def set_normalisation(vocoder: Any, mels_BFM: torch.Tensor) -> None:
 
 
 def spectral_losses(made_BT: torch.Tensor, true_BT: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Spectral convergence and L1 of log magnitudes (arXiv:1910.11480), magnitudes with a floor, mean of resolutions."""
+    """Spectral convergence and L1 of log magnitudes (arXiv:1910.11480), floored magnitudes, mean of resolutions."""
     convergence, logarithm = [], []
     for n_fft, hop in RESOLUTIONS:
         window = torch.hann_window(n_fft)
