@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from v2a_core.config import Settings, setting
 from v2a_core.generators.config import GeneratorSettings
 from v2a_core.mappers.config import (
@@ -19,7 +21,8 @@ from v2a_core.training.config import OptimizerSettings, TrainingSettings, Valida
 class ScoreSettings(Settings):
     """How much is measured. The defaults fit into ten minutes on two cores."""
 
-    world_seed: int = setting(0, "seed of the world; its test split is scored, its training split trains mappers", ge=0)
+    world_seed: int = setting(0, "seed of the world; its training split trains mappers", ge=0)
+    split: Literal["test", "validation"] = setting("test", "what is scored; to choose a setting by, take validation")
     per_class: int = setting(20, "held-out scenes of each kind", ge=1)
     stills_per_class: int = setting(10, "held-out stills of each kind, in the other drawing style", ge=1)
     comparison_per_class: int = setting(6, "scenes of each kind that the mappers compared are heard on", ge=1)

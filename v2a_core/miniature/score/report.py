@@ -77,7 +77,7 @@ class ScoreReport:
         settings = self.settings
         generator = settings.generator
         text = (
-            f"Bundle {self.bundle['name']}, {settings.per_class} held-out scenes of each kind, world seed "
+            f"Bundle {self.bundle['name']}, {settings.per_class} {settings.split} scenes of each kind, world seed "
             f"{settings.world_seed}, seed {self.seed}; {generator.num_inference_steps} steps of {generator.sampler}, "
             f"guidance {generator.guidance_scale:g}; {settings.metrics.confidence:.0%} intervals (shares: Wilson, else "
             f"bootstrap); {self.seconds['total']:.0f} s."

@@ -40,7 +40,7 @@ class HeldOut:
     """The scenes that are scored.
 
     Attributes:
-        scenes: Of the test split, the kinds in turns.
+        scenes: Of the split that is scored, the kinds in turns.
         real: Their sounds.
         frames: CLIP embeddings of their pictures.
         seeds: Of the noise, one a scene.
@@ -86,21 +86,22 @@ def observe_held_out(crew: Crew, studio: Studio, settings: ScoreSettings, seed: 
     indices = range(count)
     stills = range(count, count + settings.stills_per_class * len(KINDS))
     return HeldOut(
-        scenes=[studio.scene("test", index) for index in indices],
-        real=crew.heard("listen", [("test", part) for part in chunks(indices)]),
-        frames=_see(crew, "test", indices),
-        seeds=[segment_seed(seed, f"test-{index}", "score") for index in indices],
-        still_scenes=[studio.scene("test", index) for index in stills],
-        stills=_see(crew, "test", stills, still=True),
-        still_seeds=[segment_seed(seed, f"test-{index}", "score") for index in stills],
+        scenes=[studio.scene(settings.split, index) for index in indices],
+        real=crew.heard("listen", [(settings.split, part) for part in chunks(indices)]),
+        frames=_see(crew, settings.split, indices),
+        seeds=[segment_seed(seed, f"{settings.split}-{index}", "score") for index in indices],
+        still_scenes=[studio.scene(settings.split, index) for index in stills],
+        stills=_see(crew, settings.split, stills, still=True),
+        still_seeds=[segment_seed(seed, f"{settings.split}-{index}", "score") for index in stills],
     )
 
 
 def train_mappers(crew: Crew, held_out: HeldOut, settings: ScoreSettings, seed: int) -> dict[str, Mapped]:
     """All mappers, each on the same pairs of the training split, which are noisy as the world has them."""
     train = _pairs(crew, "train", range(settings.pairs))
-    # Whatever is chosen by looking is chosen on the validation split.
-    validation = _pairs(crew, "validation", range(max(len(KINDS), settings.pairs // 16)))
+    # Far from the beginning of that split, which may be what is scored.
+    count = max(len(KINDS), settings.pairs // 16)
+    validation = _pairs(crew, "validation", range(100_000, 100_000 + count))
     sets = [(held_out.frames, held_out.seeds), (held_out.stills, held_out.still_seeds)]
     jobs = [
         functools.partial(train_and_map, settings.mapper(*kind), settings.training(), train, validation, sets, seed)
@@ -125,7 +126,7 @@ def make_all(
         count = few if name in MAPPERS and name not in (PAPER, REGRESSION) else len(held_out.scenes)
         made[name] = crew.make(condition_ND[:count], held_out.seeds[:count])
     made["VAE and vocoder"] = crew.heard(
-        "reconstruct", [("test", part) for part in chunks(range(len(held_out.scenes)))]
+        "reconstruct", [(settings.split, part) for part in chunks(range(len(held_out.scenes)))]
     )
     stills = crew.make(mapped[PAPER].conditions[1], held_out.still_seeds)
     return Systems(made, conditions, stills, mapped)

@@ -91,17 +91,22 @@ def load_vae(work: Path, seed: int) -> Any:
     vae = fresh_vae(seed)
     vae.load_state_dict(load_weights(work / "vae", "vae"))
     sounds = load_sounds(work, seed, "train")
-    _fold_affine(vae.eval(), sounds)
+    fold_affine(vae.eval(), sounds, 192)
     return vae
 
 
 @torch.no_grad()
-def _fold_affine(vae: Any, sounds: Sounds) -> None:
+def fold_affine(vae: Any, sounds: Sounds, count: int) -> None:
     """Give each latent channel zero mean and unit spread over the training set, so that scaling_factor is 1.
 
     The encoder's quant_conv makes C means and C log variances; the decoder's post_quant_conv undoes the change.
+
+    Args:
+        vae: Changed in place.
+        sounds: The training set.
+        count: About so many of its sounds are measured.
     """
-    latents_BCHW = encode(vae, sounds.mels(np.arange(0, len(sounds), len(sounds) // 192)))
+    latents_BCHW = encode(vae, sounds.mels(np.arange(0, len(sounds), max(1, len(sounds) // count))))
     mean_C, std_C = latents_BCHW.mean(dim=(0, 2, 3)), latents_BCHW.std(dim=(0, 2, 3))
     channels = len(mean_C)
     into, out = vae.quant_conv, vae.post_quant_conv

@@ -42,8 +42,7 @@ class VocoderStage:
         self.vae = load_vae(work, seed).requires_grad_(False)
         self.judge = Judge(KINDS)
         self.judge.load_state_dict(load_weights(work / "judge", "judge"))
-        self.vocoder = build_vocoder(seed)
-        set_normalisation(self.vocoder, self.train.mels(np.arange(0, len(self.train), 20)))
+        self.vocoder = fresh_vocoder(seed, self.train.mels(np.arange(0, len(self.train), 20)))
         self.modules = nn.ModuleDict({"vocoder": self.vocoder})
 
     def losses(self, step: int, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
@@ -81,12 +80,14 @@ class VocoderStage:
 
 
 @torch.no_grad()
-def set_normalisation(vocoder: Any, mels_BFM: torch.Tensor) -> None:
-    """Let the vocoder itself normalise its input, by the mean and spread of each band, and begin quietly."""
+def fresh_vocoder(seed: int, mels_BFM: torch.Tensor) -> Any:
+    """A vocoder that normalises its input itself, by the mean and spread of each band, and begins quietly."""
+    vocoder = build_vocoder(seed)
     vocoder.config.normalize_before = True
     vocoder.conv_post.weight.mul_(FIRST_GAIN)
     vocoder.mean.copy_(mels_BFM.mean(dim=(0, 1)))
     vocoder.scale.copy_(mels_BFM.std(dim=(0, 1)))
+    return vocoder
 
 
 def spectral_losses(made_BT: torch.Tensor, true_BT: torch.Tensor) -> dict[str, torch.Tensor]:
