@@ -14,6 +14,7 @@ from typing import Any
 from v2a_core import __version__
 from v2a_core.config import ConfigError, Settings, load, options
 from workflows.embed_config import EmbedJob
+from workflows.evaluate_config import EvaluateJob
 from workflows.generate_config import GenerateJob
 from workflows.train_config import TrainJob
 
@@ -56,6 +57,12 @@ def build_parser() -> argparse.ArgumentParser:
     generate = _job(commands, "generate", GenerateJob, _generate, "a catalog and a mapper -> soundtracks")
     _catalog(generate)
     generate.add_argument("--mapper", required=True, metavar="URI", help="folder or URI that `v2a train` wrote")
+
+    evaluate = _job(commands, "evaluate", EvaluateJob, _evaluate, "soundtracks and references -> metrics")
+    evaluate.add_argument("soundtracks", metavar="SOUNDTRACKS", help="folder or URI that `v2a generate` wrote")
+    evaluate.add_argument(
+        "--embeddings", metavar="URI", help="references: what `v2a embed` wrote (default: the catalog)"
+    )
 
     demo = commands.add_parser("demo", help="all jobs on a small catalog, and a page to listen to")
     demo.add_argument("--output", default="demo-output", metavar="DIR", help="local folder (default: %(default)s)")
@@ -124,7 +131,9 @@ def _address_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _models_commands(commands: Any) -> None:
-    models = commands.add_parser("models", help="the model bundles and their small world: show, fetch, init, world")
+    models = commands.add_parser(
+        "models", help="the model bundles and their small world: show, fetch, init, world, train, score"
+    )
     actions = models.add_subparsers(required=True, metavar="ACTION")
     show = actions.add_parser("show", help="what a bundle consists of, where it is, its fingerprints")
     show.add_argument("bundle", nargs="?", default="paper", metavar="NAME|FILE")
@@ -146,6 +155,19 @@ def _models_commands(commands: Any) -> None:
     world.add_argument("--output", required=True, metavar="URI", help="folder or URI")
     world.add_argument("--seed", type=int, default=0, help="another seed is another world (default: %(default)s)")
     world.set_defaults(command=_models_world)
+    train = actions.add_parser("train", help="train the miniature models on their world (hours); goes on where it was")
+    train.add_argument("bundle", choices=["miniature"])
+    train.add_argument("--output", required=True, metavar="DIR", help="local folder of the trained bundle")
+    train.add_argument("--work", required=True, metavar="DIR", help="local folder of renders, checkpoints and logs")
+    train.add_argument("--stage", action="append", metavar="STAGE", help="only this stage; may be repeated")
+    train.add_argument("--seed", type=int, default=0, help="seed of everything (default: %(default)s)")
+    train.set_defaults(command=_models_train)
+    score = actions.add_parser("score", help="measure a bundle on held-out scenes of the miniature world")
+    score.add_argument("bundle", metavar="NAME|FILE")
+    score.add_argument("--output", metavar="DIR", help="local folder for score.json and score.md")
+    score.add_argument("--per-class", type=_count, metavar="N", help="scenes of each kind")
+    score.add_argument("--judge", metavar="DIR", help="folder of the judge (default: the bundle's)")
+    score.set_defaults(command=_models_score)
 
 
 def _settings_table(settings: type[Settings]) -> str:
@@ -254,6 +276,38 @@ def _models_world(arguments: argparse.Namespace) -> int:
     counts = split_counts(arguments.count)
     written = write_world(arguments.output, counts, WorldSettings(seed=arguments.seed))
     print(f"{written.videos} videos and {written.stills} stills; a catalog for a job: {' '.join(written.inputs)}")
+    return DONE
+
+
+def _models_train(arguments: argparse.Namespace) -> int:
+    from v2a_core.miniature.training import train_miniature
+
+    train_miniature(Path(arguments.output), work=Path(arguments.work), stages=arguments.stage, seed=arguments.seed)
+    return DONE
+
+
+def _models_score(arguments: argparse.Namespace) -> int:
+    from v2a_core.miniature.score import score
+
+    output, judge = (Path(folder) if folder else None for folder in (arguments.output, arguments.judge))
+    score(arguments.bundle, output=output, per_class=arguments.per_class, judge=judge)
+    return DONE
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    job = _load(arguments, "evaluate", EvaluateJob)
+    from workflows import evaluate
+
+    evaluate.run(
+        arguments.soundtracks,
+        arguments.output,
+        job,
+        models=arguments.models,
+        embeddings=arguments.embeddings,
+        limit=arguments.limit,
+        dry_run=arguments.dry_run,
+        address=arguments.address,
+    )
     return DONE
 
 
