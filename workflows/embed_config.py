@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from v2a_core.catalog_config import CatalogSettings
-
 from v2a_core.config import Settings, setting
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
