@@ -75,7 +75,7 @@ def run(
         runtime.connect(address)
         return show_plan("generate", output, listing, tally, job.pools)
     local = bundle.resolve()
-    fingerprint = _check_mapper(mapper, local)
+    fingerprint = _check_mapper(mapper, job.sampling, local)
     made_by = manifest.open_output(output, _manifest(job, local, fingerprint))
     writer = PartWriter(
         index,
@@ -209,11 +209,11 @@ def _finish_batch(batch: pa.Table, job: FinishJob) -> pa.Table:
     )
 
 
-def _check_mapper(mapper: str, local: LocalBundle) -> str:
-    """Refuse a mapper between other spaces than the bundle's; returns its fingerprint."""
+def _check_mapper(mapper: str, sampling: SamplingSettings | None, local: LocalBundle) -> str:
+    """Refuse a mapper between other spaces than the bundle's, or another's sampling; returns its fingerprint."""
     from v2a_core.mappers import load_mapper
 
-    loaded = load_mapper(mapper)
+    loaded = load_mapper(mapper, sampling=sampling)
     pairs = (
         ("vision", loaded.config.vision_space, local.vision_space),
         ("audio", loaded.config.audio_space, local.audio_space),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from v2a_core.config import CONFIG_ROOT, load
+from v2a_core.config import CONFIG_ROOT, ConfigError, load
 from v2a_core.mappers import METHODS, NETWORKS, build, count_parameters
 from v2a_core.mappers.config import MapperConfig, MapperSettings, SamplingSettings
 from v2a_core.mappers.export import Mapper
@@ -19,7 +19,7 @@ ALL = list(itertools.product(METHODS, NETWORKS))
 
 
 def settings(method: str, network: str, **more) -> MapperSettings:
-    sampling = {"sampling": {"steps": 8}} if method == "diffusion" else {}
+    sampling = {"sampling": {"steps": 8}} if method != "regression" else {}
     return MapperSettings.model_validate(
         {"method": {"kind": method, **sampling}, "network": {"kind": network, **SMALL[network]}, **more}
     )
@@ -87,8 +87,9 @@ def test_every_shipped_configuration_is_known():
     assert {f"{method}-{network}" for method, network in ALL} <= names
 
 
-def test_diffusion_is_random_by_seed_only():
-    model = mapper("diffusion", "mlp")
+@pytest.mark.parametrize("method", ["diffusion", "flow"])
+def test_a_denoising_mapper_is_random_by_seed_only(method):
+    model = mapper(method, "mlp")
     first, second = model.map([frames(1)[0]] * 2, [1, 2])
     assert not np.allclose(first, second, atol=1e-3)
 
@@ -98,8 +99,10 @@ def test_the_papers_mapper_has_its_size():
     assert count_parameters(MapperSettings()) == pytest.approx(48.83e6, rel=1e-3)
 
 
-def test_shipped_default_is_the_default():
-    assert load(TrainJob, job="train", source="diffusion-transformer") == TrainJob()
+def test_shipped_default_is_the_default_but_for_the_papers_sampling():
+    shipped = load(TrainJob, job="train", source="diffusion-transformer")
+    paper = ["mapper.method.sampling.scheduler=ddim", "mapper.method.sampling.steps=200"]
+    assert shipped == load(TrainJob, job="train", overrides=paper)
 
 
 def test_read_out_is_the_learned_query():
@@ -151,38 +154,74 @@ def test_attention_is_causal():
     assert not torch.allclose(before[:, 2:], after[:, 2:], atol=1e-3)
 
 
-class OptimalDenoiser(torch.nn.Module):
-    """The exact E[x0 | x_t] when the data are Gaussian: mean `mean`, deviation `deviation` in every number."""
+MEAN, DEVIATION = torch.linspace(-1, 1, DIM), torch.linspace(0.25, 1.25, DIM)
 
-    mean, deviation = 0.7, 0.25
 
-    def __init__(self, alphas_cumprod: torch.Tensor) -> None:
+class Optimal(torch.nn.Module):
+    """The exact prediction when the data are Gaussian: each number with its own mean and deviation.
+
+    For `x = a * clean + b * noise`: E[clean | x] = m + a v r and E[noise | x] = b r, r = (x - a m) / (a^2 v + b^2).
+    """
+
+    def __init__(self, model) -> None:
         super().__init__()
-        self.alphas_cumprod = alphas_cumprod
+        self.method = model
+        self.alphas_cumprod = getattr(getattr(model, "_schedule", None), "alphas_cumprod", None)
+        self.time_steps = model._settings.time_steps
 
     def forward(self, condition_BE, noisy_BE, time_B):
-        alpha = self.alphas_cumprod[time_B][:, None]
-        variance = self.deviation**2
-        gain = alpha.sqrt() * variance / (alpha * variance + 1 - alpha)
-        return self.mean + gain * (noisy_BE - alpha.sqrt() * self.mean)
+        if self.alphas_cumprod is None:
+            b = ((time_B + 1) / self.time_steps)[:, None]
+            a = 1 - b
+        else:
+            a = self.alphas_cumprod[time_B][:, None].sqrt()
+            b = (1 - a**2).sqrt()
+        residual = (noisy_BE - a * MEAN) / (a**2 * DEVIATION**2 + b**2)
+        clean, noise = MEAN + a * DEVIATION**2 * residual, b * residual
+        return clean if self.alphas_cumprod is not None else noise - clean
 
 
+# Few steps make a distribution a little too narrow, the more so the narrower it is: a property of the solver.
 @pytest.mark.parametrize(
-    "sampling",
+    ("method", "sampling", "narrowest"),
     [
-        SamplingSettings(scheduler="ddim", steps=200, eta=1.0),
-        SamplingSettings(scheduler="ddim", steps=200, eta=0.0),
-        SamplingSettings(scheduler="dpm++", steps=20),
+        ("diffusion", SamplingSettings(scheduler="ddim", steps=200, eta=1.0), 0.93),
+        ("diffusion", SamplingSettings(scheduler="ddim", steps=200, eta=0.0), 0.93),
+        ("diffusion", SamplingSettings(scheduler="dpm++", steps=10), 0.75),
+        ("diffusion", SamplingSettings(), 0.87),
+        ("diffusion", SamplingSettings(scheduler="dpm++", steps=25), 0.89),
+        ("flow", SamplingSettings(scheduler="euler", steps=100), 0.93),
+        ("flow", SamplingSettings(scheduler="euler", steps=20), 0.84),
+        ("flow", SamplingSettings(scheduler="dpm++", steps=10), 0.82),
+        ("flow", SamplingSettings(), 0.92),
     ],
-    ids=["ddim-eta1", "ddim-eta0", "dpm++"],
+    ids=lambda value: f"{value.scheduler}-{value.steps}-{value.eta}" if isinstance(value, SamplingSettings) else None,
 )
-def test_samplers_give_the_right_distribution(sampling, monkeypatch):
-    model = build(settings("diffusion", "mlp"), DIM)
-    model.network = OptimalDenoiser(model._schedule.alphas_cumprod)
-    monkeypatch.setattr("v2a_core.mappers.diffusion.normalize", lambda x: x)
-    drawn = model.sample(torch.zeros(256, DIM), list(range(256)), sampling)
-    assert drawn.mean().item() == pytest.approx(OptimalDenoiser.mean, abs=0.02)
-    assert drawn.std().item() == pytest.approx(OptimalDenoiser.deviation, rel=0.06)
+def test_samplers_give_the_right_distribution(method, sampling, narrowest, monkeypatch):
+    model = build(settings(method, "mlp"), DIM)
+    model.network = Optimal(model)
+    monkeypatch.setattr("v2a_core.mappers.denoising.normalize", lambda x: x)
+    rows = 2048
+    drawn = model.sample(torch.zeros(rows, DIM), list(range(rows)), sampling)
+    assert ((drawn.mean(0) - MEAN).abs() < 4.5 * DEVIATION / rows**0.5).all()
+    ratio = drawn.std(0) / DEVIATION
+    assert ratio.min() > narrowest
+    assert ratio.max() < 1.07
+
+
+@pytest.mark.parametrize(("method", "wrong"), [("diffusion", "euler"), ("flow", "ddim")])
+def test_a_solver_of_another_method_is_refused(method, wrong):
+    with pytest.raises(ConfigError, match=rf"'{wrong}': a {method} mapper samples by \w+ \| dpm"):
+        mapper(method, "mlp", SamplingSettings(scheduler=wrong))
+
+
+def test_flow_follows_straight_paths():
+    model = build(settings("flow", "mlp"), DIM)
+    clean, noise = torch.randn(2, 3, DIM)
+    halfway = torch.full((3,), 499)
+    torch.testing.assert_close(model._noisy(clean, noise, halfway), (clean + noise) / 2)
+    velocity = model._target(clean, noise)
+    torch.testing.assert_close(model._noisy(clean, noise, halfway) - velocity / 2, clean)
 
 
 def test_guidance_moves_away_from_the_unconditioned():

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 METHODS = {
     "regression": "v2a_core.mappers.regression:RegressionModel",
     "diffusion": "v2a_core.mappers.diffusion:DiffusionModel",
+    "flow": "v2a_core.mappers.flow:FlowModel",
 }
 NETWORKS = {
     "mlp": "v2a_core.mappers.mlp:MlpNetwork",

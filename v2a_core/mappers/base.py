@@ -56,6 +56,9 @@ class MapperModel(nn.Module, abc.ABC):
             sampling: Instead of the settings it was made with.
         """
 
+    def check_sampling(self, sampling: SamplingSettings) -> None:
+        """Refuse, with ValueError, settings that `sample` cannot follow."""
+
 
 def normalize(x_BE: Tensor) -> Tensor:
     """L2-normalised rows, float32."""

@@ -1,4 +1,7 @@
-"""Typed configuration of mappers: which network, which method, how it samples. The defaults are the paper's."""
+"""Typed configuration of mappers: which network, which method, how it samples.
+
+The defaults are the paper's, but for the sampling: twenty steps of a better solver instead of two hundred.
+"""
 
 from __future__ import annotations
 
@@ -50,14 +53,19 @@ NetworkSettings = Annotated[
 
 
 class SamplingSettings(Settings):
-    """How a diffusion mapper samples."""
+    """How a diffusion or flow mapper samples."""
 
-    scheduler: Literal["ddim", "dpm++"] = setting(
-        "ddim", "the solver: DDIM (the paper), or DPM-Solver++ (good from 10 steps on)"
+    scheduler: Literal["auto", "ddim", "dpm++", "euler"] = setting(
+        "auto", "the solver: diffusion has ddim (the paper) and dpm++, flow has euler and dpm++; auto: dpm++"
     )
-    steps: int = setting(200, "denoising steps", ge=2, le=1000)
+    steps: int = setting(20, "denoising steps: dpm++ is good from 10 on, the paper has 200 of ddim", ge=2, le=1000)
     eta: float = setting(1.0, "fresh noise of a DDIM step: 0 deterministic, 1 as the published prior", ge=0, le=1)
     guidance_scale: float = setting(1.0, "classifier-free guidance; 1: none", ge=0, le=50)
+
+    @property
+    def is_stochastic(self) -> bool:
+        """Whether each step adds noise."""
+        return self.scheduler == "ddim" and self.eta > 0
 
 
 class DiffusionSettings(Settings):
@@ -65,6 +73,15 @@ class DiffusionSettings(Settings):
 
     kind: Literal["diffusion"] = setting("diffusion", "the method")
     time_steps: int = setting(1000, "steps of the noise schedule (squared cosine)", ge=10, le=10_000)
+    condition_dropout: float = setting(0.1, "share of training rows that see the null condition", ge=0, lt=1)
+    sampling: SamplingSettings = setting(SamplingSettings, "how embeddings are sampled, unless told otherwise")
+
+
+class FlowSettings(Settings):
+    """Follows straight paths from noise to the audio embedding, conditioned on the visual one."""
+
+    kind: Literal["flow"] = setting("flow", "the method")
+    time_steps: int = setting(1000, "noise levels of the training, evenly spread", ge=10, le=10_000)
     condition_dropout: float = setting(0.1, "share of training rows that see the null condition", ge=0, lt=1)
     sampling: SamplingSettings = setting(SamplingSettings, "how embeddings are sampled, unless told otherwise")
 
@@ -77,7 +94,9 @@ class RegressionSettings(Settings):
 
 
 MethodSettings = Annotated[
-    Annotated[DiffusionSettings, Tag("diffusion")] | Annotated[RegressionSettings, Tag("regression")],
+    Annotated[DiffusionSettings, Tag("diffusion")]
+    | Annotated[FlowSettings, Tag("flow")]
+    | Annotated[RegressionSettings, Tag("regression")],
     Discriminator(_kind_or("diffusion")),
 ]
 

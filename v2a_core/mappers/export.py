@@ -46,6 +46,11 @@ class Mapper:
         device: str = "cpu",
         sampling: SamplingSettings | None = None,
     ) -> None:
+        if sampling is not None:
+            try:
+                model.check_sampling(sampling)
+            except ValueError as error:
+                raise ConfigError(str(error)) from None
         self.config, self.fingerprint, self.device, self.sampling = config, fingerprint, device, sampling
         self.model = model.to(device).eval().requires_grad_(False)
 

@@ -52,7 +52,7 @@ def _cosine(
     rows = torch.linspace(0, len(pairs) - 1, count).round().long()
     own = distributed.share(rows)
     total = torch.zeros((), dtype=torch.float64, device=device)
-    sampling = SamplingSettings(scheduler="dpm++", steps=settings.validation.sampling_steps)
+    sampling = SamplingSettings(steps=settings.validation.sampling_steps)
     for start in range(0, len(own), settings.global_batch):
         part = own[start : start + settings.global_batch]
         seeds = [segment_seed(seed, str(row), "validation") for row in part.tolist()]
