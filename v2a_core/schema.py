@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 EMBEDDING_DIM = 512
 
 OK = "ok"
@@ -40,6 +40,7 @@ EMBEDDINGS = pa.schema(
         pa.field("segment_count", pa.int32(), nullable=False),  # segments of the whole source
         pa.field("start_s", pa.float64()),
         pa.field("duration_s", pa.float64()),
+        pa.field("source_duration_s", pa.float64()),  # of the whole source, or of the span that a table's row asks for
         pa.field("frame_times_s", pa.list_(pa.float32())),  # relative to the source's start
         # (n, 512), each frame L2-normalised
         pa.field("clip_frames", pa.list_(pa.list_(pa.float16(), EMBEDDING_DIM))),
@@ -65,6 +66,11 @@ INDEX = pa.schema(
         pa.field("peak_dbfs", pa.float32()),
         pa.field("loudness_lufs", pa.float32()),
         pa.field("seed", pa.int64()),
+        # Who made the sound; the container's metadata says the same.
+        pa.field("ai_generated", pa.bool_()),
+        pa.field("program", pa.string()),  # name and version
+        pa.field("bundle", pa.string()),
+        pa.field("mapper", pa.string()),  # sha256 of its weights, or the name of another way to a condition
         *_STATUS_FIELDS,
     ]
 )

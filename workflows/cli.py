@@ -57,6 +57,9 @@ def build_parser() -> argparse.ArgumentParser:
     generate = _job(commands, "generate", GenerateJob, _generate, "a catalog and a mapper -> soundtracks")
     _catalog(generate)
     generate.add_argument("--mapper", required=True, metavar="URI", help="folder or URI that `v2a train` wrote")
+    generate.add_argument(
+        "--embeddings", metavar="URI", help="what `v2a embed` wrote for the catalog: what is there is not decoded again"
+    )
 
     evaluate = _job(commands, "evaluate", EvaluateJob, _evaluate, "soundtracks and references -> metrics")
     evaluate.add_argument("soundtracks", metavar="SOUNDTRACKS", help="folder or URI that `v2a generate` wrote")
@@ -227,6 +230,7 @@ def _generate(arguments: argparse.Namespace) -> int:
         job,
         mapper=arguments.mapper,
         models=arguments.models,
+        embeddings=arguments.embeddings,
         limit=arguments.limit,
         dry_run=arguments.dry_run,
         address=arguments.address,

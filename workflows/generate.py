@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 
-from v2a_core import __version__, manifest, stages, storage
+from v2a_core import __version__, embedded, manifest, stages, storage
 from v2a_core.config import ConfigError
 from v2a_core.decoding import DecodeSettings
 from v2a_core.finishing import FinishJob, finish_row
@@ -38,6 +38,7 @@ def run(
     *,
     mapper: str,
     models: str = "paper",
+    embeddings: str | None = None,
     limit: int | None = None,
     dry_run: bool = False,
     address: str | None = None,
@@ -50,6 +51,7 @@ def run(
         job: The configuration.
         mapper: Folder or URI of an exported mapper.
         models: A bundle's name or file.
+        embeddings: What `v2a embed` wrote for this catalog, or a part of it: those sources are not decoded.
         limit: Take the first `limit` sources only.
         dry_run: Plan and check, do nothing.
         address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
@@ -76,6 +78,8 @@ def run(
         return show_plan("generate", output, listing, tally, job.pools)
     local = bundle.resolve()
     fingerprint = _check_mapper(mapper, job.sampling, local)
+    if embeddings:
+        embedded.check(embeddings, local.vision_space, job.segments, job.frames)
     made_by = manifest.open_output(output, _manifest(job, local, fingerprint))
     writer = PartWriter(
         index,
@@ -91,7 +95,8 @@ def run(
         runtime.connect(address)
         runtime.configure_data()
         tags = _tags(local, fingerprint, job.seed)
-        data = _chain(planned, job, bundle, local, mapper, FinishJob(output, job.finish, tags))
+        parts = embedded.find(embeddings, {item.source_id for item in planned}) if embeddings else {}
+        data = _chain(planned, job, bundle, local, mapper, FinishJob(output, job.finish, tags), parts)
     stream("generate", data, rejected, writer, tally, job.limits, STAGE_COLUMNS)
     summary = tally.summary(output, "done", bundle=local.name, trained=local.trained, mapper=mapper)
     manifest.close_output(output, made_by, summary)
@@ -105,12 +110,11 @@ def _chain(
     local: LocalBundle,
     mapper: str,
     finishing: FinishJob,
+    parts: Mapping[str, Sequence[str]],
 ) -> Dataset:
     pools = runtime.plan_pools(job.pools)
     decode = DecodeSettings(job.segments, job.frames, job.decoder, local.media_spec(), want_audio=False)
-    data = pipeline.dataset(planned, job.pools.sources_per_block)
-    data = pipeline.decode(data, decode, pools)
-    data = pipeline.embed_frames(data, bundle, job.encoders, pools, job.pools.segments_per_batch)
+    data = pipeline.see(planned, decode, bundle, job.encoders, pools, job.pools, parts)
     data = _map(data, mapper, job, pools)
     # One actor sees all segments, so that it knows when a source is whole; it holds a condition a segment, no media.
     data = data.map_batches(

@@ -1,16 +1,16 @@
-"""The first half of every streaming job: catalog -> plan -> decode -> CLIP."""
+"""The first half of every streaming job: catalog -> plan -> decode -> CLIP, or what an earlier job saw."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 
-from v2a_core import rows, stages
+from v2a_core import embedded, rows, stages
 from v2a_core.catalog import Source, source_id
 from v2a_core.decoding import DecodeSettings, decode_rows
 from v2a_core.encoders.config import EncoderSettings
@@ -18,6 +18,7 @@ from v2a_core.ledger import Ledger
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.models import Bundle
 from workflows import runtime
+from workflows.run_config import PoolSettings
 from workflows.runtime import Pools
 
 ROWS_PER_YIELD = 4  # segments that a decode task gives on at once
@@ -83,6 +84,50 @@ def embed_frames(data: Dataset, bundle: Bundle, settings: EncoderSettings, pools
     )
 
 
+def see(
+    planned: Sequence[PlannedSource],
+    settings: DecodeSettings,
+    bundle: Bundle,
+    encoders: EncoderSettings,
+    pools: Pools,
+    sizes: PoolSettings,
+    parts: Mapping[str, Sequence[str]],
+) -> Dataset:
+    """Segments with frame embeddings: of sources that `v2a embed` has seen, read from `parts`; of others, made."""
+    seen = {identity for ids in parts.values() for identity in ids}
+    rest = [item for item in planned if item.source_id not in seen]
+    data = [read_embedded(parts, planned, pools)] if parts else []
+    if rest:
+        decoded = decode(dataset(rest, sizes.sources_per_block), settings, pools)
+        data.append(embed_frames(decoded, bundle, encoders, pools, sizes.segments_per_batch))
+    return data[0].union(*data[1:]) if len(data) > 1 else data[0]
+
+
+def read_embedded(parts: Mapping[str, Sequence[str]], planned: Sequence[PlannedSource], pools: Pools) -> Dataset:
+    """Segments as `embed_frames` leaves them, from the files of `v2a embed`.
+
+    Args:
+        parts: For each file, the source ids wanted from it.
+        planned: The sources of this run.
+        pools: Workers.
+    """
+    packed = {item.source_id: rows.pack_source(item.source) for item in planned}
+    schema = pa.schema(
+        [("part", pa.string()), ("ids", pa.list_(pa.string())), ("sources", pa.list_(pa.string()))],
+    )
+    blocks = [
+        pa.Table.from_pylist([{"part": part, "ids": ids, "sources": [packed[item] for item in ids]}], schema=schema)
+        for part, ids in parts.items()
+    ]
+    return ray.data.from_arrow(blocks).map_batches(
+        _read_batch,
+        batch_size=1,
+        batch_format="pyarrow",
+        num_cpus=pools.decode_cpus / 2,  # reading is mostly waiting
+        compute=TaskPoolStrategy(size=pools.decode_tasks),
+    )
+
+
 class ClipStage:
     """An actor that holds CLIP's image tower."""
 
@@ -97,6 +142,12 @@ class ClipStage:
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Embed the frames of a batch of segments."""
         return stages.embed_frames(batch, self._encoder, self._image_size)
+
+
+def _read_batch(batch: pa.Table) -> Iterator[pa.Table]:
+    for item in batch.to_pylist():
+        yield from embedded.read(item["part"], dict(zip(item["ids"], item["sources"], strict=True)))
+    yield embedded.SEEN.empty_table()
 
 
 def _decode_batch(batch: pa.Table, settings: DecodeSettings) -> Iterator[pa.Table]:
