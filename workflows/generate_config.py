@@ -36,6 +36,8 @@ class GenerateJob(Settings):
     @pydantic.model_validator(mode="after")
     def _windows_can_be_generated(self) -> GenerateJob:
         # The last window of a source also covers a rest that is too short to be a segment.
+        if self.segments.whole or self.segments.hop_s not in (None, self.segments.length_s):
+            raise ValueError("segments.whole and segments.hop_s are for `embed`: a soundtrack needs adjoining segments")
         longest_s = self.segments.length_s + self.segments.min_length_s + self.join.crossfade_s
         if soundtrack.grid_length_s(longest_s) > MAX_DURATION_S:
             raise ValueError(

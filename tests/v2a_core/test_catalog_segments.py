@@ -83,6 +83,40 @@ def test_the_last_segment(duration_s: float, lengths: list[float]) -> None:
     assert [segment.duration_s for segment in plan(duration_s, SegmentSettings())] == pytest.approx(lengths)
 
 
+@pytest.mark.parametrize(
+    ("duration_s", "hop_s", "spans"),
+    [
+        (20.0, 5.0, [(0, 10), (5, 10), (10, 10)]),
+        (22.0, 5.0, [(0, 10), (5, 10), (10, 10), (15, 7)]),  # 2 s are new
+        (20.6, 5.0, [(0, 10), (5, 10), (10, 10)]),  # 0.6 s would be
+        (4.0, 5.0, [(0, 4)]),
+        (35.0, 15.0, [(0, 10), (15, 10), (30, 5)]),
+        (27.0, 15.0, [(0, 10), (15, 10)]),  # nothing left behind the next hop
+    ],
+)
+def test_hops(duration_s: float, hop_s: float, spans: list[tuple[float, float]]) -> None:
+    segments = plan(duration_s, SegmentSettings(hop_s=hop_s))
+    assert [(segment.start_s, segment.duration_s) for segment in segments] == spans
+    assert len({segment.segment_id for segment in segments}) == len(spans)
+
+
+@given(SECONDS, st.floats(1, 20), st.floats(0.5, 20))
+@settings(max_examples=150, deadline=None)
+def test_overlapping_windows_leave_no_gap(duration_s: float, length_s: float, hop_s: float) -> None:
+    segments = plan(duration_s, SegmentSettings(length_s=length_s, hop_s=min(hop_s, length_s), min_length_s=0.0))
+    for one, other in itertools.pairwise(segments):
+        assert other.start_s <= one.start_s + one.duration_s + 1e-6
+        assert other.start_s + other.duration_s > one.start_s + one.duration_s
+    assert segments[-1].start_s + segments[-1].duration_s == pytest.approx(duration_s, abs=3e-6)
+
+
+def test_whole_sources_and_whole_spans() -> None:
+    (segment,) = plan(3600.0, SegmentSettings(whole=True))
+    assert (segment.start_s, segment.duration_s, segment.count) == (0.0, 3600.0, 1)
+    (segment,) = plan(3600.0, SegmentSettings(whole=True), start_s=60.0, duration_s=90.0)
+    assert (segment.start_s, segment.duration_s) == (60.0, 90.0)
+
+
 def test_an_image_is_one_segment() -> None:
     (segment,) = plan(15.0, SegmentSettings(length_s=4.0), kind="image")
     assert (segment.duration_s, segment.count) == (15.0, 1)

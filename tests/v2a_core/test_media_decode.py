@@ -151,6 +151,17 @@ def test_containers_and_codecs_give_the_same_frames(tmp_path: Path, name: str, c
     assert first.source_duration_s == pytest.approx(2.0, abs=0.05)
 
 
+def test_a_whole_source_has_a_bounded_number_of_frames_and_the_sound_that_is_heard(tmp_path: Path) -> None:
+    path = render(tmp_path / "whole.mp4", pts=range(0, 1000, 10), sound=tone(40.0))
+    frames = FrameSettings(frames_per_second=4.0, max_frames=20)
+    (item,) = decode(path, segments=SegmentSettings(whole=True), frames=frames)
+    assert item.segment.duration_s == pytest.approx(39.6, abs=0.5)
+    assert len(item.frame_times_s) == 20
+    assert item.frame_times_s[-1] > 38
+    assert item.waveform is not None
+    assert item.waveform.shape == (96_000,)
+
+
 def test_one_frame_is_one_segment(tmp_path: Path) -> None:
     (item,) = decode(render(tmp_path / "one.mp4", pts=[0]))
     assert len(item.frames_NHWC) == 1

@@ -14,6 +14,7 @@ from v2a_core.catalog.files import FileInfo
 from v2a_core.catalog.source import Source
 from v2a_core.catalog.table import Lookup, Row, read_table
 from v2a_core.catalog.tar import list_shard
+from v2a_core.catalog.vggsound import read_vggsound
 from v2a_core.catalog_config import CatalogSettings
 from v2a_core.media.types import MediaError
 
@@ -52,6 +53,8 @@ def list_sources(inputs: Sequence[str], settings: CatalogSettings) -> CatalogLis
     """
     if not inputs:
         raise ValueError("the catalog is empty: name at least one file, folder, glob, URI prefix, shard or table")
+    if settings.media_root and not _is_folder(settings.media_root):
+        raise ValueError(f"--media-root {settings.media_root} does not exist, or is no folder")
     lister = _Lister(settings)
     for given in inputs:
         lister.add(given)
@@ -64,6 +67,7 @@ class _Lister:
     def __init__(self, settings: CatalogSettings) -> None:
         self.listing = CatalogListing()
         self._max_bytes = settings.max_source_mb * 2**20
+        self._media_root = settings.media_root
         self._seen: set[tuple[str, float | None, float | None]] = set()
 
     def add(self, given: str) -> None:
@@ -130,11 +134,12 @@ class _Lister:
         self.listing.skipped_reasons.update(shard.skipped)
 
     def _add_table(self, info: FileInfo) -> None:
-        rows = read_table(info.uri)
-        lookup = Lookup([row.uri for row in rows if row.error is None])
-        folder = info.uri.rpartition("/")[0] + "/"
+        rows = read_vggsound(info.uri, self._media_root) if self._media_root else read_table(info.uri)
+        lookup = Lookup()
+        folder = info.uri.rpartition("/")[0] if self._media_root is None else self._media_root.rstrip("/")
         for row in rows:
-            name = row.uri.removeprefix(folder) if row.uri.startswith(folder) else row.uri.rpartition("/")[2]
+            inside = row.uri.startswith(f"{folder}/")
+            name = row.uri[len(folder) + 1 :] if inside else row.uri.rpartition("/")[2]
             self._add_row(row, files.safe_name(name), lookup, info.uri)
 
     def _add_row(self, row: Row, name: str, lookup: Lookup, table: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -98,9 +99,13 @@ class Source:
 def source_id(source: Source, segments: SegmentSettings, frames: FrameSettings) -> str:
     """A 32-character id: the same for the same content, span and sampling, on every run and machine."""
     span = [None if value is None else round(value * 1e6) for value in (source.start_s, source.duration_s)]
-    return plan.digest(
-        source.uri, source.version, span, segments.model_dump(mode="json"), frames.model_dump(mode="json")
-    )
+    return plan.digest(source.uri, source.version, span, *_sampling(segments, frames))
+
+
+@functools.lru_cache(maxsize=8)
+def _sampling(segments: SegmentSettings, frames: FrameSettings) -> tuple[str, str]:
+    """The settings as text, made once: a catalog has millions of sources and one sampling."""
+    return segments.model_dump_json(), frames.model_dump_json()
 
 
 def plan_segments(identity: str, duration_s: float, source: Source, settings: SegmentSettings) -> list[Segment]:

@@ -1,4 +1,4 @@
-"""Tables of sources: CSV, Parquet or JSON lines with a `uri` column."""
+"""Tables of sources: CSV, Parquet or JSON lines with a `uri` column, row by row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,13 +33,14 @@ class Row:
     error: MediaError | None = None
 
 
-def read_table(uri: str) -> list[Row]:
+def read_table(uri: str) -> Iterator[Row]:
     """The rows of a table; a relative `uri` is taken from the table's folder.
 
-    Raises:
+    Raises (while iterating):
         ValueError: When it is not a table or has no `uri` column.
     """
     name = uri.lower()
+    records: Iterable[dict[str, Any]]
     if name.endswith(".parquet"):
         records, first = _parquet(uri), 1
     elif name.endswith(".csv"):
@@ -47,15 +48,15 @@ def read_table(uri: str) -> list[Row]:
     else:
         records, first = _json_lines(uri), 1
     folder = uri.rpartition("/")[0]
-    return [_row(number, record, folder) for number, record in enumerate(records, start=first)]
+    for number, record in enumerate(records, start=first):
+        yield _row(number, record, folder)
 
 
 class Lookup:
-    """Finds the files of a table's rows; remote folders with many of them are listed once."""
+    """Finds the files of a table's rows; a remote folder that is asked for often is listed once."""
 
-    def __init__(self, uris: list[str]) -> None:
-        parents = Counter(uri.rpartition("/")[0] for uri in uris if files.is_remote(uri))
-        self._listed = {parent for parent, count in parents.items() if count >= _LIST_FROM}
+    def __init__(self) -> None:
+        self._asked: Counter[str] = Counter()
         self._folders: dict[str, dict[str, FileInfo]] = {}
 
     def find(self, uri: str) -> FileInfo:
@@ -64,8 +65,11 @@ class Lookup:
         Raises:
             FileNotFoundError: When there is none.
         """
+        if not files.is_remote(uri):
+            return files.stat(uri)
         parent, _, name = uri.rpartition("/")
-        if parent not in self._listed:
+        self._asked[parent] += 1
+        if self._asked[parent] < _LIST_FROM:
             return files.stat(uri)
         if parent not in self._folders:
             fs, path = storage.filesystem(parent)
@@ -78,18 +82,17 @@ class Lookup:
             raise FileNotFoundError(uri) from None
 
 
-def _csv(uri: str) -> list[dict[str, Any]]:
-    reader = csv.DictReader(io.StringIO(_text(uri), newline=""))
+def _csv(uri: str) -> Iterator[dict[str, Any]]:
+    reader = csv.DictReader(io.StringIO(read_text(uri), newline=""))
     _check_columns(uri, list(reader.fieldnames or []))
     try:
-        return [dict(record) for record in reader]
+        yield from reader
     except csv.Error as error:
         raise ValueError(f"{uri}, line {reader.line_num}: not readable as CSV: {error}") from None
 
 
-def _json_lines(uri: str) -> list[dict[str, Any]]:
-    records = []
-    for number, line in enumerate(_text(uri).splitlines(), start=1):
+def _json_lines(uri: str) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(read_text(uri).splitlines(), start=1):
         if not line.strip():
             continue
         try:
@@ -99,31 +102,36 @@ def _json_lines(uri: str) -> list[dict[str, Any]]:
         if not isinstance(record, dict):
             raise ValueError(f"{uri}, line {number}: a line must hold a JSON object")
         _check_columns(uri, list(record))
-        records.append(record)
-    return records
+        yield record
 
 
-def _parquet(uri: str) -> list[dict[str, Any]]:
+def _parquet(uri: str) -> Iterator[dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(io.BytesIO(_bytes(uri)))
+        file = pq.ParquetFile(io.BytesIO(read_bytes(uri)))
     except pa.ArrowInvalid as error:
         raise ValueError(f"{uri} is not readable as Parquet: {error}") from None
     _check_columns(uri, file.schema_arrow.names)
     wanted = [name for name in COLUMNS if name in file.schema_arrow.names]
-    records: list[dict[str, Any]] = file.read(columns=wanted).to_pylist()
-    return records
+    for batch in file.iter_batches(columns=wanted):
+        yield from batch.to_pylist()
 
 
-def _bytes(uri: str) -> bytes:
+def read_bytes(uri: str) -> bytes:
+    """The whole file, local or not."""
     return storage.read_bytes(uri) if files.is_remote(uri) else files.local_path(uri).read_bytes()
 
 
-def _text(uri: str) -> str:
+def read_text(uri: str) -> str:
+    """The text of a file.
+
+    Raises:
+        ValueError: When it is not UTF-8.
+    """
     try:
-        return _bytes(uri).decode("utf-8-sig")
+        return read_bytes(uri).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{uri} is not UTF-8 text: {error}") from None
 

@@ -11,6 +11,11 @@ class SegmentSettings(Settings):
     """How a source is cut into segments."""
 
     length_s: float = setting(10.0, "length of a segment", unit="s", gt=0, le=20)
+    hop_s: float | None = setting(
+        None, "from the start of a segment to that of the next; none: its length, so that they neither overlap nor "
+        "leave gaps", unit="s", ge=0.1, le=3600,
+    )  # fmt: skip
+    whole: bool = setting(False, "one segment for a whole source (or table row), however long")
     min_length_s: float = setting(1.0, "a shorter last segment is dropped (never the only one)", unit="s", ge=0)
 
 
@@ -20,6 +25,7 @@ class FrameSettings(Settings):
     frames_per_second: float = setting(
         1.0, "frames sampled a second, at centres of equal intervals", unit="1/s", gt=0, le=60
     )
+    max_frames: int = setting(600, "frames of a segment at most; a long one is sampled more thinly", ge=1, le=10_000)
     image_segment_s: float = setting(10.0, "length of the sound a still image stands for", unit="s", gt=0, le=20)
 
 

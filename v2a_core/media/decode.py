@@ -139,7 +139,7 @@ def _plan(request: DecodeRequest, duration_s: float) -> list[Segment]:
 def _decode_segment(
     segment: Segment, request: DecodeRequest, timeline: Timeline, video: FallbackReader, audio: AudioReader | None
 ) -> DecodedSegment:
-    times = sample_times(segment.start_s, segment.duration_s, request.frames.frames_per_second)
+    times = sample_times(segment.start_s, segment.duration_s, request.frames)
     errors = video.errors
     frames = video.read(shown_at(times, timeline))
     if not frames:
@@ -177,7 +177,9 @@ class _SegmentSound:
 
 
 def _decode_sound(segment: Segment, spec: MediaSpec, audio: AudioReader | None) -> _SegmentSound:
-    sound = audio.read(segment.start_s, segment.duration_s) if audio else None
+    # The audio encoder hears no more than this of a longer segment.
+    length_s = min(segment.duration_s, spec.audio_samples / spec.audio_sample_rate)
+    sound = audio.read(segment.start_s, length_s) if audio else None
     if sound is None:
         return _SegmentSound()
     if sound.errors and not sound.present:

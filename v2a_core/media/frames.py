@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from v2a_core.media.config import FrameSettings
 from v2a_core.media.image import fit
 from v2a_core.media.probe import Timeline, demux, open_media, reason, video_stream
 from v2a_core.media.types import MediaError
@@ -25,9 +26,9 @@ _DECORD_CONTAINERS = frozenset({"mov", "matroska"})
 Frame = tuple[float, npt.NDArray[np.uint8]]
 
 
-def sample_times(start_s: float, duration_s: float, frames_per_second: float) -> npt.NDArray[np.float64]:
+def sample_times(start_s: float, duration_s: float, settings: FrameSettings) -> npt.NDArray[np.float64]:
     """The centres of `max(1, round(duration * rate))` equal intervals of a segment, float64 (N,)."""
-    count = max(1, round(duration_s * frames_per_second))
+    count = min(max(1, round(duration_s * settings.frames_per_second)), settings.max_frames)
     return start_s + (np.arange(count) + 0.5) * (duration_s / count)
 
 

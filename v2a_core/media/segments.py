@@ -27,15 +27,15 @@ def cut(
     start_s: float | None = None,
     span_s: float | None = None,
 ) -> list[Segment]:
-    """Cut a source, or a span of it, into fixed windows.
+    """Cut a source, or a span of it, into windows.
 
-    The last window is as long as what is left; it is dropped when shorter than `settings.min_length_s`, unless it
-    is the only one.
+    The last window ends where the source ends; it is dropped when it would add less than `settings.min_length_s`,
+    unless it is the only one.
 
     Args:
         source_id: Identifies the source, its content and its sampling; segment ids derive from it.
         duration_s: Length of the source.
-        settings: Length of the windows.
+        settings: Length of the windows, and how far apart they start.
         whole: One segment, however long: a still image.
         start_s: Start of the span, when only a part of the source is asked for.
         span_s: Length of the span.
@@ -47,7 +47,7 @@ def cut(
     length = span_length(duration_s, start_s, span_s)
     if length <= _EPSILON_S:
         return []
-    windows = [(first, length)] if whole else _windows(first, length, settings)
+    windows = [(first, length)] if whole or settings.whole else _windows(first, length, settings)
     return [
         Segment(_segment_id(source_id, start, duration), index, len(windows), start, duration)
         for index, (start, duration) in enumerate(windows)
@@ -62,12 +62,14 @@ def span_length(duration_s: float, start_s: float | None, span_s: float | None) 
 
 def _windows(first: float, length: float, settings: SegmentSettings) -> list[tuple[float, float]]:
     # An encoder's last frame makes "10 s" into 10.01 s: rounding noise is no segment of its own.
-    full = math.floor((length + _EPSILON_S) / settings.length_s)
-    starts = [first + index * settings.length_s for index in range(full)]
-    windows = [(start, settings.length_s) for start in starts]
-    rest = length - full * settings.length_s
-    if rest > _EPSILON_S and (rest >= settings.min_length_s or not windows):
-        windows.append((first + full * settings.length_s, rest))
+    hop_s = settings.hop_s or settings.length_s
+    full = max(0, math.floor((length + _EPSILON_S - settings.length_s) / hop_s) + 1)
+    windows = [(first + index * hop_s, settings.length_s) for index in range(full)]
+    rest = length - full * hop_s
+    # Where windows overlap, most of the rest is covered already: what counts is what a last window would add.
+    new = min(rest, length - (full - 1) * hop_s - settings.length_s) if full else rest
+    if new > _EPSILON_S and (new >= settings.min_length_s or not windows):
+        windows.append((first + full * hop_s, rest))
     return windows
 
 

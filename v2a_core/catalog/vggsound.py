@@ -1,0 +1,60 @@
+"""VGGSound's own table: no header; YouTube id, start second, label, split.
+
+The files are clips already, named `<id>_<start:06d>.mp4`: the start second names the file and is no span in it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+
+from v2a_core import storage
+from v2a_core.catalog import files
+from v2a_core.catalog.table import Row, read_text
+from v2a_core.media.types import MediaError
+
+_COLUMNS = 4
+
+
+def read_vggsound(uri: str, media_root: str) -> Iterator[Row]:
+    """The rows of such a table.
+
+    Args:
+        uri: The table.
+        media_root: Folder or URI prefix with the files.
+
+    Raises (while iterating):
+        ValueError: When it is not UTF-8 text, or not readable as CSV.
+    """
+    root = media_root.rstrip("/") if files.is_remote(media_root) else str(files.local_path(media_root))
+    # Lines, not the whole text, so that a stray quote costs its line and not all that follow.
+    for number, line in enumerate(io.StringIO(read_text(uri)), start=1):
+        if line.strip():
+            yield _row(number, line.strip(), root)
+
+
+def _row(number: int, line: str, root: str) -> Row:
+    try:
+        identity, start, label, split = _split(line)
+    except ValueError as error:
+        return Row(number, root, {}, MediaError("catalog", "BadRow", f"row {number}: {error}"))
+    values = {name: value for name, value in (("label", label), ("split", split)) if value}
+    return Row(number, storage.join(root, f"{identity}_{start:06d}.mp4"), values)
+
+
+def _split(line: str) -> tuple[str, int, str, str]:
+    """The four values of a line; commas of a label count as label whether it is quoted or not."""
+    try:
+        fields = next(csv.reader([line]))
+    except csv.Error as error:
+        raise ValueError(f"not readable as CSV: {error}") from None
+    if len(fields) < _COLUMNS:
+        raise ValueError(f"{len(fields)} values; VGGSound's tables have id, start second, label, split")
+    identity, start = fields[0].strip(), fields[1].strip()
+    if not re.fullmatch(r"[\w-]{1,64}", identity, re.ASCII):
+        raise ValueError(f"id = {identity[:80]!r} is no YouTube id")
+    if not re.fullmatch(r"\d{1,6}", start, re.ASCII):
+        raise ValueError(f"start second = {start[:80]!r} is no number of seconds")
+    return identity, int(start), ",".join(fields[2:-1]).strip(), fields[-1].strip()
