@@ -12,16 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from v2a_core.generators.audioldm.components import build_scheduler, load_parts, load_text_side
+from v2a_core.generators.audioldm.components import build_scheduler, load_parts
 from v2a_core.generators.audioldm.sampling import denoise, initial_noise, row_generators
+from v2a_core.generators.audioldm.text import TextEmbedder
 from v2a_core.generators.config import MAX_DURATION_S, GeneratorSettings
 from v2a_core.precision import choose_dtype, is_out_of_memory
 
 Floats = npt.NDArray[np.float32]
 
 logger = logging.getLogger(__name__)
-
-TEXTS_PER_BATCH = 32
 
 
 class GenerationError(RuntimeError):
@@ -51,7 +50,7 @@ class AudioLdmGenerator:
         trained_steps = int(self.parts.scheduler_config.get("num_train_timesteps", 1000))
         if settings.num_inference_steps > trained_steps:
             raise ValueError(f"num_inference_steps = {settings.num_inference_steps}; {folder} knows {trained_steps}")
-        self._text: _TextEmbedder | None = None
+        self._text: TextEmbedder | None = None
         self._null: Floats | None = None
         self.sample_rate = self.parts.geometry.sample_rate
         self.micro_batch = settings.micro_batch
@@ -61,14 +60,14 @@ class AudioLdmGenerator:
         """AudioLDM's null condition, float32 (D,): the normalised CLAP text embedding of the empty text, not zeros."""
         if self._null is None:
             # The text encoder is nearly as large as the UNet, and jobs without text need it for this vector only.
-            text = self._text or _TextEmbedder(self._folder, "cpu")
+            text = self._text or TextEmbedder(self._folder, "cpu")
             self._null = text.embed([""])[0]
         return self._null
 
     def embed_text(self, texts: Sequence[str]) -> Floats:
         """CLAP text embeddings, float32 (B, D), L2-normalised. The text encoder stays loaded from the first call on."""
         if self._text is None:
-            self._text = _TextEmbedder(self._folder, self._device)
+            self._text = TextEmbedder(self._folder, self._device)
         return self._text.embed(texts)
 
     def generate(self, conditions_BD: Floats, seeds: Sequence[int], duration_s: float) -> Floats:
@@ -189,34 +188,6 @@ class AudioLdmGenerator:
         if len(bad):
             raise ValueError(f"conditions of rows {bad.tolist()} are zero or not finite: leave these rows out")
         return torch.from_numpy(conditions / norms_B)
-
-
-class _TextEmbedder:
-    """AudioLDM's CLAP text branch with its tokenizer, float32."""
-
-    def __init__(self, folder: Path, device: str) -> None:
-        self._device = device
-        self._encoder, self._tokenizer = load_text_side(folder, device)
-        config = self._encoder.config
-        # A tokenizer saved without its limit claims 1e30; RoBERTa counts positions from the padding id + 1.
-        positions = config.max_position_embeddings - (config.pad_token_id or 0) - 1
-        self._max_tokens = min(self._tokenizer.model_max_length, positions)
-
-    @torch.inference_mode()
-    def embed(self, texts: Sequence[str]) -> Floats:
-        """L2-normalised float32 (B, D). Longer texts are cut at the encoder's limit."""
-        embeddings = [np.empty((0, self._encoder.config.projection_dim), np.float32)]
-        for start in range(0, len(texts), TEXTS_PER_BATCH):
-            tokens = self._tokenizer(
-                list(texts[start : start + TEXTS_PER_BATCH]),
-                padding=True,
-                truncation=True,
-                max_length=self._max_tokens,
-                return_tensors="pt",
-            ).to(self._device)
-            embedding_BD = self._encoder(tokens.input_ids, attention_mask=tokens.attention_mask).text_embeds
-            embeddings.append(torch.nn.functional.normalize(embedding_BD, dim=-1).cpu().numpy())
-        return np.concatenate(embeddings)
 
 
 def _finite_rows(values: torch.Tensor) -> torch.Tensor:
