@@ -37,8 +37,7 @@ def read_columns(folder: str, columns: Sequence[str]) -> pa.Table | None:
     parts = part_files(folder)
     tables = []
     for uri in parts:
-        fs, path = storage.filesystem(uri)
-        with fs.open(path, "rb") as file:
+        with storage.open_read(uri) as file:
             tables.append(pq.read_table(file, columns=list(columns)))
     return pa.concat_tables(tables) if tables else None
 

@@ -1,28 +1,92 @@
 """Files anywhere fsspec reaches: atomic writes, local copies, JSON.
 
 A file is never seen half written: locally it is written beside its final name and renamed; on an object store a
-put is atomic by itself.
+put is atomic by itself. Transfers that are cut are tried again, a bounded number of times. Failures are OSErrors,
+whatever library noticed them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
+import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeVar, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from v2a_core import retrying, storage_s3
+from v2a_core.retrying import ShortReadError
+from v2a_core.storage_config import StorageSettings
+
+T = TypeVar("T")
+
+_PASSWORD = re.compile(r"[^/@]*:[^/@]+@")
+
+_CHUNK_BYTES = 32 * 2**20  # of a download: what is fetched again when a transfer is cut
+_BLOCK_BYTES = 2**20  # what is read ahead of a reader that seeks
+
+
+@dataclass(frozen=True)
+class StorageAccess:
+    """How a job reaches its files; travels to the workers, which make their own filesystems.
+
+    Attributes:
+        settings: For everything without settings of its own.
+        places: Folders or URI prefixes with their own settings; the longest that fits wins.
+    """
+
+    settings: StorageSettings = field(default_factory=StorageSettings)
+    places: tuple[tuple[str, StorageSettings], ...] = ()
+
+    def of(self, uri: str) -> StorageSettings:
+        """The settings for a URI."""
+        inside = [place for place in self.places if uri == place[0] or uri.startswith(place[0].rstrip("/") + "/")]
+        return max(inside, key=lambda place: len(place[0]))[1] if inside else self.settings
+
+
+_access = StorageAccess()
+
+
+def use(access: StorageAccess) -> None:
+    """Reach files in this way from now on, in this process."""
+    global _access
+    _access = access
+
 
 def filesystem(uri: str) -> tuple[Any, str]:
-    """The filesystem behind a URI and the path on it. Made anew in each process: s3fs is not fork-safe."""
+    """The filesystem behind a URI and the path on it. Made anew in each process: s3fs is not fork-safe.
+
+    Raises:
+        ValueError: For a URI with a password in it: URIs are written into rows, manifests and logs.
+    """
+    scheme, separator, rest = uri.partition("://")
+    if separator and _PASSWORD.match(rest):
+        raise ValueError(f"{scheme}://... holds a password: give credentials through the environment, not in a URI")
+    if scheme in ("s3", "s3a"):
+        fs = storage_s3.filesystem(_access.of(uri))
+        return fs, str(fs._strip_protocol(uri))
     return fsspec.core.url_to_fs(uri)  # type: ignore[no-any-return]
+
+
+def attempt(uri: str, operation: Callable[[], T]) -> T:
+    """Run an operation on a file, which can be repeated: again after what may be gone a moment later.
+
+    Raises:
+        OSError: For every failure of the storage.
+    """
+    if "://" not in uri:
+        return operation()
+    with storage_s3.plain_errors(uri):
+        return retrying.retry(operation, _access.of(uri).attempts)
 
 
 def is_local(uri: str) -> bool:
@@ -44,7 +108,7 @@ def join(base: str, *parts: str) -> str:
 def exists(uri: str) -> bool:
     """Whether there is a file or folder at `uri`."""
     fs, path = filesystem(uri)
-    return bool(fs.exists(path))
+    return attempt(uri, lambda: bool(fs.exists(path)))
 
 
 def list_files(uri: str, suffix: str = "") -> list[str]:
@@ -52,7 +116,7 @@ def list_files(uri: str, suffix: str = "") -> list[str]:
     fs, path = filesystem(uri)
     fs.invalidate_cache()
     try:
-        entries = fs.ls(path, detail=True)
+        entries = attempt(uri, lambda: fs.ls(path, detail=True))
     except FileNotFoundError:
         return []
     names = [entry["name"].rsplit("/", 1)[-1] for entry in entries if entry["type"] == "file"]
@@ -62,7 +126,22 @@ def list_files(uri: str, suffix: str = "") -> list[str]:
 def read_bytes(uri: str) -> bytes:
     """The whole file."""
     fs, path = filesystem(uri)
-    return bytes(fs.cat_file(path))
+    if isinstance(fs, LocalFileSystem):
+        return Path(path).read_bytes()
+    return b"".join(_chunks(fs, path, uri))
+
+
+@contextlib.contextmanager
+def open_read(uri: str) -> Iterator[BinaryIO]:
+    """A file to read and seek in, for readers that want parts of it."""
+    fs, path = filesystem(uri)
+    if isinstance(fs, LocalFileSystem):
+        with Path(path).open("rb") as file:
+            yield file
+        return
+    size = int(attempt(uri, lambda: fs.info(path))["size"])
+    with io.BufferedReader(_RangeReader(fs, path, uri, size), _BLOCK_BYTES) as buffered:
+        yield cast(BinaryIO, buffered)
 
 
 def read_json(uri: str) -> Any:
@@ -110,7 +189,7 @@ def writing(uri: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="v2a-") as folder:
         temporary = Path(folder) / name[-64:]
         yield temporary
-        fs.put_file(str(temporary), path)
+        attempt(uri, lambda: fs.put_file(str(temporary), path))
 
 
 @contextlib.contextmanager
@@ -124,8 +203,25 @@ def local_copy(uri: str) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="v2a-") as folder:
         local = Path(folder) / path.rsplit("/", 1)[-1][-64:]
-        fs.get_file(path, str(local))
+        download(uri, local)
         yield local
+
+
+def download(uri: str, target: Path) -> None:
+    """Copy the file `uri` to a local path."""
+    fs, path = filesystem(uri)
+    if isinstance(fs, LocalFileSystem):
+        shutil.copyfile(path, target)
+        return
+    with target.open("wb") as file:
+        for chunk in _chunks(fs, path, uri):
+            file.write(chunk)
+
+
+def upload(path: Path, uri: str) -> None:
+    """Copy a local file to `uri`, atomically."""
+    with writing(uri) as target:
+        shutil.copyfile(path, target)
 
 
 def copy_tree(uri: str, folder: Path) -> None:
@@ -134,14 +230,64 @@ def copy_tree(uri: str, folder: Path) -> None:
     if isinstance(fs, LocalFileSystem):
         shutil.copytree(path, folder, dirs_exist_ok=True)
     else:
-        fs.get(path.rstrip("/") + "/", str(folder) + "/", recursive=True)
+        for name in attempt(uri, lambda: fs.find(path)):
+            target = folder / name[len(path) :].lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            download(fs.unstrip_protocol(name), target)
 
 
 def remove(uri: str) -> None:
     """Remove one file, if it is there."""
     fs, path = filesystem(uri)
     with contextlib.suppress(FileNotFoundError):
-        fs.rm_file(path)
+        attempt(uri, lambda: fs.rm_file(path))
+
+
+class _RangeReader(io.RawIOBase):
+    """Reads of an object as requests for ranges, each tried again when it is cut."""
+
+    def __init__(self, fs: Any, path: str, uri: str, size: int) -> None:
+        self._fs, self._path, self._uri, self._size, self._at = fs, path, uri, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        length = min(len(buffer), self._size - self._at)
+        if length <= 0:
+            return 0
+        buffer[:length] = _read_range(self._fs, self._path, self._uri, self._at, length)
+        self._at += length
+        return length
+
+
+def _read_range(fs: Any, path: str, uri: str, start: int, length: int) -> bytes:
+    def fetch() -> bytes:
+        data = bytes(fs.cat_file(path, start=start, end=start + length))
+        if len(data) != length:
+            raise ShortReadError(f"{uri}: {len(data)} of {length} bytes from {start} on arrived")
+        return data
+
+    data = attempt(uri, fetch)
+    retrying.count(bytes_read=length)
+    return data
+
+
+def _chunks(fs: Any, path: str, uri: str) -> Iterator[bytes]:
+    """The content of an object, in pieces, so that a cut costs a piece."""
+    size = int(attempt(uri, lambda: fs.info(path))["size"])
+    for start in range(0, size, _CHUNK_BYTES):
+        yield _read_range(fs, path, uri, start, min(_CHUNK_BYTES, size - start))
 
 
 def _sync(path: Path) -> None:

@@ -156,6 +156,5 @@ def _shard_members(uris: set[str]) -> dict[str, Source]:
 
 
 def _schema_names(uri: str) -> set[str]:
-    fs, path = storage.filesystem(uri)
-    with fs.open(path, "rb") as file:
+    with storage.open_read(uri) as file:
         return set(pq.read_schema(file).names)

@@ -69,9 +69,7 @@ def fetch_bundle(bundle: Bundle, destination: str) -> dict[str, str]:
     files = {f"{part}/{name}": path for part in COMPONENTS for name, path in local.files(part).items()}
     checksums: dict[str, str] = {}
     for name, path in files.items():
-        fs, target = storage.filesystem(storage.join(destination, name))
-        fs.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
-        fs.put_file(str(path.resolve()), target)
+        storage.upload(path, storage.join(destination, name))
         checksums[name] = digests.sha256(path)
     content = _description(local)
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

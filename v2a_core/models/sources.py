@@ -238,11 +238,12 @@ def _version(fs: Any, uri: str, path: str) -> str:
 
 
 def _get_file(fs: Any, uri: str, path: str, target: Path) -> None:
-    fs.get_file(path, str(target))
     if _is_http(uri):
+        fs.get_file(path, str(target))
         return
+    storage.download(uri, target)
     # The model config beside a weight file belongs to it.
-    folder = path.rpartition("/")[0]
+    folder = uri.rpartition("/")[0]
     for beside in ("open_clip_config.json", "clap_config.json"):
-        if fs.exists(f"{folder}/{beside}"):
-            fs.get_file(f"{folder}/{beside}", str(target.with_name(beside)))
+        if storage.exists(f"{folder}/{beside}"):
+            storage.download(f"{folder}/{beside}", target.with_name(beside))

@@ -179,8 +179,7 @@ def _batches(selection: Selection, spaces: dict[str, str]) -> Iterator[tuple[pa.
     """Usable rows with their codes, a few thousand at a time."""
     start = 0
     for uri, rows in zip(selection.parts, selection.part_rows, strict=True):
-        fs, path = storage.filesystem(uri)
-        with fs.open(path, "rb") as file:
+        with storage.open_read(uri) as file:
             parquet = pq.ParquetFile(file)
             _check_part(uri, parquet, rows, spaces)
             for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=["clip_frames", "clap_embedding"]):

@@ -107,8 +107,7 @@ def assign(
 
 
 def _read_light(uri: str) -> pa.Table:
-    fs, path = storage.filesystem(uri)
-    with fs.open(path, "rb") as file:
+    with storage.open_read(uri) as file:
         missing = set(_COLUMNS) - set(pq.read_schema(file).names)
         if missing:
             raise ConfigError(f"{uri} is not a file of embeddings: it lacks {', '.join(sorted(missing))}")
