@@ -10,6 +10,27 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two cores: threads of tests and of Ray's workers would fight
 
+# No test reaches a real bucket, and none may print this secret: set before Ray starts, so that its workers have it too.
+SECRET = "planted-secret-Zx7Qw9"
+os.environ |= {"AWS_ACCESS_KEY_ID": "AKIAPLANTED", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_EC2_METADATA_DISABLED": "true"}
+for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION"):
+    os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of an S3 server on loopback."""
+    from helpers_s3 import serve_s3
+
+    with serve_s3() as address:
+        yield address
+
+
+@pytest.fixture
+def planted_secret() -> str:
+    """The secret key that every process of a test has in its environment."""
+    return SECRET
+
 
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:

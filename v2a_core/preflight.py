@@ -51,10 +51,14 @@ def _check_output(output: str) -> str:
     probe = storage.join(output, f".probe-{uuid.uuid4().hex[:8]}")
     _try("list", output, lambda: _first_file(output))
     _try("write", probe, lambda: storage.write_bytes(probe, b"v2a"))
-    try:
-        _try("read", probe, lambda: storage.read_bytes(probe))
-    finally:
-        _try("delete", probe, lambda: _delete(probe))
+    problems = []
+    for action, operation in (("read", lambda: storage.read_bytes(probe)), ("delete", lambda: _delete(probe))):
+        try:
+            _try(action, probe, operation)
+        except ConfigError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError("\n".join(problems))
     return "list, write, read and delete work"
 
 

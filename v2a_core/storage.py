@@ -62,6 +62,11 @@ def use(access: StorageAccess) -> None:
     _access = access
 
 
+def in_use() -> StorageAccess:
+    """How this process reaches files; what its workers are given."""
+    return _access
+
+
 def filesystem(uri: str) -> tuple[Any, str]:
     """The filesystem behind a URI and the path on it. Made anew in each process: s3fs is not fork-safe.
 

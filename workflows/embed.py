@@ -18,8 +18,8 @@ from v2a_core.parts import PartWriter
 from v2a_core.schema import EMBEDDINGS, SCHEMA_VERSION
 from workflows import pipeline, runtime
 from workflows.embed_config import EmbedJob
-from workflows.run import describe_bundle, list_catalog, show_plan, stream
-from workflows.runtime import Pools
+from workflows.run import describe_bundle, list_catalog, reach, show_plan, stream
+from workflows.runtime import Pools, Worker
 from workflows.summary import Tally, finish
 
 STAGE_COLUMNS = {"decode": "decode_s", "clip": "clip_s", "clap": "clap_s"}
@@ -53,6 +53,7 @@ def run(
         ConfigError: Wrong configuration, an empty catalog, or an output that was made differently.
         TooManyRejectsError: More rejected sources than the limits allow.
     """
+    checked = reach(catalog, output, job.storage, job.output_storage)
     bundle = load_bundle(models)
     listing = list_catalog(catalog, job.catalog, limit)
     tally = Tally("embed", listed=listing.count)
@@ -63,7 +64,7 @@ def run(
     tally.done_before = tally.listed - tally.planned
     if dry_run:
         runtime.connect(address)
-        return show_plan("embed", output, listing, tally, job.pools)
+        return show_plan("embed", output, checked, listing, tally, job.pools)
     local = bundle.resolve()
     made_by = manifest.open_output(output, _manifest(job, local))
     writer = PartWriter(
@@ -98,7 +99,7 @@ def _chain(
     data = pipeline.embed_frames(data, bundle, job.encoders, pools, job.pools.segments_per_batch)
     return data.map_batches(
         ClapStage,
-        fn_constructor_kwargs={"bundle": bundle, "settings": job.encoders, "threads": pools.threads},
+        fn_constructor_kwargs={"bundle": bundle, "settings": job.encoders, "worker": pools.worker},
         batch_size=job.pools.segments_per_batch,
         batch_format="pyarrow",
         num_cpus=pools.actor_cpus,
@@ -110,10 +111,10 @@ def _chain(
 class ClapStage:
     """An actor that holds CLAP's audio tower."""
 
-    def __init__(self, bundle: Bundle, settings: EncoderSettings, threads: int) -> None:
+    def __init__(self, bundle: Bundle, settings: EncoderSettings, worker: Worker) -> None:
         from v2a_core.encoders.clap import ClapEncoder
 
-        runtime.use_threads(threads)
+        worker.set_up_model()
         self._encoder = ClapEncoder(bundle.resolve(), settings, runtime.device())
 
     def __call__(self, batch: pa.Table) -> pa.Table:

@@ -7,6 +7,7 @@ from v2a_core.config import Settings, setting
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
 from v2a_core.parts import PartSettings
+from v2a_core.storage_config import StorageSettings
 from workflows.run_config import LimitSettings, PoolSettings
 
 
@@ -18,6 +19,10 @@ class EmbedJob(Settings):
     frames: FrameSettings = setting(FrameSettings, "which frames are seen")
     decoder: GuardSettings = setting(GuardSettings, "limits of the decoder process")
     encoders: EncoderSettings = setting(EncoderSettings, "how CLIP and CLAP run")
+    storage: StorageSettings = setting(StorageSettings, "how buckets are reached")
+    output_storage: StorageSettings | None = setting(
+        None, "how the bucket of the output is reached, when otherwise; then nothing of `storage` applies to it"
+    )
     output: PartSettings = setting(PartSettings, "when rows become a file")
     limits: LimitSettings = setting(LimitSettings, "when to give up")
     pools: PoolSettings = setting(PoolSettings, "how many workers each stage has")

@@ -27,8 +27,8 @@ from v2a_core.parts import PartWriter
 from v2a_core.schema import OK, SCHEMA_VERSION
 from workflows import runtime
 from workflows.evaluate_config import EvaluateJob
-from workflows.run import check_writable, describe_bundle, stream
-from workflows.runtime import Pools
+from workflows.run import describe_bundle, reach, stream
+from workflows.runtime import Pools, Worker
 from workflows.summary import Tally, finish
 
 JSON_FILE, TABLE_FILE, ROWS = "metrics.json", "metrics.md", "rows"
@@ -66,6 +66,7 @@ def run(
         ConfigError: Wrong configuration, no soundtracks, other embedding spaces, or an output made differently.
         TooManyRejectsError: More unreadable soundtracks than the limits allow.
     """
+    checked = reach([soundtracks], output, job.storage, None)
     bundle = load_bundle(models)
     made_by = inputs.read_manifest(soundtracks, allow_unfinished=job.allow_unfinished)
     index = inputs.read_index(soundtracks, limit)
@@ -75,7 +76,7 @@ def run(
     tally = Tally("evaluate", listed=index.num_rows, planned=planned.num_rows)
     tally.done_before = tally.listed - tally.planned
     if dry_run:
-        return _show_plan(soundtracks, output, tally)
+        return _show_plan(soundtracks, output, tally, checked)
     local = bundle.resolve()
     inputs.check_space(soundtracks, made_by, local)
     references = inputs.read_references(embeddings, local) if embeddings else None
@@ -113,7 +114,7 @@ def _chain(
     blocks: Dataset = ray.data.from_arrow([table.slice(start, size) for start in range(0, table.num_rows, size)])
     # Originals are decoded as in `embed`: CPU tasks, the codec in a process of its own.
     data = blocks.map_batches(
-        functools.partial(_read_batch, settings=read),
+        functools.partial(_read_batch, settings=read, worker=pools.worker),
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=pools.decode_cpus,
@@ -126,7 +127,7 @@ def _chain(
             "settings": job.encoders,
             "judge": judge,
             "embed_references": embed_references,
-            "threads": pools.threads,
+            "worker": pools.worker,
         },
         batch_size=job.pools.segments_per_batch,
         batch_format="pyarrow",
@@ -136,7 +137,8 @@ def _chain(
     )
 
 
-def _read_batch(batch: pa.Table, settings: ReadSettings) -> Iterator[pa.Table]:
+def _read_batch(batch: pa.Table, settings: ReadSettings, worker: Worker) -> Iterator[pa.Table]:
+    worker.set_up()
     for row in batch.to_pylist():
         yield pa.Table.from_pylist(read_soundtrack(row, settings), schema=READ)
 
@@ -145,11 +147,11 @@ class ListenStage:
     """An actor that holds CLAP's two towers and the judge."""
 
     def __init__(
-        self, bundle: Bundle, settings: EncoderSettings, judge: str | None, embed_references: bool, threads: int
+        self, bundle: Bundle, settings: EncoderSettings, judge: str | None, embed_references: bool, worker: Worker
     ) -> None:
         from v2a_core.encoders.clap import ClapEncoder
 
-        runtime.use_threads(threads)
+        worker.set_up_model()
         self._local = bundle.resolve()
         self._ears = Ears(
             ClapEncoder(self._local, settings, runtime.device()),
@@ -202,12 +204,12 @@ def _report(
     return results
 
 
-def _show_plan(soundtracks: str, output: str, tally: Tally) -> dict[str, Any]:
+def _show_plan(soundtracks: str, output: str, tally: Tally, checked: dict[str, Any]) -> dict[str, Any]:
     plan = {
         "job": "evaluate",
         "soundtracks": soundtracks,
         "output": output,
-        "storage": check_writable(output),
+        "storage": checked,
         "listed": tally.listed,
         "done_before": tally.done_before,
         "to_do": tally.planned,

@@ -7,6 +7,7 @@ from v2a_core.encoders.config import EncoderSettings
 from v2a_core.media.config import GuardSettings
 from v2a_core.metrics.config import MetricSettings
 from v2a_core.parts import PartSettings
+from v2a_core.storage_config import StorageSettings
 from workflows.run_config import LimitSettings, PoolSettings
 
 
@@ -19,6 +20,7 @@ class EvaluateJob(Settings):
     decoder: GuardSettings = setting(GuardSettings, "limits of the decoder process of the originals")
     encoders: EncoderSettings = setting(EncoderSettings, "how CLAP runs")
     metrics: MetricSettings = setting(MetricSettings, "intervals and tolerances")
+    storage: StorageSettings = setting(StorageSettings, "how buckets are reached")
     output: PartSettings = setting(PartSettings, "when rows become a file")
     limits: LimitSettings = setting(LimitSettings, "when to give up")
     pools: PoolSettings = setting(PoolSettings, "how many workers each stage has")

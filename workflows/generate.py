@@ -24,8 +24,8 @@ from v2a_core.parts import PartWriter
 from v2a_core.schema import INDEX, SCHEMA_VERSION
 from workflows import pipeline, runtime
 from workflows.generate_config import GenerateJob
-from workflows.run import describe_bundle, list_catalog, show_plan, stream
-from workflows.runtime import Pools
+from workflows.run import describe_bundle, list_catalog, reach, show_plan, stream
+from workflows.runtime import Pools, Worker
 from workflows.summary import Tally, finish
 
 STAGE_COLUMNS = {"decode": "decode_s", "clip": "clip_s", "map": "map_s", "generate": "generate_s", "finish": "finish_s"}
@@ -64,6 +64,7 @@ def run(
             made differently.
         TooManyRejectsError: More rejected sources than the limits allow.
     """
+    checked = reach(catalog, output, job.storage, job.output_storage)
     bundle = load_bundle(models)
     listing = list_catalog(catalog, job.catalog, limit)
     tally = Tally("generate", listed=listing.count)
@@ -75,7 +76,7 @@ def run(
     tally.done_before = tally.listed - tally.planned
     if dry_run:
         runtime.connect(address)
-        return show_plan("generate", output, listing, tally, job.pools)
+        return show_plan("generate", output, checked, listing, tally, job.pools)
     local = bundle.resolve()
     fingerprint = _check_mapper(mapper, job.sampling, local)
     if embeddings:
@@ -127,7 +128,7 @@ def _chain(
     data = _generate(data, bundle, job, pools)
     # Encoding and uploading run in CPU tasks of their own: the generator never waits for them.
     return data.map_batches(
-        functools.partial(_finish_batch, job=finishing),
+        functools.partial(_finish_batch, job=finishing, worker=pools.worker),
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=pools.decode_cpus,
@@ -138,7 +139,7 @@ def _chain(
 def _map(data: Dataset, mapper: str, job: GenerateJob, pools: Pools) -> Dataset:
     return data.map_batches(
         MapStage,
-        fn_constructor_kwargs={"mapper": mapper, "sampling": job.sampling, "seed": job.seed, "threads": pools.threads},
+        fn_constructor_kwargs={"mapper": mapper, "sampling": job.sampling, "seed": job.seed, "worker": pools.worker},
         batch_size=job.pools.segments_per_batch,
         batch_format="pyarrow",
         num_cpus=pools.actor_cpus / 2,
@@ -155,7 +156,7 @@ def _generate(data: Dataset, bundle: Bundle, job: GenerateJob, pools: Pools) -> 
             "settings": job.generator,
             "seed": job.seed,
             "crossfade_s": job.join.crossfade_s,
-            "threads": pools.threads,
+            "worker": pools.worker,
         },
         batch_size=job.pools.soundtracks_per_batch,
         batch_format="pyarrow",
@@ -168,10 +169,10 @@ def _generate(data: Dataset, bundle: Bundle, job: GenerateJob, pools: Pools) -> 
 class MapStage:
     """An actor that holds the mapper."""
 
-    def __init__(self, mapper: str, sampling: SamplingSettings | None, seed: int, threads: int) -> None:
+    def __init__(self, mapper: str, sampling: SamplingSettings | None, seed: int, worker: Worker) -> None:
         from v2a_core.mappers import load_mapper
 
-        runtime.use_threads(threads)
+        worker.set_up_model()
         self._mapper, self._seed = load_mapper(mapper, runtime.device(), sampling=sampling), seed
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -194,11 +195,11 @@ class GenerateStage:
     """An actor that holds AudioLDM."""
 
     def __init__(
-        self, bundle: Bundle, settings: GeneratorSettings, seed: int, crossfade_s: float, threads: int
+        self, bundle: Bundle, settings: GeneratorSettings, seed: int, crossfade_s: float, worker: Worker
     ) -> None:
         from v2a_core.generators.audioldm import AudioLdmGenerator
 
-        runtime.use_threads(threads)
+        worker.set_up_model()
         self._generator = AudioLdmGenerator(str(bundle.resolve().generator_path), settings, runtime.device())
         self._seed, self._crossfade_s = seed, crossfade_s
 
@@ -207,7 +208,8 @@ class GenerateStage:
         return generate_waveforms(batch, self._generator, self._seed, self._crossfade_s)
 
 
-def _finish_batch(batch: pa.Table, job: FinishJob) -> pa.Table:
+def _finish_batch(batch: pa.Table, job: FinishJob, worker: Worker) -> pa.Table:
+    worker.set_up()
     return pa.Table.from_pylist([finish_row(row, job) for row in batch.to_pylist()], schema=SOUNDTRACKS).drop_columns(
         ["waveform", "conditions"]
     )

@@ -13,6 +13,7 @@ from v2a_core.mappers.config import SamplingSettings
 from v2a_core.media.config import FinishSettings, FrameSettings, GuardSettings, SegmentSettings
 from v2a_core.parts import PartSettings
 from v2a_core.soundtrack import JoinSettings
+from v2a_core.storage_config import StorageSettings
 from workflows.run_config import LimitSettings, PoolSettings
 
 
@@ -29,6 +30,10 @@ class GenerateJob(Settings):
     generator: GeneratorSettings = setting(GeneratorSettings, "how AudioLDM samples")
     join: JoinSettings = setting(JoinSettings, "how the segments of a source become one soundtrack")
     finish: FinishSettings = setting(FinishSettings, "level, format, muxing")
+    storage: StorageSettings = setting(StorageSettings, "how buckets are reached")
+    output_storage: StorageSettings | None = setting(
+        None, "how the bucket of the output is reached, when otherwise; then nothing of `storage` applies to it"
+    )
     output: PartSettings = setting(PartSettings, "when rows of the index become a file")
     limits: LimitSettings = setting(LimitSettings, "when to give up")
     pools: PoolSettings = setting(PoolSettings, "how many workers each stage has")

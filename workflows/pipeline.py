@@ -19,7 +19,7 @@ from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.models import Bundle
 from workflows import runtime
 from workflows.run_config import PoolSettings
-from workflows.runtime import Pools
+from workflows.runtime import Pools, Worker
 
 ROWS_PER_YIELD = 4  # segments that a decode task gives on at once
 
@@ -63,7 +63,7 @@ def dataset(planned: Sequence[PlannedSource], sources_per_block: int) -> Dataset
 def decode(data: Dataset, settings: DecodeSettings, pools: Pools) -> Dataset:
     """Segments with pixels and samples."""
     return data.map_batches(
-        functools.partial(_decode_batch, settings=settings),
+        functools.partial(_decode_batch, settings=settings, worker=pools.worker),
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=pools.decode_cpus,
@@ -75,7 +75,7 @@ def embed_frames(data: Dataset, bundle: Bundle, settings: EncoderSettings, pools
     """Segments with frame embeddings instead of pixels."""
     return data.map_batches(
         ClipStage,
-        fn_constructor_kwargs={"bundle": bundle, "settings": settings, "threads": pools.threads},
+        fn_constructor_kwargs={"bundle": bundle, "settings": settings, "worker": pools.worker},
         batch_size=batch_size,
         batch_format="pyarrow",
         num_cpus=pools.actor_cpus,
@@ -120,7 +120,7 @@ def read_embedded(parts: Mapping[str, Sequence[str]], planned: Sequence[PlannedS
         for part, ids in parts.items()
     ]
     return ray.data.from_arrow(blocks).map_batches(
-        _read_batch,
+        functools.partial(_read_batch, worker=pools.worker),
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=pools.decode_cpus / 2,  # reading is mostly waiting
@@ -131,10 +131,10 @@ def read_embedded(parts: Mapping[str, Sequence[str]], planned: Sequence[PlannedS
 class ClipStage:
     """An actor that holds CLIP's image tower."""
 
-    def __init__(self, bundle: Bundle, settings: EncoderSettings, threads: int) -> None:
+    def __init__(self, bundle: Bundle, settings: EncoderSettings, worker: Worker) -> None:
         from v2a_core.encoders.clip import ClipEncoder
 
-        runtime.use_threads(threads)
+        worker.set_up_model()
         local = bundle.resolve()
         self._image_size = local.media_spec().image_size
         self._encoder = ClipEncoder(local, settings, runtime.device())
@@ -144,13 +144,15 @@ class ClipStage:
         return stages.embed_frames(batch, self._encoder, self._image_size)
 
 
-def _read_batch(batch: pa.Table) -> Iterator[pa.Table]:
+def _read_batch(batch: pa.Table, worker: Worker) -> Iterator[pa.Table]:
+    worker.set_up()
     for item in batch.to_pylist():
         yield from embedded.read(item["part"], dict(zip(item["ids"], item["sources"], strict=True)))
     yield embedded.SEEN.empty_table()
 
 
-def _decode_batch(batch: pa.Table, settings: DecodeSettings) -> Iterator[pa.Table]:
+def _decode_batch(batch: pa.Table, settings: DecodeSettings, worker: Worker) -> Iterator[pa.Table]:
+    worker.set_up()
     pending = []
     for item in batch.to_pylist():
         source = rows.unpack_source(item["source"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,9 @@ from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.media.types import MediaError
 from v2a_core.models import LocalBundle
 from v2a_core.parts import PartWriter
+from v2a_core.preflight import check_storage
+from v2a_core.storage import StorageAccess
+from v2a_core.storage_config import StorageSettings
 from workflows import runtime
 from workflows.progress import RunProgress
 from workflows.run_config import LimitSettings, PoolSettings
@@ -74,38 +76,45 @@ def describe_bundle(local: LocalBundle) -> dict[str, Any]:
     return {"name": local.name, "trained": local.trained, "fingerprints": local.fingerprints()}
 
 
-def check_writable(output: str) -> str:
-    """Write, read and delete a small file at the output.
+def reach(
+    catalog: Sequence[str], output: str, settings: StorageSettings, output_settings: StorageSettings | None
+) -> dict[str, Any]:
+    """Reach files as configured from now on, and try what the job will need.
+
+    Returns:
+        What works.
 
     Raises:
         ConfigError: Naming what was denied.
     """
-    probe = storage.join(output, f".probe-{uuid.uuid4().hex[:8]}")
-    try:
-        storage.write_bytes(probe, b"v2a")
-        storage.read_bytes(probe)
-        storage.remove(probe)
-    except OSError as error:
-        raise ConfigError(f"{output} cannot be written, read and deleted: {type(error).__name__}: {error}") from None
-    return "write, read and delete work"
+    places = ((output, output_settings),) if output_settings else ()
+    access = StorageAccess(settings, places)
+    storage.use(access)
+    return check_storage(catalog, output, access)
 
 
-def show_plan(job: str, output: str, listing: Listing, tally: Tally, pools: PoolSettings) -> dict[str, Any]:
+def show_plan(
+    job: str, output: str, checked: dict[str, Any], listing: Listing, tally: Tally, pools: PoolSettings
+) -> dict[str, Any]:
     """What `--dry-run` prints: the listing, what is left to do, storage, and how the cluster would be used."""
     plan = {
         "job": job,
         "output": output,
-        "storage": check_writable(output),
+        "storage": checked,
         "sources": listing.count,
         "by_kind": listing.by_kind(),
         "skipped": listing.skipped,
         "rejected_while_listing": len(listing.rejects),
         "done_before": tally.done_before,
         "to_do": tally.planned,
-        "workers": dataclasses.asdict(runtime.plan_pools(pools)),
+        "workers": _workers(runtime.plan_pools(pools)),
     }
     print(json.dumps(plan, indent=2, ensure_ascii=False), flush=True)
     return plan
+
+
+def _workers(pools: runtime.Pools) -> dict[str, Any]:
+    return {name: value for name, value in dataclasses.asdict(pools).items() if name != "worker"}
 
 
 def stream(

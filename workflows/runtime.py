@@ -11,9 +11,35 @@ from dataclasses import dataclass
 import ray
 from ray.data import DataContext
 
+from v2a_core import storage
+from v2a_core.storage import StorageAccess
 from workflows.run_config import PoolSettings
 
 BLOCK_BYTES = 32 * 2**20  # a few segments' pixels: stages start early on small catalogs, memory stays low on large ones
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What a worker process is told before its first work.
+
+    Attributes:
+        threads: Torch threads of a model stage.
+        access: How files are reached: each process makes its own filesystems.
+    """
+
+    threads: int
+    access: StorageAccess
+
+    def set_up(self) -> None:
+        """For stages without a model."""
+        storage.use(self.access)
+
+    def set_up_model(self) -> None:
+        """For stages with one: Ray limits a worker to one thread, they may use what their machine has."""
+        import torch
+
+        self.set_up()
+        torch.set_num_threads(self.threads)
 
 
 @dataclass(frozen=True)
@@ -26,7 +52,7 @@ class Pools:
         actors: Actors of a model stage.
         actor_cpus: CPUs of one model actor. A fraction: on two CPUs, actors that hold whole ones starve the rest.
         actor_gpus: GPUs of one actor of the stage that computes most.
-        threads: Torch threads of one model actor.
+        worker: What each worker process is told.
     """
 
     decode_cpus: float
@@ -34,7 +60,7 @@ class Pools:
     actors: int
     actor_cpus: float
     actor_gpus: float
-    threads: int
+    worker: Worker
 
 
 def connect(address: str | None) -> None:
@@ -87,7 +113,7 @@ def plan_pools(settings: PoolSettings) -> Pools:
         actors=actors,
         actor_cpus=actor_cpus,
         actor_gpus=1.0 if gpus else 0.0,
-        threads=max(1, int(cpus / nodes if not gpus else 2)),
+        worker=Worker(max(1, int(cpus / nodes if not gpus else 2)), storage.in_use()),
     )
 
 
@@ -96,13 +122,6 @@ def device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def use_threads(threads: int) -> None:
-    """Ray limits a worker to one thread; a model stage may use what its machine has."""
-    import torch
-
-    torch.set_num_threads(threads)
 
 
 def on_terminal() -> bool:

@@ -13,6 +13,7 @@ from v2a_core.mappers import count_parameters
 from v2a_core.mappers.config import MapperConfig
 from v2a_core.models import load_bundle
 from v2a_core.schema import EMBEDDING_DIM
+from v2a_core.storage import StorageAccess
 from v2a_core.training.config import TrainingSettings
 from v2a_core.training.data import read_manifest
 from v2a_core.training.selection import Selection, select
@@ -52,6 +53,7 @@ def run(
         TrainingStoppedError: When the training diverged; checkpoints are kept.
     """
     started = time.monotonic()
+    storage.use(StorageAccess(job.storage))
     made_by = read_manifest(embeddings, job.data)
     _check_models(models, made_by, embeddings)
     selection = select(embeddings, job.data, limit)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from v2a_core.config import Settings, setting
 from v2a_core.mappers.config import MapperSettings
+from v2a_core.storage_config import StorageSettings
 from v2a_core.training.config import DataSettings, TrainingSettings
 
 
@@ -27,4 +28,5 @@ class TrainJob(Settings):
     mapper: MapperSettings = setting(MapperSettings, "what is trained")
     data: DataSettings = setting(DataSettings, "which rows")
     training: TrainingSettings = setting(TrainingSettings, "how")
+    storage: StorageSettings = setting(StorageSettings, "how buckets are reached")
     scaling: ScalingSettings = setting(ScalingSettings, "on what")

@@ -18,6 +18,7 @@ from ray.train.torch import TorchTrainer
 from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.schema import EMBEDDING_DIM
+from v2a_core.storage import StorageAccess
 from v2a_core.training.selection import Selection
 from workflows.progress import RunProgress
 from workflows.train_config import ScalingSettings, TrainJob
@@ -51,6 +52,7 @@ def train_worker(config: dict[str, Any]) -> dict[str, Any]:
 
     work, board = config["work"], config["board"]
     job: TrainJob = work.job
+    storage.use(StorageAccess(job.storage))
     torch.set_num_threads(_threads(job.scaling))
     device = str(ray.train.torch.get_device())
 

@@ -1,0 +1,161 @@
+"""A real S3 HTTP server on loopback (moto's), and a proxy in front of it that misbehaves."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from v2a_core.storage_config import StorageSettings
+
+SLOW_DOWN = (
+    b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>SlowDown</Code>'
+    b"<Message>Please reduce your request rate.</Message></Error>"
+)
+DENIED = (
+    b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>'
+)
+
+
+@dataclass
+class Faults:
+    """What goes wrong, as shares of requests; `denied` refuses some methods of some paths."""
+
+    slow_down: float = 0.0
+    cut: float = 0.0
+    delay_s: float = 0.0
+    denied: tuple[tuple[str, str], ...] = ()  # (method, part of the path)
+
+
+FAULTS = Faults(slow_down=0.10, cut=0.02, delay_s=0.05)  # the catalog of a bad day
+
+
+class FaultProxy(ThreadingHTTPServer):
+    """Passes requests on to a server, or fails them; counts what it did and keeps the headers it saw."""
+
+    daemon_threads = True
+
+    def __init__(self, target: str, faults: Faults, seed: int = 0) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.target = urlsplit(target).netloc
+        self.faults, self.random, self.did = faults, random.Random(seed), Counter[str]()
+        self.lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away is no news here."""
+
+    def chance(self, share: float) -> bool:
+        with self.lock:
+            return self.random.random() < share
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: FaultProxy
+
+    def _serve(self) -> None:
+        server, faults = self.server, self.server.faults
+        length = int(self.headers.get("Content-Length") or 0)
+        if self.command == "PUT" and length > 1000 and server.chance(faults.cut):
+            server.did["cut upload"] += 1
+            self.rfile.read(length // 2)
+            self.close_connection = True
+            return None
+        body = self.rfile.read(length)
+        time.sleep(faults.delay_s)
+        server.did["requests"] += 1
+        if any(self.command == method and part in self.path for method, part in faults.denied):
+            server.did["denied"] += 1
+            return self._answer(403, {}, DENIED)
+        if server.chance(faults.slow_down):
+            server.did["slow_down"] += 1
+            return self._answer(503, {}, SLOW_DOWN)
+        connection = http.client.HTTPConnection(server.target, timeout=60)
+        with contextlib.closing(connection):
+            connection.request(self.command, self.path, body, dict(self.headers))
+            answer = connection.getresponse()
+            headers, data = dict(answer.getheaders()), answer.read()
+        if self.command == "GET" and len(data) > 1000 and server.chance(faults.cut):
+            server.did["cut"] += 1
+            return self._answer(answer.status, headers, data, cut=True)
+        return self._answer(answer.status, headers, data)
+
+    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _serve
+
+    def _answer(self, status: int, headers: dict[str, str], data: bytes, *, cut: bool = False) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            if name.lower() not in ("content-length", "transfer-encoding", "connection", "server", "date"):
+                self.send_header(name, value)
+        # Of a HEAD the length is that of the object.
+        length = next((value for name, value in headers.items() if name.lower() == "content-length"), len(data))
+        self.send_header("Content-Length", str(length if self.command == "HEAD" else len(data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data[: len(data) // 2] if cut else data)
+            self.wfile.flush()
+        if cut:
+            self.close_connection = True
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nothing on the terminal."""
+
+
+@contextlib.contextmanager
+def serve_s3() -> Iterator[str]:
+    """moto's server; yields its address."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def misbehaving(target: str, faults: Faults, seed: int = 0) -> Iterator[FaultProxy]:
+    """A fault proxy before a server."""
+    proxy = FaultProxy(target, faults, seed)
+    thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+
+
+def client(endpoint: str) -> object:
+    """boto3, for what the program under test must not do itself."""
+    import boto3
+
+    return boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+
+
+def upload(endpoint: str, bucket: str, folder: Path) -> None:
+    """A new bucket with the files of a folder."""
+    s3 = client(endpoint)
+    s3.create_bucket(Bucket=bucket)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            s3.upload_file(str(path), bucket, path.relative_to(folder).as_posix())
+
+
+def reached(endpoint: str, **more: object) -> StorageSettings:
+    """Settings for a server on loopback."""
+    return StorageSettings(endpoint=endpoint, region="us-east-1", **more)
