@@ -26,12 +26,23 @@ class FinishJob:
     Attributes:
         output: Folder or URI of the job's output.
         settings: Level, format, muxing.
-        tags: Container metadata: program, models, seed, that the sound is generated.
+        marks: Columns of the index that say what made the sound: `ai_generated`, `program`, `bundle`, `mapper`.
+        seed: Of the run.
     """
 
     output: str
     settings: FinishSettings
-    tags: dict[str, str]
+    marks: dict[str, Any]
+    seed: int
+
+    def tags(self) -> dict[str, str]:
+        """The marks as metadata of a container, in the tags that players show."""
+        marks = self.marks
+        return {
+            "encoder": marks["program"],
+            "comment": f"AI-generated soundtrack; program {marks['program']}; models {marks['bundle']}; "
+            f"mapper {marks['mapper']}; seed {self.seed}",
+        }
 
 
 def finish_row(row: dict[str, Any], job: FinishJob) -> dict[str, Any]:
@@ -71,8 +82,9 @@ def _write_files(
             video_uri = storage.join(job.output, "video", f"{stem}{muxed_suffix(video)}")
             with storage.writing(video_uri) as path:
                 sound = _at_offset(finished.waveform, source.start_s or 0.0, sample_rate)
-                mux_soundtrack(video, sound, sample_rate, path, job.tags)
+                mux_soundtrack(video, sound, sample_rate, path, job.tags())
     return {
+        **job.marks,
         "audio_uri": audio_uri,
         "video_uri": video_uri,
         "peak_dbfs": finished.peak_dbfs,

@@ -53,6 +53,7 @@ class SourceGatherer:
             "start_s",
             "duration_s",
             "source_duration_s",
+            "condition_text",
         ]
         whole = []
         for row, condition in zip(batch.select(names).to_pylist(), conditions, strict=True):
@@ -77,6 +78,7 @@ def _soundtrack(segments: list[dict[str, Any]]) -> dict[str, Any]:
         "status": OK,
         "duration_s": good[0]["source_duration_s"],
         "segment_ids": [segment["segment_id"] for segment in segments],
+        "condition_texts": [segment["condition_text"] for segment in nearest] if good[0]["condition_text"] else None,
         "starts_s": [segment["start_s"] - first["start_s"] for segment in segments],
         "conditions": np.stack([segment["condition"] for segment in nearest]),
     }

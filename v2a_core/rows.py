@@ -22,6 +22,7 @@ TRANSIT = pa.schema(
     [
         *EMBEDDINGS,
         pa.field("source", pa.string()),  # the Source as JSON
+        pa.field("condition_text", pa.string()),  # of systems that go through text
         pa.field("frames", pa.large_binary()),  # uint8 (n, size, size, 3), C order
         pa.field("waveform", pa.large_binary()),  # float32 (samples,)
         pa.field("decode_s", pa.float64()),

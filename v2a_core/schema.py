@@ -71,6 +71,7 @@ INDEX = pa.schema(
         pa.field("program", pa.string()),  # name and version
         pa.field("bundle", pa.string()),
         pa.field("mapper", pa.string()),  # sha256 of its weights, or the name of another way to a condition
+        pa.field("condition_texts", pa.list_(pa.string())),  # a text a segment, of systems that go through text
         *_STATUS_FIELDS,
     ]
 )

@@ -56,7 +56,9 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("embeddings", metavar="EMBEDDINGS", help="folder or URI that `v2a embed` wrote")
     generate = _job(commands, "generate", GenerateJob, _generate, "a catalog and a mapper -> soundtracks")
     _catalog(generate)
-    generate.add_argument("--mapper", required=True, metavar="URI", help="folder or URI that `v2a train` wrote")
+    generate.add_argument(
+        "--mapper", metavar="URI", help="folder or URI that `v2a train` wrote; none: CLIP straight into the generator"
+    )
     generate.add_argument(
         "--embeddings", metavar="URI", help="what `v2a embed` wrote for the catalog: what is there is not decoded again"
     )

@@ -10,19 +10,16 @@ from typing import Any
 import pyarrow as pa
 from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 
-from v2a_core import __version__, embedded, manifest, stages, storage
-from v2a_core.config import ConfigError
-from v2a_core.decoding import DecodeSettings
+from v2a_core import __version__, embedded, manifest, storage
 from v2a_core.finishing import FinishJob, finish_row
 from v2a_core.gather import SOUNDTRACKS, SourceGatherer
 from v2a_core.generation import generate_waveforms
 from v2a_core.generators.config import GeneratorSettings
 from v2a_core.ledger import index_ledger
-from v2a_core.mappers.config import SamplingSettings
 from v2a_core.models import Bundle, LocalBundle, check_spaces, load_bundle
 from v2a_core.parts import PartWriter
 from v2a_core.schema import INDEX, SCHEMA_VERSION
-from workflows import pipeline, runtime
+from workflows import conditions, pipeline, runtime
 from workflows.generate_config import GenerateJob
 from workflows.run import describe_bundle, list_catalog, reach, show_plan, stream
 from workflows.runtime import Pools, Worker
@@ -36,7 +33,7 @@ def run(
     output: str,
     job: GenerateJob,
     *,
-    mapper: str,
+    mapper: str | None = None,
     models: str = "paper",
     embeddings: str | None = None,
     limit: int | None = None,
@@ -49,7 +46,7 @@ def run(
         catalog: Files, folders, globs, prefixes, shards or tables.
         output: Folder or URI: `audio/`, `video/`, `index/`, manifest and summary.
         job: The configuration.
-        mapper: Folder or URI of an exported mapper.
+        mapper: Folder or URI of an exported mapper; `none` for CLIP straight into the generator.
         models: A bundle's name or file.
         embeddings: What `v2a embed` wrote for this catalog, or a part of it: those sources are not decoded.
         limit: Take the first `limit` sources only.
@@ -64,6 +61,7 @@ def run(
             made differently.
         TooManyRejectsError: More rejected sources than the limits allow.
     """
+    conditions.check(mapper, embeddings, job)
     checked = reach(catalog, output, job.storage, job.output_storage)
     bundle = load_bundle(models)
     listing = list_catalog(catalog, job.catalog, limit)
@@ -78,7 +76,7 @@ def run(
         runtime.connect(address)
         return show_plan("generate", output, checked, listing, tally, job.pools)
     local = bundle.resolve()
-    fingerprint = _check_mapper(mapper, job.sampling, local)
+    fingerprint = conditions.origin(mapper, job, local)
     if embeddings:
         embedded.check(embeddings, local.vision_space, job.segments, job.frames)
     made_by = manifest.open_output(output, _manifest(job, local, fingerprint))
@@ -95,9 +93,9 @@ def run(
         check_spaces(local)
         runtime.connect(address)
         runtime.configure_data()
-        tags = _tags(local, fingerprint, job.seed)
+        finishing = FinishJob(output, job.finish, _marks(local, fingerprint), job.seed)
         parts = embedded.find(embeddings, {item.source_id for item in planned}) if embeddings else {}
-        data = _chain(planned, job, bundle, local, mapper, FinishJob(output, job.finish, tags), parts)
+        data = _chain(planned, job, bundle, local, mapper, finishing, parts)
     stream("generate", data, rejected, writer, tally, job.limits, STAGE_COLUMNS)
     summary = tally.summary(output, "done", bundle=local.name, trained=local.trained, mapper=mapper)
     manifest.close_output(output, made_by, summary)
@@ -109,14 +107,12 @@ def _chain(
     job: GenerateJob,
     bundle: Bundle,
     local: LocalBundle,
-    mapper: str,
+    mapper: str | None,
     finishing: FinishJob,
     parts: Mapping[str, Sequence[str]],
 ) -> Dataset:
     pools = runtime.plan_pools(job.pools)
-    decode = DecodeSettings(job.segments, job.frames, job.decoder, local.media_spec(), want_audio=False)
-    data = pipeline.see(planned, decode, bundle, job.encoders, pools, job.pools, parts)
-    data = _map(data, mapper, job, pools)
+    data = conditions.make(planned, job, bundle, local, mapper, parts, pools)
     # One actor sees all segments, so that it knows when a source is whole; it holds a condition a segment, no media.
     data = data.map_batches(
         GatherStage,
@@ -136,18 +132,6 @@ def _chain(
     )
 
 
-def _map(data: Dataset, mapper: str, job: GenerateJob, pools: Pools) -> Dataset:
-    return data.map_batches(
-        MapStage,
-        fn_constructor_kwargs={"mapper": mapper, "sampling": job.sampling, "seed": job.seed, "worker": pools.worker},
-        batch_size=job.pools.segments_per_batch,
-        batch_format="pyarrow",
-        num_cpus=pools.actor_cpus / 2,
-        num_gpus=pools.actor_gpus / 8,
-        compute=ActorPoolStrategy(size=pools.actors),
-    )
-
-
 def _generate(data: Dataset, bundle: Bundle, job: GenerateJob, pools: Pools) -> Dataset:
     return data.map_batches(
         GenerateStage,
@@ -164,20 +148,6 @@ def _generate(data: Dataset, bundle: Bundle, job: GenerateJob, pools: Pools) -> 
         num_gpus=pools.actor_gpus / 2,
         compute=ActorPoolStrategy(size=pools.actors),
     )
-
-
-class MapStage:
-    """An actor that holds the mapper."""
-
-    def __init__(self, mapper: str, sampling: SamplingSettings | None, seed: int, worker: Worker) -> None:
-        from v2a_core.mappers import load_mapper
-
-        worker.set_up_model()
-        self._mapper, self._seed = load_mapper(mapper, runtime.device(), sampling=sampling), seed
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """Map a batch of segments."""
-        return stages.map_conditions(batch, self._mapper, self._seed)
 
 
 class GatherStage:
@@ -215,24 +185,6 @@ def _finish_batch(batch: pa.Table, job: FinishJob, worker: Worker) -> pa.Table:
     )
 
 
-def _check_mapper(mapper: str, sampling: SamplingSettings | None, local: LocalBundle) -> str:
-    """Refuse a mapper between other spaces than the bundle's, or another's sampling; returns its fingerprint."""
-    from v2a_core.mappers import load_mapper
-
-    loaded = load_mapper(mapper, sampling=sampling)
-    pairs = (
-        ("vision", loaded.config.vision_space, local.vision_space),
-        ("audio", loaded.config.audio_space, local.audio_space),
-    )
-    for name, has, needs in pairs:
-        if has != needs:
-            raise ConfigError(
-                f"the mapper {mapper} was trained for the {name} space {has!r}, bundle {local.name!r} has {needs!r}: "
-                "choose the bundle it was trained with (--models), or train a mapper for this one"
-            )
-    return loaded.fingerprint
-
-
 def _manifest(job: GenerateJob, local: LocalBundle, mapper_fingerprint: str) -> dict[str, Any]:
     fingerprints = local.fingerprints()
     return manifest.new(
@@ -247,6 +199,7 @@ def _manifest(job: GenerateJob, local: LocalBundle, mapper_fingerprint: str) -> 
             "finish": job.finish.model_dump(),
             "models": {"clip": fingerprints["clip"], "generator": fingerprints["generator"]},
             "mapper": mapper_fingerprint,
+            "captioner": job.captioner.model_dump(include={"max_tokens", "beams"}) if job.via_text == "blip" else None,
         },
         config=job.model_dump(),
         bundle=describe_bundle(local),
@@ -254,11 +207,8 @@ def _manifest(job: GenerateJob, local: LocalBundle, mapper_fingerprint: str) -> 
     )
 
 
-def _tags(local: LocalBundle, mapper_fingerprint: str, seed: int) -> dict[str, str]:
-    return {
-        "encoder": f"v2a {__version__}",
-        "comment": f"AI-generated soundtrack; models {local.name}; mapper {mapper_fingerprint[:16]}; seed {seed}",
-    }
+def _marks(local: LocalBundle, mapper: str) -> dict[str, Any]:
+    return {"ai_generated": True, "program": f"v2a {__version__}", "bundle": local.name, "mapper": mapper}
 
 
 if __name__ == "__main__":

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pydantic
 
 from v2a_core import soundtrack
+from v2a_core.captioners.config import CaptionerSettings
 from v2a_core.catalog_config import CatalogSettings
 from v2a_core.config import Settings, setting
 from v2a_core.encoders.config import EncoderSettings
@@ -26,6 +29,12 @@ class GenerateJob(Settings):
     frames: FrameSettings = setting(FrameSettings, "which frames are seen")
     decoder: GuardSettings = setting(GuardSettings, "limits of the decoder process")
     encoders: EncoderSettings = setting(EncoderSettings, "how CLIP runs")
+    via_text: Literal["off", "caption", "label", "blip"] = setting(
+        "off",
+        "conditions through text instead of a mapper: the catalog's caption or label, or BLIP's captions",
+        flag="--via-text",
+    )
+    captioner: CaptionerSettings = setting(CaptionerSettings, "how --via-text blip captions")
     sampling: SamplingSettings | None = setting(None, "how a diffusion mapper samples; none: as it was exported")
     generator: GeneratorSettings = setting(GeneratorSettings, "how AudioLDM samples")
     join: JoinSettings = setting(JoinSettings, "how the segments of a source become one soundtrack")
