@@ -16,7 +16,8 @@ import numpy as np
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
 from v2a_core.media.decode import DecodeRequest, decode_source
 from v2a_core.media.encode import write_video
-from v2a_core.media.frames import AvReader, DecordReader
+from v2a_core.media.frames_av import AvReader
+from v2a_core.media.frames_decord import DecordReader
 from v2a_core.media.guard import GuardedDecoder
 from v2a_core.media.probe import read_timeline
 from v2a_core.media.types import MediaSpec

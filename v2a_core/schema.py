@@ -50,7 +50,7 @@ EMBEDDINGS = pa.schema(
         pa.field("silent", pa.bool_()),  # audio is there, but digitally silent
         pa.field("decoder", pa.string()),
         pa.field("damaged", pa.bool_()),
-        pa.field("decoded_share", pa.float32()),  # decoded / declared length of the source
+        pa.field("decoded_share", pa.float32()),  # of the source's declared length and of the segment's frames
         *_STATUS_FIELDS,
     ]
 )

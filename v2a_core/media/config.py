@@ -26,6 +26,12 @@ class FrameSettings(Settings):
         1.0, "frames sampled a second, at centres of equal intervals", unit="1/s", gt=0, le=60
     )
     max_frames: int = setting(600, "frames of a segment at most; a long one is sampled more thinly", ge=1, le=10_000)
+    sampling: Literal["exact", "fast"] = setting(
+        "exact", "fast: skip frames that no other refers to, and the loop filter; take the nearest that is left"
+    )
+    min_decoded_share: float = setting(
+        0.1, "a source or segment of which less than this can be decoded is rejected", ge=0, le=1
+    )
     image_segment_s: float = setting(10.0, "length of the sound a still image stands for", unit="s", gt=0, le=20)
 
 

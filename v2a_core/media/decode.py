@@ -101,13 +101,14 @@ def _decode_image(request: DecodeRequest) -> Iterator[list[Segment] | Decoded]:
 
 def _decode_video(request: DecodeRequest) -> Iterator[list[Segment] | Decoded]:
     timeline = read_timeline(request.path)
+    _refuse_below(timeline.decoded_share, request, "the source ends early")
     planned = _plan(request, timeline.duration_s)
     yield planned
     wanted = [segment for segment in planned if segment.segment_id not in request.skip]
     if not wanted:
         return
     with contextlib.ExitStack() as scope:
-        video = scope.enter_context(FallbackReader(request.path, timeline, request.spec.image_size))
+        video = scope.enter_context(FallbackReader(request.path, timeline, request.spec.image_size, request.frames))
         audio = None
         if request.want_audio and timeline.has_audio:
             audio = scope.enter_context(AudioReader(request.path, timeline.origin_s))
@@ -140,14 +141,18 @@ def _decode_segment(
     segment: Segment, request: DecodeRequest, timeline: Timeline, video: FallbackReader, audio: AudioReader | None
 ) -> DecodedSegment:
     times = sample_times(segment.start_s, segment.duration_s, request.frames)
-    errors = video.errors
-    frames = video.read(shown_at(times, timeline))
+    indices = shown_at(times, timeline)
+    errors, lost = video.errors, video.lost
+    frames = video.read(indices)
     if not frames:
         raise MediaError(
             "decode",
             "NoFrames",
             f"no frame between {segment.start_s:g} and {segment.start_s + segment.duration_s:g} s can be decoded",
         )
+    lost = video.lost - lost
+    share = timeline.decoded_share * (1 - lost / len(indices))
+    _refuse_below(share, request, f"{lost} of {len(indices)} frames cannot be decoded")
     frames_NHWC, frame_times_s = stack(frames)
     sound = _decode_sound(segment, request.spec, audio)
     return DecodedSegment(
@@ -158,14 +163,25 @@ def _decode_segment(
         audio_rms_dbfs=sound.rms_dbfs,
         silent=sound.silent,
         decoder=video.name,
-        damaged=video.errors > errors or sound.damaged or _is_damaged(timeline),
-        decoded_share=timeline.decoded_share,
+        damaged=video.errors > errors or lost > 0 or sound.damaged or _is_damaged(timeline),
+        decoded_share=share,
         source_duration_s=plan.span_length(timeline.duration_s, request.start_s, request.span_s),
     )
 
 
+def _refuse_below(share: float, request: DecodeRequest, reason: str) -> None:
+    """Refuse what is too damaged to stand for a source or segment.
+
+    Raises:
+        MediaError: When less than `frames.min_decoded_share` is there.
+    """
+    if share < request.frames.min_decoded_share:
+        message = f"{share:.0%} can be decoded ({reason}); min_decoded_share is {request.frames.min_decoded_share:.0%}"
+        raise MediaError("decode", "Damaged", message)
+
+
 def _is_damaged(timeline: Timeline) -> bool:
-    return timeline.decoded_share < _WHOLE_SHARE or timeline.lost_frames > 0
+    return timeline.decoded_share < _WHOLE_SHARE or timeline.lost_frames > 0 or timeline.complaints > 0
 
 
 @dataclass(frozen=True)

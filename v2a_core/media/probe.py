@@ -41,6 +41,7 @@ class Timeline:
         duration_s: From the first frame to the end of the last.
         decoded_share: What is there / what the container declares, 0..1.
         lost_frames: Frames whose time lies far from all others; they are not part of the timeline.
+        complaints: Errors that reading the container gave rise to; frames may be missing without a trace.
         container: Name of the container, ffmpeg's; several joined by commas.
         codec: Name of the video codec.
         width: Width, pixels, as coded.
@@ -55,6 +56,7 @@ class Timeline:
     duration_s: float
     decoded_share: float
     lost_frames: int
+    complaints: int
     container: str
     codec: str
     width: int
@@ -130,7 +132,7 @@ def read_timeline(path: Path) -> Timeline:
     Raises:
         MediaError: When there is no video packet with a time.
     """
-    with open_media(path) as container:
+    with _listening() as heard, open_media(path) as container:
         video = video_stream(container)
         scan = _Scan(video)
         for packet in packets(container, [video, *container.streams.audio[:1]]):
@@ -141,13 +143,17 @@ def read_timeline(path: Path) -> Timeline:
         # Only the last frame's own length counts: with reordered frames the others' are those of their neighbours.
         last_s, end_s = max(span for span in scan.shown if span[0] <= times[-1])
         end_s = end_s if last_s < end_s <= last_s + _MAX_GAP_S else last_s + _frame_length(video, times)
+        lost = len(scan.shown) - len(times)
+        # A broken timestamp makes the declared length meaningless: then frames are counted.
+        share = len(times) / len(scan.shown) if lost else _share(container, video, end_s, scan.reach_s, float(times[0]))
         return Timeline(
             origin_s=float(times[0]),
             frame_times_s=times - times[0],
             keyframe_times_s=np.sort(np.array(scan.keys, dtype=np.float64)) - times[0],
             duration_s=float(end_s - times[0]),
-            decoded_share=_share(container, video, end_s, scan.reach_s, float(times[0])),
-            lost_frames=len(scan.shown) - len(times),
+            decoded_share=share,
+            lost_frames=lost,
+            complaints=len(heard),
             container=container.format.name,
             codec=video.codec_context.name,
             width=video.codec_context.width,
@@ -155,6 +161,18 @@ def read_timeline(path: Path) -> Timeline:
             rotation_deg=scan.rotation_deg or 0,
             has_audio=any(stream.codec_context is not None for stream in container.streams.audio[:1]),
         )
+
+
+@contextlib.contextmanager
+def _listening() -> Iterator[list[Any]]:
+    """What ffmpeg reports as errors in this thread: a demuxer passes over broken bytes and says so only there."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture(True) as heard:
+            yield heard
+    finally:
+        av.logging.set_level(level)
 
 
 class _Scan:

@@ -26,6 +26,9 @@ class MediaSpec:
     audio_path_sample_rate: int = 16_000
 
 
+Frame = tuple[float, npt.NDArray[np.uint8]]  # time, seconds from the first frame; (H, W, 3) RGB
+
+
 @dataclass(frozen=True)
 class MediaInfo:
     """What a container declares. `duration_s` is 0 for a still image."""
@@ -61,8 +64,9 @@ class DecodedSegment:
             audio, -inf is clamped to -120.
         silent: Whether there is audio that is digitally silent.
         decoder: Which decoder made the frames.
-        damaged: Whether packets failed to decode or the stream ended early.
-        decoded_share: Decoded length / declared length of the source, 0..1.
+        damaged: Whether packets failed to decode, frames are missing or the stream ended early.
+        decoded_share: Length of the source / its declared length, times the share of the segment's wanted frames
+            that could be decoded, 0..1.
         source_duration_s: Length of the whole source (of the table row's span when there is one).
     """
 

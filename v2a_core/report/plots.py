@@ -12,7 +12,8 @@ import soundfile
 from PIL import Image
 
 from v2a_core.media.audio import AudioReader
-from v2a_core.media.frames import AvReader, shown_at
+from v2a_core.media.frames import shown_at
+from v2a_core.media.frames_av import AvReader
 from v2a_core.media.probe import read_timeline
 from v2a_core.media.resample import is_silent, resample
 
