@@ -16,11 +16,11 @@ from v2a_core.config import ConfigError, Settings, load, options
 from workflows.embed_config import EmbedJob
 from workflows.evaluate_config import EvaluateJob
 from workflows.generate_config import GenerateJob
-from workflows.train_config import TrainJob
+from workflows.train_config import TrainingStoppedError, TrainJob
 
-DONE, FAILED, BAD_CONFIGURATION, TOO_MANY_REJECTS = 0, 1, 2, 3
+DONE, FAILED, BAD_CONFIGURATION, TOO_MANY_REJECTS, TRAINING_STOPPED = 0, 1, 2, 3, 4
 
-_EXIT_CODES = "exit codes: 0 done, 1 failed, 2 bad configuration, 3 too many rejects"
+_EXIT_CODES = "exit codes: 0 done, 1 failed, 2 bad configuration, 3 too many rejects, 4 training stopped before its end"
 _CATALOG = (
     "file, folder, glob, fsspec URI or prefix, tar shard(s) such as 'shard-{000..009}.tar', or table with a uri column"
 )
@@ -323,6 +323,9 @@ def _failed(error: Exception) -> int:
     if isinstance(error, TooManyRejectsError):
         print(f"v2a: {error}", file=sys.stderr)
         return TOO_MANY_REJECTS
+    if isinstance(error, TrainingStoppedError):
+        print(f"v2a: training stopped: {error}", file=sys.stderr)
+        return TRAINING_STOPPED
     if logging.getLogger().isEnabledFor(logging.DEBUG):
         traceback.print_exc()
     print(f"v2a: failed: {type(error).__name__}: {error}", file=sys.stderr)

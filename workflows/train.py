@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
-from v2a_core import __version__, manifest, storage
+from v2a_core import manifest, storage
 from v2a_core.config import ConfigError
-from v2a_core.mappers import count_parameters
-from v2a_core.mappers.config import MapperConfig
+from v2a_core.mappers import METHODS, NETWORKS, count_parameters
+from v2a_core.mappers.config import MapperSettings
 from v2a_core.models import load_bundle
 from v2a_core.schema import EMBEDDING_DIM
 from v2a_core.storage import StorageAccess
+from v2a_core.training import placement
 from v2a_core.training.config import TrainingSettings
-from v2a_core.training.data import read_manifest
+from v2a_core.training.reading import read_manifest
 from v2a_core.training.selection import Selection, select
 from workflows import runtime
-from workflows.train_config import TrainJob
-from workflows.train_fit import TrainingStoppedError, TrainWork, check_resources, fit, uses_gpu
-
-CURVES_FILE = "curves.png"
+from workflows.train_config import TrainingStoppedError, TrainJob
+from workflows.train_export import export
+from workflows.train_fit import TrainWork, check_resources, fit, uses_gpu
 
 
 def run(
@@ -50,7 +50,8 @@ def run(
 
     Raises:
         ConfigError: Wrong configuration, embeddings that cannot be used, or an output that was made differently.
-        TrainingStoppedError: When the training diverged; checkpoints are kept.
+        TrainingStoppedError: When the training diverged (checkpoints are kept, the same command goes on from the last),
+            or got no better for `validation.patience` (the best mapper is exported).
     """
     started = time.monotonic()
     storage.use(StorageAccess(job.storage))
@@ -59,7 +60,7 @@ def run(
     selection = select(embeddings, job.data, limit)
     if dry_run:
         runtime.connect(address)
-        check_resources(job.scaling)
+        check_resources(job.scaling, _placement(selection, job))
         return show_plan(_plan(embeddings, selection, job))
     output = storage.canonical(output)
     mine = _manifest(job, made_by, selection, limit)
@@ -68,13 +69,16 @@ def run(
         print(f"train: nothing to do, {output} was trained with this configuration before", flush=True)
         return finished
     runtime.connect(address)
-    check_resources(job.scaling)
+    work = TrainWork(selection, made_by["spaces"], job, _placement(selection, job), output)
+    check_resources(job.scaling, work.placement)
     claimed = manifest.open_output(output, mine)
-    result = fit(output, TrainWork(selection, made_by["spaces"], job), _steps(selection, job.training))
-    summary = _export(output, result, job, claimed, time.monotonic() - started)
+    result = fit(work, _steps(selection, job.training))
+    summary = export(output, result, job, claimed, embeddings, time.monotonic() - started)
     storage.write_json(storage.join(output, "summary.json"), summary)
     manifest.close_output(output, claimed, summary)
     print(sentence(summary), flush=True)
+    if summary["stopped"]:
+        raise TrainingStoppedError(f"{summary['stopped']}; exported to {output}")
     return summary
 
 
@@ -87,8 +91,13 @@ def plan(embeddings: str, job: TrainJob, limit: int | None = None) -> dict[str, 
 def show_plan(planned: dict[str, Any]) -> dict[str, Any]:
     """Print a plan."""
     for name, value in planned.items():
+        if name == "mapper_parameters":
+            continue
         text = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
         print(f"{name:>16}: {text}", flush=True)
+    print(f"\n{'mapper':>28}  parameters")
+    for name, parameters in planned["mapper_parameters"].items():
+        print(f"{name:>28}  {parameters:>10,}", flush=True)
     return planned
 
 
@@ -105,56 +114,6 @@ def sentence(summary: dict[str, Any]) -> str:
     )
 
 
-def _export(output: str, result: Any, job: TrainJob, claimed: dict[str, Any], seconds: float) -> dict[str, Any]:
-    from v2a_core.mappers.export import WEIGHTS_FILE, fingerprint_of, save_mapper
-    from v2a_core.training.checkpoint import FACTS_FILE, METRICS_FILE, read_history
-    from v2a_core.training.curves import draw_curves
-
-    if result.checkpoint is None or not result.best_checkpoints:
-        raise TrainingStoppedError(f"{output} holds no checkpoint: the run ended before its first validation")
-    best_checkpoint, best = max(result.best_checkpoints, key=lambda item: item[1]["score"])
-    with result.checkpoint.as_directory() as folder:
-        history = read_history(Path(folder) / METRICS_FILE)
-        facts = storage.read_json(str(Path(folder) / FACTS_FILE))
-        storage.write_bytes(storage.join(output, METRICS_FILE), (Path(folder) / METRICS_FILE).read_bytes())
-    with storage.writing(storage.join(output, CURVES_FILE)) as path:
-        draw_curves(history, path)
-    parameters = count_parameters(job.mapper)
-    last = history[-1]
-    summary = {
-        "job": "train",
-        "status": "done",
-        "output": output,
-        "counts": {**facts["rows"], "left_out": facts["left_out"]},
-        "parameters": parameters,
-        "steps": last["step"],
-        "epochs": last["epoch"],
-        "continued_from": (result.return_value or {}).get("continued_from", 0),
-        "best": best,
-        "last": last,
-        "seconds": {"total": round(seconds, 2), "training": last["seconds"]},
-        "pairs_per_second": round(last["pairs_per_second"], 1),
-    }
-    with best_checkpoint.as_directory() as folder:
-        weights = Path(folder) / WEIGHTS_FILE
-        summary["fingerprint"] = fingerprint_of(weights)
-        save_mapper(output, weights, _mapper_config(job, claimed, summary))
-    return summary
-
-
-def _mapper_config(job: TrainJob, claimed: dict[str, Any], summary: dict[str, Any]) -> MapperConfig:
-    told = ("counts", "steps", "epochs", "best", "seconds")
-    return MapperConfig(
-        program={"name": "v2a", "version": __version__},
-        mapper=job.mapper,
-        embedding_dim=EMBEDDING_DIM,
-        vision_space=claimed["spaces"]["vision"],
-        audio_space=claimed["spaces"]["audio"],
-        parameters=summary["parameters"],
-        training={**{key: summary[key] for key in told}, "seed": job.seed, "settings": job.training.model_dump()},
-    )
-
-
 def _manifest(job: TrainJob, made_by: dict[str, Any], selection: Selection, limit: int | None) -> dict[str, Any]:
     return manifest.new(
         "train",
@@ -163,7 +122,15 @@ def _manifest(job: TrainJob, made_by: dict[str, Any], selection: Selection, limi
             "spaces": made_by["spaces"],
             "limit": limit,
             # Workers and threads change how fast it comes, not what comes.
-            **job.model_dump(exclude={"scaling"}),
+            **job.model_dump(
+                exclude={
+                    "scaling": True,
+                    "records": True,
+                    "storage": True,
+                    "data": {"placement", "worker_memory_gib"},
+                    "training": {"checkpoints": {"keep"}},
+                }
+            ),
         },
         config=job.model_dump(),
         bundle=made_by.get("bundle", {}),
@@ -178,7 +145,7 @@ def _finished(output: str, mine: dict[str, Any]) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     same = all(earlier.get(key) == mine[key] for key in ("job", "schema_version", "identity"))
-    if not same or earlier.get("status") != "done":
+    if not same or earlier.get("status") not in ("done", "stopped"):
         return None
     return dict(storage.read_json(storage.join(output, "summary.json")))
 
@@ -194,14 +161,33 @@ def _plan(embeddings: str, selection: Selection, job: TrainJob) -> dict[str, Any
         "left_out": selection.left_out,
         "mapper": f"{job.mapper.method.kind} {job.mapper.network.kind}, {job.mapper.aggregator} frame",
         "parameters": count_parameters(job.mapper),
+        "mapper_parameters": _parameter_table(job),
         "steps_per_epoch": steps_per_epoch(rows["train"], job.training),
         "steps": _steps(selection, job.training),
+        "placement": f"{_placement(selection, job)} ({_gib(selection, job):.2f} GiB of pairs)",
         "resources": {
             "workers": job.scaling.workers,
             "cpus_per_worker": job.scaling.cpus_per_worker,
             "gpus_per_worker": int(uses_gpu(job.scaling)),
         },
     }
+
+
+def _parameter_table(job: TrainJob) -> dict[str, int]:
+    """Parameters of this run's mapper, and of each shipped one."""
+    table = {"this run's": count_parameters(job.mapper)}
+    for method, network in itertools.product(METHODS, NETWORKS):
+        settings = MapperSettings.model_validate({"method": {"kind": method}, "network": {"kind": network}})
+        table[f"{method} {network}"] = count_parameters(settings)
+    return table
+
+
+def _placement(selection: Selection, job: TrainJob) -> placement.Placement:
+    return placement.choose(selection, job.data, job.mapper.aggregator, EMBEDDING_DIM, job.scaling.workers)
+
+
+def _gib(selection: Selection, job: TrainJob) -> float:
+    return placement.pair_bytes(selection, job.mapper.aggregator, EMBEDDING_DIM) / 2**30
 
 
 def _steps(selection: Selection, settings: TrainingSettings) -> int:

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.fs
 import ray
 import ray.train
+from ray.train import CheckpointUploadMode
 from ray.train.torch import TorchTrainer
 
 from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.schema import EMBEDDING_DIM
 from v2a_core.storage import StorageAccess
+from v2a_core.training.placement import Placement
 from v2a_core.training.selection import Selection
 from workflows.progress import RunProgress
-from workflows.train_config import ScalingSettings, TrainJob
+from workflows.train_config import ScalingSettings, TrainingStoppedError, TrainJob
+
+if TYPE_CHECKING:
+    from v2a_core.training.data import TrainingData
+    from v2a_core.training.feed import Feed
+    from v2a_core.training.records import Records
 
 CHECKPOINTS = "checkpoints"
 POLL_S = 1.0
 # Ray's controller takes in one report a poll: at its default of 2 s, the checkpoints of short epochs would queue up.
 CONTROLLER_POLL_S = "0.2"
-
-
-class TrainingStoppedError(RuntimeError):
-    """The run cannot go on; the message says why and what is kept."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class TrainWork:
     selection: Selection
     spaces: dict[str, str]
     job: TrainJob
+    placement: Placement
+    output: str
 
 
 def train_worker(config: dict[str, Any]) -> dict[str, Any]:
@@ -47,38 +53,97 @@ def train_worker(config: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     from v2a_core.mappers import build
-    from v2a_core.training.data import load
     from v2a_core.training.loop import DivergedError, Trainer
+    from v2a_core.training.records import Records
 
     work, board = config["work"], config["board"]
     job: TrainJob = work.job
     storage.use(StorageAccess(job.storage))
     torch.set_num_threads(_threads(job.scaling))
     device = str(ray.train.torch.get_device())
-
-    def report(metrics: dict[str, Any], folder: Path | None) -> None:
-        checkpoint = ray.train.Checkpoint.from_directory(folder) if folder is not None else None
-        ray.train.report(metrics, checkpoint=checkpoint)
-        if folder is not None:
-            board.put.remote(metrics)
-
     try:
-        data = load(work.selection, work.spaces, job.mapper.aggregator, EMBEDDING_DIM, device=device)
-        torch.manual_seed(job.seed)
-        model = build(job.mapper).to(device)
-        trainer = Trainer(
-            model, data, job.training, seed=job.seed, device=device, report=report, on_progress=board.put.remote
-        )
-        last = ray.train.get_checkpoint()
-        with last.as_directory() if last else contextlib.nullcontext() as folder:
-            trainer.run(Path(folder) if folder else None)
+        with (
+            Records(work.output, job.records, job.model_dump()) if _rank() == 0 else contextlib.nullcontext() as records
+        ):
+            data = _load(work, device)
+            torch.manual_seed(job.seed)
+            model = build(job.mapper).to(device)
+            trainer = Trainer(
+                model,
+                data,
+                job.training,
+                seed=job.seed,
+                device=device,
+                report=functools.partial(_report, records, board),
+                on_progress=board.put.remote,
+                feed=_feed(work, device),
+            )
+            last = ray.train.get_checkpoint()
+            with last.as_directory() if last else contextlib.nullcontext() as folder:
+                if records is not None:
+                    records.begin(last_step(folder))
+                trainer.run(Path(folder) if folder else None)
     except (ConfigError, DivergedError) as error:
-        return {"stopped": str(error), "bad_configuration": isinstance(error, ConfigError)}
-    return {"stopped": None, "continued_from": trainer.continued_from}
+        return {"stopped": str(error), "kind": "configuration" if isinstance(error, ConfigError) else "diverged"}
+    return {"stopped": trainer.stopped, "kind": "patience", "continued_from": trainer.continued_from}
 
 
-def fit(output: str, work: TrainWork, total_steps: int) -> Any:
-    """Run the workers to the end, from the last checkpoint at `output` if there is one.
+def last_step(folder: str | None) -> int:
+    """The step of a checkpoint; 0 without one."""
+    from v2a_core.training.checkpoint import LOSSES_FILE, read_rows
+
+    rows = read_rows(Path(folder) / LOSSES_FILE) if folder else []
+    return int(rows[-1]["step"]) if rows else 0
+
+
+def _load(work: TrainWork, device: str) -> TrainingData:
+    from v2a_core.training.data import Shard, load
+
+    context = ray.train.get_context()
+    shard = Shard(context.get_world_rank(), context.get_world_size()) if work.placement == "sharded" else None
+    return load(
+        work.selection,
+        work.spaces,
+        work.job.mapper.aggregator,
+        EMBEDDING_DIM,
+        device=device,
+        shard=shard,
+        keep_train=work.placement != "stream",
+    )
+
+
+def _feed(work: TrainWork, device: str) -> Feed | None:
+    if work.placement != "stream":
+        return None
+    from v2a_core.training.feed import StreamFeed
+    from workflows.train_stream import open_epochs
+
+    return StreamFeed(open_epochs(work.job.training.global_batch, device), EMBEDDING_DIM, device)
+
+
+def _report(records: Records | None, board: Any, metrics: dict[str, Any], folder: Path | None) -> None:
+    """Tell Ray; from the first worker, with a checkpoint that is uploaded while training goes on."""
+    if folder is None or records is None:
+        ray.train.report(metrics)
+        return
+    from v2a_core.training.checkpoint import LOSSES_FILE, METRICS_FILE, read_rows
+
+    records.write(read_rows(folder / METRICS_FILE), read_rows(folder / LOSSES_FILE))
+    ray.train.report(
+        {name: value for name, value in metrics.items() if name != "by_class"},
+        checkpoint=ray.train.Checkpoint.from_directory(folder),
+        checkpoint_upload_mode=CheckpointUploadMode.ASYNC,
+        delete_local_checkpoint_after_upload=True,
+    )
+    board.put.remote(metrics)
+
+
+def _rank() -> int:
+    return int(ray.train.get_context().get_world_rank())
+
+
+def fit(work: TrainWork, total_steps: int) -> Any:
+    """Run the workers to the end, from the last checkpoint at the output if there is one.
 
     Returns:
         Ray's result: its checkpoints, and what the first worker returned.
@@ -91,22 +156,34 @@ def fit(output: str, work: TrainWork, total_steps: int) -> Any:
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", CONTROLLER_POLL_S)
     board = ray.remote(num_cpus=0)(_Board).remote()
     worker: Any = train_worker  # it returns a value, of which Ray's annotation does not know
+    streamed = work.placement == "stream"
+    if streamed:
+        from workflows.train_stream import UnevenSplit, training_rows
     trainer = TorchTrainer(
         worker,
         train_loop_config={"work": work, "board": board},
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=job.scaling.workers,
-            use_gpu=uses_gpu(job.scaling),
-            resources_per_worker={"CPU": job.scaling.cpus_per_worker, **({"GPU": 1} if uses_gpu(job.scaling) else {})},
-        ),
-        run_config=_run_config(output, job),
+        datasets={"train": training_rows(work.selection, work.spaces, job.mapper.aggregator)} if streamed else None,
+        dataset_config=UnevenSplit() if streamed else None,
+        scaling_config=_scaling_config(job.scaling),
+        run_config=_run_config(work.output, job),
     )
     with _Watch(board, total_steps):
         result: Any = trainer.fit()  # annotated as Tune's Result, which has less
     ended = result.return_value or {}
-    if ended.get("stopped"):
-        raise (ConfigError if ended["bad_configuration"] else TrainingStoppedError)(ended["stopped"])
+    if ended.get("stopped") and ended["kind"] != "patience":
+        raise (ConfigError if ended["kind"] == "configuration" else TrainingStoppedError)(ended["stopped"])
     return result
+
+
+def _scaling_config(scaling: ScalingSettings) -> ray.train.ScalingConfig:
+    elastic = 0 < scaling.min_workers < scaling.workers
+    # Annotated as Tune's, which is not elastic.
+    workers: Any = (scaling.min_workers, scaling.workers) if elastic else scaling.workers
+    return ray.train.ScalingConfig(
+        num_workers=workers,
+        use_gpu=uses_gpu(scaling),
+        resources_per_worker={"CPU": scaling.cpus_per_worker, **({"GPU": 1} if uses_gpu(scaling) else {})},
+    )
 
 
 def _run_config(output: str, job: TrainJob) -> ray.train.RunConfig:
@@ -118,24 +195,26 @@ def _run_config(output: str, job: TrainJob) -> ray.train.RunConfig:
         storage_path=str(path),
         storage_filesystem=remote,  # the program's own: one set of credentials and endpoints for everything
         failure_config=ray.train.FailureConfig(max_failures=job.scaling.max_failures),
-        # Ray keeps the latest one in any case.
-        checkpoint_config=ray.train.CheckpointConfig(
-            num_to_keep=1, checkpoint_score_attribute="score", checkpoint_score_order="max"
-        ),
+        # The latest ones: the best mapper so far is in each.
+        checkpoint_config=ray.train.CheckpointConfig(num_to_keep=job.training.checkpoints.keep),
     )
 
 
-def check_resources(scaling: ScalingSettings) -> None:
+def check_resources(scaling: ScalingSettings, placement: Placement = "memory") -> None:
     """Refuse what would wait for ever."""
     if scaling.wait_for_resources:
         return
     has = ray.cluster_resources()
-    needs = {"CPU": scaling.workers * scaling.cpus_per_worker, "GPU": scaling.workers * int(uses_gpu(scaling))}
+    workers = min(scaling.min_workers, scaling.workers) or scaling.workers
+    needs = {"CPU": workers * scaling.cpus_per_worker, "GPU": workers * int(uses_gpu(scaling))}
+    if placement == "stream":
+        needs["CPU"] += 1  # beside the workers, somebody must read
     for name, amount in needs.items():
         if amount > has.get(name, 0):
+            reading = " (1 of them to read the stream)" if placement == "stream" and name == "CPU" else ""
             raise ConfigError(
-                f"scaling.workers = {scaling.workers} needs {amount:g} {name}, the cluster has {has.get(name, 0):g}. "
-                "For a cluster that grows on demand: --set scaling.wait_for_resources=true"
+                f"scaling.workers = {workers} needs {amount:g} {name}{reading}, the cluster has "
+                f"{has.get(name, 0):g}. For a cluster that grows on demand: --set scaling.wait_for_resources=true"
             )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+import yaml
 
 from v2a_core.config import ConfigError
 from v2a_core.mappers import METHODS, NETWORKS, build, load_mapper
@@ -104,3 +105,49 @@ def test_missing_and_broken_files_are_explained(tmp_path):
     path.unlink()
     with pytest.raises(ConfigError, match=r"no mapper\.safetensors"):
         load_mapper(str(tmp_path / "mapper"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_call_gives_samples_of_one_segment(tmp_path, method):
+    mapper = export(tmp_path, method)
+    one = frames(1)[0]
+    three = mapper(one, num_samples=3, seed=5)
+    assert three.shape == (3, 512)
+    assert three.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(three, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(mapper(one, num_samples=2, seed=5), three[:2], atol=1e-5)
+    assert np.allclose(three[0], three[1], atol=1e-3) == (method == "regression")
+    if method != "regression":
+        assert not np.allclose(mapper(one, seed=6), three[:1], atol=1e-3)
+        assert not np.allclose(mapper(one, seed=5, guidance_scale=4.0), three[:1], atol=1e-4)
+
+
+def test_the_hubs_mixin_saves_what_loads(tmp_path):
+    original = export(tmp_path, "flow")
+    original.save_pretrained(tmp_path / "saved")
+    assert {path.name for path in (tmp_path / "saved").iterdir()} == {"mapper.safetensors", "config.json", "README.md"}
+    loaded = Mapper.from_pretrained(str(tmp_path / "saved"))
+    assert loaded.fingerprint == original.fingerprint
+    assert loaded.config == original.config
+
+
+def test_a_name_that_is_no_folder_is_asked_of_the_hub(tmp_path, monkeypatch):
+    export(tmp_path)
+    asked = []
+
+    def answers(name, **options):  # the hub itself cannot be reached from a test
+        asked.append((name, options["revision"]))
+        return str(tmp_path / "mapper")
+
+    monkeypatch.setattr("v2a_core.mappers.export.snapshot_download", answers)
+    assert Mapper.from_pretrained("someone/mapper", revision="v1").config.vision_space == "clip:1"
+    assert asked == [("someone/mapper", "v1")]
+
+
+def test_the_model_card_says_what_it_is(tmp_path):
+    export(tmp_path, "flow")
+    card = (tmp_path / "mapper" / "README.md").read_text()
+    head = yaml.safe_load(card.split("---")[1])
+    assert head["license"] == "other"
+    assert "A V2A mapper: flow mlp" in card
+    assert "from `clip:1`" in card

@@ -12,7 +12,8 @@ from v2a_core import arrays
 from v2a_core.aggregators import AGGREGATORS
 from v2a_core.config import ConfigError
 from v2a_core.training.config import DataSettings
-from v2a_core.training.data import TrainingData, load, read_manifest
+from v2a_core.training.data import TrainingData, load
+from v2a_core.training.reading import read_manifest
 from v2a_core.training.selection import LEFT_OUT, TRAIN, VALIDATION, assign, select
 
 

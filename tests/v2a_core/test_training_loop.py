@@ -4,6 +4,7 @@ import json
 import shutil
 
 import helpers_embeddings as world
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from v2a_core.mappers import build
 from v2a_core.mappers.config import MapperSettings
 from v2a_core.training.config import DataSettings, OptimizerSettings, TrainingSettings
 from v2a_core.training.data import Pairs, load
+from v2a_core.training.feed import MemoryFeed
 from v2a_core.training.loop import DivergedError, Trainer, steps_per_epoch, total_steps
 from v2a_core.training.optimizer import MovingAverage, build_optimizer, learning_rate
 from v2a_core.training.selection import select
@@ -57,6 +59,7 @@ def train(data, method="regression", network="mlp", *, resume=None, keep=None, s
         reported.append(metrics)
         if keep is not None:
             shutil.copytree(folder, keep / f"step-{metrics['step']}")
+        shutil.rmtree(folder)
         if stop_after == metrics["step"]:
             raise KeyboardInterrupt
 
@@ -125,9 +128,14 @@ def test_every_row_counts_once_an_epoch(data):
     rows = len(data.train)
     assert steps_per_epoch(rows, settings) == -(-rows // 100)
     assert total_steps(rows, training(global_batch=100, epochs=9, max_steps=7)) == 7
-    trainer = Trainer(nn_model(), data, settings, seed=0, device="cpu", report=lambda *_: None)
-    seen = torch.cat([trainer._batch(step)[0] for step in range(steps_per_epoch(rows, settings))])
-    assert sorted(seen.tolist()) == list(range(rows))
+    batches = list(MemoryFeed(data.train, 100, seed=0, device="cpu").epoch(0, 0))
+    assert len(batches) == steps_per_epoch(rows, settings)
+    assert sum(batch.rows for batch in batches) == rows
+    seen = torch.cat([batch.target_BE for batch in batches])
+    order = np.lexsort(seen.numpy().T)
+    np.testing.assert_array_equal(
+        seen.numpy()[order], data.train.target_NE.numpy()[np.lexsort(data.train.target_NE.numpy().T)]
+    )
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(data):

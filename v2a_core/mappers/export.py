@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import pydantic
 import safetensors
 import safetensors.torch
 import torch
+from huggingface_hub import ModelHubMixin, snapshot_download
 
 from v2a_core import storage
 from v2a_core.aggregators import AGGREGATORS
 from v2a_core.config import ConfigError
 from v2a_core.mappers import METHODS, NETWORKS, build
 from v2a_core.mappers.base import MapperModel, normalize
+from v2a_core.mappers.card import CARD_FILE, write_card
 from v2a_core.mappers.config import MAPPER_SCHEMA_VERSION, MapperConfig, SamplingSettings
 from v2a_core.seeds import segment_seed
 
@@ -26,9 +29,11 @@ WEIGHTS_FILE = "mapper.safetensors"
 CONFIG_FILE = "config.json"
 ROWS_AT_ONCE = 256
 
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
-class Mapper:
-    """A trained mapper, ready to map.
+
+class Mapper(ModelHubMixin):
+    """A trained mapper, ready to map. `save_pretrained` and `push_to_hub` are huggingface_hub's.
 
     Attributes:
         config: Architecture, the two embedding spaces, aggregator, what it was trained on.
@@ -55,17 +60,23 @@ class Mapper:
         self.model = model.to(device).eval().requires_grad_(False)
 
     @classmethod
-    def from_pretrained(cls, uri: str, device: str = "cpu", *, sampling: SamplingSettings | None = None) -> Mapper:
+    def from_pretrained(  # type: ignore[override] # also takes URIs of any file system
+        cls, uri: str, device: str = "cpu", *, sampling: SamplingSettings | None = None, **hub: Any
+    ) -> Mapper:
         """Load a mapper's folder.
 
         Args:
-            uri: Folder or URI with `mapper.safetensors` and `config.json`.
+            uri: Folder or URI with `mapper.safetensors` and `config.json`, or `owner/name` on the hub when there is no
+                such folder.
             device: `cpu`, `cuda`, ...
             sampling: How a diffusion mapper samples, instead of its own settings.
+            **hub: For a mapper from the hub: `revision`, `token`, `cache_dir`, `local_files_only`, `force_download`.
 
         Raises:
             ConfigError: When a file is missing, or is not what this program reads; names what is wrong.
         """
+        if _HUB_NAME.fullmatch(uri) and not Path(uri).exists():
+            uri = snapshot_download(uri, allow_patterns=[CONFIG_FILE, WEIGHTS_FILE, CARD_FILE], **hub)
         config = read_config(uri)
         weights_uri = storage.join(uri, WEIGHTS_FILE)
         try:
@@ -80,6 +91,42 @@ class Mapper:
         _check_tensors(weights_uri, model.state_dict(), tensors)
         model.load_state_dict(tensors)
         return cls(model, config, fingerprint, device, sampling)
+
+    def __call__(
+        self,
+        clip_frames: npt.NDArray[Any],
+        *,
+        num_samples: int = 1,
+        guidance_scale: float | None = None,
+        seed: int = 0,
+    ) -> npt.NDArray[np.float32]:
+        """Audio embeddings for one segment: several that could fit it.
+
+        Args:
+            clip_frames: CLIP embeddings of the frames, (n, 512), n >= 1, any float dtype, in the space
+                `config.vision_space`.
+            num_samples: How many embeddings; those of a regression mapper are all alike.
+            guidance_scale: Classifier-free guidance, 1 is none; None: as the mapper was exported.
+            seed: Sample i of a seed is the same whatever `num_samples` is.
+
+        Returns:
+            Float32 (num_samples, 512), L2-normalised, in the space `config.audio_space`.
+
+        Raises:
+            ValueError: On frames of another shape, or that are not finite.
+        """
+        own = getattr(self.config.mapper.method, "sampling", None)
+        sampling = self.sampling or own
+        if guidance_scale is not None and sampling is not None:
+            sampling = sampling.model_copy(update={"guidance_scale": float(guidance_scale)})
+        seeds = [segment_seed(seed, str(number), "sample") for number in range(num_samples)]
+        return self._map([clip_frames] * num_samples, seeds, sampling)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """What `save_pretrained` and `push_to_hub` write: the same files as the export."""
+        weights = save_directory / WEIGHTS_FILE
+        save_weights(self.model, weights)
+        save_mapper(str(save_directory), weights, self.config)
 
     def map(self, clip_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
         """The audio embeddings of segments.
@@ -96,6 +143,11 @@ class Mapper:
         Raises:
             ValueError: On frames of another shape, frames that are not finite, or too few seeds.
         """
+        return self._map(clip_frames, seeds, self.sampling)
+
+    def _map(
+        self, clip_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int], sampling: SamplingSettings | None
+    ) -> npt.NDArray[np.float32]:
         if len(clip_frames) != len(seeds):
             raise ValueError(f"{len(clip_frames)} segments need as many seeds, not {len(seeds)}")
         condition_BE = self._aggregate(clip_frames, seeds)
@@ -103,7 +155,7 @@ class Mapper:
         for start in range(0, len(seeds), ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)
             condition = normalize(torch.from_numpy(condition_BE[rows]).to(self.device))
-            mapped.append(self.model.sample(condition, seeds[rows], self.sampling).cpu().numpy())
+            mapped.append(self.model.sample(condition, seeds[rows], sampling).cpu().numpy())
         return np.concatenate(mapped)
 
     def _aggregate(self, clip_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
@@ -149,14 +201,16 @@ def read_config(uri: str) -> MapperConfig:
         raise ConfigError(f"{config_uri} is not a mapper's configuration: {'; '.join(problems)}") from None
 
 
-def save_mapper(uri: str, weights: Path, config: MapperConfig) -> None:
-    """Export a mapper. The configuration comes last: where it is, the weights are whole.
+def save_mapper(uri: str, weights: Path, config: MapperConfig, license_name: str = "other") -> None:
+    """Export a mapper and its model card. The configuration comes last: where it is, the weights are whole.
 
     Args:
         uri: Folder or URI.
         weights: A safetensors file of the model's state.
         config: What it is.
+        license_name: For the card.
     """
+    storage.write_bytes(storage.join(uri, CARD_FILE), write_card(config, license_name).encode())
     with storage.writing(storage.join(uri, WEIGHTS_FILE)) as path:
         path.write_bytes(weights.read_bytes())
     storage.write_json(storage.join(uri, CONFIG_FILE), config.model_dump())
@@ -164,8 +218,12 @@ def save_mapper(uri: str, weights: Path, config: MapperConfig) -> None:
 
 def save_weights(model: MapperModel, path: Path) -> None:
     """The model's state as a safetensors file, float32."""
-    tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    safetensors.torch.save_file(tensors, path)
+    safetensors.torch.save_file(weights_of(model), path)
+
+
+def weights_of(model: MapperModel) -> dict[str, torch.Tensor]:
+    """The model's state, float32 on the CPU; not a copy where it is that already."""
+    return {name: tensor.detach().float().cpu().contiguous() for name, tensor in model.state_dict().items()}
 
 
 def fingerprint_of(path: Path) -> str:

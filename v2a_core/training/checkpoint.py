@@ -1,27 +1,43 @@
 """A checkpoint: everything that a run needs to go on as if it had never stopped.
 
-A folder of four files: `mapper.safetensors` (the moving average: what would be exported), `state.pt` (weights,
-optimiser, counters), `metrics.jsonl` (the validations so far), `facts.json` (what the data held). There is no random
-state in it: all random numbers come from the seed and the step.
+A folder: `mapper.safetensors` (the moving average: what would be exported), `best.safetensors` (the best one so far,
+when that is another), `best.npz` (validation rows as the best one mapped them), `state.pt` (weights, optimiser,
+counters), `metrics.jsonl` and `losses.jsonl` (validations and training losses so far), `facts.json` (what the data
+held). The state holds no random state and no scheduler: all random numbers and learning rates come from the seed and
+the step; the data's position is the epoch and the step within it.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from v2a_core.mappers.base import MapperModel
-from v2a_core.mappers.export import WEIGHTS_FILE, save_weights
+from v2a_core.mappers.export import WEIGHTS_FILE, save_weights, weights_of
 from v2a_core.training.optimizer import MovingAverage
+from v2a_core.training.validation import MappedRows
 
 STATE_FILE = "state.pt"
+BEST_FILE = "best.safetensors"
+ROWS_FILE = "best.npz"
 METRICS_FILE = "metrics.jsonl"
+LOSSES_FILE = "losses.jsonl"
 FACTS_FILE = "facts.json"
+
+
+@dataclass
+class Best:
+    """The best mapper so far: its weights, and the validation rows as it mapped them."""
+
+    weights: dict[str, Tensor]
+    rows: MappedRows
 
 
 @dataclass
@@ -30,13 +46,30 @@ class Progress:
 
     Attributes:
         step: Steps done.
+        epoch, index: Epochs done, and steps of the one begun.
+        pairs: Rows learned from.
         seconds: Time spent training, over all attempts.
+        loss_sum, loss_rows: Training loss since the last validation.
+        best_score, best_step: Of the best validation.
         history: The metrics of each validation.
+        losses: The training loss every few steps.
     """
 
     step: int = 0
+    epoch: int = 0
+    index: int = 0
+    pairs: int = 0
     seconds: float = 0.0
+    loss_sum: float = 0.0
+    loss_rows: int = 0
+    best_score: float = -math.inf
+    best_step: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+    losses: list[dict[str, Any]] = field(default_factory=list)
+
+    def validations_since_best(self) -> int:
+        """Validations after the best one."""
+        return sum(row["step"] > self.best_step for row in self.history)
 
 
 def save(
@@ -45,23 +78,28 @@ def save(
     average: MovingAverage,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
+    best: Best | None,
     facts: dict[str, Any],
 ) -> None:
     """Write a checkpoint into an existing folder."""
-    counters = {name: value for name, value in asdict(progress).items() if name != "history"}
+    counters = {name: value for name, value in asdict(progress).items() if name not in ("history", "losses")}
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": counters}
     torch.save(state, folder / STATE_FILE)
     average.swap(model)
     save_weights(model, folder / WEIGHTS_FILE)
     average.swap(model)
-    lines = [json.dumps(row) + "\n" for row in progress.history]
-    (folder / METRICS_FILE).write_text("".join(lines), encoding="utf-8")
+    if best is not None:
+        best.rows.save(folder / ROWS_FILE)
+        if progress.best_step != progress.step:
+            safetensors.torch.save_file(best.weights, folder / BEST_FILE)
+    for name, rows in ((METRICS_FILE, progress.history), (LOSSES_FILE, progress.losses)):
+        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (folder / FACTS_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def restore(
     folder: Path, model: MapperModel, average: MovingAverage, optimizer: torch.optim.Optimizer, device: str
-) -> Progress:
+) -> tuple[Progress, Best | None]:
     """Take over a checkpoint."""
     state = torch.load(folder / STATE_FILE, map_location=device, weights_only=True)
     model.load_state_dict(state["model"])
@@ -69,9 +107,25 @@ def restore(
     averaged = safetensors.torch.load_file(folder / WEIGHTS_FILE, device=device)
     for name, parameter in average.parameters.items():
         parameter.copy_(averaged[name])
-    return Progress(**state["progress"], history=read_history(folder / METRICS_FILE))
+    progress = Progress(
+        **state["progress"], history=read_rows(folder / METRICS_FILE), losses=read_rows(folder / LOSSES_FILE)
+    )
+    best = None
+    if progress.history:
+        best = Best(safetensors.torch.load_file(best_weights(folder)), MappedRows.load(folder / ROWS_FILE))
+    return progress, best
 
 
-def read_history(path: Path) -> list[dict[str, Any]]:
-    """The rows of a `metrics.jsonl`."""
+def best_weights(folder: Path) -> Path:
+    """The file of the best mapper so far."""
+    return folder / BEST_FILE if (folder / BEST_FILE).exists() else folder / WEIGHTS_FILE
+
+
+def best_of(model: MapperModel, rows: MappedRows) -> Best:
+    """The model as it is now."""
+    return Best({name: tensor.clone() for name, tensor in weights_of(model).items()}, rows)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]

@@ -14,6 +14,13 @@ class DataSettings(Settings):
         "auto", "the catalog's `split` column, or a hash of the source; auto: the column where a row has one"
     )
     validation_share: float = setting(0.05, "share of the sources held out when splits come by hash", gt=0, lt=1)
+    segment_weight: Literal["equal", "source", "duration"] = setting(
+        "equal", "what a segment counts in the loss: all alike, all sources alike, or by its length"
+    )
+    placement: Literal["auto", "memory", "sharded", "stream"] = setting(
+        "auto", "pairs are all in each worker's memory, a share in each, or read anew each epoch; auto: what fits"
+    )
+    worker_memory_gib: float = setting(8.0, "what the pairs of a worker may take, on its device", unit="GiB", gt=0)
     allow_unfinished: bool = setting(False, "train on embeddings whose job has not finished")
 
 
@@ -34,9 +41,17 @@ class ValidationSettings(Settings):
     """How and how often a mapper is judged."""
 
     every_epochs: int = setting(1, "epochs between validations; each is followed by a checkpoint", ge=1)
-    sampled_rows: int = setting(256, "validation rows that are sampled for the cosine similarity", ge=1)
+    sampled_rows: int = setting(512, "validation rows that are sampled for all metrics but the loss", ge=1)
     sampling_steps: int = setting(20, "denoising steps of that sampling (DPM-Solver++)", ge=2, le=1000)
-    best_by: Literal["loss", "cosine"] = setting("loss", "what makes a checkpoint the best one")
+    best_by: Literal["loss", "cosine", "recall_at_10", "frechet"] = setting("loss", "what makes a checkpoint the best")
+    patience: int = setting(0, "stop after this many validations without a better one (0: never)", ge=0)
+
+
+class CheckpointSettings(Settings):
+    """When a run is saved, so that a killed one goes on."""
+
+    every_steps: int = setting(0, "steps between checkpoints, besides those after validations (0: none)", ge=0)
+    keep: int = setting(2, "latest checkpoints that are kept; the best mapper so far is in each", ge=1)
 
 
 class TrainingSettings(Settings):
@@ -47,5 +62,15 @@ class TrainingSettings(Settings):
     global_batch: int = setting(448, "rows in a step, over all workers", unit="rows", ge=1)
     micro_batch: int = setting(0, "rows of a worker that are computed at once (0: all its rows)", unit="rows", ge=0)
     precision: Literal["auto", "fp32", "bf16"] = setting("auto", "number format; auto: bf16 where the machine has it")
+    compile: bool = setting(False, "torch.compile the network: slower to start, faster on a GPU")
+    log_every_steps: int = setting(20, "steps between entries of losses.jsonl", ge=1)
     optimizer: OptimizerSettings = setting(OptimizerSettings, "AdamW, warm-up, moving average")
     validation: ValidationSettings = setting(ValidationSettings, "how it is judged")
+    checkpoints: CheckpointSettings = setting(CheckpointSettings, "when it is saved")
+
+
+class RecordSettings(Settings):
+    """Where a run's numbers go, besides `metrics.jsonl` and `losses.jsonl`."""
+
+    tensorboard: bool = setting(True, "write TensorBoard events into the output's tensorboard/")
+    wandb_project: str | None = setting(None, "log to this Weights & Biases project, with its own login")

@@ -1,54 +1,70 @@
-"""Embeddings from Parquet to tensors in memory.
+"""The pairs of a run as tensors in memory: all of them, or a worker's share.
 
 Shapes: N pairs, F frames of all of them, E width of an embedding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from v2a_core import manifest, storage
 from v2a_core.config import ConfigError
-from v2a_core.training.config import DataSettings
-from v2a_core.training.selection import LEFT_OUT, SPLIT_NAMES, TRAIN, VALIDATION, Selection
+from v2a_core.training.reading import Chunk, read_part
+from v2a_core.training.selection import SPLIT_NAMES, TRAIN, VALIDATION, Selection
 
-ROWS_AT_ONCE = 4096
+
+@dataclass(frozen=True)
+class Shard:
+    """This worker's share of the training rows: those whose number is `rank` modulo `workers`."""
+
+    rank: int = 0
+    workers: int = 1
 
 
 @dataclass
 class Pairs:
-    """The pairs of one split, on one device.
+    """The pairs of one split, on one device; or a worker's share of them.
 
     Attributes:
         target_NE: Audio embeddings, L2-normalised float32.
         condition_NE: Aggregated visual embeddings, L2-normalised float32; of the current epoch.
         frames_FE: Every frame, float16, when a new one is drawn each epoch; else None.
         offsets_N: Row i's frames are `offsets_N[i]` up to `offsets_N[i + 1]`, int64 (N + 1,).
+        weight_N: What each row counts in the loss, float32; None: 1.
+        label_N: Each row's label, int64, -1 without one; None: not known.
+        shard: Which rows of the split these are.
+        rows: Rows of the whole split; by default these.
     """
 
     target_NE: Tensor
     condition_NE: Tensor
     frames_FE: Tensor | None = None
     offsets_N: Tensor | None = None
+    weight_N: Tensor | None = None
+    label_N: Tensor | None = None
+    shard: Shard = Shard()
+    rows: int = -1
+
+    def __post_init__(self) -> None:
+        if self.rows < 0:
+            self.rows = len(self.target_NE)
 
     def __len__(self) -> int:
-        return len(self.target_NE)
+        return self.rows
 
     def begin_epoch(self, seed: int, epoch: int) -> None:
         """Draw each row's frame anew, by (seed, epoch); does nothing for the other aggregators."""
         if self.frames_FE is None or self.offsets_N is None:
             return
-        random = torch.from_numpy(np.random.default_rng([seed, epoch]).random(len(self))).to(self.offsets_N.device)
+        drawn = np.random.default_rng([seed, epoch]).random(self.rows)[self.shard.rank :: self.shard.workers]
+        random = torch.from_numpy(drawn).to(self.offsets_N.device)
         counts = self.offsets_N.diff()
         # Rounding can reach the count itself for a number next to one.
         pick = self.offsets_N[:-1] + torch.minimum((random * counts).long(), counts - 1)
@@ -63,30 +79,14 @@ class TrainingData:
         train, validation: The pairs.
         left_out: Rows left out, by reason.
         counts: Usable rows by split.
+        label_names: The catalog's labels.
     """
 
     train: Pairs
     validation: Pairs
     left_out: dict[str, int]
     counts: dict[str, int]
-
-
-def read_manifest(embeddings: str, settings: DataSettings) -> dict[str, Any]:
-    """The manifest of the embeddings, checked.
-
-    Raises:
-        ConfigError: Without a manifest, of another job or schema, without spaces, or of a job that has not finished.
-    """
-    made_by = manifest.read(embeddings, job="embed")
-    spaces = made_by.get("spaces") or {}
-    if not spaces.get("vision") or not spaces.get("audio"):
-        raise ConfigError(f"{embeddings}: the manifest names no vision and audio space; embed again with this program")
-    if made_by.get("status") != "done" and not settings.allow_unfinished:
-        raise ConfigError(
-            f"{embeddings} is not finished (status {made_by.get('status')!r}): run the same `v2a embed` again to "
-            "complete it, or train on what is there with --set data.allow_unfinished=true"
-        )
-    return made_by
+    label_names: Sequence[str] = ()
 
 
 def load(
@@ -96,6 +96,8 @@ def load(
     embedding_dim: int,
     *,
     device: str = "cpu",
+    shard: Shard | None = None,
+    keep_train: bool = True,
 ) -> TrainingData:
     """Read the pairs of the training and validation split.
 
@@ -105,133 +107,71 @@ def load(
         aggregator: `average` and `middle` are computed here, once; for `random` all frames are kept.
         embedding_dim: E.
         device: Where the tensors go.
+        shard: Keep this share of the training rows only.
+        keep_train: False: count the training rows, keep none; they are streamed.
 
     Raises:
         ConfigError: On files of several spaces, embeddings of another width, or too few usable pairs.
     """
-    splits = {TRAIN: _Columns(), VALIDATION: _Columns()}
-    codes_seen: list[npt.NDArray[np.int8]] = []
+    train, validation = _Columns(aggregator, device, shard or Shard()), _Columns(aggregator, device)
     left_out = {**selection.left_out, "no embedding": 0, "not finite": 0}
-    for table, codes in _batches(selection, spaces):
-        chunk, complete, finite = _read_chunk(table, embedding_dim)
-        codes = codes[complete]
-        codes_seen.append(codes[finite])
-        left_out["no embedding"] += int((~complete).sum())
-        left_out["not finite"] += int((~finite).sum())
-        for code, columns in splits.items():
-            columns.add(chunk, finite & (codes == code), aggregator)
-    seen = np.concatenate(codes_seen) if codes_seen else np.zeros(0, np.int8)
-    counts = {name: int((seen == code).sum()) for name, code in SPLIT_NAMES.items()}
-    for name, code in (("train", TRAIN), ("validation", VALIDATION)):
+    counts = dict.fromkeys(SPLIT_NAMES, 0)
+    for part in range(len(selection.parts)):
+        for chunk in read_part(selection, part, spaces, embedding_dim):
+            left_out["no embedding"] += chunk.incomplete
+            left_out["not finite"] += chunk.infinite
+            for name, code in SPLIT_NAMES.items():
+                counts[name] += int((chunk.codes == code).sum())
+            train.add(chunk, chunk.codes == TRAIN, keep=keep_train)
+            validation.add(chunk, chunk.codes == VALIDATION)
+    for name in ("train", "validation"):
         if not counts[name]:
             raise ConfigError(f"no usable pair is left for {name}; left out: {left_out}")
-        splits[code].device = device
-    return TrainingData(splits[TRAIN].pairs(), splits[VALIDATION].pairs(), left_out, counts)
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    """Rows as arrays: frames (F, E) float16, offsets (rows + 1,), targets (rows, E) float32."""
-
-    frames: npt.NDArray[np.float16]
-    offsets: npt.NDArray[np.int64]
-    targets: npt.NDArray[np.float32]
+    return TrainingData(train.pairs(), validation.pairs(), left_out, counts, selection.label_names)
 
 
 @dataclass
 class _Columns:
     """Grows a split, chunk by chunk."""
 
-    device: str = "cpu"
-    targets: list[npt.NDArray[np.float32]] = field(default_factory=list)
-    conditions: list[npt.NDArray[np.float32]] = field(default_factory=list)
-    frames: list[npt.NDArray[np.float16]] = field(default_factory=list)
-    counts: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    aggregator: str
+    device: str
+    shard: Shard = field(default_factory=Shard)
+    rows: int = 0  # of the whole split
+    columns: dict[str, list[npt.NDArray[Any]]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, chunk: _Chunk, rows: npt.NDArray[np.bool_], aggregator: str) -> None:
-        """Append the marked rows."""
-        if not rows.any():
-            return
+    def add(self, chunk: Chunk, rows: npt.NDArray[np.bool_], *, keep: bool = True) -> None:
+        """Append this shard's part of the marked rows."""
+        number = self.rows + np.cumsum(rows) - 1
+        self.rows += int(rows.sum())
+        rows = rows & (number % self.shard.workers == self.shard.rank) & keep
         counts = np.diff(chunk.offsets)
-        self.targets.append(chunk.targets[rows])
-        if aggregator == "average":
-            sums = np.add.reduceat(chunk.frames.astype(np.float32), chunk.offsets[:-1], axis=0)
-            self.conditions.append((sums / counts[:, None])[rows].astype(np.float32))
-        elif aggregator == "middle":
-            self.conditions.append(chunk.frames[(chunk.offsets[:-1] + counts // 2)[rows]].astype(np.float32))
+        values: dict[str, Any] = {"target": chunk.targets[rows], "label": chunk.labels[rows]}
+        if chunk.weights is not None:
+            values["weight"] = chunk.weights[rows]
+        if self.aggregator == "random":
+            values |= {"frames": chunk.frames[np.repeat(rows, counts)], "counts": counts[rows]}
         else:
-            self.frames.append(chunk.frames[np.repeat(rows, counts)])
-            self.counts.append(counts[rows])
+            values["condition"] = chunk.conditions(rows, self.aggregator) if rows.any() else chunk.targets[:0]
+        for name, value in values.items():
+            self.columns[name].append(value)
 
     def pairs(self) -> Pairs:
         """The split as tensors. Where frames are kept, the first epoch's are drawn already."""
-        target = _unit(np.concatenate(self.targets)).to(self.device)
-        if self.conditions:
-            return Pairs(target, _unit(np.concatenate(self.conditions)).to(self.device))
-        offsets = np.concatenate([[0], np.cumsum(np.concatenate(self.counts))]).astype(np.int64)
-        frames = torch.from_numpy(np.concatenate(self.frames)).to(self.device)
-        pairs = Pairs(target, target, frames, torch.from_numpy(offsets).to(self.device))
-        pairs.begin_epoch(0, 0)
+        columns = {name: np.concatenate(values) for name, values in self.columns.items()}
+        target = _unit(columns["target"]).to(self.device)
+        pairs = Pairs(target, target, shard=self.shard, rows=self.rows)
+        pairs.label_N = torch.from_numpy(columns["label"].astype(np.int64)).to(self.device)
+        if "weight" in columns:
+            pairs.weight_N = torch.from_numpy(columns["weight"]).to(self.device)
+        if "condition" in columns:
+            pairs.condition_NE = _unit(columns["condition"]).to(self.device)
+        elif len(target):
+            offsets = np.concatenate([[0], np.cumsum(columns["counts"])]).astype(np.int64)
+            pairs.offsets_N = torch.from_numpy(offsets).to(self.device)
+            pairs.frames_FE = torch.from_numpy(columns["frames"]).to(self.device)
+            pairs.begin_epoch(0, 0)
         return pairs
-
-
-def _batches(selection: Selection, spaces: dict[str, str]) -> Iterator[tuple[pa.Table, npt.NDArray[np.int8]]]:
-    """Usable rows with their codes, a few thousand at a time."""
-    start = 0
-    for uri, rows in zip(selection.parts, selection.part_rows, strict=True):
-        with storage.open_read(uri) as file:
-            parquet = pq.ParquetFile(file)
-            _check_part(uri, parquet, rows, spaces)
-            for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=["clip_frames", "clap_embedding"]):
-                codes = selection.codes_N[start : start + batch.num_rows]
-                start += batch.num_rows
-                use = codes != LEFT_OUT
-                if use.any():
-                    yield pa.Table.from_batches([batch]).filter(pa.array(use)), codes[use]
-
-
-def _check_part(uri: str, parquet: pq.ParquetFile, rows: int, spaces: dict[str, str]) -> None:
-    if parquet.metadata.num_rows != rows:
-        raise ConfigError(f"{uri} changed while it was read: {rows} rows, now {parquet.metadata.num_rows}")
-    metadata = parquet.schema_arrow.metadata or {}
-    for side in ("vision", "audio"):
-        space = metadata.get(f"v2a.{side}_space".encode(), spaces[side].encode()).decode()
-        if space != spaces[side]:
-            raise ConfigError(
-                f"mixed spaces: {uri} holds {side} embeddings of {space}, the manifest says {spaces[side]}"
-            )
-
-
-def _read_chunk(table: pa.Table, dim: int) -> tuple[_Chunk, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """The rows of a table that hold both sides, which rows these are, and which of them are finite."""
-    lengths = pc.fill_null(pc.list_value_length(table["clip_frames"]), 0).to_numpy().astype(np.int64)
-    complete = pc.is_valid(table["clap_embedding"]).to_numpy() & (lengths > 0)
-    # `flatten` leaves nulls out: without them its result has the rows that are expected.
-    kept = table.filter(pa.array(complete))
-    _check_widths(kept, dim)
-    frames = kept["clip_frames"].combine_chunks().flatten().flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
-    targets = kept["clap_embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
-    offsets = np.concatenate([[0], np.cumsum(lengths[complete])]).astype(np.int64)
-    finite = _usable_vectors(targets)
-    if len(frames):
-        finite &= np.logical_and.reduceat(_usable_vectors(frames), offsets[:-1])
-    return _Chunk(frames, offsets, targets), complete, finite
-
-
-def _check_widths(table: pa.Table, dim: int) -> None:
-    found = {
-        *pc.unique(pc.list_value_length(table["clap_embedding"])).to_pylist(),
-        *pc.unique(pc.list_value_length(pc.list_flatten(table["clip_frames"]))).to_pylist(),
-    }
-    if found - {dim}:
-        widths = ", ".join(map(str, sorted(found)))
-        raise ConfigError(f"the embeddings have {widths} numbers, the mapper takes {dim}: embed again with its models")
-
-
-def _usable_vectors(vectors: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Finite, and not all zeros: such a vector has no direction."""
-    usable: npt.NDArray[np.bool_] = np.isfinite(vectors).all(axis=1) & (vectors != 0).any(axis=1)
-    return usable
 
 
 def _unit(vectors_NE: npt.NDArray[np.float32]) -> Tensor:

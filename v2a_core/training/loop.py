@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -23,12 +22,12 @@ from v2a_core.mappers.base import MapperModel, take
 from v2a_core.training import checkpoint, distributed
 from v2a_core.training.config import TrainingSettings
 from v2a_core.training.data import TrainingData
+from v2a_core.training.feed import Batch, Feed, MemoryFeed
 from v2a_core.training.optimizer import MovingAverage, build_optimizer, learning_rate
 from v2a_core.training.precision import autocast, training_dtype
-from v2a_core.training.validation import validate
+from v2a_core.training.validation import score, validate
 
-ORDER_STREAM, DRAW_STREAM = 0, 1
-CHECK_STEPS = 20  # asking a GPU for a number stalls it: not every step
+DRAW_STREAM = 1
 
 Report = Callable[[dict[str, Any], Path | None], None]
 OnProgress = Callable[[dict[str, Any]], None]
@@ -54,16 +53,18 @@ class Trainer:
 
     Args:
         model: On its device, freshly made from the run's seed; equal on every worker.
-        data: The pairs, on the same device, complete on every worker.
+        data: The pairs, on the same device; the validation pairs complete on every worker.
         settings: How.
         seed: Of the run.
         device: `cpu` or `cuda...`.
-        report: Called on every worker after each validation, with the metrics and, on the first worker, a folder
-            that holds a checkpoint until the call returns.
+        report: Called on every worker after each validation, with the metrics and, on the first worker, a folder that
+            holds a checkpoint and is the callee's to delete. Called without new metrics for checkpoints in between.
         on_progress: Called now and then with step, total and loss.
+        feed: Where training rows come from; by default, `data.train`.
 
     Attributes:
         continued_from: The step of the checkpoint that the run went on from; 0 without one.
+        stopped: Why the run ended before its last step; None when it did not.
     """
 
     def __init__(
@@ -76,21 +77,24 @@ class Trainer:
         device: str,
         report: Report,
         on_progress: OnProgress | None = None,
+        feed: Feed | None = None,
     ) -> None:
         self._model, self._data, self._settings = model, data, settings
         self._seed, self._device = seed, device
         self._report, self._on_progress = report, on_progress
+        self._feed = feed or MemoryFeed(data.train, settings.global_batch, seed=seed, device=device)
         self._dtype = training_dtype(settings.precision, device)
+        if settings.compile:
+            model.network.compile()
         self._wrapped: nn.Module = DistributedDataParallel(model) if distributed.world_size() > 1 else model
         self._optimizer = build_optimizer(model, settings.optimizer)
         self._average = MovingAverage(model, settings.optimizer.ema_decay)
         self._progress = checkpoint.Progress()
-        self._epoch_steps = steps_per_epoch(len(data.train), settings)
+        self._best: checkpoint.Best | None = None
         self._total = total_steps(len(data.train), settings)
-        self._order = torch.empty(0, dtype=torch.long)
-        self._epoch = -1
         self.continued_from = 0
-        self._rows = 0  # since the last validation, like the loss of this worker's part of them
+        self.stopped: str | None = None
+        self._rows = self._steps = 0  # since the last entry of the log, like the sums
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self._norm_sum = torch.zeros((), device=device)
 
@@ -101,37 +105,74 @@ class Trainer:
             DivergedError: When the loss is not finite any more; checkpoints from before stay.
         """
         if resume is not None:
-            self._progress = checkpoint.restore(resume, self._model, self._average, self._optimizer, self._device)
+            self._progress, self._best = checkpoint.restore(
+                resume, self._model, self._average, self._optimizer, self._device
+            )
             self.continued_from = self._progress.step
+            self._check_patience()
         self._model.train()
-        while self._progress.step < self._total:
-            started = time.monotonic()
-            self._step(self._progress.step)
-            self._progress.step += 1
-            self._progress.seconds += time.monotonic() - started
-            if self._is_evaluation_due():
-                self._check_finite()
+        while not self._is_done():
+            self._epoch()
+            if self._is_done() or self._progress.epoch % self._settings.validation.every_epochs == 0:
+                self._log()
                 self._evaluate()
-            elif self._progress.step % CHECK_STEPS == 0:
-                self._check_finite()
-                self._tell_progress()
 
-    def _step(self, step: int) -> None:
-        rows, draws = self._batch(step)
-        own = distributed.share(torch.arange(len(rows), device=rows.device))
-        weight = distributed.world_size() / len(rows)  # workers' gradients are averaged, rows shall be
-        if not len(own):
-            own, weight = own.new_zeros(1), 0.0  # nothing left for this worker, but the others wait for its gradient
-        parts = torch.split(own, self._settings.micro_batch or len(own))
+    def _epoch(self) -> None:
+        """The steps of an epoch that are left, or as many as the run has left."""
+        progress, settings = self._progress, self._settings
+        clock = time.monotonic()
+        for batch in self._feed.epoch(progress.epoch, progress.index):
+            self._step(batch)
+            progress.step += 1
+            progress.index += 1
+            progress.pairs += batch.rows
+            progress.seconds += time.monotonic() - clock
+            if progress.step % settings.log_every_steps == 0:
+                self._log()
+            if progress.step == settings.max_steps:
+                return
+            if settings.checkpoints.every_steps and progress.step % settings.checkpoints.every_steps == 0:
+                self._log()
+                self._save({"step": progress.step, "epoch": self._epochs()})
+            clock = time.monotonic()
+        progress.epoch += 1
+        progress.index = 0
+
+    def _is_done(self) -> bool:
+        progress, settings = self._progress, self._settings
+        return (
+            self.stopped is not None
+            or progress.epoch >= settings.epochs
+            or (settings.max_steps is not None and progress.step >= settings.max_steps)
+        )
+
+    def _step(self, batch: Batch) -> None:
+        generator = distributed.generator(self._device, self._seed, DRAW_STREAM, self._progress.step)
+        draws = self._model.draws(batch.rows, generator)
+        scale = distributed.world_size() / batch.rows  # workers' gradients are averaged, rows shall be
+        own = torch.arange(len(batch.places_B), device=batch.places_B.device)
+        parts = torch.split(own, self._settings.micro_batch or max(1, len(own))) if len(own) else (own,)
         for part in parts:
             with self._no_sync(last=part is parts[-1]), autocast(self._device, self._dtype):
-                pairs = self._data.train
-                losses = self._wrapped(pairs.condition_NE[rows[part]], pairs.target_NE[rows[part]], take(draws, part))
-                (losses.sum() * weight).backward()
-            if weight:
-                self._loss_sum += losses.detach().double().sum()
-        self._rows += len(rows)
-        self._update(step)
+                loss = self._loss(batch, draws, part)
+                (loss * scale).backward()
+            self._loss_sum += loss.detach().double()
+        self._rows += batch.rows
+        self._steps += 1
+        self._update(self._progress.step)
+
+    def _loss(self, batch: Batch, draws: Any, part: Tensor) -> Tensor:
+        """The summed loss of some of this worker's rows."""
+        if not len(part):
+            # Nothing is left for this worker, but the others wait for its gradient.
+            nothing = torch.zeros(1, self._model.embedding_dim, device=part.device)
+            losses: Tensor = self._wrapped(nothing, nothing, take(draws, part.new_zeros(1)))
+            return losses.sum() * 0.0
+        own_draws = take(draws, batch.places_B[part])
+        losses = self._wrapped(batch.condition_BE[part], batch.target_BE[part], own_draws)
+        if batch.weight_B is not None:
+            losses = losses * batch.weight_B[part]
+        return losses.sum()
 
     def _update(self, step: int) -> None:
         self._norm_sum += nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.optimizer.gradient_clip)
@@ -141,76 +182,96 @@ class Trainer:
         self._optimizer.zero_grad(set_to_none=True)
         self._average.update(self._model, step)
 
-    def _batch(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The rows of a step's global batch, and its random numbers."""
-        epoch, index = divmod(step, self._epoch_steps)
-        if epoch != self._epoch:
-            self._epoch = epoch
-            order = np.random.default_rng([self._seed, epoch, ORDER_STREAM]).permutation(len(self._data.train))
-            self._order = torch.from_numpy(order).to(self._device)
-            self._data.train.begin_epoch(self._seed, epoch)
-        rows = self._order[index * self._settings.global_batch : (index + 1) * self._settings.global_batch]
-        generator = distributed.generator(self._device, self._seed, DRAW_STREAM, step)
-        return rows, dict(self._model.draws(len(rows), generator))
-
     def _no_sync(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
         """Gradients travel once a step, with its last part."""
         if isinstance(self._wrapped, DistributedDataParallel) and not last:
             return self._wrapped.no_sync()
         return contextlib.nullcontext()
 
-    def _is_evaluation_due(self) -> bool:
-        step, every = self._progress.step, self._settings.validation.every_epochs * self._epoch_steps
-        return step % every == 0 or step == self._total
-
-    def _check_finite(self) -> None:
+    def _log(self) -> None:
+        """Note the loss since the last entry; stop when it is not finite. Not every step: asking stalls a GPU."""
+        if not self._steps:
+            return
+        progress, norm = self._progress, float(self._norm_sum) / self._steps
         # The norm of the averaged gradient is the same on every worker: all stop, or none.
-        if not bool(torch.isfinite(self._norm_sum)):
+        if not math.isfinite(norm):
             raise DivergedError(
-                f"the gradient is not finite by step {self._progress.step} of {self._total}: lower "
+                f"the gradient is not finite by step {progress.step} of {self._total}: lower "
                 f"training.optimizer.learning_rate (now {self._settings.optimizer.learning_rate}), or set "
                 f"training.precision to fp32 (now {self._settings.precision}). Earlier checkpoints are kept."
             )
+        loss_sum = float(distributed.sum_over_workers(self._loss_sum))
+        entry = {
+            "step": progress.step,
+            "train_loss": loss_sum / self._rows,
+            "gradient_norm": norm,
+            "learning_rate": learning_rate(progress.step - 1, self._total, self._settings.optimizer),
+        }
+        progress.losses.append(entry)
+        progress.loss_sum += loss_sum
+        progress.loss_rows += self._rows
+        self._loss_sum.zero_()
         self._norm_sum.zero_()
-
-    def _tell_progress(self) -> None:
+        self._rows = self._steps = 0
         if self._on_progress is not None and distributed.rank() == 0:
-            share = distributed.world_size() / max(1, self._rows)
-            self._on_progress(
-                {"step": self._progress.step, "total_steps": self._total, "train_loss": float(self._loss_sum) * share}
-            )
+            self._on_progress({**entry, "total_steps": self._total})
 
     def _evaluate(self) -> None:
         progress = self._progress
-        train_loss = float(distributed.sum_over_workers(self._loss_sum)) / max(1, self._rows)
-        self._loss_sum.zero_()
-        self._rows = 0
         self._average.swap(self._model)
-        judged = validate(
-            self._model, self._data.validation, self._settings, seed=self._seed, device=self._device, dtype=self._dtype
+        judged, rows = validate(
+            self._model,
+            self._data.validation,
+            self._data.label_names,
+            self._settings,
+            seed=self._seed,
+            device=self._device,
+            dtype=self._dtype,
         )
-        self._average.swap(self._model)
-        judged = {"train_loss": train_loss, **judged}
-        progress.history.append(self._metrics(judged))
-        with tempfile.TemporaryDirectory(prefix="v2a-checkpoint-") as folder:
+        metrics = self._metrics(judged)
+        if metrics["score"] > progress.best_score:
+            progress.best_score, progress.best_step = metrics["score"], progress.step
             if distributed.rank() == 0:
-                facts = {"rows": self._data.counts, "left_out": self._data.left_out}
-                checkpoint.save(Path(folder), self._model, self._average, self._optimizer, progress, facts)
-            self._report(progress.history[-1], Path(folder) if distributed.rank() == 0 else None)
+                self._best = checkpoint.best_of(self._model, rows)
+        self._average.swap(self._model)
+        progress.history.append(metrics)
+        progress.loss_sum, progress.loss_rows = 0.0, 0
+        self._save(metrics)
+        self._check_patience()
 
-    def _pairs_done(self) -> int:
-        epochs, steps = divmod(self._progress.step, self._epoch_steps)
-        return epochs * len(self._data.train) + steps * self._settings.global_batch
+    def _check_patience(self) -> None:
+        settings, stale = self._settings.validation, self._progress.validations_since_best()
+        if settings.patience and stale >= settings.patience:
+            self.stopped = (
+                f"no better {settings.best_by} in {stale} validations, since step {self._progress.best_step} (now "
+                f"{self._progress.step}); the best mapper is kept"
+            )
 
-    def _metrics(self, judged: dict[str, float]) -> dict[str, Any]:
-        step, settings = self._progress.step, self._settings
-        by_loss = settings.validation.best_by == "loss"
+    def _save(self, metrics: dict[str, Any]) -> None:
+        """Report, with a checkpoint from the first worker."""
+        folder = None
+        if distributed.rank() == 0:
+            folder = Path(tempfile.mkdtemp(prefix="v2a-checkpoint-"))
+            facts = {"rows": self._data.counts, "left_out": self._data.left_out}
+            checkpoint.save(folder, self._model, self._average, self._optimizer, self._progress, self._best, facts)
+        self._report(metrics, folder)
+
+    def _epochs(self) -> int:
+        """Epochs done or begun."""
+        return self._progress.epoch + (self._progress.index > 0)
+
+    def _metrics(self, judged: dict[str, Any]) -> dict[str, Any]:
+        progress = self._progress
+        # The first worker's, everywhere: a last digit that differs must not make one worker stop and another go on.
+        value = score(judged, self._settings.validation) if distributed.rank() == 0 else 0.0
+        value = float(distributed.sum_over_workers(torch.tensor(value, dtype=torch.float64, device=self._device)))
         return {
-            "epoch": math.ceil(step / self._epoch_steps),
-            "step": step,
+            "epoch": self._epochs(),
+            "step": progress.step,
+            "train_loss": progress.loss_sum / max(1, progress.loss_rows),
             **judged,
-            "score": -judged["validation_loss"] if by_loss else judged["validation_cosine"],
-            "learning_rate": learning_rate(step - 1, self._total, settings.optimizer),
-            "seconds": round(self._progress.seconds, 3),
-            "pairs_per_second": round(self._pairs_done() / max(1e-9, self._progress.seconds), 2),
+            "score": value,
+            "learning_rate": learning_rate(progress.step - 1, self._total, self._settings.optimizer),
+            "seconds": round(progress.seconds, 3),
+            "pairs_per_second": round(progress.pairs / max(1e-9, progress.seconds), 2),
         }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 
 from v2a_core import storage
 from v2a_core.config import ConfigError
-from v2a_core.schema import OK
+from v2a_core.schema import EMBEDDING_DIM, OK
 from v2a_core.training.config import DataSettings
 
 LEFT_OUT, TRAIN, VALIDATION, TEST = -1, 0, 1, 2
@@ -28,7 +29,7 @@ _SPELLINGS = {
     "train": TRAIN, "training": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION,
     "dev": VALIDATION, "test": TEST, "testing": TEST, "eval": TEST, "evaluation": TEST,
 }  # fmt: skip
-_COLUMNS = ["source_uri", "split", "status", "silent", "audio_rms_dbfs"]
+_COLUMNS = ["source_uri", "split", "label", "status", "silent", "audio_rms_dbfs", "duration_s"]
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,20 @@ class Selection:
         part_rows: Rows of each.
         codes_N: For each row TRAIN, VALIDATION, TEST or LEFT_OUT, int8.
         left_out: Rows left out, by reason.
+        labels_N: For each row its place in `label_names`, -1 without a label, int32.
+        label_names: The catalog's labels.
+        frames: Frame embeddings of all rows.
+        weights_N: What each row counts in the training loss, float32, 1 on average over training rows; None: all 1.
     """
 
     parts: list[str]
     part_rows: list[int]
     codes_N: npt.NDArray[np.int8]
     left_out: dict[str, int]
+    labels_N: npt.NDArray[np.int32]
+    label_names: list[str]
+    frames: int
+    weights_N: npt.NDArray[np.float32] | None = None
 
     def counts(self) -> dict[str, int]:
         """Rows by split."""
@@ -72,12 +81,16 @@ def select(embeddings: str, settings: DataSettings, limit: int | None = None) ->
     parts = [uri for uri in storage.list_files(embeddings, ".parquet") if uri.rsplit("/", 1)[-1].startswith("part-")]
     if not parts:
         raise ConfigError(f"{embeddings} holds no part-*.parquet: run `v2a embed` into it first")
-    tables = [_read_light(uri) for uri in parts]
+    light = [_read_light(uri) for uri in parts]
+    tables, frames = [table for table, _ in light], sum(count for _, count in light)
     table = pa.concat_tables(tables)
     sources = table["source_uri"].combine_chunks()
     usable, left_out = _usable(table, sources, limit)
     codes = assign(sources, table["split"].combine_chunks(), usable, settings)
-    selection = Selection(parts, [part.num_rows for part in tables], codes, left_out)
+    labels, names = _labels(table["label"].combine_chunks())
+    weights = row_weights(sources, table["duration_s"].combine_chunks(), codes == TRAIN, settings.segment_weight)
+    rows = [part.num_rows for part in tables]
+    selection = Selection(parts, rows, codes, left_out, labels, names, frames, weights)
     _check_enough(embeddings, selection)
     return selection
 
@@ -106,12 +119,53 @@ def assign(
     return codes
 
 
-def _read_light(uri: str) -> pa.Table:
+def row_weights(
+    sources: pa.StringArray,
+    durations: pa.FloatingPointArray,
+    train_N: npt.NDArray[np.bool_],
+    kind: Literal["equal", "source", "duration"],
+) -> npt.NDArray[np.float32] | None:
+    """What each row counts in the loss, float32 (N,), 1 on average over the training rows; None when all count alike.
+
+    Args:
+        sources: The source of each row.
+        durations: Seconds of each row; a row without a length counts as the average one.
+        train_N: The training rows.
+        kind: `source`: all rows of a source together count as much as those of another; `duration`: by the seconds.
+    """
+    if kind == "equal" or not train_N.any():
+        return None
+    if kind == "source":
+        indices = sources.dictionary_encode().indices.to_numpy()
+        weights = 1.0 / np.maximum(1, np.bincount(indices[train_N], minlength=indices.max() + 1))[indices]
+    else:
+        weights = pc.fill_null(durations.cast(pa.float64()), float("nan")).to_numpy(zero_copy_only=False).copy()
+        known = weights[train_N & (weights > 0)]
+        weights[~(weights > 0)] = known.mean() if len(known) else 1.0
+    scaled: npt.NDArray[np.float32] = (weights / weights[train_N].mean()).astype(np.float32)
+    return scaled
+
+
+def _labels(labels: pa.StringArray) -> tuple[npt.NDArray[np.int32], list[str]]:
+    encoded = labels.dictionary_encode()
+    numbers: npt.NDArray[np.int32] = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int32)
+    return numbers, encoded.dictionary.to_pylist()
+
+
+def _read_light(uri: str) -> tuple[pa.Table, int]:
+    """The small columns of a file, and how many frames its rows have."""
     with storage.open_read(uri) as file:
-        missing = set(_COLUMNS) - set(pq.read_schema(file).names)
+        parquet = pq.ParquetFile(file)
+        missing = set(_COLUMNS) - set(parquet.schema_arrow.names)
         if missing:
             raise ConfigError(f"{uri} is not a file of embeddings: it lacks {', '.join(sorted(missing))}")
-        return pq.read_table(file, columns=_COLUMNS)
+        return parquet.read(columns=_COLUMNS), _frame_numbers(parquet.metadata) // EMBEDDING_DIM
+
+
+def _frame_numbers(metadata: pq.FileMetaData) -> int:
+    groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
+    columns = (group.column(index) for group in groups for index in range(group.num_columns))
+    return sum(column.num_values for column in columns if column.path_in_schema.startswith("clip_frames."))
 
 
 def _usable(

@@ -1,34 +1,128 @@
-"""How well a mapper does on pairs it has not seen."""
+"""How well a mapper does on pairs it has not seen.
+
+Shapes: M sampled rows, E width of an embedding.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from v2a_core.mappers.base import MapperModel, take
 from v2a_core.mappers.config import SamplingSettings
+from v2a_core.metrics.frechet import LEAST_ROWS, frechet_distance
 from v2a_core.seeds import segment_seed
 from v2a_core.training import distributed
-from v2a_core.training.config import TrainingSettings
+from v2a_core.training.config import TrainingSettings, ValidationSettings
 from v2a_core.training.data import Pairs
 from v2a_core.training.precision import autocast
 
 LOSS_STREAM = 2
+BETTER_IS_LOWER = ("loss", "frechet")
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class MappedRows:
+    """Some validation rows, and what the mapper made of them.
+
+    Attributes:
+        condition_ME, target_ME, mapped_ME: Visual, true and mapped audio embeddings, L2-normalised float32.
+        labels_M: Labels, "" without one.
+    """
+
+    condition_ME: Floats
+    target_ME: Floats
+    mapped_ME: Floats
+    labels_M: npt.NDArray[np.str_]
+
+    def save(self, path: Path) -> None:
+        """Write an `.npz`."""
+        np.savez(path, **vars(self))
+
+    @classmethod
+    def load(cls, path: Path) -> MappedRows:
+        """Read what `save` wrote."""
+        with np.load(path) as file:
+            return cls(**{name: file[name] for name in file.files})
 
 
 @torch.no_grad()
 def validate(
-    model: MapperModel, pairs: Pairs, settings: TrainingSettings, *, seed: int, device: str, dtype: torch.dtype
-) -> dict[str, float]:
-    """`validation_loss` and `validation_cosine` of a model, the same numbers on every worker.
+    model: MapperModel,
+    pairs: Pairs,
+    label_names: Sequence[str],
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    device: str,
+    dtype: torch.dtype,
+) -> tuple[dict[str, Any], MappedRows]:
+    """The metrics of a model (see `judge`), its `validation_loss` first, and the rows they come from.
 
     Noise, noise levels and dropped conditions are the same each time, so that the loss of two epochs can be compared.
-    The cosine similarity is between true and sampled embeddings, on evenly spread rows.
+    All but the loss is measured on evenly spread rows. Every worker gets the rows and the loss.
     """
     model.eval()
     loss = _loss(model, pairs, settings.global_batch, seed, device, dtype)
-    cosine = _cosine(model, pairs, settings, seed, device, dtype)
+    rows = _map(model, pairs, label_names, settings, seed, device, dtype)
     model.train()
-    return {"validation_loss": loss, "validation_cosine": cosine}
+    return {"validation_loss": loss, **judge(rows)}, rows
+
+
+def judge(rows: MappedRows) -> dict[str, Any]:
+    """What mapped embeddings are worth.
+
+    Returns:
+        validation_cosine: Mean cosine similarity of mapped and true embedding.
+        validation_recall_at_1, _5, _10: Share of rows whose true embedding is among the 1, 5, 10 nearest to the mapped
+            one, of all M (visual -> audio retrieval).
+        validation_median_rank: Median place of the true one; 1 is the best.
+        validation_frechet: Squared Fréchet distance between the mapped and the true embeddings (Dowson and Landau
+            1982); None for fewer than two rows. With fewer rows than numbers it depends on how many: compare like
+            with like.
+        validation_variance_ratio: Total variance of the mapped ones over that of the true ones: 1 is as diverse.
+        by_class: The same cosine and recall_at_10, and rows, of each label; only with labels.
+    """
+    similarity_MM = rows.mapped_ME.astype(np.float64) @ rows.target_ME.T
+    own_M = similarity_MM.diagonal()
+    # Ties count half: a mapper that says the same of everything, or a world of equal sounds, gains nothing.
+    rank_M = 1 + (similarity_MM > own_M[:, None]).sum(axis=1) + ((similarity_MM == own_M[:, None]).sum(axis=1) - 1) / 2
+    variance = float(rows.target_ME.var(axis=0).sum())
+    enough = len(own_M) >= LEAST_ROWS
+    metrics: dict[str, Any] = {
+        "validation_cosine": float(own_M.mean()),
+        **{f"validation_recall_at_{k}": float((rank_M <= k).mean()) for k in (1, 5, 10)},
+        "validation_median_rank": float(np.median(rank_M)),
+        "validation_frechet": frechet_distance(rows.mapped_ME, rows.target_ME) if enough else None,
+        "validation_variance_ratio": float(rows.mapped_ME.var(axis=0).sum()) / variance if variance > 0 else None,
+    }
+    if (rows.labels_M != "").any():
+        metrics["by_class"] = {
+            str(label): {
+                "rows": int((rows.labels_M == label).sum()),
+                "cosine": round(float(own_M[rows.labels_M == label].mean()), 4),
+                "recall_at_10": round(float((rank_M[rows.labels_M == label] <= 10).mean()), 4),
+            }
+            for label in np.unique(rows.labels_M[rows.labels_M != ""])
+        }
+    return metrics
+
+
+def score(metrics: dict[str, Any], settings: ValidationSettings) -> float:
+    """What the best mapper has most of."""
+    value = metrics[f"validation_{settings.best_by}"]
+    if value is None:
+        return 0.0
+    return -float(value) if settings.best_by in BETTER_IS_LOWER else float(value)
 
 
 def _loss(model: MapperModel, pairs: Pairs, batch: int, seed: int, device: str, dtype: torch.dtype) -> float:
@@ -45,19 +139,42 @@ def _loss(model: MapperModel, pairs: Pairs, batch: int, seed: int, device: str, 
     return float(distributed.sum_over_workers(total)) / len(pairs)
 
 
-def _cosine(
-    model: MapperModel, pairs: Pairs, settings: TrainingSettings, seed: int, device: str, dtype: torch.dtype
-) -> float:
+def _map(
+    model: MapperModel,
+    pairs: Pairs,
+    label_names: Sequence[str],
+    settings: TrainingSettings,
+    seed: int,
+    device: str,
+    dtype: torch.dtype,
+) -> MappedRows:
+    """Map evenly spread rows, shared among the workers."""
     count = min(settings.validation.sampled_rows, len(pairs))
     rows = torch.linspace(0, len(pairs) - 1, count).round().long()
-    own = distributed.share(rows)
-    total = torch.zeros((), dtype=torch.float64, device=device)
+    own = distributed.share(torch.arange(count))
+    mapped_ME = torch.zeros(count, pairs.target_NE.shape[1], device=device)
     sampling = SamplingSettings(steps=settings.validation.sampling_steps)
-    for start in range(0, len(own), settings.global_batch):
-        part = own[start : start + settings.global_batch]
-        seeds = [segment_seed(seed, str(row), "validation") for row in part.tolist()]
-        part = part.to(device)
+    for part in torch.split(own, settings.global_batch):
+        seeds = [segment_seed(seed, str(row), "validation") for row in rows[part].tolist()]
         with autocast(device, dtype):
-            sampled = model.sample(pairs.condition_NE[part], seeds, sampling)
-        total += (sampled * pairs.target_NE[part]).sum(dim=-1).double().sum()
-    return float(distributed.sum_over_workers(total)) / count
+            mapped_ME[part.to(device)] = model.sample(pairs.condition_NE[rows[part].to(device)], seeds, sampling)
+    rows = rows.to(device)
+    return MappedRows(
+        condition_ME=_array(pairs.condition_NE[rows]),
+        target_ME=_array(pairs.target_NE[rows]),
+        mapped_ME=_array(distributed.sum_over_workers(mapped_ME)),
+        labels_M=_labels(pairs, label_names, rows),
+    )
+
+
+def _labels(pairs: Pairs, label_names: Sequence[str], rows: Tensor) -> npt.NDArray[np.str_]:
+    if pairs.label_N is None or not label_names:
+        return np.full(len(rows), "", dtype=np.str_)
+    # A row without a label has the number -1: the last name, which is empty.
+    labels: npt.NDArray[np.str_] = np.array([*label_names, ""], dtype=np.str_)[pairs.label_N[rows].cpu().numpy()]
+    return labels
+
+
+def _array(rows_ME: Tensor) -> Floats:
+    array: Floats = rows_ME.float().cpu().numpy()
+    return array

@@ -5,6 +5,7 @@ Shapes: N pairs, F frames of all of them, D numbers of an embedding.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,6 +83,7 @@ def train_and_map(
         metrics.update(found)
         assert folder is not None  # one worker: it has the checkpoint
         metrics["weights"] = safetensors.torch.load_file(folder / WEIGHTS_FILE)
+        shutil.rmtree(folder)
 
     counts = {"train": len(train.frames), "validation": len(validation.frames), "test": 0}
     data = TrainingData(_pairs(train, settings, seed), _pairs(validation, settings, seed), {}, counts)

@@ -1,0 +1,147 @@
+"""Files of embeddings -> usable pairs as arrays, a few thousand rows at a time.
+
+Shapes: F frames of all rows, E width of an embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from v2a_core import manifest, storage
+from v2a_core.config import ConfigError
+from v2a_core.training.config import DataSettings
+from v2a_core.training.selection import LEFT_OUT, Selection
+
+ROWS_AT_ONCE = 4096
+
+
+def read_manifest(embeddings: str, settings: DataSettings) -> dict[str, Any]:
+    """The manifest of the embeddings, checked.
+
+    Raises:
+        ConfigError: Without a manifest, of another job or schema, without spaces, or of a job that has not finished.
+    """
+    made_by = manifest.read(embeddings, job="embed")
+    spaces = made_by.get("spaces") or {}
+    if not spaces.get("vision") or not spaces.get("audio"):
+        raise ConfigError(f"{embeddings}: the manifest names no vision and audio space; embed again with this program")
+    if made_by.get("status") != "done" and not settings.allow_unfinished:
+        raise ConfigError(
+            f"{embeddings} is not finished (status {made_by.get('status')!r}): run the same `v2a embed` again to "
+            "complete it, or train on what is there with --set data.allow_unfinished=true"
+        )
+    return made_by
+
+
+def read_part(selection: Selection, part: int, spaces: dict[str, str], embedding_dim: int) -> Iterator[Chunk]:
+    """The usable pairs of one file of embeddings, a few thousand at a time.
+
+    Raises:
+        ConfigError: On a file of another space or width, or one that changed since the selection.
+    """
+    uri, start = selection.parts[part], sum(selection.part_rows[:part])
+    with storage.open_read(uri) as file:
+        parquet = pq.ParquetFile(file)
+        _check_part(uri, parquet, selection.part_rows[part], spaces)
+        for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=["clip_frames", "clap_embedding"]):
+            rows = np.arange(start, start + batch.num_rows)
+            start += batch.num_rows
+            rows = rows[selection.codes_N[rows] != LEFT_OUT]
+            if len(rows):
+                table = pa.Table.from_batches([batch]).take(pa.array(rows - (start - batch.num_rows)))
+                yield _read_chunk(table, rows, selection, embedding_dim)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Usable rows as arrays.
+
+    Attributes:
+        frames: (F, E) float16.
+        offsets: Row i's frames are `offsets[i]` up to `offsets[i + 1]`, (rows + 1,).
+        targets: (rows, E) float32.
+        codes, labels, weights: The selection's, of these rows.
+        incomplete, infinite: Rows that lack a side, or hold numbers that cannot be used.
+    """
+
+    frames: npt.NDArray[np.float16]
+    offsets: npt.NDArray[np.int64]
+    targets: npt.NDArray[np.float32]
+    codes: npt.NDArray[np.int8]
+    labels: npt.NDArray[np.int32]
+    weights: npt.NDArray[np.float32] | None
+    incomplete: int
+    infinite: int
+
+    def conditions(self, rows: npt.NDArray[np.bool_], aggregator: str) -> npt.NDArray[np.float32]:
+        """One vector a marked row, not yet L2-normalised; for `random`, other frames at each call."""
+        counts = np.diff(self.offsets)
+        if aggregator == "average":
+            sums = np.add.reduceat(self.frames.astype(np.float32), self.offsets[:-1], axis=0)
+            means: npt.NDArray[np.float32] = (sums / counts[:, None])[rows].astype(np.float32)
+            return means
+        places = counts // 2 if aggregator == "middle" else np.random.default_rng().integers(counts)
+        frames: npt.NDArray[np.float32] = self.frames[(self.offsets[:-1] + places)[rows]].astype(np.float32)
+        return frames
+
+
+def _check_part(uri: str, parquet: pq.ParquetFile, rows: int, spaces: dict[str, str]) -> None:
+    if parquet.metadata.num_rows != rows:
+        raise ConfigError(f"{uri} changed while it was read: {rows} rows, now {parquet.metadata.num_rows}")
+    metadata = parquet.schema_arrow.metadata or {}
+    for side in ("vision", "audio"):
+        space = metadata.get(f"v2a.{side}_space".encode(), spaces[side].encode()).decode()
+        if space != spaces[side]:
+            raise ConfigError(
+                f"mixed spaces: {uri} holds {side} embeddings of {space}, the manifest says {spaces[side]}"
+            )
+
+
+def _read_chunk(table: pa.Table, rows: npt.NDArray[np.int64], selection: Selection, dim: int) -> Chunk:
+    """The rows of a table that hold both sides in finite numbers; `rows` are their numbers in the selection."""
+    lengths = pc.fill_null(pc.list_value_length(table["clip_frames"]), 0).to_numpy().astype(np.int64)
+    complete = pc.is_valid(table["clap_embedding"]).to_numpy() & (lengths > 0)
+    # `flatten` leaves nulls out: without them its result has the rows that are expected.
+    kept = table.filter(pa.array(complete))
+    _check_widths(kept, dim)
+    frames = kept["clip_frames"].combine_chunks().flatten().flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
+    targets = kept["clap_embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
+    counts = lengths[complete]
+    finite = _usable_vectors(targets)
+    if len(frames):
+        finite &= np.logical_and.reduceat(_usable_vectors(frames), np.cumsum(counts) - counts)
+    usable = rows[complete][finite]
+    return Chunk(
+        frames=frames[np.repeat(finite, counts)],
+        offsets=np.concatenate([[0], np.cumsum(counts[finite])]).astype(np.int64),
+        targets=targets[finite],
+        codes=selection.codes_N[usable],
+        labels=selection.labels_N[usable],
+        weights=None if selection.weights_N is None else selection.weights_N[usable],
+        incomplete=int((~complete).sum()),
+        infinite=int((~finite).sum()),
+    )
+
+
+def _check_widths(table: pa.Table, dim: int) -> None:
+    found = {
+        *pc.unique(pc.list_value_length(table["clap_embedding"])).to_pylist(),
+        *pc.unique(pc.list_value_length(pc.list_flatten(table["clip_frames"]))).to_pylist(),
+    }
+    if found - {dim}:
+        widths = ", ".join(map(str, sorted(found)))
+        raise ConfigError(f"the embeddings have {widths} numbers, the mapper takes {dim}: embed again with its models")
+
+
+def _usable_vectors(vectors: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Finite, and not all zeros: such a vector has no direction."""
+    usable: npt.NDArray[np.bool_] = np.isfinite(vectors).all(axis=1) & (vectors != 0).any(axis=1)
+    return usable
