@@ -13,7 +13,7 @@ from v2a_core import naming, rows, storage
 from v2a_core.catalog import Source
 from v2a_core.media.config import FinishSettings
 from v2a_core.media.loudness import finish_waveform
-from v2a_core.media.mux import mux_soundtrack, muxed_suffix
+from v2a_core.media.mux import MixUnder, mux_soundtrack, muxed_suffix
 from v2a_core.media.types import MediaError
 from v2a_core.media.write import write_audio
 from v2a_core.schema import OK, REJECTED
@@ -70,24 +70,26 @@ def finish_row(row: dict[str, Any], job: FinishJob) -> dict[str, Any]:
 def _write_files(
     source: Source, row: dict[str, Any], waveform: npt.NDArray[np.float32], job: FinishJob
 ) -> dict[str, Any]:
-    sample_rate = row["sample_rate_hz"]
-    finished = finish_waveform(waveform, sample_rate, job.settings)
+    settings = job.settings
+    finished = finish_waveform(waveform, row["sample_rate_hz"], settings)
+    sound, rate = finished.waveform, finished.sample_rate
     stem = naming.output_stem(row["source_name"], row["source_id"])
-    audio_uri = storage.join(job.output, "audio", f"{stem}.{job.settings.audio_format}")
+    audio_uri = storage.join(job.output, "audio", f"{stem}.{settings.audio_format}")
     with storage.writing(audio_uri) as path:
-        write_audio(path, finished.waveform, sample_rate, job.settings.audio_format)
+        write_audio(path, sound, rate, settings.audio_format, job.tags())
     video_uri = None
-    if source.kind == "video" and job.settings.mux == "replace":
+    if source.kind == "video" and settings.mux != "none":
+        mix = MixUnder(settings.mix_under_db, settings.true_peak_dbtp) if settings.mux == "mix" else None
         with source.fetch() as video:
             video_uri = storage.join(job.output, "video", f"{stem}{muxed_suffix(video)}")
             with storage.writing(video_uri) as path:
-                sound = _at_offset(finished.waveform, source.start_s or 0.0, sample_rate)
-                mux_soundtrack(video, sound, sample_rate, path, job.tags())
+                mux_soundtrack(video, _at_offset(sound, source.start_s or 0.0, rate), rate, path, job.tags(), mix)
     return {
         **job.marks,
         "audio_uri": audio_uri,
         "video_uri": video_uri,
-        "peak_dbfs": finished.peak_dbfs,
+        "sample_rate_hz": rate,
+        "true_peak_dbtp": finished.true_peak_dbtp,
         "loudness_lufs": finished.loudness_lufs,
     }
 

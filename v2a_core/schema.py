@@ -63,7 +63,7 @@ INDEX = pa.schema(
         pa.field("audio_uri", pa.string()),
         pa.field("video_uri", pa.string()),  # null for images and with `mux: none`
         pa.field("sample_rate_hz", pa.int32()),
-        pa.field("peak_dbfs", pa.float32()),
+        pa.field("true_peak_dbtp", pa.float32()),
         pa.field("loudness_lufs", pa.float32()),
         pa.field("seed", pa.int64()),
         # Who made the sound; the container's metadata says the same.

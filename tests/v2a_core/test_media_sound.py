@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import av
 import numpy as np
 import pyloudnorm
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v2a_core.media.config import FinishSettings
-from v2a_core.media.loudness import finish_waveform
+from v2a_core.media.loudness import finish_waveform, true_peak
 from v2a_core.media.resample import clap_waveform, fit_length, resample, rms_dbfs
 from v2a_core.media.types import MediaError, MediaSpec
 from v2a_core.media.write import read_audio, write_audio
@@ -92,16 +93,68 @@ def test_loudness_reaches_its_target() -> None:
     measured = pyloudnorm.Meter(16_000).integrated_loudness(finished.waveform.astype(np.float64))
     assert measured == pytest.approx(-23.0, abs=0.1)
     assert finished.loudness_lufs == pytest.approx(measured)
-    assert finished.peak_dbfs == pytest.approx(20 * np.log10(np.abs(finished.waveform).max()))
+    # Never below the highest sample, and for noise not far above.
+    assert 0 <= finished.true_peak_dbtp - 20 * np.log10(np.abs(finished.waveform).max()) < 1
     assert finished.waveform.dtype == np.float32
 
 
 def test_the_peak_limit_wins() -> None:
     clicks = np.zeros(32_000, np.float32)
     clicks[::4000] = 1.0
-    finished = finish_waveform(clicks, 16_000, FinishSettings(loudness_lufs=-10.0, peak_dbfs=-3.0))
-    assert finished.peak_dbfs == pytest.approx(-3.0, abs=0.01)
+    finished = finish_waveform(clicks, 16_000, FinishSettings(loudness_lufs=-10.0, true_peak_dbtp=-3.0))
+    assert finished.true_peak_dbtp == pytest.approx(-3.0, abs=0.01)
     assert finished.loudness_lufs < -10.0
+
+
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+def test_the_true_peak_lies_between_the_samples(rate: int) -> None:
+    """A tone of a quarter of the rate, sampled 45 degrees off its peaks: samples show 3 dB less than there is."""
+    samples = np.sin(np.pi / 2 * np.arange(rate) + np.pi / 4).astype(np.float32)
+    assert np.abs(samples).max() == pytest.approx(np.sqrt(0.5), rel=1e-4)
+    assert true_peak([samples[np.newaxis]], rate) == pytest.approx(1.0, abs=0.06)
+    finished = finish_waveform(samples, rate, FinishSettings(loudness_lufs=0.0, sample_rate_hz=rate))  # type: ignore[arg-type]
+    inner = finished.waveform[2000:-2000]
+    assert 20 * np.log10(np.abs(inner).max() * np.sqrt(2)) <= -0.9
+
+
+@given(sizes=st.lists(st.integers(0, 30_000), min_size=1, max_size=8), seed=st.integers(0, 5))
+@settings(max_examples=20, deadline=None)
+def test_the_true_peak_does_not_depend_on_the_blocks(sizes: list[int], seed: int) -> None:
+    sound = np.random.default_rng(seed).standard_normal((2, sum(sizes))).astype(np.float32)
+    blocks = np.split(sound, np.cumsum(sizes)[:-1], axis=1)
+    whole = true_peak([sound], 1000)
+    assert true_peak(blocks, 1000) == pytest.approx(whole, rel=0.02)
+    assert whole >= np.abs(sound).max(initial=0.0)
+
+
+def test_the_sound_can_leave_at_48_khz() -> None:
+    finished = finish_waveform(noise(2.0), 16_000, FinishSettings(sample_rate_hz=48_000))
+    assert (finished.sample_rate, len(finished.waveform)) == (48_000, 96_000)
+    assert pyloudnorm.Meter(48_000).integrated_loudness(finished.waveform.astype(np.float64)) == pytest.approx(
+        -23, abs=0.1
+    )
+
+
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+@pytest.mark.parametrize("audio_format", ["wav", "flac", "m4a", "ogg"])
+def test_every_format_keeps_length_level_and_says_what_it_is(
+    tmp_path: Path, audio_format: Literal["wav", "flac", "m4a", "ogg"], rate: int
+) -> None:
+    path = tmp_path / f"a.{audio_format}"
+    waveform = 0.5 * tone(3.21, 440.0, rate)
+    write_audio(path, waveform, rate, audio_format, {"encoder": "v2a test", "comment": "AI-generated; seed 7"})
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        tags = {key.lower(): value for key, value in {**container.metadata, **stream.metadata}.items()}
+        heard = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+        assert stream.sample_rate == rate
+    assert tags["comment"] == "AI-generated; seed 7"
+    if heard.dtype == np.int16:
+        heard = heard.astype(np.float32) / 32768
+    codec_frame = {"m4a": 1024, "ogg": 256}.get(audio_format, 0)
+    assert len(heard) == pytest.approx(3.21 * rate, abs=codec_frame + 1)
+    assert np.sqrt(np.mean(heard**2)) == pytest.approx(0.2 / np.sqrt(2), rel=0.03)
+    assert int(np.abs(np.fft.rfft(heard[:rate])).argmax()) == pytest.approx(440, abs=1)
 
 
 def test_short_sound_is_levelled_by_its_rms() -> None:
@@ -144,4 +197,4 @@ def test_a_finished_waveform_never_clips(samples: int, gain: float, seed: int) -
     except MediaError:
         return
     assert np.abs(finished.waveform).max() <= 10 ** (-1 / 20) + 1e-6
-    assert np.isfinite([finished.peak_dbfs, finished.loudness_lufs]).all()
+    assert np.isfinite([finished.true_peak_dbtp, finished.loudness_lufs]).all()

@@ -46,8 +46,17 @@ class GuardSettings(Settings):
 class FinishSettings(Settings):
     """What becomes of a generated waveform."""
 
-    audio_format: Literal["wav", "flac"] = setting("wav", "format of the soundtrack files (16 bit)")
-    mux: Literal["replace", "none"] = setting("replace", "videos: a copy with the soundtrack, or audio files only")
+    audio_format: Literal["wav", "flac", "m4a", "ogg"] = setting(
+        "wav", "format of the soundtrack files (16 bit; m4a: AAC, ogg: Vorbis)"
+    )
+    sample_rate_hz: Literal[16_000, 48_000] = setting(16_000, "rate of the soundtrack files", unit="Hz")
+    mux: Literal["replace", "mix", "none"] = setting(
+        "replace",
+        "videos: a copy with the soundtrack, with it mixed under the sound that is there, or audio files only",
+    )
+    mix_under_db: float = setting(12.0, "mix: how much quieter than the sound that is there", unit="dB", ge=0, le=60)
     loudness_lufs: float = setting(-23.0, "integrated loudness (EBU R128, ITU-R BS.1770)", unit="LUFS", ge=-70, le=0)
-    peak_dbfs: float = setting(-1.0, "highest sample; wins over loudness", unit="dBFS", ge=-60, le=0)
+    true_peak_dbtp: float = setting(
+        -1.0, "highest level between the samples, too (true peak); wins over loudness", unit="dBTP", ge=-60, le=0
+    )
     fade_s: float = setting(0.02, "fade at the start and the end", unit="s", ge=0, le=5)

@@ -60,7 +60,9 @@ def write_video(
         raise MediaError("encode", type(error).__name__, f"{path.name} cannot be encoded: {error}") from None
 
 
-def aac_packets(container: Any, waveform: npt.NDArray[np.float32], sample_rate: int) -> Iterator[Packet]:
+def aac_packets(
+    container: Any, waveform: npt.NDArray[np.float32], sample_rate: int, aac_rate: int = AAC_RATE
+) -> Iterator[Packet]:
     """Add an AAC track to an output container and encode a waveform for it, as packets are asked for.
 
     At 48 kHz a frame of AAC is 21 ms, so that the track's length is right to within that; at 16 kHz it would be 64.
@@ -69,10 +71,25 @@ def aac_packets(container: Any, waveform: npt.NDArray[np.float32], sample_rate: 
         container: An output container.
         waveform: Float32 (T,), -1..1; time 0 is its start.
         sample_rate: Its rate, Hz.
+        aac_rate: Rate of the track, Hz.
     """
-    stream = container.add_stream("aac", rate=AAC_RATE, layout="mono")
-    samples = resample(waveform, sample_rate, AAC_RATE)
-    return _encode_audio(stream, np.clip(samples, -1.0, 1.0))
+    samples = np.clip(resample(waveform, sample_rate, aac_rate), -1.0, 1.0)
+    return aac_blocks(container, iter([samples[np.newaxis]]), "mono", aac_rate)
+
+
+def aac_blocks(
+    container: Any, blocks: Iterator[npt.NDArray[np.float32]], layout: str, rate: int = AAC_RATE
+) -> Iterator[Packet]:
+    """Add an AAC track to an output container and encode sound for it block by block, as packets are asked for.
+
+    Args:
+        container: An output container.
+        blocks: Float32 (channels, any number of samples), -1..1, one after the other.
+        layout: `mono` or `stereo`.
+        rate: Hz.
+    """
+    stream = container.add_stream("aac", rate=rate, layout=layout)
+    return _encode_audio(stream, blocks, layout, rate)
 
 
 def time_s(packet: Packet) -> float:
@@ -121,10 +138,24 @@ def _encode_video(stream: Any, frames: Iterator[npt.NDArray[np.uint8]]) -> Itera
     yield from stream.encode(None)
 
 
-def _encode_audio(stream: Any, samples: npt.NDArray[np.float32]) -> Iterator[Packet]:
-    for start in range(0, len(samples), _AAC_FRAME):
-        chunk = np.ascontiguousarray(samples[np.newaxis, start : start + _AAC_FRAME])
-        frame = av.AudioFrame.from_ndarray(chunk, format="fltp", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = AAC_RATE, start, Fraction(1, AAC_RATE)
+def _encode_audio(stream: Any, blocks: Iterator[npt.NDArray[np.float32]], layout: str, rate: int) -> Iterator[Packet]:
+    start = 0
+    for chunk in _in_frames(blocks):
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(chunk), format="fltp", layout=layout)
+        frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
+        start += chunk.shape[1]
         yield from stream.encode(frame)
     yield from stream.encode(None)
+
+
+def _in_frames(blocks: Iterator[npt.NDArray[np.float32]]) -> Iterator[npt.NDArray[np.float32]]:
+    """The same sound in pieces of an AAC frame; only the last one may be shorter."""
+    rest: npt.NDArray[np.float32] | None = None
+    for block in blocks:
+        sound = block if rest is None else np.concatenate([rest, block], axis=1)
+        whole = sound.shape[1] - sound.shape[1] % _AAC_FRAME
+        for start in range(0, whole, _AAC_FRAME):
+            yield sound[:, start : start + _AAC_FRAME]
+        rest = sound[:, whole:]
+    if rest is not None and rest.shape[1]:
+        yield rest

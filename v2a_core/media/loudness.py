@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from v2a_core.media.config import FinishSettings
-from v2a_core.media.resample import SILENCE_PEAK
+from v2a_core.media.resample import SILENCE_PEAK, resample
 from v2a_core.media.types import MediaError
 
 # BS.1770 measures in blocks of 0.4 s; what is shorter has no loudness, only a level.
 _MIN_MEASURED_S = 0.4
+
+# At this rate the samples of a signal below 24 kHz are at most 0.7 dB below its highest point (BS.1770-4, annex 2).
+_PEAK_RATE = 192_000
+_PEAK_CHUNK_S = 10.0
+_PEAK_MARGIN_S = 0.01  # longer than the resampler's filter: an end in the middle of the sound rings
 
 
 @dataclass(frozen=True)
@@ -22,17 +29,19 @@ class FinishedWaveform:
 
     Attributes:
         waveform: Float32 (T,), within the peak limit.
-        peak_dbfs: Its highest sample.
+        sample_rate: Its rate, Hz.
+        true_peak_dbtp: Its highest level, oversampled.
         loudness_lufs: Its integrated loudness; of sound shorter than 0.4 s its level.
     """
 
     waveform: npt.NDArray[np.float32]
-    peak_dbfs: float
+    sample_rate: int
+    true_peak_dbtp: float
     loudness_lufs: float
 
 
 def finish_waveform(waveform: npt.NDArray[np.float32], sample_rate: int, settings: FinishSettings) -> FinishedWaveform:
-    """Fade the ends, bring it to the wanted loudness, and lower it where its peak would be too high.
+    """Change the rate, fade the ends, bring it to the wanted loudness, lower it where its peak would be too high.
 
     Args:
         waveform: Float32 (T,).
@@ -46,19 +55,54 @@ def finish_waveform(waveform: npt.NDArray[np.float32], sample_rate: int, setting
         raise MediaError("finish", "Empty", f"expected a waveform (T,), got shape {waveform.shape}")
     if not np.isfinite(waveform).all():
         raise MediaError("finish", "NotFinite", "the generated waveform holds NaN or infinite samples")
+    if float(np.abs(waveform).max()) <= SILENCE_PEAK:
+        raise MediaError("finish", "Silent", "the generated waveform is silent")
     # float64: filters of the loudness meter are recursive.
-    faded = _fade(waveform.astype(np.float64), round(settings.fade_s * sample_rate))
-    peak = float(np.abs(faded).max())
+    rate = settings.sample_rate_hz
+    faded = _fade(resample(waveform, sample_rate, rate).astype(np.float64), round(settings.fade_s * rate))
+    peak = true_peak([faded[np.newaxis]], rate)
     if peak <= SILENCE_PEAK:
         raise MediaError("finish", "Silent", "the generated waveform is silent")
-    gain = 10 ** ((settings.loudness_lufs - _loudness(faded, sample_rate)) / 20)
-    gain = min(gain, 10 ** (settings.peak_dbfs / 20) / peak)
+    gain = 10 ** ((settings.loudness_lufs - loudness(faded, rate)) / 20)
+    gain = min(gain, 10 ** (settings.true_peak_dbtp / 20) / peak)
     finished = (faded * gain).astype(np.float32)
     return FinishedWaveform(
         waveform=finished,
-        peak_dbfs=float(20 * np.log10(np.abs(finished).max())),
-        loudness_lufs=_loudness(finished.astype(np.float64), sample_rate),
+        sample_rate=rate,
+        true_peak_dbtp=float(20 * np.log10(peak * gain)),
+        loudness_lufs=loudness(finished.astype(np.float64), rate),
     )
+
+
+def true_peak(blocks: Iterable[npt.NDArray[np.floating[Any]]], sample_rate: int) -> float:
+    """The highest level of a sound, also between its samples; full scale is 1.
+
+    Oversampled as in ITU-R BS.1770-4, annex 2; never below the highest sample. In bounded memory for any length.
+
+    Args:
+        blocks: Float (C, any number of samples) of C channels, one after the other.
+        sample_rate: Their rate, Hz.
+    """
+    chunk, margin = round(_PEAK_CHUNK_S * sample_rate), round(_PEAK_MARGIN_S * sample_rate)
+    peak, held, samples, measured = 0.0, [], 0, 0
+    for block in blocks:
+        held.append(block)
+        samples += block.shape[1]
+        if samples >= chunk + 2 * margin:
+            piece = np.concatenate(held, axis=1)
+            peak = max(peak, _oversampled_peak(piece, sample_rate, measured, samples - margin))
+            # What follows is measured with the end of this piece in front of it.
+            held, samples, measured = [piece[:, -2 * margin :]], 2 * margin, margin
+    return max(peak, _oversampled_peak(np.concatenate(held, axis=1), sample_rate, measured, samples)) if held else 0.0
+
+
+def _oversampled_peak(piece: npt.NDArray[np.floating[Any]], sample_rate: int, start: int, end: int) -> float:
+    factor = max(4, -(-_PEAK_RATE // sample_rate))
+    peak = float(np.abs(piece).max(initial=0.0))
+    for channel in piece:
+        fine = resample(channel.astype(np.float32), sample_rate, factor * sample_rate)
+        peak = max(peak, float(np.abs(fine[factor * start : factor * end]).max(initial=0.0)))
+    return peak
 
 
 def _fade(waveform: npt.NDArray[np.float64], samples: int) -> npt.NDArray[np.float64]:
@@ -71,8 +115,15 @@ def _fade(waveform: npt.NDArray[np.float64], samples: int) -> npt.NDArray[np.flo
     return waveform
 
 
-def _loudness(waveform: npt.NDArray[np.float64], sample_rate: int) -> float:
-    level = float(10 * np.log10(np.mean(np.square(waveform))))
+def loudness(waveform: npt.NDArray[np.float64], sample_rate: int) -> float:
+    """Integrated loudness (ITU-R BS.1770), LUFS; of what is shorter than 0.4 s, or below the gate, its level.
+
+    Args:
+        waveform: Float64 (T,) or (T, C).
+        sample_rate: Its rate, Hz.
+    """
+    channels = 1 if waveform.ndim == 1 else waveform.shape[1]
+    level = float(10 * np.log10(channels * np.mean(np.square(waveform))))
     if len(waveform) < _MIN_MEASURED_S * sample_rate:
         return level
     import pyloudnorm

@@ -1,8 +1,9 @@
-"""A copy of a video with a soundtrack: the picture copied packet by packet, the sound replaced."""
+"""A copy of a video with a soundtrack: the picture copied packet by packet, the sound replaced or mixed under."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from v2a_core.media.encode import Packet, aac_packets, interleave
+from v2a_core.media.encode import Packet, aac_blocks, aac_packets, interleave
+from v2a_core.media.mix import Mix, plan_mix
 from v2a_core.media.probe import open_media, packets, read_timeline, reason, video_stream
 from v2a_core.media.resample import fit_length
 from v2a_core.media.types import MediaError
@@ -47,17 +49,32 @@ def muxed_suffix(path: Path) -> str:
     return ".mov" if codec == "gif" else ".mkv"
 
 
+@dataclass(frozen=True)
+class MixUnder:
+    """The soundtrack is mixed under the sound that the video has.
+
+    Attributes:
+        under_db: How much quieter it is, dB.
+        true_peak_dbtp: The mix is lowered where it would be above this.
+    """
+
+    under_db: float
+    true_peak_dbtp: float
+
+
 def mux_soundtrack(
     video_path: Path,
     waveform: npt.NDArray[np.float32],
     sample_rate: int,
     out_path: Path,
     tags: Mapping[str, str] | None = None,
+    mix: MixUnder | None = None,
 ) -> None:
-    """Write a copy of a video whose sound is `waveform`.
+    """Write a copy of a video whose first audio track is `waveform`, or its old one with `waveform` under it.
 
-    The packets of the picture, and of subtitles where the container takes them, are copied as they are; times are
-    shifted so that the first frame is at 0. The waveform is cut, or padded with silence, to the length of the picture.
+    The packets of the picture, and of everything else that the container takes (subtitles, further audio tracks,
+    attachments), are copied as they are; times are shifted so that the first frame is at 0. Chapters stay. The
+    waveform is cut, or padded with silence, to the length of the picture.
 
     Args:
         video_path: The video.
@@ -65,6 +82,7 @@ def mux_soundtrack(
         sample_rate: Its rate, Hz.
         out_path: The copy; its suffix, from `muxed_suffix`, chooses the container.
         tags: Metadata to write beside the original's.
+        mix: Mix instead of replacing; a video that is silent gets the soundtrack as it is.
 
     Raises:
         MediaError: When the copy cannot be made, or its picture and sound would differ in length.
@@ -72,14 +90,22 @@ def mux_soundtrack(
     timeline = read_timeline(video_path)
     samples = fit_length(waveform, round(timeline.duration_s * sample_rate))
     try:
+        planned = _plan_mix(video_path, samples, sample_rate, timeline.origin_s, mix) if mix else None
         with open_media(video_path, "mux") as source:
             shown = _display_times(video_path) if timeline.container == "avi" else {}
-            _copy(source, (samples, sample_rate), out_path, timeline.origin_s, shown, tags or {})
+            sound = planned or (samples, sample_rate)
+            _copy(source, sound, out_path, timeline.origin_s, shown, tags or {})
     except (av.FFmpegError, ValueError) as error:
         if isinstance(error, MediaError):
             raise
         raise MediaError("mux", type(error).__name__, f"the copy cannot be written: {reason(error)}") from None
     _check_lengths(out_path)
+
+
+def _plan_mix(
+    path: Path, samples: npt.NDArray[np.float32], sample_rate: int, origin_s: float, mix: MixUnder
+) -> Mix | None:
+    return plan_mix(path, samples, sample_rate, origin_s, under_db=mix.under_db, true_peak_dbtp=mix.true_peak_dbtp)
 
 
 def stream_lengths(path: Path) -> tuple[float, float]:
@@ -96,7 +122,7 @@ def stream_lengths(path: Path) -> tuple[float, float]:
 
 def _copy(
     source: Any,
-    waveform: tuple[npt.NDArray[np.float32], int],
+    sound: Mix | tuple[npt.NDArray[np.float32], int],
     out_path: Path,
     origin_s: float,
     shown: dict[int, int],
@@ -108,14 +134,45 @@ def _copy(
     with av.open(str(out_path), "w", container_options=options) as target:
         picture = video_stream(source, "mux")
         copies = {picture.index: target.add_stream_from_template(picture, opaque=True)}
-        sound = aac_packets(target, *waveform)
-        for subtitle in source.streams.subtitles:
-            if subtitle.codec_context is not None and subtitle.codec_context.name in target.supported_codecs:
-                copies[subtitle.index] = target.add_stream_from_template(subtitle, opaque=True)
+        if isinstance(sound, Mix):
+            heard = aac_blocks(target, sound.blocks(), sound.layout)
+        else:
+            heard = aac_packets(target, *sound)
+        copies |= _add_others(source, target, picture)
         kept = {key: value for key, value in source.metadata.items() if key.lower() not in _OWN_TAGS}
         target.metadata.update({**kept, **tags})
-        for packet in interleave(_copied(source, copies, origin_s, shown), sound):
+        chapters = _shifted_chapters(source, origin_s)
+        if chapters:
+            target.set_chapters(chapters)
+        for packet in interleave(_copied(source, copies, origin_s, shown), heard):
             target.mux(packet)
+
+
+def _add_others(source: Any, target: Any, picture: Any) -> dict[int, Any]:
+    """Streams beside the picture and the first sound, as far as the new container takes them."""
+    copies: dict[int, Any] = {}
+    for stream in source.streams:
+        if stream.type == "attachment":
+            target.add_attachment(stream.name, stream.mimetype, stream.data)
+            continue
+        if stream.index == picture.index or stream in source.streams.audio[:1] or stream.codec_context is None:
+            continue
+        if stream.codec_context.name in target.supported_codecs:
+            copy = target.add_stream_from_template(stream, opaque=True)
+            copy.disposition = stream.disposition
+            copy.metadata.update(stream.metadata)
+            copies[stream.index] = copy
+    return copies
+
+
+def _shifted_chapters(source: Any, origin_s: float) -> list[Any]:
+    """The chapters on the clock of the copy; one that ends before the first frame is gone."""
+    shifted = []
+    for chapter in source.chapters():
+        shift = round(Fraction(origin_s) / chapter["time_base"])
+        if chapter["end"] > shift:
+            shifted.append({**chapter, "start": max(0, chapter["start"] - shift), "end": chapter["end"] - shift})
+    return shifted
 
 
 def _copied(source: Any, copies: dict[int, Any], origin_s: float, shown: dict[int, int]) -> Iterator[Packet]:

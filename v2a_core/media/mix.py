@@ -1,0 +1,141 @@
+"""A soundtrack mixed under the sound that a video has, block by block: an hour takes no more memory than a minute.
+
+Shapes: C channels, T samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from v2a_core.media.encode import AAC_RATE
+from v2a_core.media.loudness import loudness, true_peak
+from v2a_core.media.probe import demux, open_media
+from v2a_core.media.resample import SILENCE_PEAK, resample
+
+Floats = npt.NDArray[np.float32]
+
+# Loudness is measured at this rate: what lies above 8 kHz adds little to it.
+_MEASURE_RATE = 16_000
+# Containers round times: below this, a block continues the one before it.
+_JITTER_S = 0.02
+
+
+@dataclass(frozen=True)
+class Mix:
+    """A mix that can be read as often as needed.
+
+    Attributes:
+        path: The video.
+        origin_s: Container time of its first frame.
+        layout: `mono` or `stereo`, as the video's sound is; more channels are mixed down to two.
+        under: What is mixed in, float32 (T,), at 48 kHz, at its level.
+        gain: Of the whole, so that nothing is above the highest level allowed.
+    """
+
+    path: Path
+    origin_s: float
+    layout: str
+    under: Floats
+    gain: float = 1.0
+
+    def blocks(self) -> Iterator[Floats]:
+        """The mix from the first frame on, float32 (C, any number of samples), as long as `under`."""
+        start = 0
+        for block in read_sound(self.path, self.origin_s, self.layout, AAC_RATE, len(self.under)):
+            end = start + block.shape[1]
+            yield (block + self.under[np.newaxis, start:end]) * np.float32(self.gain)
+            start = end
+
+
+def plan_mix(
+    path: Path, waveform: Floats, sample_rate: int, origin_s: float, *, under_db: float, true_peak_dbtp: float
+) -> Mix | None:
+    """How a soundtrack is mixed under the sound of a video; None where there is nothing to mix it under.
+
+    Args:
+        path: The video.
+        waveform: The soundtrack, float32 (T,), as long as the picture.
+        sample_rate: Its rate, Hz.
+        origin_s: Container time of the first frame.
+        under_db: How much quieter than the video's sound it shall be (integrated loudness).
+        true_peak_dbtp: Above this level the mix is lowered as a whole.
+    """
+    layout = _layout(path)
+    if layout is None:
+        return None
+    samples = round(len(waveform) * _MEASURE_RATE / sample_rate)
+    there = np.concatenate(list(read_sound(path, origin_s, layout, _MEASURE_RATE, samples)), axis=1)
+    if float(np.abs(there).max(initial=0.0)) <= SILENCE_PEAK:
+        return None
+    # BS.1770 adds the power of the channels, and the soundtrack will be in each of them.
+    own = loudness(waveform.astype(np.float64), sample_rate) + 10 * np.log10(len(there))
+    gain = 10 ** ((loudness(there.T.astype(np.float64), _MEASURE_RATE) - under_db - own) / 20)
+    mix = Mix(path, origin_s, layout, resample(waveform, sample_rate, AAC_RATE) * np.float32(gain))
+    limit = 10 ** (true_peak_dbtp / 20)
+    return replace(mix, gain=min(1.0, limit / true_peak(mix.blocks(), AAC_RATE)))
+
+
+def read_sound(path: Path, origin_s: float, layout: str, rate: int, samples: int) -> Iterator[Floats]:
+    """The first audio track of a video on the clock of its picture, silence where it has none.
+
+    Args:
+        path: The video.
+        origin_s: Container time of the first frame: sample 0.
+        layout: `mono` or `stereo`.
+        rate: Hz.
+        samples: How many there shall be in all.
+    """
+    channels = 1 if layout == "mono" else 2
+    position = 0
+    for chunk, time_s in _decoded(path, layout, rate):
+        offset = round((time_s - origin_s) * rate)
+        if abs(offset - position) <= _JITTER_S * rate:
+            offset = position
+        if offset > position:
+            yield np.zeros((channels, min(offset, samples) - position), np.float32)
+            position = min(offset, samples)
+        chunk = chunk[:, max(0, position - offset) :][:, : samples - position]
+        if chunk.shape[1]:
+            yield chunk
+            position += chunk.shape[1]
+        if position >= samples:
+            return
+    yield np.zeros((channels, samples - position), np.float32)
+
+
+def _layout(path: Path) -> str | None:
+    """How many channels the mix has; None without a track that can be decoded."""
+    with open_media(path, "mux") as container:
+        for stream in container.streams.audio[:1]:
+            codec: Any = stream.codec_context
+            if codec is not None and codec.sample_rate:
+                return "mono" if codec.layout.nb_channels == 1 else "stereo"
+    return None
+
+
+def _decoded(path: Path, layout: str, rate: int) -> Iterator[tuple[Floats, float]]:
+    """Resampled blocks with their container times; packets that fail leave a gap."""
+    with open_media(path, "mux") as container:
+        stream: Any = container.streams.audio[0]
+        resampler: Any = av.AudioResampler(format="fltp", layout=layout, rate=rate)
+        for packet in demux(container, [stream]):
+            try:
+                frames = stream.decode(packet)
+            except av.FFmpegError:
+                continue
+            for frame in frames:
+                yield from _parts(resampler.resample(frame))
+        yield from _parts(resampler.resample(None))
+
+
+def _parts(frames: list[Any]) -> Iterator[tuple[Floats, float]]:
+    for frame in frames:
+        if frame.pts is not None:
+            yield frame.to_ndarray().astype(np.float32), float(frame.pts * frame.time_base)
