@@ -18,12 +18,12 @@ def output_stem(source_name: str, source_id: str) -> str:
         source_id: The source's id, a hex string.
 
     Returns:
-        Such as `rain/a_b-1f0c3a9be2d4`; never absolute, never with a component of dots alone.
+        Such as `rain/a_b-1f0c3a9be2d45b67`; never absolute, never with a component of dots alone.
     """
     path = PurePosixPath(source_name.replace("\\", "/"))
     parts = [part for part in (_clean(part) for part in path.parts) if part]
     stem = _clean(path.stem) or "source"
-    return "/".join([*parts[:-1][-_MAX_DEPTH:], f"{stem}-{source_id[:12]}"])
+    return "/".join([*parts[:-1][-_MAX_DEPTH:], f"{stem}-{source_id[:16]}"])
 
 
 def _clean(part: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from v2a_core import __version__
 from v2a_core.config import ConfigError, Settings, load, options
+from v2a_core.interpolation.config import InterpolationSettings
 from workflows.embed_config import EmbedJob
 from workflows.evaluate_config import EvaluateJob
 from workflows.generate_config import GenerateJob
@@ -69,6 +70,17 @@ def build_parser() -> argparse.ArgumentParser:
         "--embeddings", metavar="URI", help="references: what `v2a embed` wrote (default: the catalog)"
     )
 
+    between = _job(
+        commands,
+        "interpolate",
+        InterpolationSettings,
+        _interpolate,
+        "sounds on the way between two things, and a page to hear them in a row",
+        bulk=False,
+    )
+    between.add_argument("ends", nargs=2, metavar="END", help="image, video, audio file, or a text")
+    between.add_argument("--mapper", metavar="URI", help="for an image or a video: what `v2a train` wrote, or none")
+
     demo = commands.add_parser("demo", help="all jobs on a small catalog, and a page to listen to")
     demo.add_argument("--output", default="demo-output", metavar="DIR", help="local folder (default: %(default)s)")
     _models_option(demo, "miniature")
@@ -79,7 +91,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _job(
-    commands: Any, name: str, settings: type[Settings], command: Callable[[argparse.Namespace], int], meaning: str
+    commands: Any,
+    name: str,
+    settings: type[Settings],
+    command: Callable[[argparse.Namespace], int],
+    meaning: str,
+    *,
+    bulk: bool = True,
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
@@ -101,9 +119,10 @@ def _job(
         help="one setting, dotted; may be repeated",
     )
     _models_option(parser, None if name == "train" else "paper")
-    parser.add_argument("--limit", type=_count, metavar="N", help="take the first N sources")
-    parser.add_argument("--dry-run", action="store_true", help="list, plan and check, do nothing")
-    _address_option(parser)
+    if bulk:
+        parser.add_argument("--limit", type=_count, metavar="N", help="take the first N sources")
+        parser.add_argument("--dry-run", action="store_true", help="list, plan and check, do nothing")
+        _address_option(parser)
     for option in options(settings):
         if option.flag:
             parser.add_argument(
@@ -237,6 +256,15 @@ def _generate(arguments: argparse.Namespace) -> int:
         dry_run=arguments.dry_run,
         address=arguments.address,
     )
+    return DONE
+
+
+def _interpolate(arguments: argparse.Namespace) -> int:
+    settings = _load(arguments, "interpolate", InterpolationSettings)
+    from workflows import interpolate
+
+    first, second = arguments.ends
+    interpolate.run(first, second, arguments.output, settings, mapper=arguments.mapper, models=arguments.models)
     return DONE
 
 

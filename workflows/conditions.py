@@ -13,12 +13,11 @@ from v2a_core.captioners.config import CaptionerSettings
 from v2a_core.config import ConfigError
 from v2a_core.decoding import DecodeSettings
 from v2a_core.mappers.config import SamplingSettings
+from v2a_core.mapping import NO_MAPPER, check_mapper, load_condition_mapper
 from v2a_core.models import Bundle, LocalBundle
 from workflows import pipeline, runtime
 from workflows.generate_config import GenerateJob
 from workflows.runtime import Pools, Worker
-
-NO_MAPPER = "none"
 
 
 def check(mapper: str | None, embeddings: str | None, job: GenerateJob) -> None:
@@ -49,9 +48,7 @@ def origin(mapper: str | None, job: GenerateJob, local: LocalBundle) -> str:
         return f"text:blip:{captioner_fingerprint(job.captioner)}"
     if job.via_text != "off":
         return f"text:{job.via_text}"
-    if mapper is None or mapper == NO_MAPPER:
-        return NO_MAPPER
-    return _check_mapper(mapper, job.sampling, local)
+    return check_mapper(mapper or NO_MAPPER, job.sampling, local)
 
 
 def make(
@@ -117,14 +114,9 @@ class MapStage:
     """An actor that holds the mapper."""
 
     def __init__(self, mapper: str, sampling: SamplingSettings | None, seed: int, worker: Worker) -> None:
-        from v2a_core.mappers import load_mapper
-        from v2a_core.mappers.none import NoMapper
-
         worker.set_up_model()
         self._seed = seed
-        self._mapper: stages.ConditionMapper = (
-            NoMapper() if mapper == NO_MAPPER else load_mapper(mapper, runtime.device(), sampling=sampling)
-        )
+        self._mapper = load_condition_mapper(mapper, runtime.device(), sampling)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Map a batch of segments."""
@@ -154,21 +146,3 @@ class TextStage:
         else:
             texts = via_text.texts_of_frames(batch, self._captioner, self._image_size)
         return via_text.text_conditions(batch, texts, self._encoder)
-
-
-def _check_mapper(mapper: str, sampling: SamplingSettings | None, local: LocalBundle) -> str:
-    """Refuse a mapper between other spaces than the bundle's, or another's sampling; returns its fingerprint."""
-    from v2a_core.mappers import load_mapper
-
-    loaded = load_mapper(mapper, sampling=sampling)
-    pairs = (
-        ("vision", loaded.config.vision_space, local.vision_space),
-        ("audio", loaded.config.audio_space, local.audio_space),
-    )
-    for name, has, needs in pairs:
-        if has != needs:
-            raise ConfigError(
-                f"the mapper {mapper} was trained for the {name} space {has!r}, bundle {local.name!r} has {needs!r}: "
-                "choose the bundle it was trained with (--models), or train a mapper for this one"
-            )
-    return loaded.fingerprint

@@ -119,9 +119,9 @@ def plan_pools(settings: PoolSettings) -> Pools:
 
 def device() -> str:
     """The device of the calling actor."""
-    import torch
+    from v2a_core.precision import default_device
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return default_device()
 
 
 def on_terminal() -> bool:

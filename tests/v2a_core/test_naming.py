@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import posixpath
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from v2a_core.catalog.files import safe_name
 from v2a_core.naming import output_stem
 
 ID = "0123456789abcdef0123456789abcdef"
@@ -14,13 +16,13 @@ ID = "0123456789abcdef0123456789abcdef"
 @pytest.mark.parametrize(
     ("name", "stem"),
     [
-        ("rain/a.mp4", "rain/a-0123456789ab"),
-        ("a b%20[x].mp4", "a_b_20_x-0123456789ab"),
-        ("../../etc/passwd.mp4", "etc/passwd-0123456789ab"),
-        ("/abs/x.mp4", "abs/x-0123456789ab"),
-        ("..\\..\\x.mp4", "x-0123456789ab"),
-        ("über/näh.mp4", "über/näh-0123456789ab"),
-        ("...", "source-0123456789ab"),
+        ("rain/a.mp4", "rain/a-0123456789abcdef"),
+        ("a b%20[x].mp4", "a_b_20_x-0123456789abcdef"),
+        ("../../etc/passwd.mp4", "etc/passwd-0123456789abcdef"),
+        ("/abs/x.mp4", "abs/x-0123456789abcdef"),
+        ("..\\..\\x.mp4", "x-0123456789abcdef"),
+        ("über/näh.mp4", "über/näh-0123456789abcdef"),
+        ("...", "source-0123456789abcdef"),
     ],
 )
 def test_names_mirror_the_catalog(name, stem):
@@ -38,8 +40,28 @@ def test_no_name_escapes_or_breaks_a_file_system(name):
         assert len(f"{part}.flac".encode()) <= 255 or len(part) <= 93
 
 
+@given(
+    st.lists(
+        st.one_of(st.text(max_size=30), st.sampled_from(["..", ".", "", "~", "/etc", "C:", "\x00", "a" * 300, "-rf"])),
+        min_size=1,
+        max_size=12,
+    ),
+    st.sampled_from(["/", "\\", "//"]),
+    st.sampled_from(["", "/", "../", "s3://other/", "file:///"]),
+)
+def test_no_catalog_writes_outside_its_output(parts, separator, prefix):
+    """As `finishing` joins them: whatever a catalog calls its sources, the file lies below the output's folder."""
+    name = prefix + separator.join(parts)
+    for made in (output_stem(name, ID), output_stem(safe_name(name), ID)):
+        for folder in ("audio", "video"):
+            path = posixpath.normpath(posixpath.join("/out", folder, f"{made}.wav"))
+            assert path.startswith(f"/out/{folder}/")
+            assert path == f"/out/{folder}/{made}.wav"  # nothing in it that a file system would resolve
+            assert "\x00" not in path
+
+
 @given(st.text(max_size=50), st.integers(0, 2**64), st.integers(0, 2**64))
 def test_different_sources_never_share_a_file(name, one, two):
     if one != two:
         ids = [f"{value:024x}"[::-1] + ID for value in (one, two)]
-        assert output_stem(name, ids[0]) != output_stem(name, ids[1]) or ids[0][:12] == ids[1][:12]
+        assert output_stem(name, ids[0]) != output_stem(name, ids[1]) or ids[0][:16] == ids[1][:16]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import av
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from v2a_core.media.audio import first_channel
 from v2a_core.media.encode import aac_packets
+from v2a_core.media.probe import open_media
 from v2a_core.media.types import MediaError
 
 AudioFormat = Literal["wav", "flac", "m4a", "ogg"]
@@ -55,16 +57,34 @@ def write_audio(
 
 
 def read_audio(path: Path) -> tuple[npt.NDArray[np.float32], int]:
-    """The first channel of a WAV, FLAC or OGG file, float32 (T,), and its sampling rate, Hz.
+    """The first channel of an audio file, float32 (T,), and its sampling rate, Hz.
 
     Raises:
         MediaError: When it cannot be read.
     """
+    if path.suffix.lower() == ".m4a":  # libsndfile reads no AAC
+        return _read_m4a(path)
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.LibsndfileError) as error:
         raise MediaError("read", type(error).__name__, f"{path.name} is not a readable audio file: {error}") from None
     return np.ascontiguousarray(samples[:, 0]), int(rate)
+
+
+def _read_m4a(path: Path) -> tuple[npt.NDArray[np.float32], int]:
+    try:
+        with open_media(path, "read") as container:
+            if not container.streams.audio:
+                raise MediaError("read", "NoAudio", f"{path.name} has no audio track")
+            stream: Any = container.streams.audio[0]
+            pieces = [first_channel(frame) for frame in container.decode(stream)]
+            declared = round(float((stream.duration or 0) * stream.time_base) * stream.sample_rate)
+            rate = int(stream.sample_rate)
+    except av.FFmpegError as error:
+        raise MediaError("read", type(error).__name__, f"{path.name} is not a readable audio file: {error}") from None
+    samples = np.concatenate([np.zeros(0, np.float32), *pieces])
+    # The last frame of AAC is whole, whatever of it belongs to the sound.
+    return samples[:declared] if declared else samples, rate
 
 
 def _write_sndfile(

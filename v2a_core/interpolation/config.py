@@ -1,0 +1,23 @@
+"""Typed configuration of an interpolation."""
+
+from __future__ import annotations
+
+from v2a_core.config import Settings, setting
+from v2a_core.encoders.config import EncoderSettings
+from v2a_core.generators.config import MAX_DURATION_S, GeneratorSettings
+from v2a_core.mappers.config import SamplingSettings
+from v2a_core.media.config import FinishSettings, FrameSettings, GuardSettings
+
+
+class InterpolationSettings(Settings):
+    """Every setting of `v2a interpolate`."""
+
+    steps: int = setting(5, "sounds, both ends included", flag="--steps", ge=2, le=100)
+    duration_s: float = setting(10.0, "length of a sound", unit="s", gt=0.1, le=MAX_DURATION_S)
+    seed: int = setting(0, "noise of all steps: only the condition changes", ge=0)
+    frames: FrameSettings = setting(FrameSettings, "which frames of a video are seen")
+    decoder: GuardSettings = setting(GuardSettings, "limits of the decoder process")
+    encoders: EncoderSettings = setting(EncoderSettings, "how CLIP and CLAP run")
+    sampling: SamplingSettings | None = setting(None, "how a diffusion mapper samples; none: as it was exported")
+    generator: GeneratorSettings = setting(GeneratorSettings, "how AudioLDM samples")
+    finish: FinishSettings = setting(FinishSettings, "level and format")

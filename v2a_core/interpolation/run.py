@@ -1,0 +1,104 @@
+"""An interpolation: conditions on the way between two ends, a sound for each, a page to hear them in a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from v2a_core import __version__, manifest, storage
+from v2a_core.config import ConfigError
+from v2a_core.interpolation.config import InterpolationSettings
+from v2a_core.interpolation.ends import End, conditions_of
+from v2a_core.interpolation.page import Step, write_page
+from v2a_core.media.loudness import finish_waveform
+from v2a_core.media.types import MediaError
+from v2a_core.media.write import write_audio
+from v2a_core.models import LocalBundle
+from v2a_core.seeds import segment_seed
+from v2a_core.slerp import slerp
+from v2a_core.stages import ConditionMapper
+
+
+@dataclass(frozen=True)
+class MappedBy:
+    """The mapper and what manifests call it."""
+
+    mapper: ConditionMapper | None
+    fingerprint: str
+
+
+def interpolate(
+    ends: tuple[End, End],
+    output: str,
+    settings: InterpolationSettings,
+    local: LocalBundle,
+    mapped_by: MappedBy,
+    device: str = "cpu",
+) -> str:
+    """Make the sounds and the page.
+
+    Args:
+        ends: From what to what.
+        output: Folder or URI: `step-00.wav`, ..., `index.html`, `manifest.json`.
+        settings: How many, how long, how made.
+        local: The models.
+        mapped_by: For ends that are seen.
+        device: `cpu`, `cuda`, ...
+
+    Returns:
+        The page's URI.
+
+    Raises:
+        ConfigError: When an end cannot be read, the output was made differently, or a sound cannot be made.
+    """
+    from v2a_core.generators.audioldm import AudioLdmGenerator
+
+    made_by = manifest.open_output(output, _manifest(ends, settings, local, mapped_by))
+    a_D, b_D = conditions_of(list(ends), local, mapped_by.mapper, settings, device)
+    weights = np.linspace(0.0, 1.0, settings.steps)
+    conditions_ND = slerp(a_D[np.newaxis], b_D[np.newaxis], weights)
+    generator = AudioLdmGenerator(str(local.generator_path), settings.generator, device)
+    # One noise for all: what differs from step to step is the condition alone.
+    seeds = [segment_seed(settings.seed, "interpolation", "latents")] * settings.steps
+    waveforms_NT = generator.generate(conditions_ND, seeds, settings.duration_s)
+    tags = _tags(settings, local, mapped_by)
+    steps = []
+    for number, (weight, waveform) in enumerate(zip(weights, waveforms_NT, strict=True)):
+        name = f"step-{number:02d}.{settings.finish.audio_format}"
+        try:
+            finished = finish_waveform(waveform, generator.sample_rate, settings.finish)
+        except MediaError as error:
+            raise ConfigError(f"step {number} (weight {weight:.2f}): {error}") from None
+        with storage.writing(storage.join(output, name)) as path:
+            write_audio(path, finished.waveform, finished.sample_rate, settings.finish.audio_format, tags)
+        steps.append(Step(name, float(weight), finished.loudness_lufs))
+    page = write_page(output, ends, steps, local.name, trained=local.trained)
+    manifest.close_output(output, made_by, {"status": "done", "counts": {"sounds": len(steps)}})
+    return page
+
+
+def _manifest(
+    ends: tuple[End, End], settings: InterpolationSettings, local: LocalBundle, mapped_by: MappedBy
+) -> dict[str, Any]:
+    return manifest.new(
+        "interpolate",
+        identity={
+            "ends": [{"kind": end.kind, "given": end.given} for end in ends],
+            "settings": settings.model_dump(exclude={"decoder": True, "generator": {"micro_batch"}}),
+            "models": local.fingerprints(),
+            "mapper": mapped_by.fingerprint,
+        },
+        config=settings.model_dump(),
+        bundle={"name": local.name, "trained": local.trained, "fingerprints": local.fingerprints()},
+        spaces={"vision": local.vision_space, "audio": local.audio_space},
+    )
+
+
+def _tags(settings: InterpolationSettings, local: LocalBundle, mapped_by: MappedBy) -> dict[str, str]:
+    return {
+        "encoder": f"v2a {__version__}",
+        "comment": f"AI-generated sound; program v2a {__version__}; models {local.name}; "
+        f"mapper {mapped_by.fingerprint}; seed {settings.seed}",
+    }

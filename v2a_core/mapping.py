@@ -1,0 +1,42 @@
+"""Which mapper a job uses: one from a folder, checked against the models, or none."""
+
+from __future__ import annotations
+
+from v2a_core.config import ConfigError
+from v2a_core.mappers.config import SamplingSettings
+from v2a_core.models import LocalBundle
+from v2a_core.stages import ConditionMapper
+
+NO_MAPPER = "none"
+
+
+def load_condition_mapper(mapper: str, device: str, sampling: SamplingSettings | None) -> ConditionMapper:
+    """The mapper of a folder or URI, or the one that stands for none."""
+    from v2a_core.mappers import load_mapper
+    from v2a_core.mappers.none import NoMapper
+
+    return NoMapper() if mapper == NO_MAPPER else load_mapper(mapper, device, sampling=sampling)
+
+
+def check_mapper(mapper: str, sampling: SamplingSettings | None, local: LocalBundle) -> str:
+    """Refuse a mapper between other spaces than the bundle's, or another's sampling; returns its fingerprint.
+
+    Raises:
+        ConfigError: Naming both sides.
+    """
+    if mapper == NO_MAPPER:
+        return NO_MAPPER
+    from v2a_core.mappers import load_mapper
+
+    loaded = load_mapper(mapper, sampling=sampling)
+    pairs = (
+        ("vision", loaded.config.vision_space, local.vision_space),
+        ("audio", loaded.config.audio_space, local.audio_space),
+    )
+    for name, has, needs in pairs:
+        if has != needs:
+            raise ConfigError(
+                f"the mapper {mapper} was trained for the {name} space {has!r}, bundle {local.name!r} has {needs!r}: "
+                "choose the bundle it was trained with (--models), or train a mapper for this one"
+            )
+    return loaded.fingerprint
