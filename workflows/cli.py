@@ -171,7 +171,7 @@ def _models_commands(commands: Any) -> None:
         "init", help="build the miniature bundle: the real classes at tiny size, seeded random weights"
     )
     init.add_argument("bundle", choices=["miniature"])
-    init.add_argument("--output", metavar="DIR", help="local folder (default: the cache)")
+    init.add_argument("--output", required=True, metavar="DIR", help="local folder; use it later with --models")
     init.add_argument("--seed", type=int, default=0, help="seed of the weights (default: %(default)s)")
     init.set_defaults(command=_models_init)
     world = actions.add_parser("world", help="write the miniature world as a catalog: labelled videos, shards, stills")
@@ -292,14 +292,9 @@ def _models_fetch(arguments: argparse.Namespace) -> int:
 
 def _models_init(arguments: argparse.Namespace) -> int:
     from v2a_core.miniature import init_miniature
-    from v2a_core.models import load_bundle
 
-    if arguments.output is None:
-        folder = load_bundle("miniature").resolve().clip_path.parents[1]
-    else:
-        folder = Path(arguments.output)
-        init_miniature(folder, arguments.seed)
-    print(f"miniature models (seeded random weights, untrained): {folder}")
+    init_miniature(Path(arguments.output), arguments.seed)
+    print(f"untrained miniature models (seeded random weights): use them with --models {arguments.output}")
     return DONE
 
 

@@ -1,9 +1,10 @@
-"""`v2a demo`: a small catalog through all jobs, and a page to listen to."""
+"""`v2a demo`: a small catalog through all jobs, and a page to listen to and to read the scores on."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,29 @@ from v2a_core import __version__, storage
 from v2a_core.catalog import CatalogSettings, Source, list_sources
 from v2a_core.config import ConfigError, load
 from v2a_core.ledger import read_columns
-from v2a_core.miniature.world.write import write_demo_catalog
+from v2a_core.metrics.rows import EVALUATED
+from v2a_core.miniature.world.write import DemoCatalog, write_demo_catalog
 from v2a_core.models import LocalBundle, load_bundle
-from v2a_core.report import BundleReport, DemoEntry, DemoReport, JobReport, ModelReport, RejectReport, write_demo_page
+from v2a_core.report import (
+    BundleReport,
+    DemoEntry,
+    DemoReport,
+    JobReport,
+    MetricReport,
+    ModelReport,
+    RejectReport,
+    Verdict,
+    write_demo_page,
+)
 from v2a_core.schema import INDEX, OK
-from workflows import embed, generate, runtime, train
+from workflows import embed, evaluate, generate, runtime, train
 from workflows.embed_config import EmbedJob
+from workflows.evaluate_config import EvaluateJob
 from workflows.generate_config import GenerateJob
 from workflows.train_config import TrainJob
 
-_CATALOG_NOTE = "catalog.json"  # in the demo's folder: the catalog is complete, and what to give a job
+_CATALOG_NOTE = "catalog.json"  # in the demo's folder: the catalogs are complete, and what to give a job
+_OUTPUTS = ("embeddings", "mapper", "soundtracks", "metrics")
 
 
 def run(output: str, *, models: str = "miniature", address: str | None = None) -> Path:
@@ -41,9 +55,10 @@ def run(output: str, *, models: str = "miniature", address: str | None = None) -
     folder = Path(storage.canonical(output))
     bundle = load_bundle(models).resolve()
     catalog, seconds = _timed(lambda: _catalog(folder))
-    print(f"demo: catalog of {len(_sources(catalog))} sources in {seconds:.1f} s -> {folder / 'catalog'}", flush=True)
+    counts = {"shown": len(_sources(catalog.shown)), "to learn from": len(_sources(catalog.lessons))}
+    print(f"demo: catalog of {sum(counts.values())} sources in {seconds:.1f} s -> {folder / 'catalog'}", flush=True)
     runtime.connect(address)
-    reports = [JobReport("catalog", seconds, {"sources": len(_sources(catalog))})]
+    reports = [JobReport("catalog", seconds, counts)]
     for name, job in _jobs(folder, catalog, models).items():
         summary, seconds = _timed(job)
         reports.append(_job_report(name, seconds, summary))
@@ -54,23 +69,26 @@ def run(output: str, *, models: str = "miniature", address: str | None = None) -
     return page
 
 
-def _jobs(folder: Path, catalog: list[str], models: str) -> dict[str, Callable[[], dict[str, Any]]]:
-    embeddings, mapper, soundtracks = (str(folder / name) for name in ("embeddings", "mapper", "soundtracks"))
+def _jobs(folder: Path, catalog: DemoCatalog, models: str) -> dict[str, Callable[[], dict[str, Any]]]:
+    embeddings, mapper, soundtracks, metrics = (str(folder / name) for name in _OUTPUTS)
+    both = [*catalog.lessons, *catalog.shown]
     embed_job = load(EmbedJob, job="demo", source="embed")
     train_job = load(TrainJob, job="demo", source="train")
     generate_job = load(GenerateJob, job="demo", source="generate")
+    evaluate_job = load(EvaluateJob, job="demo", source="evaluate")
     return {
-        "embed": lambda: embed.run(catalog, embeddings, embed_job, models=models),
+        "embed": lambda: embed.run(both, embeddings, embed_job, models=models),
         "train": lambda: train.run(embeddings, mapper, train_job, models=models),
-        "generate": lambda: generate.run(catalog, soundtracks, generate_job, mapper=mapper, models=models),
+        "generate": lambda: generate.run(catalog.shown, soundtracks, generate_job, mapper=mapper, models=models),
+        "evaluate": lambda: evaluate.run(soundtracks, metrics, evaluate_job, models=models),
     }
 
 
-def _catalog(folder: Path) -> list[str]:
+def _catalog(folder: Path) -> DemoCatalog:
     note = str(folder / _CATALOG_NOTE)
     if not storage.exists(note):
-        storage.write_json(note, write_demo_catalog(folder / "catalog").inputs)
-    return list(storage.read_json(note))
+        storage.write_json(note, asdict(write_demo_catalog(folder)))
+    return DemoCatalog(**storage.read_json(note))
 
 
 def _timed(action: Callable[[], Any]) -> tuple[Any, float]:
@@ -93,7 +111,8 @@ def _report(folder: Path, jobs: list[JobReport], bundle: LocalBundle) -> DemoRep
     index = read_columns(str(folder / "soundtracks" / "index"), INDEX.names)
     table = index.sort_by([("label", "ascending"), ("source_name", "ascending")]) if index else INDEX.empty_table()
     return DemoReport(
-        entries=_entries(folder, table),
+        entries=_entries(folder, table, _verdicts(folder)),
+        scores=_scores(folder),
         jobs=jobs,
         rejects=[_reject(row) for row in table.to_pylist() if row["status"] != OK],
         bundle=_bundle_report(bundle),
@@ -101,12 +120,36 @@ def _report(folder: Path, jobs: list[JobReport], bundle: LocalBundle) -> DemoRep
     )
 
 
-def _entries(folder: Path, index: pa.Table) -> list[DemoEntry]:
-    sources = {source.uri: source for source in _sources(_catalog(folder))}
-    return [_entry(folder, sources[row["source_uri"]], row) for row in index.to_pylist() if row["status"] == OK]
+def _verdicts(folder: Path) -> dict[str, Verdict]:
+    """What the bundle's judge heard in each soundtrack, by source id; nothing for bundles without a judge."""
+    rows = read_columns(str(folder / "metrics" / evaluate.ROWS), EVALUATED.names)
+    heard = [row for row in (rows.to_pylist() if rows else []) if row["verdict"]]
+    return {
+        row["source_id"]: Verdict(row["verdict"], row["verdict_probability"], row["verdict"] == row["label"])
+        for row in heard
+    }
 
 
-def _entry(folder: Path, source: Source, row: Mapping[str, Any]) -> DemoEntry:
+def _scores(folder: Path) -> list[MetricReport]:
+    """The metrics that could be measured."""
+    metrics = storage.read_json(str(folder / "metrics" / evaluate.JSON_FILE))["metrics"]
+    return [
+        MetricReport(found["title"], found["value"], found.get("low"), found.get("high"), found["better"])
+        for found in metrics.values()
+        if "value" in found
+    ]
+
+
+def _entries(folder: Path, index: pa.Table, verdicts: Mapping[str, Verdict]) -> list[DemoEntry]:
+    sources = {source.uri: source for source in _sources(_catalog(folder).shown)}
+    return [
+        _entry(folder, sources[row["source_uri"]], row, verdicts.get(row["source_id"]))
+        for row in index.to_pylist()
+        if row["status"] == OK
+    ]
+
+
+def _entry(folder: Path, source: Source, row: Mapping[str, Any], verdict: Verdict | None) -> DemoEntry:
     return DemoEntry(
         name=row["source_name"],
         kind=row["kind"],
@@ -116,6 +159,7 @@ def _entry(folder: Path, source: Source, row: Mapping[str, Any]) -> DemoEntry:
         label=row["label"],
         caption=row["caption"],
         split=row["split"],
+        verdict=verdict,
     )
 
 

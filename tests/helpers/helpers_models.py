@@ -1,16 +1,15 @@
-"""Models for tests: the miniature bundle, made once a process, and full-size towers with random weights."""
+"""Models for tests: an untrained miniature bundle, made once a process, and full-size towers with random weights."""
 
 from __future__ import annotations
 
 import functools
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 
+from v2a_core.miniature import init_miniature
 from v2a_core.models import LocalBundle, load_bundle
 from v2a_core.torchvision_compat import prepare_torchvision
 
@@ -19,10 +18,10 @@ CLIP = "ViT-B-32-quickgelu"
 
 @functools.cache
 def miniature() -> LocalBundle:
-    """The miniature bundle on this machine, in a cache folder that goes with the process."""
+    """An untrained miniature bundle, in a folder that goes with the process."""
     folder = _temporary()
-    with mock.patch.dict(os.environ, {"V2A_CACHE": folder.name}):
-        return load_bundle("miniature").resolve()
+    init_miniature(Path(folder.name))
+    return load_bundle(folder.name).resolve()
 
 
 @functools.cache

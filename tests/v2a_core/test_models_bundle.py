@@ -33,7 +33,7 @@ def cache(tmp_path, monkeypatch):
 def copy(tmp_path_factory):
     """A fetched copy of the miniature bundle: loadable without its cache."""
     folder = tmp_path_factory.mktemp("copy")
-    source = load_bundle("miniature", [f"root={miniature().clip_path.parents[1]}"])
+    source = load_bundle(str(miniature().clip_path.parents[1]))
     return folder, fetch_bundle(source, str(folder))
 
 
@@ -100,7 +100,7 @@ def test_wrong_bundles_are_refused_before_anything_loads(tmp_path, changes, mess
 
 
 def test_unknown_bundles_are_refused_with_the_known_names():
-    with pytest.raises(ConfigError, match=r"miniature, miniature-trained, paper, paper-l, paper-s"):
+    with pytest.raises(ConfigError, match=r"miniature, paper, paper-l, paper-s"):
         load_bundle("papre")
     with pytest.raises(ConfigError, match=r"memory://nowhere/bundle.yaml"):
         load_bundle("memory://nowhere")

@@ -13,9 +13,12 @@ TINY = WorldSettings(length_s=1.0, size=32, frames_per_second=5, sample_rate=8_0
 
 
 def test_the_demo_catalog_has_all_kinds_a_still_silent_videos_and_one_broken_file(tmp_path):
-    written = write_demo_catalog(tmp_path / "catalog", size=32, clips=12)
-    assert written.videos == 12
-    listing = list_sources(written.inputs, CatalogSettings())
+    written = write_demo_catalog(tmp_path, size=32, clips=12, lessons={"train": 3, "validation": 1})
+    lessons = list_sources(written.lessons, CatalogSettings()).sources
+    assert [source.split for source in lessons].count("train") == 3
+    assert [source.split for source in lessons].count("validation") == 1
+    listing = list_sources(written.shown, CatalogSettings())
+    assert {source.split for source in listing.sources} == {"test"}
     assert listing.rejects == []
     assert len(listing.sources) == 12 + 1 + 1
     infos, broken = [], []

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-# Counts changes of what `init_miniature` writes; part of the name of its cache folder.
-VERSION = 1
-
 
 def init_miniature(folder: Path, seed: int = 0) -> None:
     """Write the miniature bundle: seeded random weights in the published formats.
 
     Args:
-        folder: Where; `clip/`, `clap/` and `generator/` are made in it.
+        folder: Where; `clip/`, `clap/`, `generator/` and `bundle.yaml` are made in it: `--models FOLDER` loads it.
         seed: Seed of all weights.
     """
     from v2a_core.miniature.bundle import write_bundle  # torch and the model libraries load here

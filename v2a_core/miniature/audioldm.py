@@ -47,11 +47,12 @@ UNET_CONFIG: dict[str, Any] = {
 VOCODER_CONFIG: dict[str, Any] = {
     "model_in_dim": MEL_BINS,
     "sampling_rate": SAMPLE_RATE,
-    "upsample_initial_channel": 160,
-    "upsample_rates": [5, 4, 4, 2],  # their product is the hop length
-    "upsample_kernel_sizes": [11, 8, 8, 4],
-    "resblock_kernel_sizes": [3, 7],
-    "resblock_dilation_sizes": [[1, 3], [1, 3]],
+    # A stage at the frame rate, where computing is cheap, then two to the sample rate: their product is the hop length.
+    "upsample_initial_channel": 128,
+    "upsample_rates": [1, 10, 16],
+    "upsample_kernel_sizes": [5, 30, 64],
+    "resblock_kernel_sizes": [3],
+    "resblock_dilation_sizes": [[1, 3]],
     "normalize_before": False,
 }
 SCHEDULER_CONFIG: dict[str, Any] = {

@@ -20,8 +20,6 @@ from v2a_core.models.bundle import (
 )
 from v2a_core.models.errors import ModelError
 
-_INIT = "init:"
-
 
 def resolve_bundle(bundle: Bundle) -> LocalBundle:
     """See `Bundle.resolve`."""
@@ -117,20 +115,10 @@ def checksums_of(checksums: dict[str, str], component: str) -> dict[str, str]:
 
 def _root(bundle: Bundle) -> str:
     root = bundle.settings.root
-    if root.startswith(_INIT):
-        return str(_initialise(root.removeprefix(_INIT)))
     if "://" in root or Path(root).expanduser().is_absolute():
         return str(Path(root).expanduser()) if "://" not in root else root
     relative = root.removeprefix("./").rstrip("/")
     return bundle.base if relative in ("", ".") else storage.join(bundle.base, relative)
-
-
-def _initialise(name: str) -> Path:
-    from v2a_core.miniature import VERSION, init_miniature
-
-    if name != "miniature":
-        raise ModelError(f"root = '{_INIT}{name}': only {_INIT}miniature can be initialised")
-    return sources.in_cache(f"miniature-{VERSION}", init_miniature)
 
 
 def _clap_config(configured: str | None, root: str, checkpoint: Path) -> str | None:

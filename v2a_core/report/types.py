@@ -9,6 +9,32 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What an independent judge heard.
+
+    Attributes:
+        label: The class.
+        probability: How sure the judge is, 0..1.
+        right: Whether it is the label of the source.
+    """
+
+    label: str
+    probability: float
+    right: bool
+
+
+@dataclass(frozen=True)
+class MetricReport:
+    """One metric over all soundtracks, with its interval if it has one; `better` is `higher` or `lower`."""
+
+    title: str
+    value: float
+    low: float | None
+    high: float | None
+    better: str
+
+
+@dataclass(frozen=True)
 class DemoEntry:
     """One source and its soundtrack.
 
@@ -19,7 +45,7 @@ class DemoEntry:
         original: The source as a local file; copied beside the page unless it is there already.
         made_video: Copy of the video with the made sound; None for images.
         made_audio: The made sound as a WAV or FLAC file.
-        remark: One more line for this entry, such as a score.
+        verdict: Of a judge on the made sound, if there is one.
     """
 
     name: str
@@ -30,7 +56,7 @@ class DemoEntry:
     label: str | None = None
     caption: str | None = None
     split: str | None = None
-    remark: str | None = None
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +117,7 @@ class DemoReport:
         bundle: Which models made it.
         version: Of the program.
         settings: A few settings worth reading, such as seed and sampling steps.
+        scores: Metrics over all soundtracks.
         title: Of the page.
     """
 
@@ -101,3 +128,4 @@ class DemoReport:
     version: str
     settings: Mapping[str, int | float | str] = field(default_factory=dict)
     title: str = "Soundtracks for silent video"
+    scores: Sequence[MetricReport] = ()

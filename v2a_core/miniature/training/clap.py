@@ -21,7 +21,7 @@ from v2a_core.miniature.clap import LOG_MEL_MEAN, LOG_MEL_STD, MODEL_CONFIG
 from v2a_core.miniature.text import build_text_encoder
 from v2a_core.miniature.training.contrast import Contrast, average_prompts, describe, linear_fit, prompts, zero_shot
 from v2a_core.miniature.training.data import SAMPLES, load_sounds
-from v2a_core.miniature.training.loop import Plan, load_weights
+from v2a_core.miniature.training.loop import Plan, autocast, load_weights
 from v2a_core.models.clap_config import ClapConfig, FrontEnd, Htsat
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class ClapStage:
         rows = np.sort(rng.choice(len(self.train), self.plan.batch, replace=False))
         waveforms_BT = repeat_and_pad(_crop(self.train.waveforms(rows), rng), self.towers.samples)
         described = describe([self.train.scenes[row].heard for row in rows], rng)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             audio_BD = self.towers.embed_audio(torch.from_numpy(waveforms_BT))
             text_BD = self.towers.embed_text(described.texts)
         losses: dict[str, torch.Tensor] = self.modules["contrast"](audio_BD, text_BD, described)
@@ -105,7 +105,7 @@ class Towers:
         parts = []
         for start in range(0, len(waveforms_NT), batch):
             whole_BT = torch.from_numpy(repeat_and_pad(waveforms_NT[start : start + batch], self.samples))
-            with torch.autocast("cpu", torch.bfloat16):
+            with autocast():
                 parts.append(self.embed_audio(whole_BT))
         return torch.cat(parts)
 

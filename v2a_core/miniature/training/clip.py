@@ -20,7 +20,7 @@ from v2a_core.miniature.clip import MODEL_CONFIG, PREPROCESS_CONFIG
 from v2a_core.miniature.text import build_tokenizer
 from v2a_core.miniature.training.contrast import Contrast, average_prompts, describe, linear_fit, prompts, zero_shot
 from v2a_core.miniature.training.data import attributes, world
-from v2a_core.miniature.training.loop import Plan
+from v2a_core.miniature.training.loop import Plan, autocast
 from v2a_core.miniature.world import KINDS, Happening, render_frames, render_still, sample
 from v2a_core.torchvision_compat import prepare_torchvision
 
@@ -63,7 +63,7 @@ class ClipStage:
         happenings = [sample(self._world, "train", int(row)).seen for row in rows]
         described = describe(happenings, rng)
         pictures_NHWC = np.stack([_draw(happening, rng) for happening in happenings])
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             image_ND = self.embed_images(_disturb(pictures_NHWC, rng))
             text_ND = self.embed_text(described.texts)
         losses: dict[str, torch.Tensor] = self.modules["contrast"](image_ND, text_ND, described)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from v2a_core import storage
 from v2a_core.generators.audioldm.components import without_progress_bars
 from v2a_core.miniature.audioldm import build_unet, build_vocoder, write_model_index
+from v2a_core.miniature.bundle import describe
 from v2a_core.miniature.clap import CHECKPOINT, laion_text, with_module
 from v2a_core.miniature.clap import MODEL_CONFIG as CLAP_MODEL_CONFIG
 from v2a_core.miniature.clip import PREPROCESS_CONFIG
@@ -25,7 +25,7 @@ from v2a_core.miniature.training.unet import SCHEDULER
 from v2a_core.miniature.training.vae import load_vae
 from v2a_core.miniature.world import KINDS
 from v2a_core.models import digests
-from v2a_core.models.bundle import BUNDLE_FILE, CHECKSUMS_FILE, CLAP_CONFIG, OPEN_CLIP_CONFIG
+from v2a_core.models.bundle import CHECKSUMS_FILE, CLAP_CONFIG, OPEN_CLIP_CONFIG
 
 CARD_FILE = "MODEL_CARD.md"
 # Follow from the configuration, or are no part of the embedding.
@@ -56,15 +56,7 @@ def export_bundle(output: Path, *, work: Path, seed: int) -> None:
     judge.save(output / "judge")
     (output / CARD_FILE).write_text(model_card(output, work=work, seed=seed), encoding="utf-8")
     storage.write_json(str(output / CHECKSUMS_FILE), _checksums(output))
-    description = {
-        "name": "miniature",
-        "trained": True,
-        "licence": "Apache-2.0",
-        "clip": {"model": "ViT-miniature", "weights": "./clip"},
-        "clap": {"weights": "./clap"},
-        "generator": {"weights": "./generator"},
-    }
-    storage.write_bytes(str(output / BUNDLE_FILE), yaml.safe_dump(description, sort_keys=False).encode())
+    describe(output, name="miniature", trained=True)
 
 
 def _export_clip(folder: Path, work: Path) -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from v2a_core import storage
+from v2a_core.precision import choose_dtype
 from v2a_core.seeds import segment_seed
 
 CHECKPOINT = "checkpoint.pt"
@@ -82,6 +83,11 @@ def seed_everything(seed: int, name: str, step: int) -> np.random.Generator:
     number = segment_seed(seed, f"{name}/{step}", "training")
     torch.manual_seed(number)
     return np.random.default_rng(number)
+
+
+def autocast() -> torch.autocast:
+    """bf16 where the CPU computes in it; where it only emulates it, that would be slower than float32."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=choose_dtype("auto", "cpu") == torch.bfloat16)
 
 
 class _Run:

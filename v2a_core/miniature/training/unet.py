@@ -22,7 +22,7 @@ from v2a_core.miniature.judge import Judge
 from v2a_core.miniature.training.clap import CLIP_SAMPLES, Towers, load_towers
 from v2a_core.miniature.training.conditions import prepare_conditions
 from v2a_core.miniature.training.data import Sounds, load_sounds
-from v2a_core.miniature.training.loop import Plan, load_weights
+from v2a_core.miniature.training.loop import Plan, autocast, load_weights
 from v2a_core.miniature.training.vae import decode, encode, load_vae
 from v2a_core.miniature.world import KINDS, caption
 
@@ -83,7 +83,7 @@ class UnetStage:
         noise_BCHW = torch.randn_like(latents_BCHW)
         noisy_BCHW = self.scheduler.add_noise(latents_BCHW, noise_BCHW, times_B)
         wanted_BCHW = self.scheduler.get_velocity(latents_BCHW, noise_BCHW, times_B)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             made_BCHW = self.unet(noisy_BCHW, times_B, encoder_hidden_states=None, class_labels=conditions_BD).sample
         error: torch.Tensor = (made_BCHW.float() - wanted_BCHW).square().mean()
         return error
@@ -92,7 +92,7 @@ class UnetStage:
         """Log-mels (B, F, M), as the generator makes them."""
         generators = row_generators(range(len(conditions_BD)))
         shape = self.latents_NCHW.shape[1:]
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             latents_BCHW = denoise(
                 self.unet,
                 build_sampler("dpm-solver++", SCHEDULER),

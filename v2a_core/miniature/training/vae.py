@@ -15,7 +15,7 @@ from torch import nn
 
 from v2a_core.miniature.audioldm import build_vae
 from v2a_core.miniature.training.data import FRAMES, Sounds, load_sounds
-from v2a_core.miniature.training.loop import Plan, load_weights
+from v2a_core.miniature.training.loop import Plan, autocast, load_weights
 
 PLAN = Plan(steps=1800, batch=16, learning_rate=1.5e-3, ema=0.99)
 CROP_FRAMES = 128
@@ -38,7 +38,7 @@ class VaeStage:
         rows = np.sort(rng.choice(len(self.train), self.plan.batch, replace=False))
         start = int(rng.integers(FRAMES - CROP_FRAMES + 1))
         mels_B1FM = self.train.mels(rows)[:, None, start : start + CROP_FRAMES]
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             posterior = self.vae.encode(mels_B1FM).latent_dist
             again_B1FM = self.vae.decode(posterior.sample()).sample
         error_B1FM = (again_B1FM.float() - mels_B1FM) / MEL_STD
@@ -73,7 +73,7 @@ def fresh_vae(seed: int) -> Any:
 @torch.no_grad()
 def encode(vae: Any, mels_BFM: torch.Tensor, batch: int = 16) -> torch.Tensor:
     """Means of the latents, float32 (B, C, H, W)."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         parts = [vae.encode(part[:, None]).latent_dist.mean.float() for part in mels_BFM.split(batch)]
     return torch.cat(parts)
 
@@ -81,7 +81,7 @@ def encode(vae: Any, mels_BFM: torch.Tensor, batch: int = 16) -> torch.Tensor:
 @torch.no_grad()
 def decode(vae: Any, latents_BCHW: torch.Tensor, batch: int = 16) -> torch.Tensor:
     """Log-mels, float32 (B, F, M)."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         parts = [vae.decode(part).sample[:, 0].float() for part in latents_BCHW.split(batch)]
     return torch.cat(parts)
 

@@ -17,19 +17,19 @@ from v2a_core.miniature.audioldm import build_vocoder
 from v2a_core.miniature.judge import Judge
 from v2a_core.miniature.mel import HOP_LENGTH, log_mel
 from v2a_core.miniature.training.data import FRAMES, load_sounds
-from v2a_core.miniature.training.loop import Plan, load_weights
+from v2a_core.miniature.training.loop import Plan, autocast, load_weights
+from v2a_core.miniature.training.oscillators import start_as_oscillators
 from v2a_core.miniature.training.vae import decode, encode, load_vae
 from v2a_core.miniature.world import KINDS
 
-PLAN = Plan(steps=5000, batch=8, learning_rate=1.5e-3, weight_decay=0.001, ema=0.998, validate_every=500)
-CROP_FRAMES = 64
+PLAN = Plan(steps=5000, batch=8, learning_rate=2e-3, weight_decay=0.001, ema=0.998, validate_every=500)
+CROP_FRAMES = 80
 # (n_fft, hop) of the spectra that must agree: short ones for clicks, long ones for tones.
-RESOLUTIONS = ((128, 32), (512, 128), (1024, 256), (2048, 512))
+RESOLUTIONS = ((256, 64), (1024, 256), (2048, 512))
 FLOOR = 0.02  # magnitudes below are noise of the room; their logarithms would be most of the loss
-MEL_WEIGHT = 2.0
+MEL_WEIGHT = 3.0
 # The VAE's mels are blurred and the UNet's more so: the vocoder hears such ones in the larger part of training.
-VAE_FROM, VAE_SHARE, LATENT_NOISE = 0.2, 0.6, 0.15
-FIRST_GAIN = 0.02  # of the output layer: a vocoder that begins in the saturation of its tanh learns slowly
+VAE_FROM, VAE_SHARE, LATENT_NOISE = 0.4, 0.6, 0.15
 HELD_OUT = 120
 
 
@@ -55,7 +55,7 @@ class VocoderStage:
         true_BT = torch.from_numpy(waveforms_NT)
         through_vae = step > VAE_FROM * self.plan.steps and rng.random() < VAE_SHARE
         given_BFM = self._through_vae(mels_BFM, float(rng.uniform(0, LATENT_NOISE))) if through_vae else mels_BFM
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             made_BT = self.vocoder(given_BFM)
         made_BT = made_BT.float()
         mel_error = (log_mel(made_BT) - log_mel(true_BT)).abs().mean()
@@ -81,12 +81,14 @@ class VocoderStage:
 
 @torch.no_grad()
 def fresh_vocoder(seed: int, mels_BFM: torch.Tensor) -> Any:
-    """A vocoder that normalises its input itself, by the mean and spread of each band, and begins quietly."""
+    """A vocoder that normalises its input itself, by the mean and spread of each band; see `oscillators`."""
     vocoder = build_vocoder(seed)
     vocoder.config.normalize_before = True
-    vocoder.conv_post.weight.mul_(FIRST_GAIN)
     vocoder.mean.copy_(mels_BFM.mean(dim=(0, 1)))
     vocoder.scale.copy_(mels_BFM.std(dim=(0, 1)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        start_as_oscillators(vocoder, mels_BFM[:8])
     return vocoder
 
 

@@ -23,6 +23,7 @@ from v2a_core.miniature.world.render import iterate_frames, render_sound, render
 from v2a_core.miniature.world.scenes import SPLITS, Scene, Split, sample
 
 _DEMO_CLIPS = 2 * len(KINDS)
+_DEMO_LESSONS: dict[Split, int] = {"train": 7 * len(KINDS), "validation": len(KINDS)}
 _COLUMNS = ("uri", "label", "split", "caption")
 
 
@@ -39,6 +40,19 @@ class WrittenWorld:
     inputs: list[str]
     videos: int
     stills: int
+
+
+@dataclass(frozen=True)
+class DemoCatalog:
+    """What the demo works on, as what to give a job.
+
+    Attributes:
+        shown: Gets soundtracks: of the test split.
+        lessons: Clips that only teach the mapper.
+    """
+
+    shown: list[str]
+    lessons: list[str]
 
 
 def split_counts(count: int) -> dict[Split, int]:
@@ -83,28 +97,44 @@ def write_world(
     return WrittenWorld(inputs, len(scenes), layout.stills)
 
 
-def write_demo_catalog(folder: Path, *, seed: int = 0, size: int = 160, clips: int = _DEMO_CLIPS) -> WrittenWorld:
-    """Write the demo's catalog: labelled clips of 5 s of every kind, and what else a real catalog has.
+def write_demo_catalog(
+    folder: Path,
+    *,
+    seed: int = 0,
+    size: int = 160,
+    clips: int = _DEMO_CLIPS,
+    lessons: Mapping[Split, int] | None = None,
+) -> DemoCatalog:
+    """Write the demo's catalogs: labelled clips of 5 s of every kind, and what else a real catalog has.
 
-    Half of the clips are in two shards, a few have no sound; there are a still image and a download that broke off.
+    Half of the clips that are shown are in two shards, a few have no sound; there are a still image and a download
+    that broke off. The clips that only teach are small ones in shards.
 
     Args:
         folder: A local folder.
         seed: Another seed gives other scenes.
-        size: Height and width of the pictures, pixels.
-        clips: How many clips.
+        size: Height and width of the pictures that are shown, pixels.
+        clips: How many clips are shown.
+        lessons: How many clips teach, by split.
     """
+    few = WorldSettings(seed=seed, size=96, frames_per_second=4)
+    lessons = _DEMO_LESSONS if lessons is None else lessons
+    taught = write_world(str(folder / "lessons"), lessons, few, WriteSettings(shards=4, table="none"))
+    return DemoCatalog(_write_shown(folder / "catalog", seed, size, clips), taught.inputs)
+
+
+def _write_shown(folder: Path, seed: int, size: int, clips: int) -> list[str]:
     settings = WorldSettings(seed=seed, size=size, frames_per_second=10, noise_share=0.0, silent_share=0.12)
     layout = WriteSettings(shards=2, loose_share=0.5, stills=1)
-    written = write_world(str(folder), {"train": clips}, settings, layout)
+    written = write_world(str(folder), {"test": clips}, settings, layout)
     table = folder / "catalog.csv"
     rows = list(csv.DictReader(io.StringIO(table.read_text(encoding="utf-8"))))
     whole = (folder / next(row["uri"] for row in rows if row["uri"].endswith(".mp4"))).read_bytes()
     # The index of an MP4 is at its end: a download that stopped early has pictures that nothing can find.
     storage.write_bytes(str(folder / "videos" / "broken-download.mp4"), whole[: len(whole) // 2])
-    rows.append({"uri": "videos/broken-download.mp4", "label": "", "split": "train", "caption": ""})
+    rows.append({"uri": "videos/broken-download.mp4", "label": "", "split": "test", "caption": ""})
     _write_table(str(folder), rows, "csv")
-    return written
+    return written.inputs
 
 
 def _write_loose(output: str, scene: Scene, settings: WorldSettings) -> dict[str, str]:
