@@ -49,8 +49,8 @@ VOCODER_CONFIG: dict[str, Any] = {
     "sampling_rate": SAMPLE_RATE,
     # A stage at the frame rate, where computing is cheap, then two to the sample rate: their product is the hop length.
     "upsample_initial_channel": 128,
-    "upsample_rates": [1, 10, 16],
-    "upsample_kernel_sizes": [5, 30, 64],
+    "upsample_rates": [1, 20, 8],
+    "upsample_kernel_sizes": [5, 60, 32],
     "resblock_kernel_sizes": [3],
     "resblock_dilation_sizes": [[1, 3]],
     "normalize_before": False,

@@ -4,8 +4,9 @@ A convolutional vocoder that hears the same frame again and again repeats a wave
 at multiples of the frame rate (100 Hz). From random weights it takes very long to find even these; so each band starts
 with the multiple that is nearest to its centre.
 
-Three stages of SpeechT5HifiGan are set: at the frame rate, amplitudes from log-mels; at ten times the frame rate, an
-oscillator a band, below 500 Hz by aliasing; at the sample rate, a band-pass for each 500 Hz that picks the right alias.
+Three stages of SpeechT5HifiGan are set: at the frame rate, amplitudes from log-mels; at a low rate (2 kHz), an
+oscillator a band, as the real and imaginary part of an alias of its frequency; at the sample rate, a band-pass for each
+1 kHz that picks the right alias. Each signal is there twice, with both signs, so that leaky ReLUs let it pass whole.
 
 Shapes: B batch, F frames, M mel bands.
 """
@@ -22,7 +23,7 @@ from v2a_core.miniature.mel import MAX_HZ, MEL_BINS, SAMPLE_RATE, mel_filters
 # Leaky ReLUs of log-mels, in deviations from the mean at which they open: two of them bend like an exponential.
 _KNEES, _SLOPES = (0.5, 1.5), (0.5, 1.0)
 _RMS = 0.1  # of the first sound: a vocoder that begins in the saturation of its tanh learns slowly
-_WEAK = 0.01  # deviation of the weights that have no part in the oscillators yet
+_WEAK = 0.005  # deviation of the weights that have no part in the oscillators yet
 
 
 @torch.no_grad()
@@ -82,13 +83,15 @@ def _set_oscillators(layer: torch.nn.ConvTranspose1d, low_rate: int, hop: int) -
     for band, centre_hz in enumerate(band_centres_hz().tolist()):
         frequency_hz = max(1, round(centre_hz / frame_rate)) * frame_rate
         angle = 2 * math.pi * frequency_hz / low_rate * times + phases[band]
-        slot = 2 * _alias(frequency_hz, low_rate)
+        slot = 4 * _alias(frequency_hz, low_rate)
         layer.weight[band, slot] += window * angle.cos()
-        layer.weight[band, slot + 1] -= window * angle.sin()
+        layer.weight[band, slot + 1] -= window * angle.cos()
+        layer.weight[band, slot + 2] -= window * angle.sin()
+        layer.weight[band, slot + 3] += window * angle.sin()
 
 
 def _set_alias_filters(layer: torch.nn.ConvTranspose1d, low_rate: int) -> None:
-    """Half of the outputs get the sum of the bands, the others its negative, so that no sign is lost to the ReLUs."""
+    """Half of the outputs get the sum of the bands, the others its negative."""
     taps = layer.kernel_size[0]
     times = torch.arange(taps) - (taps - 1) / 2
     width_hz = low_rate / 2
@@ -97,8 +100,8 @@ def _set_alias_filters(layer: torch.nn.ConvTranspose1d, low_rate: int) -> None:
     signs = torch.tensor([1.0, -1.0]).repeat(layer.out_channels // 2)
     for alias in range(int(MAX_HZ / width_hz)):
         angle = 2 * math.pi * (alias + 0.5) * width_hz / SAMPLE_RATE * times
-        layer.weight[2 * alias] += signs[:, None] * low_pass * angle.cos()
-        layer.weight[2 * alias + 1] += signs[:, None] * low_pass * angle.sin()
+        for slot, carrier in enumerate((angle.cos(), -angle.cos(), angle.sin(), -angle.sin())):
+            layer.weight[4 * alias + slot] += signs[:, None] * low_pass * carrier
 
 
 def _set_mix(layer: torch.nn.Conv1d) -> None:
