@@ -29,7 +29,8 @@ for validation, on two CPU cores. The test split was not looked at. No data of o
 - CLAP (laion's HTSAT and a RoBERTa-like text tower): the same, on sounds and captions. It also hears the unrelated
   music of noisy pairs.
 - VAE: error of AudioLDM's log-mels and of their changes, a little KL. Eight mel frames a latent frame.
-- Vocoder: spectra at four resolutions and log-mel, no adversary; the larger part on mels that went through the VAE.
+- Vocoder: begins as a bank of oscillators, one a mel band; then short spectra and log-mels, sharp and blurred over
+  bands, no adversary; in the later part also on mels that went through the VAE.
 - UNet: predicts v; conditions are noisy embeddings of sounds, of captions, and means over similar sounds; one in ten is
   that of the empty text. Averaged weights.
 - Judge: a convolutional classifier of real renders, tilted and hissed at. Nothing else was trained with it.
