@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import helpers_catalog
+import helpers_models
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -81,10 +82,11 @@ def test_embeddings_of_another_sampling_are_refused(world, tmp_path, override, s
 
 def test_embeddings_of_another_vision_space_are_refused(world, tmp_path):
     folder, _ = world
-    mapper = helpers_catalog.random_mapper(tmp_path / "mapper", load_bundle("miniature-trained").resolve())
+    other = helpers_models.miniature().clip_path.parents[1]
+    mapper = helpers_catalog.random_mapper(tmp_path / "mapper", load_bundle(str(other)).resolve())
     with pytest.raises(ConfigError, match=r"vision space: the embeddings have 'ViT-miniature:\w+', this run 'ViT-"):
         generate.run(
-            [str(folder / "catalog")], str(tmp_path / "out"), job(), mapper=mapper, models="miniature-trained",
+            [str(folder / "catalog")], str(tmp_path / "out"), job(), mapper=mapper, models=str(other),
             embeddings=str(folder / "embeddings"),
         )  # fmt: skip
 

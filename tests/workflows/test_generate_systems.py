@@ -52,7 +52,7 @@ def catalog(tmp_path_factory):
 def test_captions_of_the_catalog_become_sound(ray_session, catalog, tmp_path):
     arguments = [f"--set={item}" for item in SETTINGS]
     code = main(
-        ["generate", catalog, "--output", str(tmp_path), "--models", "miniature-trained", "--via-text", "caption",
+        ["generate", catalog, "--output", str(tmp_path), "--models", "miniature", "--via-text", "caption",
          *arguments]
     )  # fmt: skip
     assert code == 0
@@ -61,7 +61,7 @@ def test_captions_of_the_catalog_become_sound(ray_session, catalog, tmp_path):
     assert rows["dog.mp4"]["condition_texts"] == ["a dog barks"] * 2
     for name in ("dog.mp4", "rain.mp4"):
         row = rows[name]
-        assert (row["status"], row["mapper"], row["bundle"]) == ("ok", "text:caption", "miniature-trained")
+        assert (row["status"], row["mapper"], row["bundle"]) == ("ok", "text:caption", "miniature")
         waveform, rate = soundfile.read(row["audio_uri"])
         assert len(waveform) == pytest.approx(row["duration_s"] * rate, abs=1)
         assert 0.01 < np.abs(waveform).max() <= 0.9
