@@ -7,6 +7,7 @@ heavy loads, and a mistake is answered with the key, the value, what is allowed 
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import re
@@ -77,7 +78,16 @@ def load(settings: type[SettingsT], *, job: str, source: str | None = None, over
     Raises:
         ConfigError: Naming key, value, what is allowed and the nearest known key.
     """
-    values = read_yaml(find(source, job)) if source else {}
+    return build(settings, read_yaml(find(source, job)) if source else {}, overrides)
+
+
+def build(settings: type[SettingsT], values: dict[str, Any], overrides: Sequence[str] = ()) -> SettingsT:
+    """A configuration from plain values and `key=value` overrides.
+
+    Raises:
+        ConfigError: Naming key, value, what is allowed and the nearest known key.
+    """
+    values = copy.deepcopy(values)
     for override in overrides:
         _set(values, override)
     try:

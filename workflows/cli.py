@@ -55,6 +55,9 @@ def build_parser() -> argparse.ArgumentParser:
     _catalog(embed)
     train = _job(commands, "train", TrainJob, _train, "embeddings -> a mapper")
     train.add_argument("embeddings", metavar="EMBEDDINGS", help="folder or URI that `v2a embed` wrote")
+    train.add_argument(
+        "--sweep", metavar="FILE", help="train the configurations of a YAML file, or of one in configs/sweep/ by name"
+    )
     generate = _job(commands, "generate", GenerateJob, _generate, "a catalog and a mapper -> soundtracks")
     _catalog(generate)
     generate.add_argument(
@@ -204,9 +207,12 @@ def _settings_table(settings: type[Settings]) -> str:
 
 
 def _load(arguments: argparse.Namespace, job: str, settings: type[Any]) -> Any:
+    return load(settings, job=job, source=arguments.config, overrides=_overrides(arguments))
+
+
+def _overrides(arguments: argparse.Namespace) -> list[str]:
     flags = {key.partition(":")[2]: value for key, value in vars(arguments).items() if key.startswith("flag:")}
-    overrides = [f"{key}={value}" for key, value in flags.items() if value is not None]
-    return load(settings, job=job, source=arguments.config, overrides=[*arguments.overrides, *overrides])
+    return [*arguments.overrides, *(f"{key}={value}" for key, value in flags.items() if value is not None)]
 
 
 def _embed(arguments: argparse.Namespace) -> int:
@@ -226,6 +232,8 @@ def _embed(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    if arguments.sweep:
+        return _train_sweep(arguments)
     job = _load(arguments, "train", TrainJob)
     from workflows import train
 
@@ -233,6 +241,23 @@ def _train(arguments: argparse.Namespace) -> int:
         arguments.embeddings,
         arguments.output,
         job,
+        models=arguments.models,
+        limit=arguments.limit,
+        dry_run=arguments.dry_run,
+        address=arguments.address,
+    )
+    return DONE
+
+
+def _train_sweep(arguments: argparse.Namespace) -> int:
+    if arguments.config:
+        raise ConfigError("--sweep and --config: write the settings of all runs into the sweep's file, under `base`")
+    from workflows.train_sweep import load_sweep, run_sweep
+
+    run_sweep(
+        arguments.embeddings,
+        arguments.output,
+        load_sweep(arguments.sweep, _overrides(arguments)),
         models=arguments.models,
         limit=arguments.limit,
         dry_run=arguments.dry_run,

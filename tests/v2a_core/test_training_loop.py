@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 
 import helpers_embeddings as world
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
 from v2a_core.mappers import build
 from v2a_core.mappers.config import MapperSettings
+from v2a_core.training.checkpoint import best_weights
 from v2a_core.training.config import DataSettings, OptimizerSettings, TrainingSettings
 from v2a_core.training.data import Pairs, load
 from v2a_core.training.feed import MemoryFeed
@@ -58,7 +61,7 @@ def train(data, method="regression", network="mlp", *, resume=None, keep=None, s
     def report(metrics, folder):
         reported.append(metrics)
         if keep is not None:
-            shutil.copytree(folder, keep / f"step-{metrics['step']}")
+            shutil.copytree(folder, keep / f"step-{metrics['step']}", dirs_exist_ok=True)
         shutil.rmtree(folder)
         if stop_after == metrics["step"]:
             raise KeyboardInterrupt
@@ -79,6 +82,7 @@ def train(data, method="regression", network="mlp", *, resume=None, keep=None, s
         ("regression", "transformer", 6),
         ("diffusion", "transformer", 15),
         ("diffusion", "mlp", 15),
+        ("flow", "mlp", 15),
     ],
 )
 def test_learns_a_linear_world(data, method, network, epochs):
@@ -102,6 +106,56 @@ def test_goes_on_from_a_checkpoint_bit_for_bit(data, tmp_path):
         {key: row[key] for key in ("step", "train_loss", "validation_loss", "validation_cosine")} for row in whole
     ]
     assert [{key: row[key] for key in untimed[0]} for row in rest] == untimed[1:]
+
+
+def test_goes_on_in_the_middle_of_an_epoch_bit_for_bit(data, tmp_path):
+    settings = {"epochs": 2, "checkpoints": {"every_steps": 3}}
+    whole, straight = train(data, "flow", "mlp", **settings)
+    assert [row["step"] for row in whole] == [3, 6, 9, 9, 12, 15, 18, 18]
+    train(data, "flow", "mlp", keep=tmp_path, stop_after=12, **settings)
+    rest, resumed = train(data, "flow", "mlp", resume=tmp_path / "step-12", **settings)
+    for name, value in straight.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value, rtol=0, atol=0)
+    assert rest[-1]["train_loss"] == whole[-1]["train_loss"]
+    assert rest[-1]["validation_frechet"] == whole[-1]["validation_frechet"]
+
+
+def test_every_checkpoint_holds_the_best_mapper_so_far(data, tmp_path):
+    # Learns, then forgets: the learning rate is far too high.
+    reported, _ = train(data, epochs=5, keep=tmp_path, optimizer={"learning_rate": 0.05, "warmup_steps": 0})
+    best = max(reported, key=lambda row: row["score"])
+    last = tmp_path / f"step-{reported[-1]['step']}"
+    assert best["step"] < reported[-1]["step"]
+    kept = safetensors.torch.load_file(best_weights(last))
+    wanted = safetensors.torch.load_file(tmp_path / f"step-{best['step']}" / "mapper.safetensors")
+    for name, value in wanted.items():
+        torch.testing.assert_close(kept[name], value, rtol=0, atol=0)
+
+
+def test_no_improvement_stops_the_run(data):
+    reported, _ = train(
+        data,
+        epochs=50,
+        optimizer={"learning_rate": 0.05, "warmup_steps": 0},
+        validation={"sampled_rows": 8, "patience": 2},
+    )
+    scores = [row["score"] for row in reported]
+    assert len(scores) < 50
+    assert max(scores) == scores[-3]
+    assert all(later <= scores[-3] for later in scores[-2:])
+
+
+def test_a_row_without_weight_is_not_learned_from(data):
+    half = torch.zeros(len(data.train))
+    half[: len(half) // 2] = 2.0
+    weighted = type(data)(dataclasses.replace(data.train, weight_N=half), data.validation, data.left_out, data.counts)
+    lonely = Pairs(data.train.target_NE.clone(), data.train.condition_NE)
+    lonely.target_NE[len(half) // 2 :] = 0.5  # would be learned, had they a weight
+    nonsense = type(data)(dataclasses.replace(lonely, weight_N=half), data.validation, data.left_out, data.counts)
+    one, other = train(weighted, epochs=1)[0][-1], train(nonsense, epochs=1)[0][-1]
+    assert one["train_loss"] == pytest.approx(other["train_loss"], rel=1e-6)
+    assert one["validation_loss"] == pytest.approx(other["validation_loss"], rel=1e-6)
+    assert one["train_loss"] != pytest.approx(train(data, epochs=1)[0][-1]["train_loss"], rel=1e-6)
 
 
 def test_a_checkpoint_holds_the_history(data, tmp_path):

@@ -206,6 +206,8 @@ class Trainer:
             "train_loss": loss_sum / self._rows,
             "gradient_norm": norm,
             "learning_rate": learning_rate(progress.step - 1, self._total, self._settings.optimizer),
+            "pairs": progress.pairs,
+            "seconds": round(progress.seconds, 4),
         }
         progress.losses.append(entry)
         progress.loss_sum += loss_sum

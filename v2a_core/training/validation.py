@@ -25,6 +25,7 @@ from v2a_core.training.data import Pairs
 from v2a_core.training.precision import autocast
 
 LOSS_STREAM = 2
+NO_VARIANCE = 1e-9  # of unit vectors: rounding
 BETTER_IS_LOWER = ("loss", "frechet")
 
 Floats = npt.NDArray[np.float32]
@@ -96,14 +97,16 @@ def judge(rows: MappedRows) -> dict[str, Any]:
     own_M = similarity_MM.diagonal()
     # Ties count half: a mapper that says the same of everything, or a world of equal sounds, gains nothing.
     rank_M = 1 + (similarity_MM > own_M[:, None]).sum(axis=1) + ((similarity_MM == own_M[:, None]).sum(axis=1) - 1) / 2
-    variance = float(rows.target_ME.var(axis=0).sum())
+    variance = float(rows.target_ME.var(axis=0, dtype=np.float64).sum())
     enough = len(own_M) >= LEAST_ROWS
     metrics: dict[str, Any] = {
         "validation_cosine": float(own_M.mean()),
         **{f"validation_recall_at_{k}": float((rank_M <= k).mean()) for k in (1, 5, 10)},
         "validation_median_rank": float(np.median(rank_M)),
         "validation_frechet": frechet_distance(rows.mapped_ME, rows.target_ME) if enough else None,
-        "validation_variance_ratio": float(rows.mapped_ME.var(axis=0).sum()) / variance if variance > 0 else None,
+        "validation_variance_ratio": float(rows.mapped_ME.var(axis=0).sum()) / variance
+        if variance > NO_VARIANCE
+        else None,
     }
     if (rows.labels_M != "").any():
         metrics["by_class"] = {
