@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import tempfile
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,9 @@ class Records:
             self._folder = Path(storage.canonical(target))
         else:
             self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="v2a-events-")))
-        self._events = SummaryWriter(str(self._folder), purge_step=step + 1, write_to_disk=True)
+        # The name holds the second only: a run continued at once would overwrite what it continues.
+        suffix = f".{step:09d}.{uuid.uuid4().hex[:8]}"
+        self._events = SummaryWriter(str(self._folder), purge_step=step + 1, filename_suffix=suffix)
         self._stack.callback(self._close_events)
 
     def write(self, history: Sequence[dict[str, Any]], losses: Sequence[dict[str, Any]]) -> None:
