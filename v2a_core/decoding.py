@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from v2a_core import rows
-from v2a_core.catalog import Source
+from v2a_core.catalog import ShardReader, Source
+from v2a_core.media import worker
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
 from v2a_core.media.decode import SegmentReject
 from v2a_core.media.guard import GuardedDecoder
 from v2a_core.media.types import MediaError, MediaSpec
 
 # One decoder process for each worker process, kept between tasks: starting one costs more than decoding a clip.
-_decoders: dict[GuardSettings, GuardedDecoder] = {}
+_decoders: dict[tuple[GuardSettings, str], GuardedDecoder] = {}
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,15 @@ class DecodeSettings:
     guard: GuardSettings
     spec: MediaSpec
     want_audio: bool
+    decoder: str = worker.DECODER  # `module:function`; another one is for tests of what a decoder can do wrong
 
 
 def decode_rows(
-    source: Source, source_id: str, done_segments: Sequence[str], settings: DecodeSettings
+    source: Source,
+    source_id: str,
+    done_segments: Sequence[str],
+    settings: DecodeSettings,
+    shards: ShardReader | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Rows of `rows.TRANSIT` for the segments of a source that have none yet.
 
@@ -39,11 +45,12 @@ def decode_rows(
         source_id: Its id.
         done_segments: Ids of its segments that have a row already.
         settings: How.
+        shards: Shared by the members of a shard, so that it is read once.
     """
     started = time.monotonic()
     try:
-        with source.fetch() as path:
-            decoded = _decoder(settings.guard).decode(
+        with source.fetch(shards) as path:
+            decoded = _decoder(settings).decode(
                 path,
                 kind=source.kind,
                 source_id=source_id,
@@ -68,7 +75,8 @@ def decode_rows(
         yield rows.rejected_row(source, source_id, cause, seconds=time.monotonic() - started)
 
 
-def _decoder(settings: GuardSettings) -> GuardedDecoder:
-    if settings not in _decoders:
-        _decoders[settings] = GuardedDecoder(settings)
-    return _decoders[settings]
+def _decoder(settings: DecodeSettings) -> GuardedDecoder:
+    key = (settings.guard, settings.decoder)
+    if key not in _decoders:
+        _decoders[key] = GuardedDecoder(settings.guard, settings.decoder)
+    return _decoders[key]

@@ -137,15 +137,15 @@ def read_bytes(uri: str) -> bytes:
 
 
 @contextlib.contextmanager
-def open_read(uri: str) -> Iterator[BinaryIO]:
-    """A file to read and seek in, for readers that want parts of it."""
+def open_read(uri: str, block_bytes: int = _BLOCK_BYTES) -> Iterator[BinaryIO]:
+    """A file to read and seek in, for readers that want parts of it; a remote one is read `block_bytes` ahead."""
     fs, path = filesystem(uri)
     if isinstance(fs, LocalFileSystem):
         with Path(path).open("rb") as file:
             yield file
         return
     size = int(attempt(uri, lambda: fs.info(path))["size"])
-    with io.BufferedReader(_RangeReader(fs, path, uri, size), _BLOCK_BYTES) as buffered:
+    with io.BufferedReader(_RangeReader(fs, path, uri, size), block_bytes) as buffered:
         yield cast(BinaryIO, buffered)
 
 

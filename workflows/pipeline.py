@@ -11,7 +11,7 @@ import ray
 from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 
 from v2a_core import embedded, rows, stages
-from v2a_core.catalog import Source, source_id
+from v2a_core.catalog import ShardReader, Source, read_together, source_id
 from v2a_core.decoding import DecodeSettings, decode_rows
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.ledger import Ledger
@@ -56,7 +56,8 @@ def dataset(planned: Sequence[PlannedSource], sources_per_block: int) -> Dataset
         },
         schema=schema,
     )
-    blocks = [table.slice(start, sources_per_block) for start in range(0, table.num_rows, sources_per_block)]
+    runs = read_together([item.source for item in planned], sources_per_block)
+    blocks = [table.slice(start, end - start) for start, end in runs]
     return ray.data.from_arrow(blocks)
 
 
@@ -154,11 +155,12 @@ def _read_batch(batch: pa.Table, worker: Worker) -> Iterator[pa.Table]:
 def _decode_batch(batch: pa.Table, settings: DecodeSettings, worker: Worker) -> Iterator[pa.Table]:
     worker.set_up()
     pending = []
-    for item in batch.to_pylist():
-        source = rows.unpack_source(item["source"])
-        for row in decode_rows(source, item["source_id"], item["done_segments"], settings):
-            pending.append(row)
-            if len(pending) == ROWS_PER_YIELD:
-                yield rows.table(pending)
-                pending = []
+    with ShardReader() as shards:
+        for item in batch.to_pylist():
+            source = rows.unpack_source(item["source"])
+            for row in decode_rows(source, item["source_id"], item["done_segments"], settings, shards):
+                pending.append(row)
+                if len(pending) == ROWS_PER_YIELD:
+                    yield rows.table(pending)
+                    pending = []
     yield rows.table(pending)

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from v2a_core.catalog.listing import CatalogListing, list_sources
-from v2a_core.catalog.source import Source, plan_segments, source_id
+from v2a_core.catalog.shard_stream import ShardReader
+from v2a_core.catalog.source import Source, plan_segments, read_together, source_id
 from v2a_core.catalog_config import CatalogSettings
 
-__all__ = ["CatalogListing", "CatalogSettings", "Source", "list_sources", "plan_segments", "source_id"]
+__all__ = [
+    "CatalogListing",
+    "CatalogSettings",
+    "ShardReader",
+    "Source",
+    "list_sources",
+    "plan_segments",
+    "read_together",
+    "source_id",
+]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from v2a_core import storage
@@ -13,12 +14,15 @@ from v2a_core.catalog import files
 from v2a_core.catalog.files import FileInfo
 from v2a_core.catalog.source import Source
 from v2a_core.catalog.table import Lookup, Row, read_table
-from v2a_core.catalog.tar import list_shard
+from v2a_core.catalog.tar import Shard, list_shard
 from v2a_core.catalog.vggsound import read_vggsound
 from v2a_core.catalog_config import CatalogSettings
 from v2a_core.media.types import MediaError
 
 _MAX_BRACES = 1_000_000
+_SHARDS_AT_ONCE = 16
+
+_Entry = tuple[FileInfo, str, bool]  # a file, its name inside the input, whether the input names it
 
 
 @dataclass
@@ -75,9 +79,9 @@ class _Lister:
         before, skipped = self._entries(), self.listing.skipped
         looked_at = 0
         try:
-            for info, name, named in _expand(given, self.listing):
+            for (info, name, named), shard in self._with_shards(_expand(given, self.listing)):
                 looked_at += 1
-                self._add_file(info, name, named=named)
+                self._add_file(info, name, shard, named=named)
         except OSError as error:
             raise ValueError(f"{given!r} cannot be listed: {type(error).__name__}: {error}") from None
         if self._entries() == before:
@@ -92,14 +96,25 @@ class _Lister:
         duplicates = self.listing.skipped_reasons["duplicate"]
         return len(self.listing.sources) + len(self.listing.rejects) + duplicates
 
-    def _add_file(self, info: FileInfo, name: str, *, named: bool) -> None:
+    def _with_shards(self, entries: Iterator[_Entry]) -> Iterator[tuple[_Entry, Future[Shard] | None]]:
+        """The entries in their order, with shards listed ahead: that is waiting for storage, not computing."""
+        window: deque[tuple[_Entry, Future[Shard] | None]] = deque()
+        with ThreadPoolExecutor(_SHARDS_AT_ONCE) as pool:
+            for entry in entries:
+                is_shard = files.is_tar(entry[0].uri) and files.is_text(entry[0].uri)
+                window.append((entry, pool.submit(list_shard, entry[0], self._max_bytes) if is_shard else None))
+                if len(window) > _SHARDS_AT_ONCE:
+                    yield window.popleft()
+            yield from window
+
+    def _add_file(self, info: FileInfo, name: str, shard: Future[Shard] | None, *, named: bool) -> None:
         """Add a file, a shard's members or, when the input names it, a table's rows."""
         kind = files.media_kind(info.uri)
         if not files.is_text(info.uri):
             source = Source(files.readable(info.uri), files.safe_name(files.readable(name)), kind or "video")
             self._reject(source, MediaError("catalog", "BadName", "the name is not UTF-8"))
-        elif files.is_tar(info.uri):
-            self._add_shard(info, name)
+        elif shard is not None:
+            self._add_shard(info, name, shard.result())
         elif named and files.is_table(info.uri):
             self._add_table(info)
         elif kind:
@@ -107,8 +122,7 @@ class _Lister:
         else:
             self.listing.skipped_reasons["not media"] += 1
 
-    def _add_shard(self, info: FileInfo, name: str) -> None:
-        shard = list_shard(info, self._max_bytes)
+    def _add_shard(self, info: FileInfo, name: str, shard: Shard) -> None:
         stem = re.sub(r"(\.tar|\.tgz|\.tar\.\w+)$", "", name, flags=re.IGNORECASE)
         for member in shard.members:
             self._add(
@@ -182,7 +196,7 @@ class _Lister:
         return True
 
 
-def _expand(given: str, listing: CatalogListing) -> Iterator[tuple[FileInfo, str, bool]]:
+def _expand(given: str, listing: CatalogListing) -> Iterator[_Entry]:
     """The files behind an input, with their names inside it, and whether the input names them (not their folder).
 
     What exists literally is taken literally, whatever characters are in its name.
@@ -203,7 +217,7 @@ def _expand(given: str, listing: CatalogListing) -> Iterator[tuple[FileInfo, str
     yield info, info.uri.rpartition("/")[2], True
 
 
-def _expand_pattern(given: str, listing: CatalogListing) -> Iterator[tuple[FileInfo, str, bool]]:
+def _expand_pattern(given: str, listing: CatalogListing) -> Iterator[_Entry]:
     names = list(expand_braces(given))
     if len(names) == 1 and not glob.has_magic(names[0]):
         raise ValueError(f"{given!r} does not exist: no file, no folder, nothing with this prefix")
@@ -226,7 +240,7 @@ def _expand_pattern(given: str, listing: CatalogListing) -> Iterator[tuple[FileI
         raise ValueError(f"{given!r} matches no file (tried {len(names)} name{'s' * (len(names) > 1)})")
 
 
-def _glob(pattern: str) -> Iterator[tuple[FileInfo, str, bool]]:
+def _glob(pattern: str) -> Iterator[_Entry]:
     """Matches of a glob, files and whole folders, by name."""
     if files.is_remote(pattern):
         fs, path = storage.filesystem(pattern)
@@ -245,7 +259,7 @@ def _glob(pattern: str) -> Iterator[tuple[FileInfo, str, bool]]:
             yield files.stat(match), name, True
 
 
-def _below(folder: str) -> Iterator[tuple[FileInfo, str, bool]]:
+def _below(folder: str) -> Iterator[_Entry]:
     if files.is_remote(folder):
         fs, path = storage.filesystem(folder)
         base = fs.unstrip_protocol(path)

@@ -6,13 +6,13 @@ import contextlib
 import dataclasses
 import functools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from v2a_core import storage
 from v2a_core.catalog.files import is_remote
-from v2a_core.catalog.tar import copy_member
+from v2a_core.catalog.shard_stream import ShardReader, is_compressed
 from v2a_core.media import segments as plan
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.media.types import MediaError, Segment
@@ -64,15 +64,18 @@ class Source:
         return cls(**{field.name: row[field.name] for field in dataclasses.fields(cls)})
 
     @contextlib.contextmanager
-    def fetch(self) -> Iterator[Path]:
+    def fetch(self, shards: ShardReader | None = None) -> Iterator[Path]:
         """A local file with the content: the file itself, or a temporary copy for the block.
+
+        Args:
+            shards: Reads members of shards; give one to all members of a shard, so that it is read once.
 
         Raises:
             MediaError: With stage `fetch`, when the bytes cannot be had.
         """
         with contextlib.ExitStack() as scope:
             try:
-                path = self._locate(scope)
+                path = self._locate(scope, shards or scope.enter_context(ShardReader()))
             except FileNotFoundError:
                 raise MediaError("fetch", "NotFound", f"no file {self.shard_uri or self.uri}") from None
             except (OSError, ValueError) as error:
@@ -81,12 +84,12 @@ class Source:
                 raise MediaError("fetch", type(error).__name__, f"{self.uri}: {error}") from None
             yield path
 
-    def _locate(self, scope: contextlib.ExitStack) -> Path:
+    def _locate(self, scope: contextlib.ExitStack, shards: ShardReader) -> Path:
         if self.member is not None and self.shard_uri and self.member_offset is not None:
             folder = scope.enter_context(tempfile.TemporaryDirectory(prefix="v2a-"))
             # Of the member's name only the suffix, which is one of the known ones.
             path = Path(folder) / f"member{PurePosixPath(self.name).suffix}"
-            copy_member(self.shard_uri, self.member_offset, self.member_size or 0, path)
+            shards.copy(self.shard_uri, self.member_offset, self.member_size or 0, path)
             return path
         if is_remote(self.uri):
             return scope.enter_context(storage.local_copy(self.uri))
@@ -94,6 +97,26 @@ class Source:
         if not path.is_file():
             raise FileNotFoundError(self.uri)
         return path
+
+
+def read_together(sources: Sequence[Source], size: int) -> Iterator[tuple[int, int]]:
+    """Cut a list of sources into runs for one worker each: `size` sources, or all members of a compressed shard.
+
+    Yields:
+        Start and end of each run.
+    """
+    start = 0
+    while start < len(sources):
+        shard = _stream_of(sources[start])
+        end = start + 1
+        while end < len(sources) and _stream_of(sources[end]) == shard and (shard or end < start + size):
+            end += 1
+        yield start, end
+        start = end
+
+
+def _stream_of(source: Source) -> str | None:
+    return source.shard_uri if source.shard_uri and is_compressed(source.shard_uri) else None
 
 
 def source_id(source: Source, segments: SegmentSettings, frames: FrameSettings) -> str:

@@ -1,27 +1,26 @@
 """Tar shards in WebDataset layout: `key.mp4` with an optional `key.json` or `key.txt` beside it.
 
 An uncompressed shard is listed by its headers alone and its members are fetched by range reads; a compressed one is
-read as a stream. No name inside a shard ever becomes a path.
+read as a stream: once here, and once more, member by member, by the worker that decodes it (`shard_stream`). Neither
+is ever held as a whole. No name inside a shard ever becomes a path.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, BinaryIO
 
-from v2a_core import storage
-from v2a_core.catalog.files import FileInfo, is_remote, is_text, media_kind, readable
+from v2a_core.catalog.files import FileInfo, is_text, media_kind, readable
+from v2a_core.catalog.shard_stream import is_compressed, open_shard
+from v2a_core.catalog.tar_headers import BoundedStream, CheckedHeader
 from v2a_core.media.types import MediaError
 
-_CHUNK = 1 << 20
-_HEADER_BLOCK = 1 << 16
 _MAX_SIDECAR = 1 << 20
+_MAX_TEXT = 10_000  # characters of a label: it is repeated in every row
 _PLAIN_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 
 
@@ -54,60 +53,27 @@ def list_shard(info: FileInfo, max_bytes: int) -> Shard:
     """
     shard = Shard()
     sidecars: dict[str, dict[str, str]] = {}
+    compressed = is_compressed(info.uri)
+    reached = None
     try:
         with open_shard(info.uri) as stream:
-            compressed = is_compressed(info.uri)
-            with tarfile.open(fileobj=stream, mode="r|" if compressed else "r:") as archive:
-                end = None if compressed else info.size
-                for entry in _entries(archive, end, max_bytes, shard):
+            reached = BoundedStream(stream, info.size) if compressed else None
+            with _open_archive(stream, reached) as archive:
+                for entry in _entries(archive, None if compressed else info.size, max_bytes, shard):
                     _take(archive, entry, shard, sidecars)
-            if not compressed:
-                _check_end(stream, archive.offset)
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         kind = error.error_type if isinstance(error, MediaError) else "Truncated"
         message = f"the shard cannot be read to its end: {error or type(error).__name__}"
         shard.rejects.append(("", MediaError("catalog", kind, message)))
-    shard.members = [_labelled(member, sidecars) for member in shard.members]
+    # A stream may have ended inside the last member that it announced.
+    whole = [item for item in shard.members if reached is None or item.offset + item.size <= reached.position]
+    shard.members = [_labelled(member, sidecars) for member in whole]
     return shard
 
 
-def copy_member(shard_uri: str, offset: int, size: int, path: Path) -> None:
-    """Copy the bytes of a member to a local file.
-
-    Raises:
-        MediaError: When the shard ends before them.
-        OSError: When the shard cannot be read.
-    """
-    with open_shard(shard_uri) as source, path.open("wb") as target:
-        if is_compressed(shard_uri):
-            _pump(source, None, offset)
-        else:
-            source.seek(offset)
-        _pump(source, target, size)
-
-
-def is_compressed(uri: str) -> bool:
-    """Whether a shard has to be read from its start to reach a member."""
-    return not uri.lower().endswith(".tar")
-
-
-@contextlib.contextmanager
-def open_shard(uri: str) -> Iterator[BinaryIO]:
-    """The (decompressed) bytes of a shard; uncompressed ones can seek."""
-    with contextlib.ExitStack() as scope:
-        if is_remote(uri):
-            fs, path = storage.filesystem(uri)
-            # Between headers lie whole videos: reading ahead would fetch them.
-            block = _CHUNK if is_compressed(uri) else _HEADER_BLOCK
-            stream: Any = scope.enter_context(fs.open(path, "rb", block_size=block))
-        else:
-            stream = scope.enter_context(Path(uri).open("rb"))
-        if is_compressed(uri):
-            import pyarrow as pa
-
-            codec = "zstd" if uri.lower().endswith(".zst") else "gzip"
-            stream = scope.enter_context(pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), codec))
-        yield stream
+def _open_archive(stream: BinaryIO, bounded: BoundedStream | None) -> tarfile.TarFile:
+    source: Any = bounded or stream
+    return tarfile.open(fileobj=source, mode="r|" if bounded else "r:", tarinfo=CheckedHeader)
 
 
 def _entries(archive: tarfile.TarFile, end: int | None, max_bytes: int, shard: Shard) -> Iterator[tarfile.TarInfo]:
@@ -153,12 +119,19 @@ def _take(archive: tarfile.TarFile, entry: tarfile.TarInfo, shard: Shard, sideca
 def _read_sidecar(content: bytes, extension: str) -> dict[str, str]:
     text = content.decode()
     if extension == "txt":
+        _check_length(text)
         return {"caption": text.strip()} if text.strip() else {}
     values = json.loads(text)
     if not isinstance(values, dict):
         raise ValueError("not a JSON object")
     wanted = {name: values.get(name) for name in ("label", "split", "caption")}
+    _check_length(*wanted.values())
     return {name: str(value) for name, value in wanted.items() if isinstance(value, str | int | float) and value != ""}
+
+
+def _check_length(*texts: object) -> None:
+    if any(isinstance(text, str) and len(text) > _MAX_TEXT for text in texts):
+        raise ValueError(f"longer than {_MAX_TEXT:,} characters")
 
 
 def _labelled(member: Member, sidecars: dict[str, dict[str, str]]) -> Member:
@@ -171,28 +144,3 @@ def _split_key(name: str) -> tuple[str, str]:
     folder, slash, base = name.rpartition("/")
     stem, _, extension = base.partition(".")
     return f"{folder}{slash}{stem}", extension.lower()
-
-
-def _check_end(stream: BinaryIO, offset: int) -> None:
-    """A whole shard ends with a block of zeros; without it the rest is missing or its headers are broken.
-
-    Raises:
-        MediaError: When the block is not there.
-    """
-    stream.seek(offset)
-    block = stream.read(tarfile.BLOCKSIZE)
-    if len(block) < tarfile.BLOCKSIZE:
-        raise MediaError("catalog", "Truncated", "its end marker is missing")
-    if block.strip(b"\0"):
-        raise MediaError("catalog", "BadHeader", f"the header at byte {offset} is broken")
-
-
-def _pump(source: BinaryIO, target: BinaryIO | None, count: int) -> None:
-    """Copy, or pass over, exactly `count` bytes."""
-    while count:
-        block = source.read(min(_CHUNK, count))
-        if not block:
-            raise MediaError("fetch", "Truncated", "the shard ends before the member does")
-        count -= len(block)
-        if target:
-            target.write(block)
