@@ -131,6 +131,12 @@ def test_rotated_video_comes_out_upright(tmp_path: Path) -> None:
         ("a.mp4", "libsvtav1", "yuv420p"),
         ("a.mpg", "mpeg2video", "yuv420p"),
         ("a.gif", "gif", "rgb8"),
+        ("b.mov", "mpeg4", "yuv420p"),
+        ("b.webm", "libsvtav1", "yuv420p10le"),
+        ("b.mkv", "libvpx-vp9", "yuv444p"),
+        ("b.ts", "libx265", "yuv420p10le"),
+        ("b.mp4", "libx264", "yuv422p10le"),
+        ("b.mov", "prores_ks", "yuv422p10le"),
     ],
 )
 def test_containers_and_codecs_give_the_same_frames(tmp_path: Path, name: str, codec: str, pix_fmt: str) -> None:
@@ -170,6 +176,15 @@ def test_one_frame_is_one_segment(tmp_path: Path) -> None:
     assert item.waveform is None
 
 
+def test_half_a_second_is_one_segment(tmp_path: Path) -> None:
+    (item,) = decode(render(tmp_path / "half.mp4", pts=range(12), sound=tone(0.48)))
+    assert item.segment.duration_s == pytest.approx(0.48)
+    assert len(item.frames_NHWC) == 2
+    assert item.waveform is not None
+    # Repeated as CLAP's training did: sound all the way to the last whole repetition.
+    assert np.abs(item.waveform[80_000:90_000]).max() > 0.3
+
+
 def test_odd_size(tmp_path: Path) -> None:
     path = render(tmp_path / "odd.mkv", size=(65, 47), pix_fmt="yuv444p", pts=range(10))
     assert decode(path)[0].frames_NHWC.shape[1:] == (32, 32, 3)
@@ -194,7 +209,17 @@ def test_sound_that_begins_before_the_picture_is_cut(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate", "channels", "codec"), [(8000, 1, "aac"), (44_100, 2, "aac"), (48_000, 6, "flac"), (96_000, 2, "flac")]
+    ("rate", "channels", "codec"),
+    [
+        (8000, 1, "aac"),
+        (44_100, 2, "aac"),
+        (48_000, 6, "flac"),
+        (96_000, 2, "flac"),
+        (48_000, 2, "libopus"),
+        (48_000, 6, "aac"),
+        (11_025, 1, "pcm_s16le"),
+        (32_000, 2, "ac3"),
+    ],
 )
 def test_rates_and_layouts(tmp_path: Path, rate: int, channels: int, codec: str) -> None:
     left = tone(2.0, 500.0, rate)
@@ -383,6 +408,10 @@ def test_missing_file() -> None:
         "ffconcat version 1.0\nfile '{clip}'\n",
         '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static">'
         "<Period><BaseURL>{clip}</BaseURL></Period></MPD>",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+        "1\n00:00:00,000 --> 00:00:02,000\n{clip}\n",
+        "[Script Info]\nScriptType: v4.00+\n[Events]\nDialogue: 0,0:00:00.00,0:00:02.00,Default,,0,0,0,,{clip}\n",
+        "# VobSub index file, v7\nid: en, index: 0\ntimestamp: 00:00:00:000, filepos: 000000000\n",
     ],
 )
 def test_a_playlist_opens_no_other_file(tmp_path: Path, clip: Path, playlist: str) -> None:
