@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEMO_OUTPUT ?= demo-output
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint types format clean
+.PHONY: help setup demo test test-all fuzz lint types format clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,7 +26,10 @@ test: lint types  ## lint, types, all tests (under 8 minutes on two cores)
 	$(BIN)/python -m pytest
 
 test-all: lint types  ## the same with the slow tests (full-size models, long runs)
-	$(BIN)/python -m pytest -m 'slow or not slow'
+	$(BIN)/python -m pytest -m 'not fuzz'
+
+fuzz: $(READY)  ## 2,000 mutated files through a real job: no crash, no hang, no stray process (minutes)
+	$(BIN)/python -m pytest -m fuzz -s tests/workflows/test_fuzz.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

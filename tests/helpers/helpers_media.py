@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from PIL import Image
 
 RATE = 48_000
 
@@ -22,6 +23,13 @@ def picture(index: int, width: int = 64, height: int = 48) -> np.ndarray:
 def index_of(frame: np.ndarray) -> int:
     """The inverse of `picture` for indices below 58."""
     return round((float(frame.mean()) - 8) / 4)
+
+
+def moving(count: int) -> list[np.ndarray]:
+    """A texture that moves 4 pixels a frame: a wrong or repeated frame is far from the right one."""
+    noise = np.random.default_rng(0).integers(0, 255, (45, 300, 3), np.uint8)
+    texture = np.asarray(Image.fromarray(noise).resize((4 * count + 160, 90), Image.Resampling.BICUBIC))
+    return [np.ascontiguousarray(texture[:, 4 * index : 4 * index + 160]) for index in range(count)]
 
 
 def tone(seconds: float, hz: float = 440.0, rate: int = RATE) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from helpers_media import index_of, picture, render, tone
+from helpers_media import index_of, moving, picture, render, tone
 from PIL import Image
 
 from v2a_core.media.config import FrameSettings, SegmentSettings
@@ -288,13 +288,6 @@ def test_faststart_file_cut_short(tmp_path: Path) -> None:
     cut = decode(path)
     assert cut
     assert all(isinstance(item, DecodedSegment) and item.damaged and item.decoded_share < 0.7 for item in cut)
-
-
-def moving(count: int) -> list[np.ndarray]:
-    """A texture that moves 4 pixels a frame: a wrong or repeated frame is far from the right one."""
-    noise = np.random.default_rng(0).integers(0, 255, (45, 300, 3), np.uint8)
-    texture = np.asarray(Image.fromarray(noise).resize((4 * count + 160, 90), Image.Resampling.BICUBIC))
-    return [np.ascontiguousarray(texture[:, 4 * index : 4 * index + 160]) for index in range(count)]
 
 
 def flip(path: Path, place: float, count: int) -> None:

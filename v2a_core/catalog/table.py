@@ -111,12 +111,12 @@ def _parquet(uri: str) -> Iterator[dict[str, Any]]:
 
     try:
         file = pq.ParquetFile(io.BytesIO(read_bytes(uri)))
-    except pa.ArrowInvalid as error:
+        _check_columns(uri, file.schema_arrow.names)
+        wanted = [name for name in COLUMNS if name in file.schema_arrow.names]
+        for batch in file.iter_batches(columns=wanted):
+            yield from batch.to_pylist()
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         raise ValueError(f"{uri} is not readable as Parquet: {error}") from None
-    _check_columns(uri, file.schema_arrow.names)
-    wanted = [name for name in COLUMNS if name in file.schema_arrow.names]
-    for batch in file.iter_batches(columns=wanted):
-        yield from batch.to_pylist()
 
 
 def read_bytes(uri: str) -> bytes:
