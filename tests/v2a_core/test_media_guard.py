@@ -215,6 +215,21 @@ threading.Event().wait()
     assert gone(pid)
 
 
+@pytest.mark.slow
+def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
+    """Two hours cost the decoder's process no more than two minutes, tables of the packets' times aside."""
+    peaks = []
+    for minutes in (2, 120):
+        path = render(tmp_path / f"{minutes}.mp4", pts=range(0, minutes * 60 * 25, 25), sound=None, options={"g": "60"})
+        options = {**OPTIONS, "segments": SegmentSettings(), "spec": MediaSpec()}
+        with GuardedDecoder(GuardSettings()) as decoder:
+            count = sum(isinstance(item, DecodedSegment) for item in decoder.decode(path, **options))
+            status = Path(f"/proc/{decoder.pid}/status").read_text()
+        assert count == minutes * 6
+        peaks.append(int(status.partition("VmHWM:")[2].split()[0]))  # kB
+    assert peaks[1] - peaks[0] < 20_000
+
+
 def test_the_child_imports_no_model_library(tmp_path: Path) -> None:
     code = """
 import sys, v2a_core.media.worker, v2a_core.media.decode
