@@ -463,6 +463,16 @@ def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     assert caught.value.error_type == "TooLarge"
 
 
+def test_a_huge_video_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    path = render(tmp_path / "a.gif", codec="gif", pix_fmt="rgb8", pts=range(3), options={})
+    content = bytearray(path.read_bytes())
+    content[6:10] = (16_000).to_bytes(2, "little") * 2  # the logical screen
+    path.write_bytes(content)
+    with pytest.raises(MediaError, match="16000 x 16000") as caught:
+        decode(path)
+    assert caught.value.error_type == "TooLarge"
+
+
 @pytest.mark.parametrize("name", ["a b.mp4", "100%.mp4", "%03d.mp4", "ünïcode 日本.mp4", "[x]{1,2}.mp4", "a:b?c#d.mp4"])
 def test_names_are_taken_literally(tmp_path: Path, clip: Path, name: str) -> None:
     shutil.copy(clip, tmp_path / name)

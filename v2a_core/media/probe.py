@@ -19,7 +19,7 @@ import numpy.typing as npt
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from v2a_core.media.image import open_image
+from v2a_core.media.image import MAX_PIXELS, open_image
 from v2a_core.media.types import MediaError, MediaInfo
 
 # Names of ffmpeg demuxers. None of them opens a second file; hls, concat, dash, image2 and the like would.
@@ -112,7 +112,7 @@ def video_stream(container: InputContainer, stage: str = "probe") -> VideoStream
     """The first real video stream, set to one thread: the workers are the parallelism.
 
     Raises:
-        MediaError: When there is none, or its codec is not known.
+        MediaError: When there is none, its codec is not known, or its pictures are larger than 100 megapixels.
     """
     pictures = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not pictures:
@@ -121,6 +121,10 @@ def video_stream(container: InputContainer, stage: str = "probe") -> VideoStream
     codec: Any = stream.codec_context  # None for a codec this ffmpeg does not know
     if codec is None or not codec.width:
         raise MediaError(stage, "UnknownCodec", "the video stream's codec is not known or its header is missing")
+    if codec.width * codec.height > MAX_PIXELS:
+        raise MediaError(
+            stage, "TooLarge", f"{codec.width} x {codec.height} pixels; at most {MAX_PIXELS:,} are decoded"
+        )
     codec.thread_count = 1
     stream.thread_type = "NONE"
     return stream
