@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,9 @@ def ray_session() -> Iterator[None]:
     """One local Ray for all workflow tests: starting it costs more than most of them."""
     import ray
 
+    # Workers find the tests' helpers (decoders that misbehave) as this process does.
+    helpers = str(Path(__file__).parent / "helpers")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [helpers, os.environ.get("PYTHONPATH")]))
     ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
     yield
     ray.shutdown()
