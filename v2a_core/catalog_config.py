@@ -8,6 +8,9 @@ import pydantic
 
 from v2a_core.config import Settings, setting
 
+# What a table or a shard's metadata may say of a source.
+TEXT_FIELDS = ("label", "split", "caption", "prompt", "negative_prompt")
+
 
 class CatalogSettings(Settings):
     """What of a catalog is listed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +65,7 @@ def finish_row(row: dict[str, Any], job: FinishJob) -> dict[str, Any]:
     except OSError as error:
         files = {"reject_stage": "write", "reject_type": type(error).__name__, "reject_message": str(error)}
         files |= {"status": REJECTED, "attempts": 1}
-    return {**row, **files, "waveform": None, "finish_s": time.monotonic() - started}
+    return {**row, **files, "waveform": None, "losers": None, "finish_s": time.monotonic() - started}
 
 
 def _write_files(
@@ -77,6 +78,7 @@ def _write_files(
     audio_uri = storage.join(job.output, "audio", f"{stem}.{settings.audio_format}")
     with storage.writing(audio_uri) as path:
         write_audio(path, sound, rate, settings.audio_format, job.tags())
+    loser_uris = _write_losers(row["losers"] or [], row["sample_rate_hz"], stem, job)
     video_uri = None
     if source.kind == "video" and settings.mux != "none":
         mix = MixUnder(settings.mix_under_db, settings.true_peak_dbtp) if settings.mux == "mix" else None
@@ -88,10 +90,22 @@ def _write_files(
         **job.marks,
         "audio_uri": audio_uri,
         "video_uri": video_uri,
+        "loser_uris": loser_uris,
         "sample_rate_hz": rate,
         "true_peak_dbtp": finished.true_peak_dbtp,
         "loudness_lufs": finished.loudness_lufs,
     }
+
+
+def _write_losers(losers: Sequence[bytes], sample_rate: int, stem: str, job: FinishJob) -> list[str] | None:
+    """Candidates that were not chosen, levelled like the chosen one; None without any."""
+    uris = []
+    for number, loser in enumerate(losers):
+        finished = finish_waveform(np.frombuffer(loser, np.float32), sample_rate, job.settings)
+        uris.append(storage.join(job.output, "candidates", f"{stem}-{number}.{job.settings.audio_format}"))
+        with storage.writing(uris[-1]) as path:
+            write_audio(path, finished.waveform, finished.sample_rate, job.settings.audio_format, job.tags())
+    return uris or None
 
 
 def _at_offset(waveform: npt.NDArray[np.float32], start_s: float, sample_rate: int) -> npt.NDArray[np.float32]:

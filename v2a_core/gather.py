@@ -18,10 +18,14 @@ SOUNDTRACKS = pa.schema(
         pa.field("starts_s", pa.list_(pa.float64())),
         pa.field("conditions", pa.list_(pa.list_(pa.float32(), EMBEDDING_DIM))),
         pa.field("waveform", pa.large_binary()),  # float32 (samples,)
+        pa.field("losers", pa.list_(pa.large_binary())),  # the same, of the other candidates
         pa.field("decode_s", pa.float64()),
         pa.field("clip_s", pa.float64()),
         pa.field("map_s", pa.float64()),
         pa.field("generate_s", pa.float64()),
+        pa.field("unet_s", pa.float64()),  # of generate_s
+        pa.field("vae_s", pa.float64()),
+        pa.field("vocoder_s", pa.float64()),
         pa.field("finish_s", pa.float64()),
     ]
 )

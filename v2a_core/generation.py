@@ -3,106 +3,199 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from v2a_core import arrays, rows, soundtrack
+from v2a_core import arrays, rows
 from v2a_core.media.types import MediaError
+from v2a_core.ranking import CandidateSettings, Listener
 from v2a_core.schema import OK
 from v2a_core.seeds import segment_seed
-from v2a_core.soundtrack import Window
+from v2a_core.soundtrack import JoinSettings, Track
+from v2a_core.text_conditions import TextConditions, TextSettings
 
 Floats = npt.NDArray[np.float32]
 
+_BYTES_AT_ONCE = 16 * 2**20  # of waveforms, that are given on together
+
 
 class SoundGenerator(Protocol):
-    """Conditions to sound."""
+    """Tracks to sound."""
 
     @property
     def sample_rate(self) -> int:
-        """Rate of what `generate` returns, Hz."""
+        """Of the waveforms, Hz."""
 
-    def generate(self, conditions_BD: Floats, seeds: Sequence[int], duration_s: float) -> Floats:
-        """Float32 (B, round(duration_s * sample_rate)); a row that could not be made is NaN."""
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Time spent so far, by part."""
+
+    def generate_tracks(self, tracks: Sequence[Track], overlap_s: float) -> Iterator[Floats]:
+        """Float32 (round(length_s * sample_rate),) of each; one that could not be made is NaN."""
+
+    def embed_text(self, texts: Sequence[str]) -> Floats:
+        """L2-normalised float32 (N, D)."""
 
 
 @dataclass(frozen=True)
-class _Task:
-    """One window to generate."""
+class SoundtrackJob:
+    """Everything that a soundtrack depends on, beside its source and the generator.
+
+    Attributes:
+        seed: Seed of the run.
+        join: How segments meet.
+        text: What is said beside what is seen.
+        candidates: How many are made.
+    """
+
+    seed: int
+    join: JoinSettings
+    text: TextSettings
+    candidates: CandidateSettings
+
+
+@dataclass(frozen=True)
+class _Order:
+    """The tracks of a source: its candidates, which differ in their noise."""
 
     row: int
-    window: int
-    condition: Floats
-    seed: int
-    length_s: float
+    prompt: str | None
+    negative_prompt: str | None
+    tracks: list[Track]
 
 
-def generate_waveforms(batch: pa.Table, generator: SoundGenerator, run_seed: int, crossfade_s: float) -> pa.Table:
-    """Fill `waveform` and `sample_rate_hz`, drop the conditions.
+class SoundtrackMaker:
+    """Makes the soundtracks of gathered sources.
 
     Args:
-        batch: Rows of `gather.SOUNDTRACKS`; rejected rows pass.
-        generator: Makes the sound of a window from its condition.
-        run_seed: Seed of the run.
-        crossfade_s: Overlap of neighbouring windows.
+        generator: Makes the sound.
+        job: What else it depends on.
+        listener: Ranks candidates; needed for more than one.
     """
-    started = time.monotonic()
-    windows = _windows(batch, crossfade_s)
-    sounds = _generate(_tasks(batch, windows, run_seed), generator)
-    joined: list[Floats | None] = []
-    for row, spans in enumerate(windows):
-        if spans is None:
-            joined.append(None)
-            continue
-        pieces = [sounds[row, index] for index in range(len(spans))]
-        joined.append(soundtrack.join(spans, pieces, generator.sample_rate, spans[-1].end_s))
-    bad = [waveform is not None and not np.isfinite(waveform).all() for waveform in joined]
-    made = [waveform if not is_bad else None for waveform, is_bad in zip(joined, bad, strict=True)]
-    columns = {
-        "waveform": pa.array([None if item is None else item.tobytes() for item in made], pa.large_binary()),
-        "sample_rate_hz": pa.array([None if item is None else generator.sample_rate for item in made], pa.int32()),
-        "seed": pa.array([None if item is None else run_seed for item in made], pa.int64()),
-        "generate_s": rows.per_row_seconds(time.monotonic() - started, [item is not None for item in joined]),
-    }
-    batch = rows.replace(batch, columns, drop=["conditions"])
-    return rows.reject_where(batch, bad, MediaError("generate", "NonFinite", "the generated sound is not finite"))
+
+    def __init__(self, generator: SoundGenerator, job: SoundtrackJob, listener: Listener | None = None) -> None:
+        if job.candidates.count > 1 and listener is None:
+            raise ValueError("candidates cannot be ranked without a listener")
+        self._generator, self._job, self._listener = generator, job, listener
+        self._text = TextConditions(job.text, generator.embed_text)
+
+    def make(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """Rows of `gather.SOUNDTRACKS` with `waveform` and how it was made, without `conditions`; rejected rows pass.
+
+        They come a few at a time, so that no more than these are held, and as soon as they are made.
+        """
+        orders = self._orders(batch)
+        ordered = {order.row for order in orders}
+        batch = batch.drop_columns(["conditions"])
+        yield batch.take(pa.array([row for row in range(batch.num_rows) if row not in ordered], pa.int64()))
+        sounds = self._generator.generate_tracks(
+            [track for order in orders for track in order.tracks], self._job.join.overlap_s
+        )
+        made: list[tuple[int, dict[str, Any]]] = []
+        size, clock = 0, _Clock(self._generator.seconds)
+        for order in orders:
+            columns = self._columns(order, [next(sounds) for _ in order.tracks])
+            made.append((order.row, columns | clock.lap()))
+            size += len(columns["waveform"] or b"") + sum(map(len, columns["losers"] or ()))
+            if size >= _BYTES_AT_ONCE:
+                yield _fill(batch, made)
+                made, size = [], 0
+        if made:
+            yield _fill(batch, made)
+
+    def _orders(self, batch: pa.Table) -> list[_Order]:
+        seen = arrays.read_vector_lists(batch["conditions"])
+        names = ["segment_ids", "starts_s", "duration_s", "source", "status"]
+        orders = []
+        for row, (values, conditions) in enumerate(zip(batch.select(names).to_pylist(), seen, strict=True)):
+            if values["status"] != OK or conditions is None:
+                continue
+            prompt, negative = self._text.prompts(rows.unpack_source(values["source"]))
+            mixed = self._text.mix(np.asarray(conditions, np.float32), prompt)
+            null = self._text.embed(negative) if negative else None
+            tracks = [
+                Track(mixed, self._seeds(values["segment_ids"], number), values["starts_s"], values["duration_s"], null)
+                for number in range(self._job.candidates.count)
+            ]
+            orders.append(_Order(row, prompt, negative, tracks))
+        return orders
+
+    def _seeds(self, segment_ids: Sequence[str], candidate: int) -> list[int]:
+        # The first candidate is what is made without candidates.
+        stream = f"latents/{candidate}" if candidate else "latents"
+        return [segment_seed(self._job.seed, identity, stream) for identity in segment_ids]
+
+    def _columns(self, order: _Order, sounds: Sequence[Floats]) -> dict[str, Any]:
+        """What is new in a row."""
+        rate = self._generator.sample_rate
+        scores = [self._score(sound, track) for sound, track in zip(sounds, order.tracks, strict=True)]
+        best = int(np.argmax(scores))
+        is_made = bool(np.isfinite(sounds[best]).all())
+        columns: dict[str, Any] = dict.fromkeys(_NEW)
+        columns |= {"prompt": order.prompt, "negative_prompt": order.negative_prompt}
+        if not is_made:
+            return columns
+        columns |= {"waveform": sounds[best].tobytes(), "sample_rate_hz": rate, "seed": self._job.seed}
+        if len(sounds) > 1:
+            columns |= {"candidate": best, "candidate_scores": scores}
+        if self._job.candidates.keep_losers:
+            finite = [index for index, sound in enumerate(sounds) if index != best and np.isfinite(sound).all()]
+            columns["losers"] = [sounds[index].tobytes() for index in finite]
+        return columns
+
+    def _score(self, sound: Floats, track: Track) -> float:
+        """Similarity to the conditions; less than any for a sound that could not be made."""
+        if not np.isfinite(sound).all():
+            return -np.inf
+        if self._listener is None:
+            return 0.0
+        return self._listener.similarity(sound, self._generator.sample_rate, track.starts_s, track.conditions_ND)
 
 
-def _windows(batch: pa.Table, crossfade_s: float) -> list[list[Window] | None]:
-    return [
-        soundtrack.plan_windows(row["starts_s"], row["duration_s"], crossfade_s) if row["status"] == OK else None
-        for row in batch.select(["starts_s", "duration_s", "status"]).to_pylist()
-    ]
+_NEW = {
+    "waveform": pa.large_binary(),
+    "losers": pa.list_(pa.large_binary()),
+    "sample_rate_hz": pa.int32(),
+    "seed": pa.int64(),
+    "prompt": pa.string(),
+    "negative_prompt": pa.string(),
+    "candidate": pa.int32(),
+    "candidate_scores": pa.list_(pa.float32()),
+    "generate_s": pa.float64(),
+    "unet_s": pa.float64(),
+    "vae_s": pa.float64(),
+    "vocoder_s": pa.float64(),
+}
 
 
-def _tasks(batch: pa.Table, windows: Sequence[list[Window] | None], run_seed: int) -> list[_Task]:
-    conditions = arrays.read_vector_lists(batch["conditions"])
-    ids = batch["segment_ids"].to_pylist()
-    tasks = []
-    for row, spans in enumerate(windows):
-        condition = conditions[row]
-        if spans is None or condition is None:
-            continue
-        for index, span in enumerate(spans):
-            seed = segment_seed(run_seed, ids[row][index], "latents")
-            tasks.append(_Task(row, index, condition[index], seed, soundtrack.grid_length_s(span.length_s)))
-    return tasks
+class _Clock:
+    """Seconds of each source. A group that is made together counts for its first one: only sums mean something."""
+
+    def __init__(self, seconds: Mapping[str, float]) -> None:
+        self._seconds = seconds
+        self._last = self._now()
+
+    def lap(self) -> dict[str, float]:
+        """Columns of the seconds since the last lap."""
+        now, last = self._now(), self._last
+        self._last = now
+        return {name: now[name] - last[name] for name in now}
+
+    def _now(self) -> dict[str, float]:
+        parts = {f"{part}_s": self._seconds.get(part, 0.0) for part in ("unet", "vae", "vocoder")}
+        return {"generate_s": time.monotonic(), **parts}
 
 
-def _generate(tasks: Sequence[_Task], generator: SoundGenerator) -> dict[tuple[int, int], Floats]:
-    groups: defaultdict[float, list[_Task]] = defaultdict(list)
-    for task in tasks:
-        groups[task.length_s].append(task)
-    sounds = {}
-    for length_s, group in groups.items():
-        conditions = np.stack([task.condition for task in group]).astype(np.float32)
-        waveforms = generator.generate(conditions, [task.seed for task in group], length_s)
-        for task, waveform in zip(group, waveforms, strict=True):
-            sounds[task.row, task.window] = waveform
-    return sounds
+def _fill(batch: pa.Table, made: Sequence[tuple[int, dict[str, Any]]]) -> pa.Table:
+    """The rows that were made, with their new columns; rejected where there is no sound."""
+    table = batch.take(pa.array([row for row, _ in made], pa.int64()))
+    columns = {name: pa.array([values[name] for _, values in made], kind) for name, kind in _NEW.items()}
+    bad = [values["waveform"] is None for _, values in made]
+    return rows.reject_where(
+        rows.replace(table, columns), bad, MediaError("generate", "NonFinite", "the generated sound is not finite")
+    )

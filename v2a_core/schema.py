@@ -66,6 +66,12 @@ INDEX = pa.schema(
         pa.field("true_peak_dbtp", pa.float32()),
         pa.field("loudness_lufs", pa.float32()),
         pa.field("seed", pa.int64()),
+        pa.field("prompt", pa.string()),  # what was said beside what was seen
+        pa.field("negative_prompt", pa.string()),
+        # Null with a single candidate: number of the kept one, and the CLAP similarity of each to the conditions.
+        pa.field("candidate", pa.int32()),
+        pa.field("candidate_scores", pa.list_(pa.float32())),
+        pa.field("loser_uris", pa.list_(pa.string())),
         # Who made the sound; the container's metadata says the same.
         pa.field("ai_generated", pa.bool_()),
         pa.field("program", pa.string()),  # name and version

@@ -1,7 +1,15 @@
-"""From the segments of a source to one soundtrack: which window each segment's sound fills, and how they are joined."""
+"""From the segments of a source to one soundtrack: which window of it each segment's condition shapes, and how much.
+
+A soundtrack is denoised as a whole. The generator sees it through windows, one a segment; around a border between two
+segments both see the same frames, and what they make of them is averaged (MultiDiffusion, arXiv:2302.08113). Lengths
+here are in frames of the generator's latents, so that a window begins and ends on them.
+
+Shapes: N segments, D numbers of a condition, H frames of a window.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,86 +21,136 @@ from v2a_core.config import Settings, setting
 
 Floats = npt.NDArray[np.float32]
 
+# 64 log-mel frames of AudioLDM.
+GRID_S = 0.64
+
 
 class JoinSettings(Settings):
     """How neighbouring segments meet."""
 
-    crossfade_s: float = setting(0.24, "overlap of neighbouring segments, equal-power cross-fade", unit="s", ge=0, le=2)
+    overlap_s: float = setting(
+        1.12, "stretch around a border over which one segment's sound turns into the next one's", unit="s", ge=0, le=8
+    )
+
+
+@dataclass(frozen=True)
+class Track:
+    """A soundtrack to make.
+
+    Attributes:
+        conditions_ND: One a segment, float32.
+        seeds: Of the noise, one a segment.
+        starts_s: Where the segments begin in the soundtrack, ascending, the first one at 0.
+        length_s: Length of the soundtrack; the last segment reaches it.
+        null_D: What guidance leads away from; None for the generator's own.
+    """
+
+    conditions_ND: Floats
+    seeds: Sequence[int]
+    starts_s: Sequence[float]
+    length_s: float
+    null_D: Floats | None = None
 
 
 @dataclass(frozen=True)
 class Window:
-    """The span of a soundtrack that one segment's generated sound fills, in seconds from its start."""
+    """A stretch of a soundtrack that the generator sees at once.
 
-    start_s: float
-    end_s: float
+    Attributes:
+        start: First frame.
+        weights_H: Its share in each of its frames, 0..1; the shares of all windows add up to 1 in every frame.
+    """
+
+    start: int
+    weights_H: Floats
 
     @property
-    def length_s(self) -> float:
-        """Length of the sound to generate."""
-        return self.end_s - self.start_s
+    def stop(self) -> int:
+        """The frame after the last one."""
+        return self.start + len(self.weights_H)
 
 
-def plan_windows(starts_s: Sequence[float], total_s: float, crossfade_s: float) -> list[Window]:
-    """Windows that cover [0, total_s] without a gap, neighbours overlapping by the cross-fade.
+@dataclass(frozen=True)
+class Layout:
+    """A soundtrack in frames.
+
+    Attributes:
+        borders: Where segments begin, and the end: segment i owns the frames borders[i] to borders[i + 1]; its noise
+            fills them.
+        windows: One a segment, all of one length.
+    """
+
+    borders: tuple[int, ...]
+    windows: tuple[Window, ...]
+
+    @property
+    def frames(self) -> int:
+        """Length of the soundtrack, a little more than asked for."""
+        return self.borders[-1]
+
+
+def lay_out(starts_s: Sequence[float], length_s: float, frame_s: float, factor: int, overlap_s: float) -> Layout:
+    """Windows over a soundtrack. They depend on it alone, never on what else is made.
+
+    A window holds its segment, half an overlap beyond each of its borders, and what fills the grid: all windows of a
+    job have one length and share batches. It is moved, not shortened, at the ends of a soundtrack.
 
     Args:
-        starts_s: Starts of the segments in the soundtrack, ascending, the first one 0.
-        total_s: Length of the soundtrack; the last window reaches it, also over a dropped short rest.
-        crossfade_s: Wanted overlap; less where a segment is shorter than it.
+        starts_s: Starts of the segments, ascending, the first one 0.
+        length_s: Length of the soundtrack.
+        frame_s: Length of a frame.
+        factor: Windows begin at multiples of it, as the generator halves frames until this many are one.
+        overlap_s: Wanted overlap; less where a segment is shorter than it.
     """
-    borders = [*starts_s[1:], total_s]
+    if len(starts_s) == 1:
+        total = window_frames(length_s, frame_s, factor)
+        return Layout((0, total), (Window(0, np.ones(total, np.float32)),))
+    total = math.ceil(length_s / frame_s / factor - 1e-6) * factor
+    borders = (0, *(round(start / frame_s) for start in starts_s[1:]), total)
+    halves = [
+        min(overlap_s / frame_s, border - before, after - border) / 2
+        for before, border, after in zip(borders, borders[1:], borders[2:], strict=False)
+    ]
+    longest = max(last - first for first, last in itertools.pairwise(borders))
+    # Room for moving it onto the grid of the halvings, by up to half a factor and half a frame.
+    needed = longest + 2 * math.ceil(max(halves) - 1e-6) + factor + 1
+    length = min(total, window_frames(needed * frame_s, frame_s, factor))
+    starts = [_place(first, last, length, total, factor) for first, last in itertools.pairwise(borders)]
+    return Layout(borders, blend(starts, length, borders[1:-1], halves))
+
+
+def window_frames(length_s: float, frame_s: float, factor: int) -> int:
+    """Frames that cover a length: a multiple of `factor`, on a grid of 0.64 s where that fits."""
+    on_grid_s = math.ceil(length_s / GRID_S - 1e-6) * GRID_S
+    return math.ceil(on_grid_s / frame_s / factor - 1e-6) * factor
+
+
+def blend(starts: Sequence[int], length: int, borders: Sequence[float], halves: Sequence[float]) -> tuple[Window, ...]:
+    """Windows of one length whose shares pass from one to the next in a straight line around each border.
+
+    Args:
+        starts: First frames of the windows.
+        length: Their length.
+        borders: Where a window and the next one have equal shares.
+        halves: How far before a border the next window's share rises from 0, and beyond it reaches 1.
+    """
     windows = []
-    for index, (start, end) in enumerate(zip(starts_s, borders, strict=True)):
-        before = _half_overlap(starts_s, borders, index - 1, crossfade_s) if index else 0.0
-        after = _half_overlap(starts_s, borders, index, crossfade_s) if index < len(starts_s) - 1 else 0.0
-        windows.append(Window(start - before, end + after))
-    return windows
+    for index, start in enumerate(starts):
+        centres = np.arange(start, start + length) + 0.5
+        share = _rise(centres, borders[index - 1], halves[index - 1]) if index else np.ones(length)
+        if index < len(starts) - 1:
+            share = share - _rise(centres, borders[index], halves[index])
+        windows.append(Window(start, share.astype(np.float32)))
+    return tuple(windows)
 
 
-def join(windows: Sequence[Window], waveforms: Sequence[Floats], sample_rate: int, total_s: float) -> Floats:
-    """One waveform of `round(total_s * sample_rate)` samples from the sounds of its windows.
-
-    Where two windows overlap, their gains are cos and sin of the same angle: the power of unrelated sounds stays
-    constant.
-
-    Args:
-        windows: As planned.
-        waveforms: Float32 (T_i,), at least as long as their windows.
-        sample_rate: Hz.
-        total_s: Length of the soundtrack in seconds.
-    """
-    total = round(total_s * sample_rate)
-    joined = np.zeros(total, np.float32)
-    edges = [(round(window.start_s * sample_rate), min(total, round(window.end_s * sample_rate))) for window in windows]
-    for index, ((start, end), waveform) in enumerate(zip(edges, waveforms, strict=True)):
-        piece = np.array(waveform[: end - start], np.float32)
-        if len(piece) < end - start:
-            raise ValueError(f"window {index} needs {end - start} samples, its sound has {len(piece)}")
-        if index:
-            fade = _quarter_turn(edges[index - 1][1] - start)
-            piece[: len(fade)] *= np.sin(fade)
-        if index < len(edges) - 1:
-            fade = _quarter_turn(end - edges[index + 1][0])
-            piece[len(piece) - len(fade) :] *= np.cos(fade)
-        joined[start:end] += piece
-    return joined
+def _rise(centres: npt.NDArray[np.float64], border: float, half: float) -> npt.NDArray[np.float64]:
+    if half < 1e-6:
+        return (centres >= border).astype(np.float64)
+    return np.clip((centres - border + half) / (2 * half), 0, 1)
 
 
-def grid_length_s(length_s: float, grid_s: float = 0.64) -> float:
-    """A length rounded up to a grid, so that windows of nearly equal length share a batch.
-
-    It depends on the window alone, never on its batch: the same segment always starts from noise of the same shape.
-    The default grid is the one of AudioLDM's latents (64 log-mel frames): 10 s plus a cross-fade of 0.24 s are 16
-    steps of it.
-    """
-    return round(math.ceil(length_s / grid_s - 1e-6) * grid_s, 6)
-
-
-def _half_overlap(starts: Sequence[float], ends: Sequence[float], left: int, crossfade_s: float) -> float:
-    shorter = min(ends[left] - starts[left], ends[left + 1] - starts[left + 1])
-    return min(crossfade_s, shorter) / 2
-
-
-def _quarter_turn(samples: int) -> Floats:
-    return ((np.arange(max(0, samples), dtype=np.float32) + 0.5) * (np.pi / 2 / max(1, samples))).astype(np.float32)
+def _place(first: int, last: int, length: int, total: int, factor: int) -> int:
+    """The start of a window around a segment, inside the soundtrack, on the grid of the halvings."""
+    middle = ((first + last - length) // 2 + factor // 2) // factor * factor
+    return min(max(0, middle), total - length)

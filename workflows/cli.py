@@ -132,6 +132,8 @@ def _job(
                 option.flag,
                 dest=f"flag:{option.key}",
                 metavar="VALUE",
+                # Text is taken as it is: "a dog: two barks", "no" and "1984" mean something else in YAML.
+                type=json.dumps if option.type == "str" else str,
                 help=f"{option.meaning} (--set {option.key}; default: {option.default})",
             )
     parser.set_defaults(command=command)

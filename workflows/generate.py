@@ -13,8 +13,6 @@ from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 from v2a_core import __version__, embedded, manifest, storage
 from v2a_core.finishing import FinishJob, finish_row
 from v2a_core.gather import SOUNDTRACKS, SourceGatherer
-from v2a_core.generation import generate_waveforms
-from v2a_core.generators.config import GeneratorSettings
 from v2a_core.ledger import index_ledger
 from v2a_core.models import Bundle, LocalBundle, check_spaces, load_bundle
 from v2a_core.parts import PartWriter
@@ -22,10 +20,13 @@ from v2a_core.schema import INDEX, SCHEMA_VERSION
 from workflows import conditions, pipeline, runtime
 from workflows.generate_config import GenerateJob
 from workflows.run import describe_bundle, list_catalog, reach, show_plan, stream
-from workflows.runtime import Pools, Worker
+from workflows.runtime import Worker
+from workflows.sound import make_sound, sound_identity
 from workflows.summary import Tally, finish
 
-STAGE_COLUMNS = {"decode": "decode_s", "clip": "clip_s", "map": "map_s", "generate": "generate_s", "finish": "finish_s"}
+# UNet, VAE and vocoder are parts of generate.
+STAGES = ("decode", "clip", "map", "generate", "unet", "vae", "vocoder", "finish")
+STAGE_COLUMNS = {stage: f"{stage}_s" for stage in STAGES}
 
 
 def run(
@@ -121,7 +122,7 @@ def _chain(
         num_cpus=0.05,
         compute=ActorPoolStrategy(size=1),
     )
-    data = _generate(data, bundle, job, pools)
+    data = make_sound(data, bundle, job, pools)
     # Encoding and uploading run in CPU tasks of their own: the generator never waits for them.
     return data.map_batches(
         functools.partial(_finish_batch, job=finishing, worker=pools.worker),
@@ -129,24 +130,6 @@ def _chain(
         batch_format="pyarrow",
         num_cpus=pools.decode_cpus,
         compute=TaskPoolStrategy(size=pools.decode_tasks),
-    )
-
-
-def _generate(data: Dataset, bundle: Bundle, job: GenerateJob, pools: Pools) -> Dataset:
-    return data.map_batches(
-        GenerateStage,
-        fn_constructor_kwargs={
-            "bundle": bundle,
-            "settings": job.generator,
-            "seed": job.seed,
-            "crossfade_s": job.join.crossfade_s,
-            "worker": pools.worker,
-        },
-        batch_size=job.pools.soundtracks_per_batch,
-        batch_format="pyarrow",
-        num_cpus=pools.actor_cpus,
-        num_gpus=pools.actor_gpus / 2,
-        compute=ActorPoolStrategy(size=pools.actors),
     )
 
 
@@ -161,27 +144,10 @@ class GatherStage:
         return self._gatherer.add(batch)
 
 
-class GenerateStage:
-    """An actor that holds AudioLDM."""
-
-    def __init__(
-        self, bundle: Bundle, settings: GeneratorSettings, seed: int, crossfade_s: float, worker: Worker
-    ) -> None:
-        from v2a_core.generators.audioldm import AudioLdmGenerator
-
-        worker.set_up_model()
-        self._generator = AudioLdmGenerator(str(bundle.resolve().generator_path), settings, runtime.device())
-        self._seed, self._crossfade_s = seed, crossfade_s
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """Make the sound of a batch of sources."""
-        return generate_waveforms(batch, self._generator, self._seed, self._crossfade_s)
-
-
 def _finish_batch(batch: pa.Table, job: FinishJob, worker: Worker) -> pa.Table:
     worker.set_up()
     return pa.Table.from_pylist([finish_row(row, job) for row in batch.to_pylist()], schema=SOUNDTRACKS).drop_columns(
-        ["waveform", "conditions"]
+        ["waveform", "losers", "conditions"]
     )
 
 
@@ -194,8 +160,7 @@ def _manifest(job: GenerateJob, local: LocalBundle, mapper_fingerprint: str) -> 
             "segments": job.segments.model_dump(),
             "frames": job.frames.model_dump(),
             "sampling": job.sampling.model_dump() if job.sampling else None,
-            "generator": job.generator.model_dump(exclude={"micro_batch"}),
-            "join": job.join.model_dump(),
+            **sound_identity(job),
             "finish": job.finish.model_dump(),
             "models": {"clip": fingerprints["clip"], "generator": fingerprints["generator"]},
             "mapper": mapper_fingerprint,

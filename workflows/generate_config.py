@@ -15,8 +15,10 @@ from v2a_core.generators.config import MAX_DURATION_S, GeneratorSettings
 from v2a_core.mappers.config import SamplingSettings
 from v2a_core.media.config import FinishSettings, FrameSettings, GuardSettings, SegmentSettings
 from v2a_core.parts import PartSettings
+from v2a_core.ranking import CandidateSettings
 from v2a_core.soundtrack import JoinSettings
 from v2a_core.storage_config import StorageSettings
+from v2a_core.text_conditions import TextSettings
 from workflows.run_config import LimitSettings, PoolSettings
 
 
@@ -38,6 +40,8 @@ class GenerateJob(Settings):
     sampling: SamplingSettings | None = setting(None, "how a diffusion mapper samples; none: as it was exported")
     generator: GeneratorSettings = setting(GeneratorSettings, "how AudioLDM samples")
     join: JoinSettings = setting(JoinSettings, "how the segments of a source become one soundtrack")
+    text: TextSettings = setting(TextSettings, "what is said beside what is seen")
+    candidates: CandidateSettings = setting(CandidateSettings, "several sounds for a source, of which the best is kept")
     finish: FinishSettings = setting(FinishSettings, "level, format, muxing")
     storage: StorageSettings = setting(StorageSettings, "how buckets are reached")
     output_storage: StorageSettings | None = setting(
@@ -52,10 +56,11 @@ class GenerateJob(Settings):
         # The last window of a source also covers a rest that is too short to be a segment.
         if self.segments.whole or self.segments.hop_s not in (None, self.segments.length_s):
             raise ValueError("segments.whole and segments.hop_s are for `embed`: a soundtrack needs adjoining segments")
-        longest_s = self.segments.length_s + self.segments.min_length_s + self.join.crossfade_s
-        if soundtrack.grid_length_s(longest_s) > MAX_DURATION_S:
+        longest_s = self.segments.length_s + self.segments.min_length_s + self.join.overlap_s
+        most_s = MAX_DURATION_S - 2 * soundtrack.GRID_S  # windows are moved and lengthened onto a grid
+        if longest_s > most_s:
             raise ValueError(
-                f"segments.length_s + segments.min_length_s + join.crossfade_s = {longest_s:g} s: the generator makes "
-                f"sounds of up to {MAX_DURATION_S} s at once"
+                f"segments.length_s + segments.min_length_s + join.overlap_s = {longest_s:g} s: the generator sees "
+                f"windows of up to {most_s:g} s at once"
             )
         return self

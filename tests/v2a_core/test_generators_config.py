@@ -25,12 +25,12 @@ def test_paper_preset_is_audioldms_original_sampling() -> None:
 
 
 def test_noise_for_a_sampler_without_noise_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"generator\.eta = 0\.5.*adds no noise"):
+    with pytest.raises(ConfigError, match=r"generator\.eta = 0\.5.*eta is for the ddim sampler"):
         load(Job, job="generate", overrides=["generator.eta=0.5"])
 
 
 @pytest.mark.parametrize(
-    "override", ["num_inference_steps=0", "guidance_scale=0.5", "micro_batch=0", "sampler=euler", "precision=int8"]
+    "override", ["num_inference_steps=0", "guidance_scale=0.5", "micro_batch=0", "sampler=leap", "precision=int8"]
 )
 def test_values_that_make_no_sense_are_refused_by_name(override: str) -> None:
     with pytest.raises(ConfigError, match=f"generator.{override.partition('=')[0]}"):

@@ -132,13 +132,15 @@ class _Lister:
                     kind=files.media_kind(member.name) or "video",
                     version=f"{info.version}/{member.name}/{member.offset}+{member.size}",
                     size=member.size,
-                    label=member.labels.get("label"),
-                    split=member.labels.get("split"),
-                    caption=member.labels.get("caption"),
                     shard_uri=info.uri,
                     member=member.name,
                     member_offset=member.offset,
                     member_size=member.size,
+                    label=member.labels.get("label"),
+                    split=member.labels.get("split"),
+                    caption=member.labels.get("caption"),
+                    prompt=member.labels.get("prompt"),
+                    negative_prompt=member.labels.get("negative_prompt"),
                 )
             )
         for member_name, error in shard.rejects:

@@ -33,6 +33,8 @@ class Source:
         label: From a table or a shard's metadata.
         split: The same.
         caption: The same.
+        prompt: The same; what shall be heard.
+        negative_prompt: The same; what shall not be heard.
         shard_uri: The tar shard that holds it.
         member: Its name there, as the shard spells it.
         member_offset: Where its bytes begin in the (decompressed) shard.
@@ -49,6 +51,8 @@ class Source:
     label: str | None = None
     split: str | None = None
     caption: str | None = None
+    prompt: str | None = None
+    negative_prompt: str | None = None
     shard_uri: str | None = None
     member: str | None = None
     member_offset: int | None = None

@@ -15,9 +15,10 @@ from typing import Any
 from v2a_core import storage
 from v2a_core.catalog import files
 from v2a_core.catalog.files import FileInfo
+from v2a_core.catalog_config import TEXT_FIELDS
 from v2a_core.media.types import MediaError
 
-COLUMNS = ("uri", "start_s", "duration_s", "label", "split", "caption")
+COLUMNS = ("uri", "start_s", "duration_s", *TEXT_FIELDS)
 
 # From so many rows in one remote folder on, listing the folder is cheaper than asking for every file.
 _LIST_FROM = 8
@@ -169,7 +170,7 @@ def _values(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         value = _seconds(name, record.get(name))
         if value is not None:
             yield name, value
-    for name in ("label", "split", "caption"):
+    for name in TEXT_FIELDS:
         value = record.get(name)
         if value is not None and str(value).strip():
             yield name, str(value)

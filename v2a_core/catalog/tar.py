@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from v2a_core.catalog.files import FileInfo, is_text, media_kind, readable
 from v2a_core.catalog.shard_stream import is_compressed, open_shard
 from v2a_core.catalog.tar_headers import BoundedStream, CheckedHeader
+from v2a_core.catalog_config import TEXT_FIELDS
 from v2a_core.media.types import MediaError
 
 _MAX_SIDECAR = 1 << 20
@@ -124,7 +125,7 @@ def _read_sidecar(content: bytes, extension: str) -> dict[str, str]:
     values = json.loads(text)
     if not isinstance(values, dict):
         raise ValueError("not a JSON object")
-    wanted = {name: values.get(name) for name in ("label", "split", "caption")}
+    wanted = {name: values.get(name) for name in TEXT_FIELDS}
     _check_length(*wanted.values())
     return {name: str(value) for name, value in wanted.items() if isinstance(value, str | int | float) and value != ""}
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from v2a_core.generators.config import GeneratorSettings
+from v2a_core.soundtrack import Track
 
 Floats = npt.NDArray[np.float32]
 
@@ -34,6 +35,12 @@ class Generator(Protocol):
         """Waveforms, float32 (B, round(duration_s * sample_rate)), -1..1; row i depends on (condition i, seed i) only.
 
         A row that could not be made is NaN, and costs none of its neighbours.
+        """
+
+    def generate_tracks(self, tracks: Sequence[Track], overlap_s: float) -> Iterator[Floats]:
+        """The waveform of each track, float32 (round(length_s * sample_rate),); it depends on its track only.
+
+        One that could not be made is NaN.
         """
 
     def embed_text(self, texts: Sequence[str]) -> Floats:

@@ -8,26 +8,29 @@ import pydantic
 
 from v2a_core.config import Settings, setting
 
-# AudioLDM's VAE gives NaN beyond about 20 s. 20.48 s are 20 s and a cross-fade on the grid of its latents.
+# AudioLDM was trained on 10.24 s; twice that is the longest window it is asked to see.
 MAX_DURATION_S = 20.48
 
 
 class GeneratorSettings(Settings):
     """How a generator samples; what it is comes from the bundle."""
 
-    sampler: Literal["dpm-solver++", "ddim"] = setting("dpm-solver++", "how noise becomes sound, step by step")
+    sampler: Literal["dpm-solver++", "dpm-solver++-sde", "unipc", "euler", "ddim"] = setting(
+        "dpm-solver++", "how noise becomes sound, step by step"
+    )
     num_inference_steps: int = setting(25, "denoising steps; more is slower", unit="steps", ge=1, le=1000)
     eta: float = setting(0.0, "fresh noise in each step of the ddim sampler: 0 none, 1 as in training", ge=0, le=1)
     guidance_scale: float = setting(2.5, "how strongly the condition is followed; 1 is no guidance", ge=1, le=30)
-    micro_batch: int = setting(8, "sounds made at once; halved when memory runs out", unit="segments", ge=1)
+    micro_batch: int = setting(8, "windows seen at once; halved when memory runs out", unit="windows", ge=1)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
         "auto", "number format of UNet and VAE; auto: bf16 where the processor or GPU computes in it, else fp32"
     )
+    compile: bool = setting(False, "torch.compile of the UNet: minutes at the start, faster steps after them")
 
     @pydantic.field_validator("eta")
     @classmethod
     def _eta_is_used(cls, eta: float, info: pydantic.ValidationInfo) -> float:
         sampler = info.data.get("sampler")
-        if eta > 0 and sampler == "dpm-solver++":
-            raise ValueError(f"the {sampler} sampler adds no noise: set eta to 0, or sampler to ddim")
+        if eta > 0 and sampler != "ddim":
+            raise ValueError(f"eta is for the ddim sampler: with {sampler}, set it to 0")
         return eta

@@ -1,30 +1,50 @@
-"""AudioLDM as a generator: batches, precision, failures. What it computes is in `sampling`."""
+"""AudioLDM as a generator: soundtracks in, waveforms out; batches, precision, failures.
+
+Shapes: N segments, D numbers of a condition, S samples.
+"""
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from v2a_core.generators.audioldm.batches import Batches
 from v2a_core.generators.audioldm.components import build_scheduler, load_parts
-from v2a_core.generators.audioldm.sampling import denoise, initial_noise, row_generators
+from v2a_core.generators.audioldm.decoding import LatentDecoder
+from v2a_core.generators.audioldm.sampling import Predictor, SegmentNoise, View, denoise
 from v2a_core.generators.audioldm.text import TextEmbedder
 from v2a_core.generators.config import MAX_DURATION_S, GeneratorSettings
-from v2a_core.precision import choose_dtype, is_out_of_memory
+from v2a_core.precision import choose_dtype
+from v2a_core.soundtrack import Layout, Track, Window, lay_out
 
 Floats = npt.NDArray[np.float32]
 
 logger = logging.getLogger(__name__)
 
+# Tracks are denoised together until they have so many micro-batches of windows: few of them are not full.
+FULL_BATCHES = 4
 
-class GenerationError(RuntimeError):
-    """Sounds cannot be made on this machine with these settings."""
+
+@dataclass(frozen=True)
+class _Plan:
+    """A track that was checked, in latent frames."""
+
+    conditions_ND: Floats
+    nulls_ND: Floats | None
+    seeds: Sequence[int]
+    layout: Layout
+    samples: int
 
 
 class AudioLdmGenerator:
@@ -38,7 +58,7 @@ class AudioLdmGenerator:
     Attributes:
         parts: The loaded models and their sizes.
         sample_rate: Rate of the waveforms, Hz.
-        micro_batch: Sounds made at once; less than the settings say after memory ran out.
+        seconds: Time spent so far in `unet` (with the sampler's steps), `vae` and `vocoder`.
 
     Raises:
         ValueError: When the checkpoint is incomplete or its parts do not fit together.
@@ -53,7 +73,19 @@ class AudioLdmGenerator:
         self._text: TextEmbedder | None = None
         self._null: Floats | None = None
         self.sample_rate = self.parts.geometry.sample_rate
-        self.micro_batch = settings.micro_batch
+        self.seconds: dict[str, float] = {"unet": 0.0, "vae": 0.0, "vocoder": 0.0}
+        self._windows = Batches("window", settings.micro_batch, device)
+        self._decoder = LatentDecoder(
+            self.parts,
+            Batches("piece of latents", settings.micro_batch, device),
+            Batches("piece of a log-mel", settings.micro_batch, device),
+        )
+        self._fast_unet: Any = torch.compile(self.parts.unet) if settings.compile else self.parts.unet
+
+    @property
+    def micro_batch(self) -> int:
+        """Windows that go through the UNet at once; less than the settings say after memory ran out."""
+        return self._windows.size
 
     @property
     def null_embedding(self) -> Floats:
@@ -65,13 +97,13 @@ class AudioLdmGenerator:
         return self._null
 
     def embed_text(self, texts: Sequence[str]) -> Floats:
-        """CLAP text embeddings, float32 (B, D), L2-normalised. The text encoder stays loaded from the first call on."""
+        """CLAP text embeddings, float32 (N, D), L2-normalised. The text encoder stays loaded from the first call on."""
         if self._text is None:
             self._text = TextEmbedder(self._folder, self._device)
         return self._text.embed(texts)
 
     def generate(self, conditions_BD: Floats, seeds: Sequence[int], duration_s: float) -> Floats:
-        """Make a sound for each condition.
+        """Make a sound for each condition, all of one length.
 
         Args:
             conditions_BD: CLAP embeddings, float; any length but zero, they are L2-normalised here.
@@ -84,77 +116,148 @@ class AudioLdmGenerator:
 
         Raises:
             ValueError: For a wrong shape, length or seed, and for conditions that are zero or not finite, naming them.
-            GenerationError: When not even one row fits into memory.
+            GenerationError: When not even one sound fits into memory.
         """
-        samples = self._check_duration(duration_s)
-        conditions = self._check_conditions(conditions_BD)
+        conditions, samples = self._unit(conditions_BD), self._samples(duration_s)
         if len(seeds) != len(conditions):
             raise ValueError(f"{len(conditions)} conditions, but {len(seeds)} seeds: give one seed a row")
-        waveforms_BT = np.empty((len(conditions), samples), np.float32)
-        start = 0
-        while start < len(conditions):
-            rows = slice(start, min(start + self.micro_batch, len(conditions)))
-            made = self._try(conditions[rows], seeds[rows], duration_s)
-            if made is not None:
-                waveforms_BT[rows] = made
-                start = rows.stop
-        return waveforms_BT
+        if duration_s > MAX_DURATION_S:
+            raise ValueError(f"duration_s = {duration_s}: AudioLDM makes sounds of up to {MAX_DURATION_S} s at once")
+        _, frames, _ = self.parts.geometry.latent_shape(duration_s)
+        layout = Layout((0, frames), (Window(0, np.ones(frames, np.float32)),))
+        plans = [_Plan(conditions[[row]], None, [seed], layout, samples) for row, seed in enumerate(seeds)]
+        made = [waveform for group in self._groups(plans) for waveform in self._make(group)]
+        return np.stack(made) if made else np.empty((0, samples), np.float32)
 
-    def _try(self, conditions_BD: torch.Tensor, seeds: Sequence[int], duration_s: float) -> Floats | None:
-        """None when memory ran out and the micro-batch was halved; by then the failed batch's tensors are gone."""
-        try:
-            return self._make(conditions_BD, seeds, duration_s)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            if len(seeds) == 1:
-                raise GenerationError(
-                    f"not even one sound of {duration_s} s fits into the memory of {self._device}: {error}"
-                ) from error
-        self.micro_batch = len(seeds) // 2
-        logger.warning("out of memory: going on with micro-batches of %d", self.micro_batch)
-        if self._device.startswith("cuda"):
-            torch.cuda.empty_cache()
-        return None
+    def generate_tracks(self, tracks: Sequence[Track], overlap_s: float) -> Iterator[Floats]:
+        """Make soundtracks of any length, each denoised as a whole.
 
-    def _make(self, conditions_BD: torch.Tensor, seeds: Sequence[int], duration_s: float) -> Floats:
-        waveforms_BT, finite_B = self._synthesise(conditions_BD, seeds, duration_s)
-        broken = np.flatnonzero(~finite_B)
-        if len(broken) and self.parts.unet.dtype != torch.float32:
-            logger.warning("%d of %d sounds are not finite in half precision: again in fp32", len(broken), len(seeds))
+        Memory grows with the longest track by about four times its latents and its waveform.
+
+        Args:
+            tracks: What to make.
+            overlap_s: Stretch over which one segment's sound turns into the next one's.
+
+        Yields:
+            For each track float32 (round(length_s * sample_rate),), -1..1: it depends on the track and the overlap
+            only. One that is not finite in float32 either is NaN; the others are not touched.
+
+        Raises:
+            ValueError: For what cannot be made, before anything is.
+            GenerationError: When not even one window fits into memory.
+        """
+        plans = [self._plan(track, overlap_s) for track in tracks]
+        for group in self._groups(plans):
+            yield from self._make(group)
+
+    def _plan(self, track: Track, overlap_s: float) -> _Plan:
+        sizes = self.parts.geometry
+        count = len(track.starts_s)
+        if not count == len(track.seeds) == len(track.conditions_ND):
+            raise ValueError(
+                f"a track with {count} segments, {len(track.conditions_ND)} conditions and {len(track.seeds)} seeds"
+            )
+        samples = self._samples(track.length_s)
+        layout = lay_out(track.starts_s, track.length_s, sizes.frame_s, sizes.unet_factor, overlap_s)
+        window_s = len(layout.windows[0].weights_H) * sizes.frame_s
+        if window_s > MAX_DURATION_S + 1e-6:
+            raise ValueError(f"windows of {window_s:g} s: AudioLDM makes sounds of up to {MAX_DURATION_S} s at once")
+        nulls = None if track.null_D is None else np.repeat(self._unit(track.null_D[None]), count, axis=0)
+        return _Plan(self._unit(track.conditions_ND), nulls, track.seeds, layout, samples)
+
+    def _groups(self, plans: Sequence[_Plan]) -> Iterator[list[_Plan]]:
+        """Neighbours that are denoised together."""
+        group: list[_Plan] = []
+        for plan in plans:
+            if group and sum(len(item.seeds) for item in [*group, plan]) > FULL_BATCHES * self.micro_batch:
+                yield group
+                group = []
+            group.append(plan)
+        if group:
+            yield group
+
+    def _make(self, plans: Sequence[_Plan]) -> list[Floats]:
+        made = self._synthesise(plans, self._fast_unet)
+        broken = [index for index, waveform in enumerate(made) if waveform is None]
+        if broken and self.parts.unet.dtype != torch.float32:
+            logger.warning("%d of %d sounds are not finite in half precision: again in fp32", len(broken), len(plans))
             with self._in_float32():
-                again_BT, finite_again_B = self._synthesise(
-                    conditions_BD[broken], [seeds[row] for row in broken], duration_s
-                )
-            waveforms_BT[broken], finite_B[broken] = again_BT, finite_again_B
-        waveforms_BT[~finite_B] = math.nan
-        return waveforms_BT
+                again = self._synthesise([plans[index] for index in broken], self.parts.unet)
+            for index, waveform in zip(broken, again, strict=True):
+                made[index] = waveform
+        return [
+            np.full(plan.samples, math.nan, np.float32) if waveform is None else waveform
+            for plan, waveform in zip(plans, made, strict=True)
+        ]
 
     @torch.inference_mode()
-    def _synthesise(
-        self, conditions_BD: torch.Tensor, seeds: Sequence[int], duration_s: float
-    ) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        """Waveforms (B, T), and whether each is finite at every stage (B,)."""
-        parts, settings = self.parts, self._settings
-        generators = row_generators(seeds)
-        guided = settings.guidance_scale > 1
-        latents_BCHW = denoise(
-            parts.unet,
-            build_scheduler(settings.sampler, parts.scheduler_config),
-            initial_noise(parts.geometry.latent_shape(duration_s), generators).to(self._device),
-            conditions_BD.to(self._device),
-            torch.from_numpy(self.null_embedding).to(self._device) if guided else None,
-            generators,
-            num_inference_steps=settings.num_inference_steps,
-            guidance_scale=settings.guidance_scale,
-            eta=settings.eta,
-        )
-        scaled_BCHW = (latents_BCHW / parts.vae.config.scaling_factor).to(parts.vae.dtype)
-        mels_BTM = parts.vae.decode(scaled_BCHW).sample[:, 0].float()
-        waveforms_BT = parts.vocoder(mels_BTM)[:, : parts.geometry.samples(duration_s)]
+    def _synthesise(self, plans: Sequence[_Plan], unet: Any) -> list[Floats | None]:
+        """The waveform of each track; None for one that is not finite at some stage."""
+        with self._timed("unet"):
+            tape_HWC = self._denoise(plans, unet)
+        latents = tape_HWC.split([plan.layout.frames for plan in plans])
+        with self._timed("vae"):
+            mels = self._decoder.mels(latents)
+        with self._timed("vocoder"):
+            waveforms = self._decoder.waveforms(mels)
         # The vocoder ends in tanh, which makes an infinite mel a finite waveform.
-        finite_B = _finite_rows(latents_BCHW) & _finite_rows(mels_BTM) & _finite_rows(waveforms_BT)
-        return waveforms_BT.cpu().numpy(), finite_B.cpu().numpy()
+        stages = zip(latents, mels, waveforms, strict=True)
+        finite = [all(bool(torch.isfinite(values).all()) for values in stage) for stage in stages]
+        return [
+            waveform_S[: plan.samples].cpu().numpy() if is_finite else None
+            for plan, waveform_S, is_finite in zip(plans, waveforms, finite, strict=True)
+        ]
+
+    def _denoise(self, plans: Sequence[_Plan], unet: Any) -> torch.Tensor:
+        """The tape of all tracks."""
+        parts, settings = self.parts, self._settings
+        spans = [last - first for plan in plans for first, last in itertools.pairwise(plan.layout.borders)]
+        seeds = [seed for plan in plans for seed in plan.seeds]
+        noise = SegmentNoise(spans, seeds, parts.geometry.latent_channels, parts.geometry.latent_bins, self._device)
+        dtype = parts.unet.dtype
+        conditions_ND = torch.from_numpy(np.concatenate([plan.conditions_ND for plan in plans]))
+        nulls_ND = self._nulls(plans)
+        predict = Predictor(
+            unet,
+            dtype,
+            self._views(plans),
+            conditions_ND.to(self._device, dtype),
+            None if nulls_ND is None else nulls_ND.to(self._device, dtype),
+            settings.guidance_scale,
+            self._windows,
+        )
+        scheduler = build_scheduler(settings.sampler, parts.scheduler_config)
+        return denoise(predict, scheduler, noise, num_inference_steps=settings.num_inference_steps, eta=settings.eta)
+
+    def _nulls(self, plans: Sequence[_Plan]) -> torch.Tensor | None:
+        if self._settings.guidance_scale <= 1:
+            return None
+        nulls = [
+            np.repeat(self.null_embedding[None], len(plan.seeds), axis=0) if plan.nulls_ND is None else plan.nulls_ND
+            for plan in plans
+        ]
+        return torch.from_numpy(np.concatenate(nulls))
+
+    def _views(self, plans: Sequence[_Plan]) -> list[View]:
+        views: list[View] = []
+        offset = 0
+        for plan in plans:
+            for window in plan.layout.windows:
+                alone = bool((window.weights_H == 1).all())
+                weights = None if alone else torch.from_numpy(window.weights_H)[:, None, None].to(self._device)
+                views.append(View(offset + window.start, len(window.weights_H), weights, len(views)))
+            offset += plan.layout.frames
+        return views
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            if self._device.startswith("cuda"):
+                torch.cuda.synchronize(self._device)
+            self.seconds[part] += time.perf_counter() - started
 
     @contextmanager
     def _in_float32(self) -> Iterator[None]:
@@ -169,26 +272,23 @@ class AudioLdmGenerator:
             for model in models:
                 torch.nn.Module.to(model, dtype)
 
-    def _check_duration(self, duration_s: float) -> int:
-        if not 0 < duration_s <= MAX_DURATION_S:
-            raise ValueError(f"duration_s = {duration_s}: AudioLDM makes sounds of up to {MAX_DURATION_S} s at once")
+    def _samples(self, duration_s: float) -> int:
+        if not 0 < duration_s < math.inf:
+            raise ValueError(f"duration_s = {duration_s}: a sound has a length of more than 0 s")
         samples = self.parts.geometry.samples(duration_s)
         if samples == 0:
             raise ValueError(f"duration_s = {duration_s} is less than a sample at {self.sample_rate} Hz")
         return samples
 
-    def _check_conditions(self, conditions_BD: Floats) -> torch.Tensor:
-        """L2-normalised float32 (B, D) on the CPU."""
-        conditions = np.asarray(conditions_BD, np.float32)
+    def _unit(self, conditions_ND: Floats) -> Floats:
+        """L2-normalised float32 (N, D)."""
+        conditions = np.asarray(conditions_ND, np.float32)
         dim = self.parts.geometry.condition_dim
         if conditions.ndim != 2 or conditions.shape[1] != dim:
             raise ValueError(f"conditions of shape {conditions.shape}: the generator takes (B, {dim})")
-        norms_B = np.linalg.norm(conditions, axis=1, keepdims=True)
-        bad = np.flatnonzero(~np.isfinite(norms_B[:, 0]) | (norms_B[:, 0] == 0))
+        norms_N1 = np.linalg.norm(conditions, axis=1, keepdims=True)
+        bad = np.flatnonzero(~np.isfinite(norms_N1[:, 0]) | (norms_N1[:, 0] == 0))
         if len(bad):
             raise ValueError(f"conditions of rows {bad.tolist()} are zero or not finite: leave these rows out")
-        return torch.from_numpy(conditions / norms_B)
-
-
-def _finite_rows(values: torch.Tensor) -> torch.Tensor:
-    return torch.isfinite(values).flatten(1).all(dim=1)
+        unit: Floats = conditions / norms_N1
+        return unit

@@ -15,8 +15,9 @@ import torch
 from torch import nn
 
 from v2a_core import storage
+from v2a_core.generators.audioldm.batches import Batches
 from v2a_core.generators.audioldm.components import build_scheduler as build_sampler
-from v2a_core.generators.audioldm.sampling import denoise, initial_noise, row_generators
+from v2a_core.generators.audioldm.sampling import Predictor, SegmentNoise, View, denoise
 from v2a_core.miniature.audioldm import SCHEDULER_CONFIG, build_unet
 from v2a_core.miniature.judge import Judge
 from v2a_core.miniature.training.clap import CLIP_SAMPLES, Towers, load_towers
@@ -90,21 +91,21 @@ class UnetStage:
 
     def _make(self, conditions_BD: torch.Tensor) -> torch.Tensor:
         """Log-mels (B, F, M), as the generator makes them."""
-        generators = row_generators(range(len(conditions_BD)))
-        shape = self.latents_NCHW.shape[1:]
+        count, (channels, frames, bins) = len(conditions_BD), self.latents_NCHW.shape[1:]
+        predict = Predictor(
+            self.unet,
+            torch.float32,
+            [View(row * frames, frames, None, row) for row in range(count)],
+            conditions_BD,
+            self.conditions.null_D.expand_as(conditions_BD),
+            GUIDANCE,
+            Batches("scene", count, "cpu"),
+        )
+        noise = SegmentNoise([frames] * count, range(count), channels, bins, "cpu")
+        scheduler = build_sampler("dpm-solver++", SCHEDULER)
         with autocast():
-            latents_BCHW = denoise(
-                self.unet,
-                build_sampler("dpm-solver++", SCHEDULER),
-                initial_noise((shape[0], shape[1], shape[2]), generators),
-                conditions_BD,
-                self.conditions.null_D,
-                generators,
-                num_inference_steps=SAMPLING_STEPS,
-                guidance_scale=GUIDANCE,
-                eta=0.0,
-            )
-        return decode(self.vae, latents_BCHW)
+            tape_HWC = denoise(predict, scheduler, noise, num_inference_steps=SAMPLING_STEPS, eta=0.0)
+        return decode(self.vae, tape_HWC.reshape(count, frames, bins, channels).permute(0, 3, 1, 2))
 
 
 def _latents(sounds: Sounds, vae: Any, cache: Path) -> npt.NDArray[np.float16]:
