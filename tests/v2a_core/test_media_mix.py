@@ -10,6 +10,7 @@ import numpy as np
 import pyloudnorm
 import pytest
 from helpers_media import RATE, render, tone
+from PIL import Image
 
 from v2a_core.media.mix import read_sound
 from v2a_core.media.mux import MAX_DIFFERENCE_S, MixUnder, mux_soundtrack, muxed_suffix, stream_lengths
@@ -113,3 +114,25 @@ def test_everything_else_stays(tmp_path: Path, mode: str) -> None:
         assert bytes(container.streams[4].data) == b"0123456789"
     np.testing.assert_array_equal(sound(out, 1), sound(video, 1))  # the commentary, bit by bit
     assert abs(np.subtract(*stream_lengths(out))) <= MAX_DIFFERENCE_S
+
+
+def test_a_cover_picture_stays(tmp_path: Path) -> None:
+    video, cover, both = render(tmp_path / "a.mp4", offset_s=1.0), tmp_path / "cover.jpg", tmp_path / "both.mp4"
+    Image.new("RGB", (32, 32), (200, 10, 10)).save(cover)
+    with av.open(str(video)) as film, av.open(str(cover)) as picture, av.open(str(both), "w") as target:
+        streams = [film.streams.video[0], picture.streams.video[0]]
+        copies = [target.add_stream_from_template(stream, opaque=True) for stream in streams]
+        copies[1].disposition = av.stream.Disposition.attached_pic
+        for stream, copy in zip(streams, copies, strict=True):
+            for packet in stream.container.demux(stream):
+                if packet.size:
+                    packet.stream = copy
+                    target.mux(packet)
+    out = tmp_path / "out.mp4"
+    mux_soundtrack(both, tone(2.0, rate=16_000), 16_000, out, {"comment": "AI-generated"})
+    with av.open(str(out)) as container:
+        assert container.metadata["comment"] == "AI-generated"
+        (shown,) = [s for s in container.streams.video if s.disposition & av.stream.Disposition.attached_pic]
+        (packet,) = [packet for packet in container.demux(shown) if packet.stream_index == shown.index and packet.size]
+        assert bytes(packet) == cover.read_bytes()
+    assert stream_lengths(out) == pytest.approx((2.0, 2.0), abs=0.03)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from v2a_core.media.encode import Packet, aac_blocks, aac_packets, interleave
 from v2a_core.media.mix import Mix, plan_mix
-from v2a_core.media.probe import open_media, packets, read_timeline, reason, video_stream
+from v2a_core.media.probe import is_cover, open_media, packets, read_timeline, reason, video_stream
 from v2a_core.media.resample import fit_length
 from v2a_core.media.types import MediaError
 
@@ -128,10 +128,7 @@ def _copy(
     shown: dict[int, int],
     tags: Mapping[str, str],
 ) -> None:
-    # Tags of any name, and the index in front so that a browser can start before it has everything.
-    mp4 = out_path.suffix.lower() in (".mp4", ".m4v", ".mov")
-    options = {"movflags": "+faststart+use_metadata_tags"} if mp4 else {}
-    with av.open(str(out_path), "w", container_options=options) as target:
+    with av.open(str(out_path), "w", container_options=_container_options(source, out_path)) as target:
         picture = video_stream(source, "mux")
         copies = {picture.index: target.add_stream_from_template(picture, opaque=True)}
         if isinstance(sound, Mix):
@@ -146,6 +143,14 @@ def _copy(
             target.set_chapters(chapters)
         for packet in interleave(_copied(source, copies, origin_s, shown), heard):
             target.mux(packet)
+
+
+def _container_options(source: Any, out_path: Path) -> dict[str, str]:
+    if out_path.suffix.lower() not in (".mp4", ".m4v", ".mov"):
+        return {}
+    # Tags of any name, which exclude a cover picture; the index in front, so that a browser can start at once.
+    covered = any(is_cover(stream) for stream in source.streams.video)
+    return {"movflags": "+faststart" if covered else "+faststart+use_metadata_tags"}
 
 
 def _add_others(source: Any, target: Any, picture: Any) -> dict[int, Any]:
@@ -180,7 +185,8 @@ def _copied(source: Any, copies: dict[int, Any], origin_s: float, shown: dict[in
     previous: dict[int, int] = {}
     # A frame is never shown before it is decoded.
     early = max((label - time for label, time in shown.items()), default=0)
-    for packet in _with_dts(packets(source, [source.streams[index] for index in copies])):
+    wanted = packets(source, [source.streams[index] for index in copies])
+    for packet in _with_dts(_with_covers(wanted, origin_s)):
         index = packet.stream_index
         shift = round(Fraction(origin_s) / packet.time_base)
         if packet.pts in shown:
@@ -189,6 +195,14 @@ def _copied(source: Any, copies: dict[int, Any], origin_s: float, shown: dict[in
         packet.pts = max(packet.pts - shift, packet.dts)
         previous[index] = packet.dts
         packet.stream = copies[index]
+        yield packet
+
+
+def _with_covers(source: Iterator[Any], origin_s: float) -> Iterator[Any]:
+    """Packets, those of cover pictures, which have no time, at the first frame."""
+    for packet in source:
+        if packet.dts is None and is_cover(packet.stream):
+            packet.pts = packet.dts = round(Fraction(origin_s) / packet.time_base)
         yield packet
 
 

@@ -114,7 +114,7 @@ def video_stream(container: InputContainer, stage: str = "probe") -> VideoStream
     Raises:
         MediaError: When there is none, its codec is not known, or its pictures are larger than 100 megapixels.
     """
-    pictures = [stream for stream in container.streams.video if not _is_cover(stream)]
+    pictures = [stream for stream in container.streams.video if not is_cover(stream)]
     if not pictures:
         raise MediaError(stage, "NoVideo", "the file has no video stream")
     stream = pictures[0]
@@ -232,7 +232,8 @@ def packets(container: InputContainer, streams: list[Any]) -> Iterator[Any]:
         return
 
 
-def _is_cover(stream: VideoStream) -> bool:
+def is_cover(stream: Any) -> bool:
+    """Whether a stream is a cover picture, not the film."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
