@@ -41,7 +41,7 @@ class Page(html.parser.HTMLParser):
 def between_texts(tmp_path_factory):
     output = tmp_path_factory.mktemp("interpolated")
     arguments = ["interpolate", "a ringing bell", HOSTILE, "--output", str(output), "--steps", "5"]
-    assert main([*arguments, "--models", "miniature-trained", *SETTINGS]) == 0
+    assert main([*arguments, "--models", "miniature", *SETTINGS]) == 0
     return output
 
 
