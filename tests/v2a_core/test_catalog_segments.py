@@ -8,8 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v2a_core.catalog import Source, plan_segments
+from v2a_core.config import ConfigError, load
 from v2a_core.media.config import SegmentSettings
 from v2a_core.media.types import Segment
+from workflows.embed_config import EmbedJob
+from workflows.generate_config import GenerateJob
 
 SECONDS = st.floats(0.04, 5000, allow_nan=False)
 
@@ -115,6 +118,14 @@ def test_whole_sources_and_whole_spans() -> None:
     assert (segment.start_s, segment.duration_s, segment.count) == (0.0, 3600.0, 1)
     (segment,) = plan(3600.0, SegmentSettings(whole=True), start_s=60.0, duration_s=90.0)
     assert (segment.start_s, segment.duration_s) == (60.0, 90.0)
+
+
+@pytest.mark.parametrize("override", ["segments.whole=true", "segments.hop_s=5.0"])
+def test_a_soundtrack_is_made_of_adjoining_segments(override: str) -> None:
+    load(EmbedJob, job="embed", overrides=[override])
+    load(GenerateJob, job="generate", overrides=["segments.length_s=5.0", "segments.hop_s=5.0"])
+    with pytest.raises(ConfigError, match="adjoining"):
+        load(GenerateJob, job="generate", overrides=[override])
 
 
 def test_an_image_is_one_segment() -> None:
