@@ -47,6 +47,8 @@ def draw_curves(history: Sequence[dict[str, Any]], losses: Sequence[dict[str, An
     for axes, title in zip((loss, cosine, recall, frechet, diversity, rate), titles, strict=True):
         axes.set(title=title, xlabel="step")
         axes.grid(alpha=0.3)
+    recall.set_ylim(0, 1.03)
+    diversity.set_ylim(0, max(1.2, diversity.get_ylim()[1]))
     loss.legend()
     recall.legend()
     figure.savefig(path, dpi=120, format="png")
