@@ -72,3 +72,22 @@ def test_module_and_command_are_the_same():
     ]
     assert outputs[0] == outputs[1]
     assert "frames.frames_per_second" in outputs[0]
+
+
+def test_training_that_stops_has_an_exit_code_of_its_own(capsys, monkeypatch):
+    from workflows import train
+    from workflows.train_config import TrainingStoppedError
+
+    def stops(*_, **__):
+        raise TrainingStoppedError("the gradient is not finite by step 7")
+
+    monkeypatch.setattr(train, "run", stops)
+    code, _, err = run(capsys, "train", "embeddings", "--output", "mapper")
+    assert code == 4
+    assert "training stopped: the gradient is not finite by step 7" in err
+
+
+def test_a_sweep_brings_its_own_configuration(capsys):
+    code, _, err = run(capsys, "train", "e", "--output", "m", "--sweep", "paper-ablations", "--config", "flow-mlp")
+    assert code == 2
+    assert "--sweep and --config" in err

@@ -9,6 +9,7 @@ import pytest
 from v2a_core.config import ConfigError, load
 from v2a_core.mappers import load_mapper
 from workflows import train, train_fit
+from workflows.cli import main
 from workflows.train_config import TrainJob
 
 SETTINGS = (
@@ -143,3 +144,55 @@ def test_what_the_cluster_cannot_place_is_refused(ray_session, embeddings, tmp_p
 def test_embeddings_of_another_bundle_are_refused(embeddings, tmp_path):
     with pytest.raises(ConfigError, match=r"made with the bundle 'linear', --models asks for 'paper'"):
         train.run(embeddings, str(tmp_path / "mapper"), job(), models="paper")
+
+
+def losses(output: Path) -> list[dict]:
+    return [json.loads(line) for line in (output / "losses.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_shares_of_the_rows_teach_the_same(trained, ray_session, embeddings, tmp_path):
+    output = tmp_path / "mapper"
+    summary = train.run(embeddings, str(output), job("scaling.workers=2", "data.placement=sharded"))
+    for name in ("train_loss", "validation_loss", "validation_cosine"):
+        assert summary["last"][name] == pytest.approx(trained[1]["last"][name], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_a_stream_teaches_too_and_drops_no_row(ray_session, embeddings, tmp_path):
+    output = tmp_path / "mapper"
+    more = ("scaling.workers=2", "scaling.cpus_per_worker=0.25", "data.placement=stream", "training.log_every_steps=1")
+    summary = train.run(embeddings, str(output), job(*more))
+    assert losses(output)[-1]["pairs"] == 3 * summary["counts"]["train"]
+    assert summary["best"]["validation_cosine"] > 0.3
+
+
+@pytest.mark.slow
+def test_what_a_run_leaves_behind(trained):
+    output, summary = trained
+    names = {path.name for path in output.iterdir()}
+    assert names >= {
+        "README.md", "curves.png", "cosine-histogram.png", "projection.png", "losses.jsonl", "metrics.jsonl",
+        "mapper.safetensors", "config.json", "tensorboard",
+    }  # fmt: skip
+    assert len(list((output / "tensorboard").glob("*tfevents*"))) == 1
+    assert f"{summary['parameters']:,} parameters" in (output / "README.md").read_text()
+    assert {"validation_recall_at_1", "validation_median_rank", "validation_frechet", "validation_variance_ratio"} <= (
+        summary["best"].keys()
+    )
+    # The last two checkpoints are kept, and nothing half-written.
+    assert len(list((output / "checkpoints").glob("checkpoint_*/"))) == 2
+
+
+@pytest.mark.slow
+def test_no_improvement_ends_with_its_exit_code_and_the_best_mapper(ray_session, embeddings, tmp_path, capsys):
+    output = str(tmp_path / "mapper")
+    more = ("training.epochs=40", "training.validation.patience=1", "training.optimizer.learning_rate=0.5")
+    command = ["train", embeddings, "--output", output, *(f"--set={item}" for item in (*SETTINGS, *more))]
+    assert main(command) == 4
+    assert "training stopped: no better loss in 1 validations" in capsys.readouterr().err
+    summary = json.loads((tmp_path / "mapper" / "summary.json").read_text())
+    assert summary["status"] == "stopped"
+    assert load_mapper(output).config.training["best"]["step"] == summary["best"]["step"] < summary["steps"]
+    assert main(command) == 0
+    assert "nothing to do" in capsys.readouterr().out
