@@ -34,6 +34,7 @@ class Plan:
         steps: Optimizer steps.
         batch: Examples a step.
         learning_rate: At its peak; falls along a cosine to 2 %.
+        restart: Step at which the learning rate rises again, to half its peak; None: never.
         minutes: Limit in time; the learning rate then falls with the time that has passed. None: no limit.
         warmup: Steps until the peak.
         weight_decay: AdamW's.
@@ -46,6 +47,7 @@ class Plan:
     steps: int
     batch: int
     learning_rate: float
+    restart: int | None = None
     minutes: float | None = None
     warmup: int = 100
     weight_decay: float = 0.01
@@ -147,8 +149,14 @@ class _Run:
         return max(self.step / self.plan.steps, by_time)
 
     def _schedule(self) -> float:
-        warm = min(1.0, (self.step + 1) / self.plan.warmup)
-        return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, self._progress()))))
+        start, peak = 0, 1.0
+        if self.plan.restart is not None and self.step >= self.plan.restart:
+            start, peak = self.plan.restart, 0.5
+        end = self.plan.restart if self.plan.restart is not None and start == 0 else self.plan.steps
+        warm = min(1.0, (self.step - start + 1) / self.plan.warmup)
+        by_steps = (self.step - start) / (end - start)
+        passed = by_steps if self.plan.minutes is None else max(by_steps, self._progress())
+        return peak * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, passed))))
 
     @torch.no_grad()
     def _average(self) -> None:

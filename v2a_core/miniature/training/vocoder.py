@@ -22,7 +22,7 @@ from v2a_core.miniature.training.oscillators import start_as_oscillators
 from v2a_core.miniature.training.vae import decode, encode, load_vae
 from v2a_core.miniature.world import KINDS
 
-PLAN = Plan(steps=5000, batch=8, learning_rate=2e-3, weight_decay=0.001, ema=0.998, validate_every=400)
+PLAN = Plan(steps=8000, restart=5000, batch=8, learning_rate=2e-3, weight_decay=0.001, ema=0.998, validate_every=1000)
 CROP_FRAMES = 80
 # (n_fft, hop) of the spectra that must agree: short windows, for clicks. Long ones would tell a tone from its
 # neighbour, and a vocoder that repeats itself with every hop (see `oscillators`) has one only each 100 Hz to offer: it
@@ -33,7 +33,7 @@ MEL_WEIGHT, BLURRED_WEIGHT = 1.0, 2.0
 FLOOR = 0.02  # magnitudes below are noise of the room; their logarithms would be most of the loss
 QUIET = -6.0  # and so is what is e^6 below the level of a sound
 # The VAE's mels are blurred and the UNet's more so: the vocoder hears such ones in the larger part of training.
-VAE_FROM, VAE_SHARE, LATENT_NOISE = 0.4, 0.6, 0.15
+VAE_FROM, VAE_SHARE, LATENT_NOISE = 0.25, 0.6, 0.15
 HELD_OUT = 120
 
 
