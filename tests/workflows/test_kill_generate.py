@@ -41,8 +41,9 @@ class World:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
         command = [sys.executable, "-m", "workflows.generate", str(self.folder / "catalog"), "--output", str(output)]
         command += ["--mapper", self._mapper, "--models", "miniature", *SETTINGS]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        return subprocess.Popen(command, env={**clean, "OMP_NUM_THREADS": "1"}, start_new_session=True, **quiet)
+        environment = {**clean, "OMP_NUM_THREADS": "1"}
+        with output.with_suffix(".log").open("ab") as log:
+            return subprocess.Popen(command, env=environment, start_new_session=True, stdout=log, stderr=log)
 
     def finish(self, output: Path) -> float:
         started = time.monotonic()
@@ -81,13 +82,15 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_sigkill_half_way_then_the_same_command(tmp_path):
     world = World(tmp_path, 5)
     killed = world.start(tmp_path / "killed")
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 300
     while not part_files(str(tmp_path / "killed" / "index")) and killed.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
+    assert killed.poll() is None, (tmp_path / "killed.log").read_text()[-2000:]
     kill(killed)
     assert 0 < len(rows(tmp_path / "killed")) < 5
     world.finish(tmp_path / "killed")
