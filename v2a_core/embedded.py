@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from v2a_core import manifest, storage
 from v2a_core.config import ConfigError
-from v2a_core.ledger import part_files
+from v2a_core.ledger import part_files, read_part
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.rows import TRANSIT, catalog_fields, unpack_source
 from v2a_core.schema import EMBEDDINGS, OK
@@ -64,7 +64,7 @@ def find(embeddings: str, wanted: Collection[str]) -> dict[str, list[str]]:
     """
     names, tables = [], []
     for uri in part_files(embeddings):
-        table = _read_ids(uri)
+        table = read_part(uri, ["source_id", "segment_id", "segment_count", "status"])
         names.append(uri)
         tables.append(table.filter(pc.is_in(table["source_id"], value_set=pa.array(list(wanted), pa.string()))))
     if not tables:
@@ -94,8 +94,7 @@ def read(part: str, sources: Mapping[str, str]) -> Iterator[pa.Table]:
         sources: For each wanted source id, its `Source`, packed (`rows.pack_source`).
     """
     wanted = pa.array(list(sources), pa.string())
-    fs, path = storage.filesystem(part)
-    with fs.open(path, "rb") as file:
+    with storage.open_read(part) as file:
         for batch in pq.ParquetFile(file).iter_batches(_ROWS_AT_ONCE, columns=_COLUMNS):
             table = pa.Table.from_batches([batch])
             table = table.filter(pc.is_in(table["source_id"], value_set=wanted))
@@ -118,9 +117,3 @@ def _travelling(table: pa.Table, sources: Mapping[str, str]) -> pa.Table:
         else:
             columns.append(pa.chunked_array([pa.nulls(table.num_rows, field.type)]))
     return pa.Table.from_arrays(columns, schema=SEEN)
-
-
-def _read_ids(uri: str) -> pa.Table:
-    fs, path = storage.filesystem(uri)
-    with fs.open(path, "rb") as file:
-        return pq.read_table(file, columns=["source_id", "segment_id", "segment_count", "status"])

@@ -2,12 +2,15 @@
 
 One writer, in the driver, sees every finished row: it drops a row whose id is already written (a recomputed block),
 and commits whole files of a good size. What a killed run had not committed has no row, so the next run makes it.
+The name of a part ends with the start of the sha256 of its bytes: `v2a verify` checks a part without a side file.
 """
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
 import time
-import uuid
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,12 +19,18 @@ import pyarrow.parquet as pq
 from v2a_core import storage
 from v2a_core.config import Settings, setting
 
+_CHECKSUM_DIGITS = 16
+_ROW_GROUP = 2048  # some 25 MB of embeddings: a reader that wants one label or split passes over the others
+
 
 class PartSettings(Settings):
     """When rows become a file."""
 
-    target_mb: int = setting(128, "size at which a part is written (uncompressed rows)", unit="MB", ge=1, le=4096)
-    interval_s: float = setting(60.0, "a part is written at least this often while rows arrive", unit="s", ge=0)
+    target_mb: int = setting(256, "size at which a part is written (uncompressed rows)", unit="MB", ge=1, le=4096)
+    interval_s: float = setting(60.0, "a part is written this often while rows arrive", unit="s", ge=0)
+    interval_share: float = setting(
+        0.05, "of the run's time so far, when that is longer: a kill costs this share, long runs get large parts", ge=0
+    )
 
 
 class PartWriter:
@@ -31,7 +40,7 @@ class PartWriter:
         folder: Folder or URI prefix of the parts.
         schema: Their schema; further columns of added tables are dropped.
         id_column: The column whose values must be unique in the whole output.
-        seen: Ids that are already written; the set is taken over and grows.
+        seen: Ids that are written and may come again; the set is taken over and grows.
         settings: When to write.
         metadata: Key-value metadata of the files.
     """
@@ -50,8 +59,8 @@ class PartWriter:
         self._schema = schema.with_metadata(metadata)
         self._buffer: list[pa.Table] = []
         self._bytes = 0
-        self._last_write = time.monotonic()
-        self.parts = 0
+        self._started = self._last_write = time.monotonic()
+        self.parts = self.rows = 0
 
     def add(self, table: pa.Table) -> pa.Table:
         """Take rows over; returns those that were new."""
@@ -71,8 +80,10 @@ class PartWriter:
 
     def flush_if_due(self) -> None:
         """Write a part when enough rows or enough time have come together."""
-        due = time.monotonic() - self._last_write >= self._settings.interval_s
-        if self._bytes >= self._settings.target_mb * 2**20 or due:
+        now, wait = time.monotonic(), self._settings.interval_s
+        if wait:
+            wait = max(wait, self._settings.interval_share * (now - self._started))
+        if self._bytes >= self._settings.target_mb * 2**20 or now - self._last_write >= wait:
             self.flush()
 
     def flush(self) -> None:
@@ -83,8 +94,25 @@ class PartWriter:
         table = pa.concat_tables(self._buffer)
         # Sorted by label and split, so that row-group statistics let a reader skip.
         order = pc.sort_indices(table, [("split", "ascending"), ("label", "ascending"), (self._id_column, "ascending")])
-        name = f"part-{time.time_ns():019d}-{uuid.uuid4().hex[:8]}.parquet"
-        with storage.writing(storage.join(self._folder, name)) as path:
-            pq.write_table(table.take(order), path, compression="zstd", row_group_size=8192)
+        with tempfile.TemporaryDirectory(prefix="v2a-") as folder:
+            path = Path(folder) / "part.parquet"
+            pq.write_table(table.take(order), path, compression="zstd", row_group_size=_ROW_GROUP)
+            storage.upload(path, storage.join(self._folder, f"part-{time.time_ns():019d}-{checksum(path)}.parquet"))
         self._buffer, self._bytes = [], 0
         self.parts += 1
+        self.rows += table.num_rows
+
+
+def checksum(path: Path) -> str:
+    """The start of the sha256 of a file, as it stands in the name of a part."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()[:_CHECKSUM_DIGITS]
+
+
+def checksum_in_name(uri: str) -> str | None:
+    """The checksum that the name of a part holds; None for a part of a version that did not write it."""
+    mark = uri.rsplit("/", 1)[-1].removesuffix(".parquet").rpartition("-")[2]
+    return mark if len(mark) == _CHECKSUM_DIGITS else None

@@ -71,7 +71,7 @@ def run(
         output,
         EMBEDDINGS,
         id_column="segment_id",
-        seen=ledger.rows,
+        seen=ledger.expected_again(),
         settings=job.output,
         metadata={
             "v2a.schema_version": str(SCHEMA_VERSION),

@@ -72,7 +72,7 @@ def run(
     index = inputs.read_index(soundtracks, limit)
     folder = storage.join(output, ROWS)
     ledger = embeddings_ledger(folder)
-    planned = index.filter(pc.invert(pc.is_in(index["source_id"], value_set=pa.array(ledger.complete, pa.string()))))
+    planned = index.filter(pc.invert(pc.is_in(index["source_id"], value_set=ledger.complete)))
     tally = Tally("evaluate", listed=index.num_rows, planned=planned.num_rows)
     tally.done_before = tally.listed - tally.planned
     if dry_run:
@@ -87,7 +87,7 @@ def run(
         folder,
         EVALUATED,
         id_column="segment_id",
-        seen=ledger.rows,
+        seen=ledger.expected_again(),
         settings=job.output,
         metadata={"v2a.schema_version": str(SCHEMA_VERSION), "v2a.audio_space": local.audio_space},
     )
@@ -110,7 +110,7 @@ def _chain(
     table: pa.Table, job: EvaluateJob, bundle: Bundle, judge: str | None, read: ReadSettings, embed_references: bool
 ) -> Dataset:
     pools: Pools = runtime.plan_pools(job.pools)
-    size = job.pools.sources_per_block
+    size = job.pools.sources_per_block or 4
     blocks: Dataset = ray.data.from_arrow([table.slice(start, size) for start in range(0, table.num_rows, size)])
     # Originals are decoded as in `embed`: CPU tasks, the codec in a process of its own.
     data = blocks.map_batches(

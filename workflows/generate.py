@@ -85,7 +85,7 @@ def run(
         index,
         INDEX,
         id_column="source_id",
-        seen=ledger.rows,
+        seen=ledger.expected_again(),
         settings=job.output,
         metadata={"v2a.schema_version": str(SCHEMA_VERSION)},
     )

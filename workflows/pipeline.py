@@ -24,41 +24,56 @@ from workflows.runtime import Pools, Worker
 ROWS_PER_YIELD = 4  # segments that a decode task gives on at once
 
 
-@dataclass(frozen=True)
+# Ray keeps a reference and a task for each block: a catalog of a million sources gets larger blocks, not more of them.
+_MAX_BLOCKS, _LEAST_PER_BLOCK = 10_000, 4
+_PLAN = pa.schema([("source", pa.string()), ("source_id", pa.string()), ("done_segments", pa.list_(pa.string()))])
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedSource:
     """A source with something left to do."""
 
     source: Source
     source_id: str
-    done_segments: list[str]
+    done_segments: Sequence[str] = ()
 
 
 def plan(
     sources: Sequence[Source], ledger: Ledger, segments: SegmentSettings, frames: FrameSettings
 ) -> list[PlannedSource]:
     """The sources that the ledger does not hold completely, with the segments it has of them."""
-    planned = []
-    for source in sources:
-        identity = source_id(source, segments, frames)
-        if identity not in ledger.complete:
-            planned.append(PlannedSource(source, identity, ledger.partial.get(identity, [])))
-    return planned
+    ids = [source_id(source, segments, frames) for source in sources]
+    return [
+        PlannedSource(sources[position], ids[position], ledger.partial.get(ids[position], ()))
+        for position in ledger.unfinished(ids)
+    ]
 
 
 def dataset(planned: Sequence[PlannedSource], sources_per_block: int) -> Dataset:
-    """The plan as a Ray dataset: small blocks, so that decode tasks are many and short."""
-    schema = pa.schema([("source", pa.string()), ("source_id", pa.string()), ("done_segments", pa.list_(pa.string()))])
-    table = pa.Table.from_pydict(
-        {
-            "source": [rows.pack_source(item.source) for item in planned],
-            "source_id": [item.source_id for item in planned],
-            "done_segments": [item.done_segments for item in planned],
-        },
-        schema=schema,
-    )
-    runs = read_together([item.source for item in planned], sources_per_block)
-    blocks = [table.slice(start, end - start) for start, end in runs]
-    return ray.data.from_arrow(blocks)
+    """The plan as a Ray dataset: small blocks, so that decode tasks are many and short.
+
+    Args:
+        planned: The sources.
+        sources_per_block: Sources of a decode task; 0 chooses by their number.
+    """
+    size = sources_per_block or max(_LEAST_PER_BLOCK, -(-len(planned) // _MAX_BLOCKS))
+    # Not `from_arrow`, which starts a task for each block to learn its schema.
+    data: Dataset = ray.data.from_blocks(list(plan_blocks(planned, size)))
+    return data
+
+
+def plan_blocks(planned: Sequence[PlannedSource], size: int) -> Iterator[pa.Table]:
+    """The plan as tables of `size` sources; members of a compressed shard stay together."""
+    for start, end in read_together([item.source for item in planned], size):
+        part = planned[start:end]
+        yield pa.Table.from_pydict(
+            {
+                "source": [rows.pack_source(item.source) for item in part],
+                "source_id": [item.source_id for item in part],
+                "done_segments": [item.done_segments for item in part],
+            },
+            schema=_PLAN,
+        )
 
 
 def decode(data: Dataset, settings: DecodeSettings, pools: Pools) -> Dataset:

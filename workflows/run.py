@@ -47,11 +47,10 @@ class Listing:
 
     def rejected_rows(self, ledger: Ledger, segments: SegmentSettings, frames: FrameSettings) -> list[dict[str, Any]]:
         """Rows for the entries that were rejected while listing and have none yet."""
-        identified = [(source, source_id(source, segments, frames), error) for source, error in self.rejects]
+        ids = [source_id(source, segments, frames) for source, _ in self.rejects]
         return [
-            rows.rejected_row(source, identity, error)
-            for source, identity, error in identified
-            if identity not in ledger.complete
+            rows.rejected_row(self.rejects[position][0], ids[position], self.rejects[position][1])
+            for position in ledger.unfinished(ids)
         ]
 
 

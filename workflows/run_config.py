@@ -22,4 +22,6 @@ class PoolSettings(Settings):
     model_actors: int = setting(0, "actors of each model stage (0: one a GPU, or one a machine's worth of CPUs)", ge=0)
     segments_per_batch: int = setting(16, "segments in a model stage's batch", ge=1, le=4096)
     soundtracks_per_batch: int = setting(8, "sources in a batch of the generator stage", ge=1, le=4096)
-    sources_per_block: int = setting(4, "sources that a decode task takes at once", ge=1, le=1024)
+    sources_per_block: int = setting(
+        0, "sources that a decode task takes at once (0: 4, more from 40,000 sources on)", ge=0, le=1024
+    )

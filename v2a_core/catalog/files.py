@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import os
 import re
+import stat as stat_mode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ def stat(uri: str) -> FileInfo:
         FileNotFoundError: When there is no file.
     """
     if not is_remote(uri):
-        return _local_info(local_path(uri))
+        return _local_info(str(local_path(uri)))
     fs, path = storage.filesystem(uri)
     info = fs.info(path)
     if info["type"] != "file":
@@ -92,7 +93,7 @@ def walk(uri: str) -> Iterator[FileInfo]:
         return
     for path in sorted(_local_files(local_path(uri), set())):
         with contextlib.suppress(FileNotFoundError):  # removed since
-            yield _local_info(Path(path))
+            yield _local_info(path)
 
 
 def remote_info(fs: Any, info: dict[str, Any]) -> FileInfo:
@@ -132,11 +133,11 @@ def readable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _local_info(path: Path) -> FileInfo:
-    status = path.stat()
-    if not path.is_file():
+def _local_info(path: str) -> FileInfo:
+    status = os.stat(path)
+    if not stat_mode.S_ISREG(status.st_mode):
         raise FileNotFoundError(f"{path} is not a file")
-    return FileInfo(str(path), status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
+    return FileInfo(path, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
 
 
 def _local_files(folder: Path, above: set[str]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.media.types import MediaError, Segment
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Source:
     """A video or image file, a member of a tar shard, or a span of either.
 
