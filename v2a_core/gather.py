@@ -27,12 +27,13 @@ SOUNDTRACKS = pa.schema(
         pa.field("vae_s", pa.float64()),
         pa.field("vocoder_s", pa.float64()),
         pa.field("finish_s", pa.float64()),
+        *rows.TRAFFIC,
     ]
 )
 
 _KEPT = ("source_id", "source_uri", "source_name", "kind", "label", "split", "caption", "source")
 _REASON = ("status", "reject_stage", "reject_type", "reject_message", "attempts")
-_SECONDS = ("decode_s", "clip_s", "map_s")
+_SUMMED = ("decode_s", "clip_s", "map_s", "bytes_read", "retries")
 
 
 class SourceGatherer:
@@ -50,7 +51,7 @@ class SourceGatherer:
         names = [
             *_KEPT,
             *_REASON,
-            *_SECONDS,
+            *_SUMMED,
             "segment_id",
             "segment_index",
             "segment_count",
@@ -73,7 +74,7 @@ def _soundtrack(segments: list[dict[str, Any]]) -> dict[str, Any]:
     good = [row for row in segments if row["condition"] is not None and row["status"] == OK]
     first = segments[0]
     row: dict[str, Any] = {name: first[name] for name in _KEPT}
-    row |= {name: sum(segment[name] or 0.0 for segment in segments) for name in _SECONDS}
+    row |= {name: sum(segment[name] or 0 for segment in segments) for name in _SUMMED}
     if not good:
         return row | {name: first[name] for name in _REASON}
     # A segment that could not be seen sounds like its nearest good neighbour: one broken stretch costs no soundtrack.

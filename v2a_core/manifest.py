@@ -67,10 +67,14 @@ def open_output(output: str, manifest: dict[str, Any]) -> dict[str, Any]:
     return taken
 
 
-def close_output(output: str, manifest: dict[str, Any], summary: dict[str, Any]) -> None:
-    """Complete the manifest with what the run did."""
+def close_output(
+    output: str, manifest: dict[str, Any], summary: dict[str, Any], contents: dict[str, int] | None = None
+) -> None:
+    """Complete the manifest with what the run did, and with what the output holds in all (rows, parts)."""
     runs = [*manifest["runs"], {"finished": _now(), **summary}]
     complete = {**manifest, "status": summary["status"], "counts": summary["counts"], "runs": runs}
+    if contents is not None:
+        complete["contents"] = contents
     storage.write_json(storage.join(output, FILE_NAME), complete)
 
 

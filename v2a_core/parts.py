@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from v2a_core import storage
 from v2a_core.config import Settings, setting
+from v2a_core.ledger import Ledger
 
 _CHECKSUM_DIGITS = 16
 _ROW_GROUP = 2048  # some 25 MB of embeddings: a reader that wants one label or split passes over the others
@@ -101,6 +102,10 @@ class PartWriter:
         self._buffer, self._bytes = [], 0
         self.parts += 1
         self.rows += table.num_rows
+
+    def contents(self, before: Ledger) -> dict[str, int]:
+        """What the folder holds now, for the manifest."""
+        return {"rows": before.rows + self.rows, "parts": before.parts + self.parts}
 
 
 def checksum(path: Path) -> str:

@@ -45,6 +45,10 @@ class Traffic:
     bytes_read: int = 0
     retries: int = 0
 
+    def plus(self, other: Traffic) -> Traffic:
+        """Both together."""
+        return Traffic(self.bytes_read + other.bytes_read, self.retries + other.retries)
+
     def since(self, earlier: Traffic) -> Traffic:
         """What was moved since an earlier look."""
         return Traffic(self.bytes_read - earlier.bytes_read, self.retries - earlier.retries)

@@ -16,7 +16,11 @@ import pyarrow as pa
 
 from v2a_core.catalog import Source
 from v2a_core.media.types import DecodedSegment, MediaError, Segment
+from v2a_core.retrying import Traffic
 from v2a_core.schema import EMBEDDINGS, OK, REJECTED
+
+# What a row's stages fetched from storage, and how often they had to try again.
+TRAFFIC = (pa.field("bytes_read", pa.int64()), pa.field("retries", pa.int64()))
 
 TRANSIT = pa.schema(
     [
@@ -26,6 +30,7 @@ TRANSIT = pa.schema(
         pa.field("frames", pa.large_binary()),  # uint8 (n, size, size, 3), C order
         pa.field("waveform", pa.large_binary()),  # float32 (samples,)
         pa.field("decode_s", pa.float64()),
+        *TRAFFIC,
         pa.field("clip_s", pa.float64()),
         pa.field("clap_s", pa.float64()),
     ]
@@ -139,6 +144,12 @@ def reject_where(rows: pa.Table, bad: Sequence[bool], error: MediaError) -> pa.T
         for name, value in values.items()
     }
     return replace(rows, columns)
+
+
+def with_traffic(row: dict[str, Any], moved: Traffic) -> dict[str, Any]:
+    """A row with what was moved for it added."""
+    counts = {"bytes_read": moved.bytes_read, "retries": moved.retries}
+    return {**row, **{name: (row.get(name) or 0) + count for name, count in counts.items()}}
 
 
 def per_row_seconds(seconds: float, used: Sequence[bool]) -> pa.Array:

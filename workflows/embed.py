@@ -53,10 +53,11 @@ def run(
         ConfigError: Wrong configuration, an empty catalog, or an output that was made differently.
         TooManyRejectsError: More rejected sources than the limits allow.
     """
+    tally = Tally("embed")
     checked = reach(catalog, output, job.storage, job.output_storage)
     bundle = load_bundle(models)
     listing = list_catalog(catalog, job.catalog, limit)
-    tally = Tally("embed", listed=listing.count)
+    tally.listed = listing.count
     ledger = embeddings_ledger(output)
     planned = pipeline.plan(listing.sources, ledger, job.segments, job.frames)
     rejected = listing.rejected_rows(ledger, job.segments, job.frames)
@@ -86,7 +87,7 @@ def run(
         data = _chain(planned, job, bundle, local, runtime.plan_pools(job.pools))
     stream("embed", data, rejected, writer, tally, job.limits, STAGE_COLUMNS)
     summary = tally.summary(output, "done", bundle=local.name, trained=local.trained)
-    manifest.close_output(output, made_by, summary)
+    manifest.close_output(output, made_by, summary, writer.contents(ledger))
     return finish(summary)
 
 

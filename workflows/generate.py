@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 
-from v2a_core import __version__, embedded, manifest, storage
+from v2a_core import __version__, embedded, manifest, retrying, rows, storage
 from v2a_core.finishing import FinishJob, finish_row
 from v2a_core.gather import SOUNDTRACKS, SourceGatherer
 from v2a_core.ledger import index_ledger
@@ -63,10 +63,11 @@ def run(
         TooManyRejectsError: More rejected sources than the limits allow.
     """
     conditions.check(mapper, embeddings, job)
+    tally = Tally("generate")
     checked = reach(catalog, output, job.storage, job.output_storage)
     bundle = load_bundle(models)
     listing = list_catalog(catalog, job.catalog, limit)
-    tally = Tally("generate", listed=listing.count)
+    tally.listed = listing.count
     index = storage.join(output, "index")
     ledger = index_ledger(index)
     planned = pipeline.plan(listing.sources, ledger, job.segments, job.frames)
@@ -99,7 +100,7 @@ def run(
         data = _chain(planned, job, bundle, local, mapper, finishing, parts)
     stream("generate", data, rejected, writer, tally, job.limits, STAGE_COLUMNS)
     summary = tally.summary(output, "done", bundle=local.name, trained=local.trained, mapper=mapper)
-    manifest.close_output(output, made_by, summary)
+    manifest.close_output(output, made_by, summary, writer.contents(ledger))
     return finish(summary)
 
 
@@ -146,9 +147,11 @@ class GatherStage:
 
 def _finish_batch(batch: pa.Table, job: FinishJob, worker: Worker) -> pa.Table:
     worker.set_up()
-    return pa.Table.from_pylist([finish_row(row, job) for row in batch.to_pylist()], schema=SOUNDTRACKS).drop_columns(
-        ["waveform", "losers", "conditions"]
-    )
+    finished = []
+    for row in batch.to_pylist():
+        before = retrying.traffic()
+        finished.append(rows.with_traffic(finish_row(row, job), retrying.traffic().since(before)))
+    return pa.Table.from_pylist(finished, schema=SOUNDTRACKS).drop_columns(["waveform", "losers", "conditions"])
 
 
 def _manifest(job: GenerateJob, local: LocalBundle, mapper_fingerprint: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 
-from v2a_core import embedded, rows, stages
+from v2a_core import embedded, retrying, rows, stages
 from v2a_core.catalog import ShardReader, Source, read_together, source_id
 from v2a_core.decoding import DecodeSettings, decode_rows
 from v2a_core.encoders.config import EncoderSettings
@@ -170,11 +170,13 @@ def _read_batch(batch: pa.Table, worker: Worker) -> Iterator[pa.Table]:
 def _decode_batch(batch: pa.Table, settings: DecodeSettings, worker: Worker) -> Iterator[pa.Table]:
     worker.set_up()
     pending = []
+    seen = retrying.traffic()
     with ShardReader() as shards:
         for item in batch.to_pylist():
             source = rows.unpack_source(item["source"])
             for row in decode_rows(source, item["source_id"], item["done_segments"], settings, shards):
-                pending.append(row)
+                before, seen = seen, retrying.traffic()
+                pending.append(rows.with_traffic(row, seen.since(before)))
                 if len(pending) == ROWS_PER_YIELD:
                     yield rows.table(pending)
                     pending = []

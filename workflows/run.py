@@ -137,6 +137,7 @@ def stream(
                 return
             for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
                 tally.add_seconds(batch, stage_columns)
+                tally.add_traffic(batch)
                 tally.add(writer.add(batch))
                 bar.update(len(tally.sources))
                 tally.check(limits)

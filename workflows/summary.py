@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -10,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from v2a_core import storage
+from v2a_core import retrying, storage
+from v2a_core.retrying import Traffic
 from v2a_core.schema import REJECTED
 from workflows.run_config import LimitSettings
 
@@ -38,7 +40,9 @@ class Tally:
     sources: set[str] = field(default_factory=set)
     rejected_sources: set[str] = field(default_factory=set)
     stage_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    traffic: Traffic = field(default_factory=Traffic)  # of the workers
     started: float = field(default_factory=time.monotonic)
+    driver_before: Traffic = field(default_factory=retrying.traffic)
 
     def add(self, table: pa.Table) -> None:
         """Count rows that were written."""
@@ -54,6 +58,16 @@ class Tally:
         for stage, column in columns.items():
             if column in table.schema.names:
                 self.stage_s[stage] += pc.sum(table[column]).as_py() or 0.0
+
+    def add_traffic(self, table: pa.Table) -> None:
+        """Add what was fetched for rows, and how often it was tried again."""
+        if "retries" in table.schema.names:
+            moved = (pc.sum(table[name]).as_py() or 0 for name in ("bytes_read", "retries"))
+            self.traffic = self.traffic.plus(Traffic(*moved))
+
+    def all_traffic(self) -> Traffic:
+        """What workers and driver have moved for this run."""
+        return self.traffic.plus(retrying.traffic().since(self.driver_before))
 
     def notes(self) -> dict[str, Any]:
         """What a progress line shows beside the number of sources."""
@@ -89,6 +103,7 @@ class Tally:
                 "rejected_by_reason": dict(self.rejects),
             },
             "seconds": {"total": round(seconds, 2), **{k: round(v, 2) for k, v in self.stage_s.items()}},
+            "storage": dataclasses.asdict(self.all_traffic()),
             "rows_per_second": round(self.rows / seconds, 3) if seconds else 0.0,
             **more,
         }
