@@ -110,11 +110,12 @@ class PartWriter:
 
 def checksum(path: Path) -> str:
     """The start of the sha256 of a file, as it stands in the name of a part."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()[:_CHECKSUM_DIGITS]
+    return bytes_checksum(path.read_bytes())
+
+
+def bytes_checksum(content: bytes) -> str:
+    """The same of bytes."""
+    return hashlib.sha256(content).hexdigest()[:_CHECKSUM_DIGITS]
 
 
 def checksum_in_name(uri: str) -> str | None:

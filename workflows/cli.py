@@ -84,6 +84,10 @@ def build_parser() -> argparse.ArgumentParser:
     between.add_argument("ends", nargs=2, metavar="END", help="image, video, audio file, or a text")
     between.add_argument("--mapper", metavar="URI", help="for an image or a video: what `v2a train` wrote, or none")
 
+    verify = commands.add_parser("verify", help="is an output whole and undamaged? exit code 1 with a list when not")
+    verify.add_argument("output", metavar="URI", help="folder or URI that `v2a embed` or `v2a generate` wrote")
+    verify.set_defaults(command=_verify)
+
     demo = commands.add_parser("demo", help="all jobs on a small catalog, and a page to listen to")
     demo.add_argument("--output", default="demo-output", metavar="DIR", help="local folder (default: %(default)s)")
     _models_option(demo, "miniature")
@@ -293,6 +297,15 @@ def _interpolate(arguments: argparse.Namespace) -> int:
     first, second = arguments.ends
     interpolate.run(first, second, arguments.output, settings, mapper=arguments.mapper, models=arguments.models)
     return DONE
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from v2a_core.verify import verify
+
+    report = verify(arguments.output)
+    for line in report.lines():
+        print(line)
+    return FAILED if report.problems else DONE
 
 
 def _demo(arguments: argparse.Namespace) -> int:
