@@ -62,7 +62,8 @@ def put(name, row, value):
     def change(table):
         values = table[name].to_pylist()
         values[row] = value
-        return table.set_column(table.schema.get_field_index(name), table.schema.field(name), [values])
+        field = table.schema.field(name)
+        return table.set_column(table.schema.get_field_index(name), field, pa.array(values, field.type))
 
     return change
 
@@ -137,10 +138,8 @@ def test_a_missing_part_and_an_unfinished_run_are_found(output):
 
 def test_a_source_in_two_versions_is_a_note(tmp_path):
     table = segments()
-    changed = [
-        f"new {identity}" if row < 3 else identity for row, identity in enumerate(table["source_id"].to_pylist())
-    ]
-    again = table.set_column(table.schema.get_field_index("source_id"), table.schema.field("source_id"), [changed])
+    ids = [f"new {identity}" for identity in table["source_id"].to_pylist()]
+    again = table.set_column(table.schema.get_field_index("source_id"), table.schema.field("source_id"), [ids])
     again = again.slice(0, 3)
     again = again.set_column(0, table.schema.field(0), [["x", "y", "z"]])
     report = verify(str(write(tmp_path / "out", pa.concat_tables([table, again]))))
