@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from v2a_core.parts import PartWriter
 from v2a_core.schema import EMBEDDINGS, SCHEMA_VERSION
 from workflows import pipeline, runtime
 from workflows.embed_config import EmbedJob
+from workflows.estimate import estimate
 from workflows.run import describe_bundle, list_catalog, reach, show_plan, stream
 from workflows.runtime import Pools, Worker
 from workflows.summary import Tally, finish
@@ -63,10 +65,14 @@ def run(
     rejected = listing.rejected_rows(ledger, job.segments, job.frames)
     tally.planned = len(planned) + len(rejected)
     tally.done_before = tally.listed - tally.planned
+    local = bundle.resolve()
     if dry_run:
         runtime.connect(address)
-        return show_plan("embed", output, checked, listing, tally, job.pools)
-    local = bundle.resolve()
+        pools = runtime.plan_pools(job.pools)
+        runtime.configure_data()
+        chain = functools.partial(_chain, job=job, bundle=bundle, local=local, pools=pools)
+        time_needed = estimate(planned, chain, STAGE_COLUMNS, pools) if planned else None
+        return show_plan("embed", output, checked, listing, tally, pools, time_needed)
     made_by = manifest.open_output(output, _manifest(job, local))
     writer = PartWriter(
         output,

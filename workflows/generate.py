@@ -18,6 +18,7 @@ from v2a_core.models import Bundle, LocalBundle, check_spaces, load_bundle
 from v2a_core.parts import PartWriter
 from v2a_core.schema import INDEX, SCHEMA_VERSION
 from workflows import conditions, pipeline, runtime
+from workflows.estimate import estimate
 from workflows.generate_config import GenerateJob
 from workflows.run import describe_bundle, list_catalog, reach, show_plan, stream
 from workflows.runtime import Worker
@@ -74,13 +75,24 @@ def run(
     rejected = listing.rejected_rows(ledger, job.segments, job.frames)
     tally.planned = len(planned) + len(rejected)
     tally.done_before = tally.listed - tally.planned
-    if dry_run:
-        runtime.connect(address)
-        return show_plan("generate", output, checked, listing, tally, job.pools)
     local = bundle.resolve()
     fingerprint = conditions.origin(mapper, job, local)
     if embeddings:
         embedded.check(embeddings, local.vision_space, job.segments, job.frames)
+
+    def chain(these: Sequence[pipeline.PlannedSource], destination: str) -> Dataset:
+        finishing = FinishJob(destination, job.finish, _marks(local, fingerprint), job.seed)
+        parts = embedded.find(embeddings, {item.source_id for item in these}) if embeddings else {}
+        return _chain(these, job, bundle, local, mapper, finishing, parts)
+
+    if dry_run:
+        runtime.connect(address)
+        runtime.configure_data()
+        pools = runtime.plan_pools(job.pools)
+        # Soundtracks of the sample end in the memory of the workers that made them.
+        sampled = functools.partial(chain, destination="memory://v2a-dry-run")
+        time_needed = estimate(planned, sampled, STAGE_COLUMNS, pools) if planned else None
+        return show_plan("generate", output, checked, listing, tally, pools, time_needed)
     made_by = manifest.open_output(output, _manifest(job, local, fingerprint))
     writer = PartWriter(
         index,
@@ -95,9 +107,7 @@ def run(
         check_spaces(local)
         runtime.connect(address)
         runtime.configure_data()
-        finishing = FinishJob(output, job.finish, _marks(local, fingerprint), job.seed)
-        parts = embedded.find(embeddings, {item.source_id for item in planned}) if embeddings else {}
-        data = _chain(planned, job, bundle, local, mapper, finishing, parts)
+        data = chain(planned, output)
     stream("generate", data, rejected, writer, tally, job.limits, STAGE_COLUMNS)
     summary = tally.summary(output, "done", bundle=local.name, trained=local.trained, mapper=mapper)
     manifest.close_output(output, made_by, summary, writer.contents(ledger))

@@ -10,7 +10,15 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from workflows.runtime import on_terminal
 
@@ -24,10 +32,18 @@ class RunProgress:
         job: The job's name.
         total: Sources to do in this run.
         counts: Called for the numbers to show beside the bar.
+        stages: Called for the seconds of work of each stage; none: the job has no stages to tell apart.
     """
 
-    def __init__(self, job: str, total: int, counts: Callable[[], dict[str, Any]]) -> None:
-        self._job, self._total, self._counts = job, total, counts
+    def __init__(
+        self,
+        job: str,
+        total: int,
+        counts: Callable[[], dict[str, Any]],
+        stages: Callable[[], dict[str, float]] = dict,
+    ) -> None:
+        self._job, self._total, self._counts, self._stages = job, total, counts, stages
+        self._stage_tasks: dict[str, TaskID] = {}
         self._started = self._last = time.monotonic()
         self._bar: Progress | None = None
 
@@ -49,12 +65,25 @@ class RunProgress:
         if self._bar is not None:
             note = ", ".join(f"{value} {name}" for name, value in self._counts().items())
             self._bar.update(self._task, completed=done, note=note)
+            self._show_stages(self._bar)
             return
         now = time.monotonic()
         if now - self._last >= JSON_INTERVAL_S:
             self._last = now
             line = {"job": self._job, "done": done, "total": self._total, **self._counts()}
+            if stages := self._stages():
+                line["stage_seconds"] = stages
             print(json.dumps({**line, "elapsed_s": round(now - self._started, 1)}), file=sys.stderr, flush=True)
+
+    def _show_stages(self, bar: Progress) -> None:
+        """A bar for each stage: its share of the work that was done."""
+        stages = self._stages()
+        total = sum(stages.values()) or 1.0
+        for stage, seconds in stages.items():
+            if stage not in self._stage_tasks:
+                self._stage_tasks[stage] = bar.add_task(f"  {stage}", total=100, note="")
+            share = round(100 * seconds / total)
+            bar.update(self._stage_tasks[stage], completed=share, note=f"% of the work, {seconds:.0f} s")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

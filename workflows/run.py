@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import ray
 from ray.data import Dataset
 
 from v2a_core import rows, storage
@@ -23,8 +24,9 @@ from v2a_core.preflight import check_storage
 from v2a_core.storage import StorageAccess
 from v2a_core.storage_config import StorageSettings
 from workflows import runtime
+from workflows.metrics import RunMetrics
 from workflows.progress import RunProgress
-from workflows.run_config import LimitSettings, PoolSettings
+from workflows.run_config import LimitSettings
 from workflows.summary import Tally
 
 
@@ -93,7 +95,13 @@ def reach(
 
 
 def show_plan(
-    job: str, output: str, checked: dict[str, Any], listing: Listing, tally: Tally, pools: PoolSettings
+    job: str,
+    output: str,
+    checked: dict[str, Any],
+    listing: Listing,
+    tally: Tally,
+    pools: runtime.Pools,
+    time_needed: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """What `--dry-run` prints: the listing, what is left to do, storage, and how the cluster would be used."""
     plan = {
@@ -106,7 +114,9 @@ def show_plan(
         "rejected_while_listing": len(listing.rejects),
         "done_before": tally.done_before,
         "to_do": tally.planned,
-        "workers": _workers(runtime.plan_pools(pools)),
+        "cluster": {name: amount for name, amount in ray.cluster_resources().items() if name in ("CPU", "GPU")},
+        "workers": _workers(pools),
+        "estimate": time_needed,
     }
     print(json.dumps(plan, indent=2, ensure_ascii=False), flush=True)
     return plan
@@ -130,16 +140,23 @@ def stream(
     Whatever ends the run, rows that have arrived are written before it ends.
     """
     try:
-        with RunProgress(job, tally.planned, tally.notes) as bar:
+        with RunProgress(job, tally.planned, tally.notes, tally.stages) as bar:
             if rejected:
                 tally.add(writer.add(rows.table(rejected)))
+                tally.rejected_early = len(tally.rejected_sources)
+                tally.check(limits)
             if data is None:
                 return
+            metrics = RunMetrics(job, stage_columns)
             for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
                 tally.add_seconds(batch, stage_columns)
                 tally.add_traffic(batch)
-                tally.add(writer.add(batch))
+                written = writer.add(batch)
+                tally.arrive(batch)
+                tally.add(written)
+                metrics.add(batch, written, tally.all_traffic())
                 bar.update(len(tally.sources))
                 tally.check(limits)
+            tally.check_whole()
     finally:
         writer.flush()

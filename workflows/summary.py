@@ -21,6 +21,10 @@ class TooManyRejectsError(RuntimeError):
     """The run rejects more sources than its limit allows."""
 
 
+class LostSourcesError(RuntimeError):
+    """Sources went into the chain and did not come out of it."""
+
+
 @dataclass
 class Tally:
     """Counts of a streaming job, kept by the driver as rows arrive.
@@ -29,6 +33,7 @@ class Tally:
         listed: Sources of the catalog (after `--limit`).
         done_before: Sources that earlier runs had finished.
         planned: Sources of this run.
+        rejected_early: Of them, those that were rejected while listing.
     """
 
     job: str
@@ -39,6 +44,7 @@ class Tally:
     rejects: Counter[str] = field(default_factory=Counter)
     sources: set[str] = field(default_factory=set)
     rejected_sources: set[str] = field(default_factory=set)
+    rejected_early: int = 0
     stage_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     traffic: Traffic = field(default_factory=Traffic)  # of the workers
     started: float = field(default_factory=time.monotonic)
@@ -47,11 +53,15 @@ class Tally:
     def add(self, table: pa.Table) -> None:
         """Count rows that were written."""
         self.rows += table.num_rows
-        self.sources.update(table["source_id"].to_pylist())
+        self.arrive(table)
         rejected = table.filter(pc.equal(table["status"], REJECTED))
         self.rejected_sources.update(rejected["source_id"].to_pylist())
         for stage, kind in zip(rejected["reject_stage"].to_pylist(), rejected["reject_type"].to_pylist(), strict=True):
             self.rejects[f"{stage}: {kind}"] += 1
+
+    def arrive(self, table: pa.Table) -> None:
+        """Note the sources of rows, new or not."""
+        self.sources.update(table["source_id"].to_pylist())
 
     def add_seconds(self, table: pa.Table, columns: dict[str, str]) -> None:
         """Add the seconds that stages noted in their rows; `columns` maps a stage to its column."""
@@ -71,15 +81,42 @@ class Tally:
 
     def notes(self) -> dict[str, Any]:
         """What a progress line shows beside the number of sources."""
-        return {"rows": self.rows, "rejected": len(self.rejected_sources)}
+        notes: dict[str, Any] = {"rows": self.rows, "rejected": len(self.rejected_sources)}
+        retries = self.all_traffic().retries
+        if retries:
+            notes["retries"] = retries
+        return notes
+
+    def stages(self) -> dict[str, float]:
+        """Seconds of work of each stage so far, over all workers."""
+        return {stage: round(seconds, 1) for stage, seconds in self.stage_s.items()}
 
     def check(self, limits: LimitSettings) -> None:
         """Stop a run that is going wrong.
 
+        What was rejected while listing comes first, all at once: it is a share of the catalog, not of what was tried.
+
         Raises:
             TooManyRejectsError: When the share of rejected sources is above the limit, after the grace.
         """
-        tried, bad = len(self.sources), len(self.rejected_sources)
+        early = self.rejected_early
+        self._check(self.planned, early, limits)
+        self._check(len(self.sources) - early, len(self.rejected_sources) - early, limits)
+
+    def check_whole(self) -> None:
+        """Notice sources without a row: an actor that gathered their segments died.
+
+        Raises:
+            LostSourcesError: With their number.
+        """
+        lost = self.planned - len(self.sources)
+        if lost > 0:
+            raise LostSourcesError(
+                f"{lost} of {self.planned} sources ended without a row: a worker was lost with them. What was done is "
+                "kept; the same command goes on from there"
+            )
+
+    def _check(self, tried: int, bad: int, limits: LimitSettings) -> None:
         if tried > limits.reject_grace and bad > limits.max_reject_share * tried:
             reasons = ", ".join(f"{count} x {reason}" for reason, count in self.rejects.most_common(3))
             raise TooManyRejectsError(

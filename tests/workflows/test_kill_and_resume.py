@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from pathlib import Path
 
 import helpers_catalog
 import numpy as np
@@ -60,3 +64,121 @@ def test_sigkill_half_way_then_the_same_command(tmp_path):
     for identity, row in want.items():
         np.testing.assert_allclose(got[identity]["clap_embedding"], row["clap_embedding"], atol=1e-3)
         np.testing.assert_allclose(got[identity]["clip_frames"], row["clip_frames"], atol=2e-3)
+
+
+def start(catalog, output):
+    with open(f"{output}.log", "ab") as log:
+        return subprocess.Popen(
+            command(catalog, output), env=environment(), start_new_session=True, stdout=log, stderr=log
+        )
+
+
+def below(pid: int) -> list[int]:
+    """The processes that a process started, directly or not."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found = [child for child, parent in parents.items() if parent == pid]
+    return found + [deeper for child in found for deeper in below(child)]
+
+
+def command_of(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return ""
+
+
+def finish(catalog, output):
+    subprocess.run(command(catalog, output), env=environment(), check=True, timeout=600)
+
+
+def assert_equal(got, want):
+    assert got.keys() == want.keys()
+    for identity, row in want.items():
+        for name in ("clap_embedding", "clip_frames"):
+            one, other = np.atleast_2d(got[identity][name]), np.atleast_2d(row[name])
+            cosine = (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+            assert (1 - cosine < 1e-3).all()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A catalog of 12 videos of 5 segments, and the rows of an undisturbed run."""
+    folder = tmp_path_factory.mktemp("world")
+    for index in range(12):
+        helpers_catalog.video(folder / "catalog" / f"{index}.mp4", 5.0, hue=20 * index, tone_hz=200 + 50 * index)
+    finish(folder / "catalog", folder / "undisturbed")
+    return folder / "catalog", rows(folder / "undisturbed")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_twenty_random_kills_of_the_driver(world, tmp_path):
+    catalog, want = world
+    moments = random.Random(0)
+    kills, output = 0, tmp_path / "output0"
+    while kills < 20:
+        output = tmp_path / f"output{kills // 5}"  # some runs see several kills, the ledger as it is then
+        process = start(catalog, output)
+        try:
+            process.wait(timeout=moments.uniform(1, 25))
+            break_off = False
+        except subprocess.TimeoutExpired:
+            break_off = True
+        if break_off:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+        kills += 1
+        assert set(rows(output)) <= set(want)
+    for number in range(4):
+        finish(catalog, tmp_path / f"output{number}")
+        assert_equal(rows(tmp_path / f"output{number}"), want)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_killed_actors_and_tasks_are_replaced(world, tmp_path):
+    catalog, want = world
+    output = tmp_path / "output"
+    process = start(catalog, output)
+    moments, killed = random.Random(1), Counter()
+    while process.poll() is None:
+        time.sleep(moments.uniform(1, 4))
+        if not part_files(str(output)) or killed.total() >= 4:
+            continue
+        for child in below(process.pid):
+            name = command_of(child)
+            if name.startswith("ray::") and "Map" in name and killed[name] == 0:
+                os.kill(child, signal.SIGKILL)
+                killed[name] += 1
+                break
+    assert process.returncode == 0, (tmp_path / "output.log").read_text()[-3000:]
+    assert killed.total() > 0
+    assert_equal(rows(output), want)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_lost_node_loses_no_row(world, tmp_path):
+    code = (
+        "import sys, threading, time; from ray.cluster_utils import Cluster; "
+        "from v2a_core.ledger import part_files; from workflows.cli import main; "
+        "cluster = Cluster(initialize_head=True, head_node_args={'num_cpus': 1}); "
+        "nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]; cluster.wait_for_nodes(); output = sys.argv[4]\n"
+        "def lose():\n"
+        "    while not part_files(output): time.sleep(0.1)\n"
+        "    cluster.remove_node(nodes[0], allow_graceful=False); print('LOST', flush=True)\n"
+        "threading.Thread(target=lose, daemon=True).start()\n"
+        "code = main([*sys.argv[1:], '--address', cluster.address]); cluster.shutdown(); sys.exit(code)"
+    )
+    catalog, want = world
+    output = tmp_path / "output"
+    arguments = command(catalog, output)[3:]
+    done = subprocess.run(
+        [sys.executable, "-c", code, "embed", *arguments], env=environment(), stdout=subprocess.PIPE, text=True,
+        timeout=900, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "LOST" in done.stdout
+    assert_equal(rows(output), want)
