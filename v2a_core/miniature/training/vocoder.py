@@ -122,7 +122,8 @@ def _blur(mels_BFM: torch.Tensor) -> torch.Tensor:
     kernel = torch.tensor(BLUR)[None, None] / sum(BLUR)
     power_N1M = (2 * mels_BFM).exp().flatten(0, 1)[:, None]
     blurred_NM = nn.functional.conv1d(nn.functional.pad(power_N1M, (2, 2), "replicate"), kernel)[:, 0]
-    return 0.5 * blurred_NM.unflatten(0, mels_BFM.shape[:2]).log()
+    blurred_BFM: torch.Tensor = 0.5 * blurred_NM.unflatten(0, mels_BFM.shape[:2]).log()
+    return blurred_BFM
 
 
 def build(work: Path, seed: int, plan: Plan = PLAN) -> VocoderStage:
