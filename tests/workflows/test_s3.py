@@ -91,7 +91,7 @@ def check_bad_day(s3_server, access, bucket, folder, count, capfd, secret, mappe
             )
             assert (made["counts"]["rows_done_now"], made["counts"]["sources_rejected"]) == (count, 0)
     want = rows(clean, access)
-    assert len(want) == 3 * count
+    assert len(want) == 2 * count  # the last half second is too short for a segment of its own
     assert_equal_rows(rows(faulty, access), want)
     assert again["counts"]["sources_done_now"] == 0
     assert summary["storage"]["retries"] > 0
