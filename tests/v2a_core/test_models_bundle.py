@@ -100,7 +100,7 @@ def test_wrong_bundles_are_refused_before_anything_loads(tmp_path, changes, mess
 
 
 def test_unknown_bundles_are_refused_with_the_known_names():
-    with pytest.raises(ConfigError, match=r"miniature, paper, paper-l, paper-s"):
+    with pytest.raises(ConfigError, match=r"miniature, paper, paper-l, paper-m, paper-s"):
         load_bundle("papre")
     with pytest.raises(ConfigError, match=r"memory://nowhere/bundle.yaml"):
         load_bundle("memory://nowhere")

@@ -11,7 +11,16 @@ import soundfile
 from PIL import Image
 
 from v2a_core.media.encode import write_video
-from v2a_core.report import BundleReport, DemoEntry, DemoReport, JobReport, ModelReport, RejectReport, write_demo_page
+from v2a_core.report import (
+    BundleReport,
+    DemoEntry,
+    DemoReport,
+    JobReport,
+    ModelReport,
+    RejectReport,
+    Verdict,
+    write_demo_page,
+)
 from v2a_core.report.plots import RATE, read_waveform, spectrogram_png, waveform_path
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
@@ -63,7 +72,7 @@ def demo(tmp_path):
     still = folder / "still.png"
     Image.new("RGB", (40, 30)).save(still)
     entries = [
-        DemoEntry("a/" + EVIL, "video", odd, odd, None, EVIL, EVIL, EVIL, EVIL),
+        DemoEntry("a/" + EVIL, "video", odd, odd, None, EVIL, EVIL, EVIL, Verdict(EVIL, 0.5, False)),
         DemoEntry("silent.mp4", "video", silent, odd, audio, "siren"),
         DemoEntry("still.png", "image", still, None, audio, "bell", "a bell"),
     ]

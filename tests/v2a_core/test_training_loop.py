@@ -86,9 +86,8 @@ def train(data, method="regression", network="mlp", *, resume=None, keep=None, s
     ],
 )
 def test_learns_a_linear_world(data, method, network, epochs):
-    reported, _ = train(
-        data, method, network, epochs=epochs, validation={"every_epochs": epochs // 3, "sampled_rows": 32}
-    )
+    every = 1 if method == "flow" else epochs // 3  # flow has learned what there is after a few epochs
+    reported, _ = train(data, method, network, epochs=epochs, validation={"every_epochs": every, "sampled_rows": 32})
     cosines = [row["validation_cosine"] for row in reported]
     assert cosines[-1] > 0.6, cosines
     assert cosines[-1] > cosines[0]

@@ -95,6 +95,7 @@ def test_one_worker_learns_what_two_learn(trained, trained_alone):
         assert trained_alone["last"][name] == pytest.approx(trained[1]["last"][name], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_run_that_diverged_keeps_its_checkpoint_and_goes_on(trained_alone, embeddings, tmp_path, monkeypatch):
     output, worker = tmp_path / "mapper", train_fit.train_worker
 

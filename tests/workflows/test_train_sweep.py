@@ -24,6 +24,7 @@ def sweep_file(folder, runs, **more):
     return str(path)
 
 
+@pytest.mark.slow
 def test_a_run_and_one_that_fails_end_in_one_table(ray_session, tmp_path, capsys):
     embeddings = world.write(tmp_path / "e", world.table(200))
     learns = {"method": {"kind": "regression"}}
