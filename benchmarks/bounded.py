@@ -3,7 +3,7 @@
 Run `python benchmarks/bounded.py`; it makes two catalogs of tiny videos (60 and 600), generates soundtracks for each
 with the miniature models, and samples every half second:
 
-- memory: proportional set size (shared pages counted once) of the job and all its children;
+- memory: proportional set size (shared pages counted once) of the job and all its processes, which inherit its TMPDIR;
 - temporary disk: what lies in the job's TMPDIR and in hidden, unfinished files of the output;
 - object store: the pages of Ray's shared memory that are in use (shared pages, counted once).
 
@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from processes import inheritors, memory_mb
 
 from v2a_core.media.encode import write_video
 
@@ -58,7 +59,7 @@ def measure(folder: Path, count: int) -> dict[str, float]:
     environment = {**os.environ, "TMPDIR": str(temporary), "RAY_TMPDIR": "/tmp"}
     started = time.monotonic()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    watch = Watch(process.pid, temporary, folder / "out")
+    watch = Watch(temporary, folder / "out")
     code = process.wait()
     watch.stop()
     if code:
@@ -82,9 +83,9 @@ def make_catalog(folder: Path, count: int) -> None:
 class Watch:
     """Samples until it is stopped."""
 
-    def __init__(self, pid: int, temporary: Path, output: Path) -> None:
+    def __init__(self, temporary: Path, output: Path) -> None:
         self.peaks = {"memory, MB": 0.0, "temporary disk, MB": 0.0, "object store, MB": 0.0}
-        self._pid, self._temporary, self._output = pid, temporary, output
+        self._temporary, self._output = temporary, output
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -96,38 +97,14 @@ class Watch:
 
     def _run(self) -> None:
         while not self._ended.wait(0.5):
-            family = descendants(self._pid)
+            family = inheritors("TMPDIR", str(self._temporary))
             hidden = [path for path in self._output.rglob(".*") if path.is_file()] if self._output.exists() else []
             now = {
-                "memory, MB": sum(memory_mb(pid, "Pss") - memory_mb(pid, "Pss_Shmem") for pid in family),
+                "memory, MB": memory_mb(family) - memory_mb(family, "Pss_Shmem"),
                 "temporary disk, MB": size_mb(self._temporary.rglob("*")) + size_mb(hidden),
-                "object store, MB": sum(memory_mb(pid, "Pss_Shmem") for pid in family),
+                "object store, MB": memory_mb(family, "Pss_Shmem"),
             }
             self.peaks = {name: max(value, now[name]) for name, value in self.peaks.items()}
-
-
-def descendants(pid: int) -> list[int]:
-    """A process and everything it started that is still there."""
-    parents = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue  # ended meanwhile
-    family = [pid]
-    for member in family:
-        family += [child for child, parent in parents.items() if parent == member]
-    return family
-
-
-def memory_mb(pid: int, kind: str) -> float:
-    """A figure of the kernel's summary of a process; 0 when it has ended."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return sum(float(line.split()[1]) for line in lines if line.startswith(f"{kind}:")) / 1024
 
 
 def size_mb(paths: Iterable[Path]) -> float:

@@ -18,7 +18,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 
@@ -27,6 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
 import helpers_catalog  # noqa: E402
 from helpers_audioldm import AUDIOLDM_S_UNET, AUDIOLDM_VAE, AUDIOLDM_VOCODER  # noqa: E402
+from matmul import matmul_peak  # noqa: E402
 
 from v2a_core.config import load  # noqa: E402
 from v2a_core.generators.audioldm.components import build_scheduler  # noqa: E402
@@ -55,7 +55,7 @@ def measure(folder: Path, arguments: argparse.Namespace) -> None:
     """All three ways, in one process and on one set of models."""
     bundle = full_bundle(folder) if arguments.size == "full" else str(ROOT / "configs" / "models" / "miniature.yaml")
     generator = load_bundle(bundle).resolve().generator_path
-    peak = matmul_peak()
+    peak = matmul_peak(torch.float32)
     flops = unet_flops(generator, arguments.length_s)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     print(
@@ -160,19 +160,6 @@ def full_bundle(folder: Path) -> str:
     )
     (folder / "full.yaml").write_text(text)
     return str(folder / "full.yaml")
-
-
-def matmul_peak() -> float:
-    """FLOP/s of a large float32 matrix product, the best of five."""
-    size = 2048
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    matrix = torch.from_numpy(np.random.default_rng(0).standard_normal((size, size), np.float32)).to(device)
-    times = []
-    for _ in range(5):
-        started = time.perf_counter()
-        float((matrix @ matrix)[0, 0])  # reading a number waits for the GPU
-        times.append(time.perf_counter() - started)
-    return 2 * size**3 / min(times)
 
 
 def unet_flops(folder: Path, length_s: float) -> float:

@@ -31,6 +31,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from matmul import DEVICE, matmul_peak
 from torch.utils.flop_counter import FlopCounterMode
 
 from v2a_core import arrays, manifest
@@ -46,7 +47,6 @@ from v2a_core.training.precision import autocast, training_dtype
 ROOT = Path(__file__).resolve().parents[1]
 BATCH, WARMUP = 448, 2
 SPACES = {"vision": "clip:benchmark", "audio": "clap:benchmark"}
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 # What the other environment runs: the prior as its authors train it, in the same number format.
 PRIOR = """
@@ -142,18 +142,6 @@ def train(folder: Path, steps: int, dtype: torch.dtype, prior_env: str | None) -
 def row(title: str, rate: float, flops: float, peak: float, note: str) -> str:
     """A line of the table."""
     return f"{title:48} {rate:9.1f} pairs/s  {100 * rate * flops / peak:5.1f} % of the peak  {note}"
-
-
-def matmul_peak(dtype: torch.dtype) -> float:
-    """Operations a second of square matrix products."""
-    size = 8192 if DEVICE == "cuda" else 1536
-    a, b = torch.randn(2, size, size, device=DEVICE, dtype=dtype)
-    best = 0.0
-    for _ in range(6):
-        started = time.perf_counter()
-        float((a @ b)[0, 0])
-        best = max(best, 2 * size**3 / (time.perf_counter() - started))
-    return best
 
 
 def flops_per_pair() -> float:

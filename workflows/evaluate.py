@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import ray
 from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 
 from v2a_core import manifest, storage
@@ -25,7 +24,7 @@ from v2a_core.metrics.rows import EVALUATED, READ
 from v2a_core.models import Bundle, LocalBundle, load_bundle
 from v2a_core.parts import PartWriter
 from v2a_core.schema import OK, SCHEMA_VERSION
-from workflows import runtime
+from workflows import pipeline, runtime
 from workflows.evaluate_config import EvaluateJob
 from workflows.run import describe_bundle, reach, stream
 from workflows.runtime import Pools, Worker
@@ -111,7 +110,7 @@ def _chain(
 ) -> Dataset:
     pools: Pools = runtime.plan_pools(job.pools)
     size = job.pools.sources_per_block or 4
-    blocks: Dataset = ray.data.from_arrow([table.slice(start, size) for start in range(0, table.num_rows, size)])
+    blocks = pipeline.from_tables(table.slice(start, size) for start in range(0, table.num_rows, size))
     # Originals are decoded as in `embed`: CPU tasks, the codec in a process of its own.
     data = blocks.map_batches(
         functools.partial(_read_batch, settings=read, worker=pools.worker),

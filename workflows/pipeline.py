@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -57,8 +57,13 @@ def dataset(planned: Sequence[PlannedSource], sources_per_block: int) -> Dataset
         sources_per_block: Sources of a decode task; 0 chooses by their number.
     """
     size = sources_per_block or max(_LEAST_PER_BLOCK, -(-len(planned) // _MAX_BLOCKS))
+    return from_tables(plan_blocks(planned, size))
+
+
+def from_tables(tables: Iterable[pa.Table]) -> Dataset:
+    """A Ray dataset with a block a table."""
     # Not `from_arrow`, which starts a task for each block to learn its schema.
-    data: Dataset = ray.data.from_blocks(list(plan_blocks(planned, size)))
+    data: Dataset = ray.data.from_blocks(list(tables))
     return data
 
 
@@ -112,7 +117,7 @@ def see(
     """Segments with frame embeddings: of sources that `v2a embed` has seen, read from `parts`; of others, made."""
     seen = {identity for ids in parts.values() for identity in ids}
     rest = [item for item in planned if item.source_id not in seen]
-    data = [read_embedded(parts, planned, pools)] if parts else []
+    data = [read_embedded(parts, [item for item in planned if item.source_id in seen], pools)] if parts else []
     if rest:
         decoded = decode(dataset(rest, sizes.sources_per_block), settings, pools)
         data.append(embed_frames(decoded, bundle, encoders, pools, sizes.segments_per_batch))
@@ -124,7 +129,7 @@ def read_embedded(parts: Mapping[str, Sequence[str]], planned: Sequence[PlannedS
 
     Args:
         parts: For each file, the source ids wanted from it.
-        planned: The sources of this run.
+        planned: These sources.
         pools: Workers.
     """
     packed = {item.source_id: rows.pack_source(item.source) for item in planned}
@@ -135,7 +140,7 @@ def read_embedded(parts: Mapping[str, Sequence[str]], planned: Sequence[PlannedS
         pa.Table.from_pylist([{"part": part, "ids": ids, "sources": [packed[item] for item in ids]}], schema=schema)
         for part, ids in parts.items()
     ]
-    return ray.data.from_arrow(blocks).map_batches(
+    return from_tables(blocks).map_batches(
         functools.partial(_read_batch, worker=pools.worker),
         batch_size=1,
         batch_format="pyarrow",

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from v2a_core.generators.audioldm.components import without_progress_bars
+from v2a_core.miniature.seeded import seeded
 from v2a_core.schema import EMBEDDING_DIM
 from v2a_core.torchvision_compat import prepare_torchvision
 
@@ -116,7 +117,7 @@ def build_vae(seed: int) -> Any:
     prepare_torchvision()
     from diffusers import AutoencoderKL
 
-    with _seeded(seed):
+    with seeded(seed):
         return _build(AutoencoderKL, VAE_CONFIG)
 
 
@@ -125,7 +126,7 @@ def build_unet(seed: int) -> Any:
     prepare_torchvision()
     from diffusers import UNet2DConditionModel
 
-    with _seeded(seed):
+    with seeded(seed):
         unet = _build(UNet2DConditionModel, UNET_CONFIG)
         torch.nn.init.normal_(unet.class_embedding.weight, std=CLASS_EMBEDDING_STD)
     return unet
@@ -145,7 +146,7 @@ def build_vocoder(seed: int) -> Any:
     prepare_torchvision()
     from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
-    with _seeded(seed):
+    with seeded(seed):
         vocoder = _build(SpeechT5HifiGan, {"config": SpeechT5HifiGanConfig(**VOCODER_CONFIG)})
         # The class starts from weights of 0.01, with which hardly any of the mel reaches the waveform.
         for module in vocoder.modules():
@@ -165,7 +166,7 @@ def _build(model_class: Any, config: Mapping[str, Any]) -> Any:
 def calibrate(vae: Any, vocoder: Any, seed: int) -> None:
     """Scale the last layers so that random weights make a sound that is neither silent nor clipped."""
     width = MEL_BINS // 2 ** (len(VAE_CONFIG["block_out_channels"]) - 1)
-    with _seeded(seed):
+    with seeded(seed):
         latents_BCHW = torch.randn(2, LATENT_CHANNELS, CALIBRATION_FRAMES, width)
     with _outputs_set(vae.decoder.conv_out, mean=MEL_MEAN, std=MEL_STD):
         vae.decode(latents_BCHW)
@@ -185,11 +186,3 @@ def _outputs_set(layer: torch.nn.Conv1d | torch.nn.Conv2d, *, mean: float, std: 
     layer.weight.mul_(scale)
     if layer.bias is not None:
         layer.bias.mul_(scale).add_(mean - scale * seen[0].mean())
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seeded weights, and the caller's random state as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield

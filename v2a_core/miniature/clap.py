@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from v2a_core.encoders.clap import ClapAudioTower
+from v2a_core.miniature.seeded import seeded
 from v2a_core.models.bundle import CLAP_CONFIG
 from v2a_core.models.clap_config import load_clap_config
 from v2a_core.schema import EMBEDDING_DIM
@@ -61,8 +62,7 @@ def save_clap(folder: Path, seed: int, text_encoder: ClapTextModelWithProjection
     config_file = folder / CLAP_CONFIG
     config_file.write_text(json.dumps(MODEL_CONFIG, indent=2) + "\n", encoding="utf-8")
     config = load_clap_config(config_file)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         tower = ClapAudioTower(config).eval()
         _spread(tower)
         _centre(tower, config.front_end.clip_samples)

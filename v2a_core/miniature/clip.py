@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from v2a_core.miniature.seeded import seeded
 from v2a_core.schema import EMBEDDING_DIM
 from v2a_core.torchvision_compat import prepare_torchvision
 
@@ -36,8 +37,7 @@ def save_clip(folder: Path, seed: int) -> None:
     import open_clip
     from safetensors.torch import save_file
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = open_clip.CLIP(**MODEL_CONFIG).eval()
         _spread(model.visual)
         _centre(model.visual)

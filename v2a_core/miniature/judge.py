@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from v2a_core.media.resample import resample
-from v2a_core.miniature.mel import MEL_BINS, SAMPLE_RATE, log_mel
+from v2a_core.miniature.mel import MEL_BINS, SAMPLE_RATE, level, log_mel
 
 Floats = npt.NDArray[np.float32]
 
@@ -71,8 +71,7 @@ class Judge(nn.Module):
     def forward(self, mels_BFM: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits (B, K) and attributes (B, 3) of AudioLDM log-mels, float32 (B, F, 64)."""
         # The level is the mean power, so a sparse sound and its neighbour in a noisy room are treated alike.
-        level_B11 = 0.5 * (2 * mels_BFM).exp().mean(dim=(1, 2), keepdim=True).log()
-        normal_BFM = (mels_BFM - level_B11).clamp(min=QUIET) / 3
+        normal_BFM = (mels_BFM - level(mels_BFM)).clamp(min=QUIET) / 3
         local_BCFM = self.local(normal_BFM[:, None])
         series_BCF = self.over_time(local_BCFM.permute(0, 1, 3, 2).flatten(1, 2))
         pooled = torch.cat([series_BCF.mean(-1), series_BCF.std(-1, correction=0), series_BCF.amax(-1)], dim=-1)

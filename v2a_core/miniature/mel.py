@@ -36,6 +36,11 @@ def log_mel(waveforms_BT: torch.Tensor) -> torch.Tensor:
     return mel_BFM[:, : waveforms_BT.shape[1] // HOP_LENGTH].clamp(min=FLOOR).log()
 
 
+def level(mels_BFM: torch.Tensor) -> torch.Tensor:
+    """Natural logarithm of the level of each sound: the root of its mean mel power, (B, 1, 1)."""
+    return 0.5 * (2 * mels_BFM).exp().mean(dim=(1, 2), keepdim=True).log()
+
+
 @functools.cache
 def mel_filters() -> torch.Tensor:
     """Slaney's mel filter bank, 0..8 kHz, float32 (K, M)."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from v2a_core.miniature.seeded import seeded
 from v2a_core.schema import EMBEDDING_DIM
 from v2a_core.torchvision_compat import prepare_torchvision
 
@@ -61,8 +62,7 @@ def build_text_encoder(seed: int) -> tuple[Any, Any]:
         max_position_embeddings=MAX_TOKENS + 2,  # RoBERTa counts positions from the padding id + 1
         projection_dim=EMBEDDING_DIM,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model: Any = ClapTextModelWithProjection(config)
         _spread(model)
     return model.eval(), tokenizer

@@ -149,14 +149,18 @@ class _Run:
         return max(self.step / self.plan.steps, by_time)
 
     def _schedule(self) -> float:
-        start, peak = 0, 1.0
-        if self.plan.restart is not None and self.step >= self.plan.restart:
-            start, peak = self.plan.restart, 0.5
-        end = self.plan.restart if self.plan.restart is not None and start == 0 else self.plan.steps
+        start, end, peak = self._fall()
         warm = min(1.0, (self.step - start + 1) / self.plan.warmup)
         by_steps = (self.step - start) / (end - start)
         passed = by_steps if self.plan.minutes is None else max(by_steps, self._progress())
         return peak * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, passed))))
+
+    def _fall(self) -> tuple[int, int, float]:
+        """First step, end and relative peak of the present fall of the learning rate."""
+        restart = self.plan.restart
+        if restart is None:
+            return 0, self.plan.steps, 1.0
+        return (0, restart, 1.0) if self.step < restart else (restart, self.plan.steps, 0.5)
 
     @torch.no_grad()
     def _average(self) -> None:

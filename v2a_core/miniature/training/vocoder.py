@@ -15,7 +15,8 @@ from torch import nn
 
 from v2a_core.miniature.audioldm import build_vocoder
 from v2a_core.miniature.judge import Judge
-from v2a_core.miniature.mel import HOP_LENGTH, log_mel
+from v2a_core.miniature.mel import HOP_LENGTH, level, log_mel
+from v2a_core.miniature.seeded import seeded
 from v2a_core.miniature.training.data import FRAMES, load_sounds
 from v2a_core.miniature.training.loop import Plan, autocast, load_weights
 from v2a_core.miniature.training.oscillators import start_as_oscillators
@@ -89,8 +90,7 @@ def fresh_vocoder(seed: int, mels_BFM: torch.Tensor) -> Any:
     vocoder.config.normalize_before = True
     vocoder.mean.copy_(mels_BFM.mean(dim=(0, 1)))
     vocoder.scale.copy_(mels_BFM.std(dim=(0, 1)))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         start_as_oscillators(vocoder, mels_BFM[:8])
     return vocoder
 
@@ -111,8 +111,8 @@ def spectral_losses(made_BT: torch.Tensor, true_BT: torch.Tensor) -> dict[str, t
 
 def mel_losses(made_BFM: torch.Tensor, true_BFM: torch.Tensor) -> dict[str, torch.Tensor]:
     """L1 of log-mels, and of log-mels whose power is blurred over bands."""
-    level_B11 = 0.5 * (2 * true_BFM).exp().mean(dim=(1, 2), keepdim=True).log() + QUIET
-    made_BFM, true_BFM = (torch.maximum(x_BFM, level_B11) for x_BFM in (made_BFM, true_BFM))
+    floor_B11 = level(true_BFM) + QUIET
+    made_BFM, true_BFM = (torch.maximum(x_BFM, floor_B11) for x_BFM in (made_BFM, true_BFM))
     sharp = (made_BFM - true_BFM).abs().mean()
     blurred = (_blur(made_BFM) - _blur(true_BFM)).abs().mean()
     return {"mel": MEL_WEIGHT * sharp, "blurred": BLURRED_WEIGHT * blurred}
