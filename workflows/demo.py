@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -54,10 +55,13 @@ def run(output: str, *, models: str = "miniature", address: str | None = None) -
         raise ConfigError(f"--output {output}: the demo writes a page to open in a browser, give a local folder")
     folder = Path(storage.canonical(output))
     bundle = load_bundle(models).resolve()
-    catalog, seconds = _timed(lambda: _catalog(folder))
+    with ThreadPoolExecutor(1) as thread:
+        # Starting Ray is mostly waiting.
+        made = thread.submit(_timed, lambda: _catalog(folder))
+        runtime.connect(address)
+        catalog, seconds = made.result()
     counts = {"shown": len(_sources(catalog.shown)), "to learn from": len(_sources(catalog.lessons))}
     print(f"demo: catalog of {sum(counts.values())} sources in {seconds:.1f} s -> {folder / 'catalog'}", flush=True)
-    runtime.connect(address)
     reports = [JobReport("catalog", seconds, counts)]
     for name, job in _jobs(folder, catalog, models).items():
         summary, seconds = _timed(job)

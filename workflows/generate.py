@@ -133,6 +133,8 @@ def _chain(
         num_cpus=0.05,
         compute=ActorPoolStrategy(size=1),
     )
+    # A task gives its sounds on when it ends: with more than a batch in a task, finishing would begin late.
+    data = data.repartition(target_num_rows_per_block=job.pools.soundtracks_per_batch)
     data = make_sound(data, bundle, job, pools)
     # Encoding and uploading run in CPU tasks of their own: the generator never waits for them.
     return data.map_batches(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import helpers_catalog
 import helpers_models
 import numpy as np
@@ -10,9 +12,10 @@ import pytest
 import soundfile
 
 from v2a_core.config import ConfigError, load
+from v2a_core.decoding import DecodeSettings
 from v2a_core.ledger import part_files
 from v2a_core.models import load_bundle
-from workflows import embed, generate
+from workflows import conditions, embed, generate
 from workflows.embed_config import EmbedJob
 from workflows.generate_config import GenerateJob
 
@@ -31,6 +34,14 @@ def index(output) -> dict[str, dict]:
     }
 
 
+def opened(catalog) -> set[str]:
+    """Names of the videos that were decoded since this was asked the last time."""
+    notes = list(catalog.glob("*.pid"))
+    for note in notes:
+        note.unlink()
+    return {note.stem for note in notes}
+
+
 @pytest.fixture(scope="module")
 def world(ray_session, tmp_path_factory):
     """Three videos, two of them embedded, and a mapper."""
@@ -44,15 +55,19 @@ def world(ray_session, tmp_path_factory):
     return folder, helpers_catalog.random_mapper(folder / "mapper", load_bundle("miniature").resolve())
 
 
-def test_the_same_sounds_without_decoding_again(world, tmp_path):
+def test_the_same_sounds_without_decoding_again(world, tmp_path, monkeypatch):
     folder, mapper = world
+    # This decoder leaves a note beside each file that it opens.
+    watched = functools.partial(DecodeSettings, decoder="planted_decoders:by_name")
+    monkeypatch.setattr(conditions, "DecodeSettings", watched)
     arguments = ([str(folder / "catalog")], job())
     options = {"mapper": mapper, "models": "miniature"}
-    plain = generate.run(arguments[0], str(tmp_path / "plain"), arguments[1], **options)
-    reused = generate.run(
+    generate.run(arguments[0], str(tmp_path / "plain"), arguments[1], **options)
+    assert opened(folder / "catalog") == {"0", "1", "2"}
+    generate.run(
         arguments[0], str(tmp_path / "reused"), arguments[1], embeddings=str(folder / "embeddings"), **options
     )
-    assert plain["seconds"]["decode"] > reused["seconds"]["decode"] > 0  # the third video only
+    assert opened(folder / "catalog") == {"2"}  # which was not embedded
     want, got = index(tmp_path / "plain"), index(tmp_path / "reused")
     assert got.keys() == want.keys() == {"0.mp4", "1.mp4", "2.mp4"}
     for name, row in got.items():

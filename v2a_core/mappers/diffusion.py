@@ -5,6 +5,7 @@ Shapes: B rows, E width of an embedding.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from torch import Tensor, nn
@@ -27,7 +28,11 @@ class DiffusionModel(DenoisingModel):
 
     def __init__(self, embedding_dim: int, network: nn.Module, settings: DiffusionSettings) -> None:
         super().__init__(embedding_dim, network, settings)
-        self._schedule = noise_schedule(settings.time_steps)
+
+    @functools.cached_property
+    def _schedule(self) -> Any:
+        # Made when it is needed: importing diffusers takes seconds, and a job that only checks a mapper needs none.
+        return noise_schedule(self._settings.time_steps)
 
     def _noisy(self, clean_BE: Tensor, noise_BE: Tensor, time_B: Tensor) -> Tensor:
         noisy_BE: Tensor = self._schedule.add_noise(clean_BE, noise_BE, time_B)

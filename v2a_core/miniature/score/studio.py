@@ -9,7 +9,6 @@ Shapes: N scenes or sounds, T samples, D numbers of an embedding, F frames of a 
 from __future__ import annotations
 
 import functools
-import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
@@ -34,6 +33,7 @@ from v2a_core.miniature.score.config import ScoreSettings
 from v2a_core.miniature.world import KINDS, Scene, WorldSettings, render_frames, render_sound, render_still, sample
 from v2a_core.miniature.world.scenes import Split
 from v2a_core.models import LocalBundle
+from v2a_core.processes import process_pool
 
 Floats = npt.NDArray[np.float32]
 
@@ -183,12 +183,7 @@ class Crew:
         if settings.processes == 1:
             self._studio = Studio(local, judge, settings)
             return
-        self._pool = ProcessPoolExecutor(
-            settings.processes,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_open_studio,
-            initargs=(local, judge, settings),
-        )
+        self._pool = process_pool(settings.processes, _open_studio, (local, judge, settings))
 
     def each(self, work: str, items: Sequence[tuple[Any, ...]]) -> list[Any]:
         """The results of a studio's method for each tuple of arguments, in their order."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import functools
 import io
 import json
+import os
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +25,12 @@ from v2a_core.miniature.world.config import WorldSettings, WriteSettings
 from v2a_core.miniature.world.happenings import KINDS
 from v2a_core.miniature.world.render import iterate_frames, render_sound, render_still
 from v2a_core.miniature.world.scenes import SPLITS, Scene, Split, sample
+from v2a_core.processes import process_pool
 
-_DEMO_CLIPS = 2 * len(KINDS)
+_DEMO_CLIPS = 3 * len(KINDS) // 2
 _DEMO_LESSONS: dict[Split, int] = {"train": 7 * len(KINDS), "validation": len(KINDS)}
+_SCENES_PER_PROCESS = 12  # the least that a process of its own is started for
+_SCENES_AT_ONCE = 64
 _COLUMNS = ("uri", "label", "split", "caption")
 
 
@@ -84,10 +91,12 @@ def write_world(
     in_shards = round(len(scenes) * (1 - layout.loose_share)) if layout.shards else 0
     order = np.random.default_rng(settings.seed).permutation(len(scenes))
     sharded = [scenes[position] for position in np.sort(order[:in_shards])]
-    table = [_write_loose(output, scenes[position], settings) for position in np.sort(order[in_shards:])]
-    for number in range(min(layout.shards, len(sharded))):
-        uri = storage.join(output, "shards", f"world-{number:06d}.tar")
-        _write_shard(uri, sharded[number :: layout.shards], settings)
+    loose = [scenes[position] for position in np.sort(order[in_shards:])]
+    with _renderers(len(scenes)) as pool:
+        table = [_write_loose(output, scene, video) for scene, video in _videos(loose, settings, pool)]
+        for number in range(min(layout.shards, len(sharded))):
+            uri = storage.join(output, "shards", f"world-{number:06d}.tar")
+            _write_shard(uri, _videos(sharded[number :: layout.shards], settings, pool))
     # Stills are of scenes that no video shows: the indices go on where those of the test split end.
     first = counts.get("test", 0)
     table += [_write_still(output, sample(settings, "test", first + k), settings) for k in range(layout.stills)]
@@ -137,10 +146,25 @@ def _write_shown(folder: Path, seed: int, size: int, clips: int) -> list[str]:
     return written.inputs
 
 
-def _write_loose(output: str, scene: Scene, settings: WorldSettings) -> dict[str, str]:
+def _renderers(count: int) -> contextlib.AbstractContextManager[ProcessPoolExecutor | None]:
+    """Processes that render `count` scenes; None where it is not worth starting them."""
+    processes = min(os.cpu_count() or 1, count // _SCENES_PER_PROCESS)
+    return process_pool(processes) if processes > 1 else contextlib.nullcontext()
+
+
+def _videos(
+    scenes: Sequence[Scene], settings: WorldSettings, pool: ProcessPoolExecutor | None
+) -> Iterator[tuple[Scene, bytes]]:
+    """Scenes in their order with their videos as MP4; some at a time, so that few wait in memory."""
+    render = functools.partial(_video, settings=settings)
+    for start in range(0, len(scenes), _SCENES_AT_ONCE):
+        some = scenes[start : start + _SCENES_AT_ONCE]
+        yield from zip(some, pool.map(render, some) if pool else map(render, some), strict=True)
+
+
+def _write_loose(output: str, scene: Scene, video: bytes) -> dict[str, str]:
     uri = f"videos/{scene.kind}/{scene.name}.mp4"
-    with storage.writing(storage.join(output, uri)) as path:
-        _encode(path, scene, settings)
+    storage.write_bytes(storage.join(output, uri), video)
     return _row(uri, scene)
 
 
@@ -155,17 +179,11 @@ def _row(uri: str, scene: Scene) -> dict[str, str]:
     return {"uri": uri, "label": scene.kind, "split": scene.split, "caption": scene.caption}
 
 
-def _write_shard(uri: str, scenes: Iterable[Scene], settings: WorldSettings) -> None:
-    with (
-        tempfile.TemporaryDirectory(prefix="v2a-") as folder,
-        storage.writing(uri) as path,
-        tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar,
-    ):
-        for scene in scenes:
-            video = Path(folder) / "scene.mp4"
-            _encode(video, scene, settings)
+def _write_shard(uri: str, videos: Iterable[tuple[Scene, bytes]]) -> None:
+    with storage.writing(uri) as path, tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for scene, video in videos:
             note = {"label": scene.kind, "split": scene.split, "caption": scene.caption}
-            _add(tar, f"{scene.name}.mp4", video.read_bytes())
+            _add(tar, f"{scene.name}.mp4", video)
             _add(tar, f"{scene.name}.json", json.dumps(note).encode())
 
 
@@ -176,11 +194,14 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(info, io.BytesIO(data))
 
 
-def _encode(path: Path, scene: Scene, settings: WorldSettings) -> None:
+def _video(scene: Scene, settings: WorldSettings) -> bytes:
     waveform = None
     if scene.audible:
         waveform = render_sound(scene, length_s=settings.length_s, sample_rate=settings.sample_rate)
-    write_video(path, _frames(scene, settings), settings.frames_per_second, waveform, settings.sample_rate)
+    with tempfile.TemporaryDirectory(prefix="v2a-") as folder:
+        path = Path(folder) / "scene.mp4"
+        write_video(path, _frames(scene, settings), settings.frames_per_second, waveform, settings.sample_rate)
+        return path.read_bytes()
 
 
 def _frames(scene: Scene, settings: WorldSettings) -> Iterator[npt.NDArray[np.uint8]]:
