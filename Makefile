@@ -23,7 +23,7 @@ demo: $(READY)  ## small catalog -> embed -> train -> generate -> a page to list
 	$(BIN)/v2a demo --output $(DEMO_OUTPUT)
 
 test: lint types  ## lint, types, all tests (under 8 minutes on two cores)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: lint types  ## the same with the slow tests (full-size models, long runs)
 	$(BIN)/python -m pytest -m 'not fuzz'

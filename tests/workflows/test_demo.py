@@ -2,19 +2,26 @@ from __future__ import annotations
 
 import html
 import json
+from dataclasses import asdict
 
 import pytest
 
 from v2a_core.ledger import read_columns
+from v2a_core.miniature.world.write import write_demo_catalog
 from workflows import demo
 
 
 @pytest.mark.timeout(280)
-def test_the_demo_runs_all_jobs_and_writes_a_page(ray_session, tmp_path, capsys):
+@pytest.mark.parametrize("clips", [12, pytest.param(18, marks=pytest.mark.slow)])
+def test_the_demo_runs_all_jobs_and_writes_a_page(ray_session, tmp_path, capsys, clips):
+    if clips < 18:  # an earlier call wrote a catalog, a smaller one
+        lessons = {"train": 36, "validation": 12}
+        catalog = write_demo_catalog(tmp_path, size=96, clips=clips, lessons=lessons)
+        (tmp_path / "catalog.json").write_text(json.dumps(asdict(catalog)))
     page = demo.run(str(tmp_path))
     text = page.read_text(encoding="utf-8")
     assert "ntrained weights" not in text
-    assert text.count("the judge heard") >= 24
+    assert text.count("the judge heard") == clips + 1  # and a still
     index = read_columns(str(tmp_path / "soundtracks" / "index"), ["source_name", "status", "label", "reject_message"])
     rows = index.to_pylist()
     assert len({row["label"] for row in rows if row["label"]}) >= 8
@@ -24,7 +31,7 @@ def test_the_demo_runs_all_jobs_and_writes_a_page(ray_session, tmp_path, capsys)
     for job in ("embeddings", "soundtracks", "metrics"):
         assert json.loads((tmp_path / job / "manifest.json").read_text())["bundle"]["trained"] is True
     metrics = json.loads((tmp_path / "metrics" / "metrics.json").read_text())["metrics"]
-    assert metrics["class_accuracy"]["value"] > 0.6
+    assert metrics["class_accuracy"]["value"] > (0.6 if clips == 18 else 0.3)  # chance: 0.08
     assert f"open {page}" in capsys.readouterr().out
     demo.run(str(tmp_path))
     assert capsys.readouterr().out.count("nothing to do") == 4

@@ -100,6 +100,7 @@ def test_a_second_run_does_nothing(generated, catalog, mapper, capsys):
     assert "nothing to do" in capsys.readouterr().out
 
 
+@pytest.mark.slow  # the generator's own tests say so too, in seconds
 def test_the_same_source_sounds_the_same_in_any_batch(generated, catalog, mapper, tmp_path):
     alone = job("pools.segments_per_batch=1", "pools.soundtracks_per_batch=1", "generator.micro_batch=1")
     path = catalog / "rain" / "one.mp4"

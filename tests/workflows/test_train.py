@@ -90,6 +90,7 @@ def test_another_configuration_is_refused_naming_the_difference(trained, embeddi
         train.run(embeddings, str(output), job("training.epochs=4"))
 
 
+@pytest.mark.slow
 def test_one_worker_learns_what_two_learn(trained, trained_alone):
     for name in ("train_loss", "validation_loss", "validation_cosine"):
         assert trained_alone["last"][name] == pytest.approx(trained[1]["last"][name], rel=1e-3)
