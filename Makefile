@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEMO_OUTPUT ?= demo-output
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all fuzz lint types format clean
+.PHONY: help setup demo test tests test-all fuzz lint types format clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,8 +22,11 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## small catalog -> embed -> train -> generate -> a page to listen to
 	$(BIN)/v2a demo --output $(DEMO_OUTPUT)
 
-test: lint types  ## lint, types, all tests (under 8 minutes on two cores)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: $(READY)  ## lint, types, all tests, side by side (under 8 minutes on two cores)
+	$(MAKE) --no-print-directory --jobs=3 lint types tests
+
+tests: $(READY)
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder
 
 test-all: lint types  ## the same with the slow tests (full-size models, long runs)
 	$(BIN)/python -m pytest -m 'not fuzz'

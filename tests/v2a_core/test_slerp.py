@@ -35,7 +35,7 @@ def test_it_moves_by_its_share_of_the_angle_on_the_unit_sphere(a, b, weight):
 def test_the_way_back_is_the_same_way(a, b, weight):
     assume(np.linalg.norm(a) > 1e-3)
     assume(np.linalg.norm(b) > 1e-3)
-    assume(not 3.1 < angle(a, b) < np.pi - 1e-7)  # nearly opposite: the way hangs on the last bits
+    assume(angle(a, b) < 3.1)  # nearly opposite: the way hangs on the last bits
     np.testing.assert_allclose(slerp(a, b, weight), slerp(b, a, 1 - weight), atol=1e-5)
 
 

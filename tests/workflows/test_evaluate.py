@@ -174,6 +174,7 @@ def test_a_second_run_does_nothing_and_says_the_same(evaluated, soundtracks, jud
     assert "nothing to do" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_embeddings_are_the_references_when_they_are_given(ray_session, soundtracks, evaluated, tmp_path):
     """Embeddings of the made sounds themselves: every made sound is at its reference."""
     local = load_bundle("miniature").resolve()

@@ -19,6 +19,8 @@ from workflows import conditions, embed, generate
 from workflows.embed_config import EmbedJob
 from workflows.generate_config import GenerateJob
 
+pytestmark = pytest.mark.slow
+
 SAMPLING = ("segments.length_s=1.0", "segments.min_length_s=0.4", "frames.frames_per_second=2.0")
 SETTINGS = (*SAMPLING, "encoders.precision=fp32", "output.interval_s=0")
 GENERATOR = ("generator.num_inference_steps=2", "generator.precision=fp32")
@@ -64,9 +66,7 @@ def test_the_same_sounds_without_decoding_again(world, tmp_path, monkeypatch):
     options = {"mapper": mapper, "models": "miniature"}
     generate.run(arguments[0], str(tmp_path / "plain"), arguments[1], **options)
     assert opened(folder / "catalog") == {"0", "1", "2"}
-    generate.run(
-        arguments[0], str(tmp_path / "reused"), arguments[1], embeddings=str(folder / "embeddings"), **options
-    )
+    generate.run(arguments[0], str(tmp_path / "reused"), arguments[1], embeddings=str(folder / "embeddings"), **options)
     assert opened(folder / "catalog") == {"2"}  # which was not embedded
     want, got = index(tmp_path / "plain"), index(tmp_path / "reused")
     assert got.keys() == want.keys() == {"0.mp4", "1.mp4", "2.mp4"}

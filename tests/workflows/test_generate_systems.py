@@ -49,6 +49,7 @@ def catalog(tmp_path_factory):
     return str(folder / "table.csv")
 
 
+@pytest.mark.slow
 def test_captions_of_the_catalog_become_sound(ray_session, catalog, tmp_path):
     arguments = [f"--set={item}" for item in SETTINGS]
     code = main(
