@@ -46,6 +46,7 @@ def ray_session() -> Iterator[None]:
     ray.shutdown()
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """For several processes: one runs the jobs on Ray, one after the other, while another runs the rest by file."""
     if not config.pluginmanager.hasplugin("xdist") or not hasattr(config, "workerinput"):
