@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEMO_OUTPUT ?= demo-output
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test tests test-all fuzz lint types format clean
+.PHONY: help setup demo test test-parts test-jobs test-all fuzz lint types format clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,10 +23,13 @@ demo: $(READY)  ## small catalog -> embed -> train -> generate -> a page to list
 	$(BIN)/v2a demo --output $(DEMO_OUTPUT)
 
 test: $(READY)  ## lint, types, all tests, side by side (under 8 minutes on two cores)
-	$(MAKE) --no-print-directory --jobs=3 lint types tests
+	$(MAKE) --no-print-directory --jobs --output-sync=target lint types test-parts test-jobs
 
-tests: $(READY)
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder
+test-parts: $(READY)
+	$(BIN)/python -m pytest tests/v2a_core tests/cluster
+
+test-jobs: $(READY)
+	$(BIN)/python -m pytest tests/workflows
 
 test-all: lint types  ## the same with the slow tests (full-size models, long runs)
 	$(BIN)/python -m pytest -m 'not fuzz'

@@ -44,15 +44,3 @@ def ray_session() -> Iterator[None]:
     ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
     yield
     ray.shutdown()
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """For several processes: one runs the jobs on Ray, one after the other, while another runs the rest by file."""
-    if not config.pluginmanager.hasplugin("xdist") or not hasattr(config, "workerinput"):
-        return
-    workflows = Path(__file__).parent / "workflows"
-    for item in items:
-        on_ray = item.path.parent == workflows
-        item.add_marker(pytest.mark.xdist_group("ray" if on_ray else str(item.path)))
-    items.sort(key=lambda item: item.path.parent != workflows)  # the longest piece first
