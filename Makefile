@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_OUTPUT ?= demo-output
+NICE :=  # what runs beside jobs on Ray gets no more than its workers, which are nice by 15
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-parts test-jobs test-all fuzz lint types format clean
@@ -23,10 +24,10 @@ demo: $(READY)  ## small catalog -> embed -> train -> generate -> a page to list
 	$(BIN)/v2a demo --output $(DEMO_OUTPUT)
 
 test: $(READY)  ## lint, types, all tests, side by side (under 8 minutes on two cores)
-	$(MAKE) --no-print-directory --jobs --output-sync=target lint types test-parts test-jobs
+	$(MAKE) --no-print-directory --jobs --output-sync=target NICE='nice -n 19' lint types test-parts test-jobs
 
 test-parts: $(READY)
-	$(BIN)/python -m pytest tests/v2a_core tests/cluster
+	$(NICE) $(BIN)/python -m pytest tests/v2a_core tests/cluster
 
 test-jobs: $(READY)
 	$(BIN)/python -m pytest tests/workflows
@@ -42,7 +43,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 
 types: $(READY)
-	$(BIN)/mypy
+	$(NICE) $(BIN)/mypy
 
 format: $(READY)  ## rewrite the files as the linter wants them
 	$(BIN)/ruff check --fix .
