@@ -218,6 +218,7 @@ def test_htsat_loads_without_laion_clap_itself():
     assert "laion_clap" not in sys.modules
 
 
+@pytest.mark.slow
 def test_bf16_keeps_the_direction_at_full_size(published, frames, clip_embedding, waveforms, clap_embedding):
     bf16 = EncoderSettings(precision="bf16")
     assert (ClipEncoder(published, bf16).encode(frames) * clip_embedding).sum(axis=1).min() >= 0.999

@@ -45,7 +45,10 @@ def track(segments: int, seed: int, length_s: float = 1.5, rest_s: float = 0.3, 
 TRACKS = [track(1, 10), track(3, 20), track(2, 30, null_D=unit(1, 99)[0]), track(1, 40, rest_s=0.0)]
 
 
-@pytest.mark.parametrize(("sampler", "eta"), [("dpm-solver++", 0.0), ("dpm-solver++-sde", 0.0), ("ddim", 1.0)])
+@pytest.mark.parametrize(
+    ("sampler", "eta"),
+    [("dpm-solver++", 0.0), pytest.param("dpm-solver++-sde", 0.0, marks=pytest.mark.slow), ("ddim", 1.0)],
+)
 def test_a_track_is_the_same_in_any_batch_and_order(folder: Path, sampler: str, eta: float) -> None:
     choice = {"sampler": sampler, "eta": eta}
     together = list(load(folder, **choice).generate_tracks(TRACKS, OVERLAP_S))

@@ -65,6 +65,7 @@ def scored(tmp_path_factory):
     return score("miniature", output=output, settings=TINY, judge=judge), output
 
 
+@pytest.mark.slow
 def test_any_bundle_gets_every_line_with_its_target(scored):
     result, output = scored
     assert set(result["lines"]) == LINES
@@ -74,6 +75,7 @@ def test_any_bundle_gets_every_line_with_its_target(scored):
     assert json.loads((output / "score.json").read_text()) == json.loads(json.dumps(result))
 
 
+@pytest.mark.slow
 def test_every_way_of_making_sound_has_its_numbers(scored):
     systems = scored[0]["systems"]
     ways = {"real sound", "VAE and vocoder", "true embedding", "text", "no mapper", *MAPPERS}
@@ -86,6 +88,7 @@ def test_every_way_of_making_sound_has_its_numbers(scored):
     assert set(scored[0]["mappers"]) == set(MAPPERS)
 
 
+@pytest.mark.slow
 def test_every_ordering_says_whether_it_held(scored):
     result, output = scored
     assert len(result["orderings"]) == 8

@@ -12,7 +12,7 @@ from workflows import demo
 
 
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize("clips", [8, pytest.param(18, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("clips", [4, pytest.param(18, marks=pytest.mark.slow)])
 def test_the_demo_runs_all_jobs_and_writes_a_page(ray_session, tmp_path, capsys, clips):
     if clips < 18:  # an earlier call wrote a catalog, a smaller one
         lessons = {"train": 12, "validation": 12}
@@ -24,7 +24,7 @@ def test_the_demo_runs_all_jobs_and_writes_a_page(ray_session, tmp_path, capsys,
     assert text.count("the judge heard") == clips + 1  # and a still
     index = read_columns(str(tmp_path / "soundtracks" / "index"), ["source_name", "status", "label", "reject_message"])
     rows = index.to_pylist()
-    assert len({row["label"] for row in rows if row["label"]}) >= 8
+    assert len({row["label"] for row in rows if row["label"]}) >= min(clips, 8)
     (broken,) = [row for row in rows if row["status"] != "ok"]
     assert broken["source_name"] in text
     assert html.escape(broken["reject_message"]) in text

@@ -110,6 +110,7 @@ def test_an_empty_catalog_is_refused(ray_session, tmp_path):
         embed.run([str(tmp_path / "empty")], str(tmp_path / "out"), job(), models="miniature")
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_wrong_stops_and_keeps_what_was_done(ray_session, tmp_path):
     for index in range(4):
         helpers_catalog.corrupt(tmp_path / "bad" / f"{index}.mp4")
