@@ -110,6 +110,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow  # the guard has quick tests of its own
 def test_whatever_is_in_the_catalog_the_job_completes(
     ray_session: None, tmp_path: Path, callers: tuple[int, list[object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
