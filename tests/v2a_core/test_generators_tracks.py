@@ -122,6 +122,7 @@ def test_out_of_memory_halves_the_windows_of_a_step(folder: Path, monkeypatch: p
         list(generator.generate_tracks(TRACKS, OVERLAP_S))
 
 
+@pytest.mark.slow
 def test_a_track_that_overflows_is_made_in_fp32_and_its_neighbours_are_not_touched(folder: Path) -> None:
     generator = load(folder, precision="bf16")
     expected = list(generator.generate_tracks(TRACKS, OVERLAP_S))

@@ -165,6 +165,7 @@ def test_attributes_are_seen_in_one_still_frame():
         assert far > 1.3 * near, (kind, attribute)
 
 
+@pytest.mark.slow
 def test_kinds_are_told_apart_by_ear_and_by_eye():
     """Nearest class mean on simple features of held-out renders."""
     world = WorldSettings(noise_share=0.0)

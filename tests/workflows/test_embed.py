@@ -120,6 +120,7 @@ def test_a_run_that_goes_wrong_stops_and_keeps_what_was_done(ray_session, tmp_pa
     assert read(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_dry_run_plans_and_writes_nothing(ray_session, catalog, tmp_path, capsys):
     plan = embed.run([str(catalog)], str(tmp_path / "out"), job(), models="miniature", limit=2, dry_run=True)
     assert (plan["sources"], plan["to_do"]) == (2, 2)
