@@ -8,9 +8,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from v2a_core.mappers.config import DiffusionSettings, SamplingSettings
+from v2a_core.mappers.config import SamplingSettings
 from v2a_core.mappers.denoising import DenoisingModel
 
 # In a squared-cosine schedule the log signal-to-noise ratio runs to minus infinity; DPM-Solver++ needs it cut.
@@ -25,9 +25,6 @@ class DiffusionModel(DenoisingModel):
         network: See `DenoisingModel`.
         settings: Schedule, dropout, sampling.
     """
-
-    def __init__(self, embedding_dim: int, network: nn.Module, settings: DiffusionSettings) -> None:
-        super().__init__(embedding_dim, network, settings)
 
     @functools.cached_property
     def _schedule(self) -> Any:
