@@ -8,20 +8,18 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from v2a_core import __version__
 from v2a_core.config import ConfigError, Settings, load, options
 from v2a_core.interpolation.config import InterpolationSettings
+from workflows.cli_models import add_models_commands, count
 from workflows.embed_config import EmbedJob
 from workflows.evaluate_config import EvaluateJob
+from workflows.exit_codes import BAD_CONFIGURATION, DONE, FAILED, MEANINGS, TOO_MANY_REJECTS, TRAINING_STOPPED
 from workflows.generate_config import GenerateJob
 from workflows.train_config import TrainingStoppedError, TrainJob
 
-DONE, FAILED, BAD_CONFIGURATION, TOO_MANY_REJECTS, TRAINING_STOPPED = 0, 1, 2, 3, 4
-
-_EXIT_CODES = "exit codes: 0 done, 1 failed, 2 bad configuration, 3 too many rejects, 4 training stopped before its end"
 _CATALOG = (
     "file, folder, glob, fsspec URI or prefix, tar shard(s) such as 'shard-{000..009}.tar', or table with a uri column"
 )
@@ -45,9 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    parser = argparse.ArgumentParser(
-        prog="v2a", description="Soundtracks for silent video, in bulk.", epilog=_EXIT_CODES
-    )
+    parser = argparse.ArgumentParser(prog="v2a", description="Soundtracks for silent video, in bulk.", epilog=MEANINGS)
     parser.add_argument("--version", action="version", version=f"v2a {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -93,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     _models_option(demo, "miniature")
     _address_option(demo)
     demo.set_defaults(command=_demo)
-    _models_commands(commands)
+    add_models_commands(commands)
     return parser
 
 
@@ -111,7 +107,7 @@ def _job(
         help=meaning,
         description=f"{meaning[0].upper()}{meaning[1:]}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"settings (--set key=value, or YAML for --config):\n{_settings_table(settings)}\n\n{_EXIT_CODES}",
+        epilog=f"settings (--set key=value, or YAML for --config):\n{_settings_table(settings)}\n\n{MEANINGS}",
     )
     parser.add_argument(
         "--output", required=True, metavar="URI", help="folder or URI of the output; finished work in it is kept"
@@ -127,7 +123,7 @@ def _job(
     )
     _models_option(parser, None if name == "train" else "paper")
     if bulk:
-        parser.add_argument("--limit", type=_count, metavar="N", help="take the first N sources")
+        parser.add_argument("--limit", type=count, metavar="N", help="take the first N sources")
         parser.add_argument("--dry-run", action="store_true", help="list, plan and check, do nothing")
         _address_option(parser)
     for option in options(settings):
@@ -161,46 +157,6 @@ def _address_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--address", metavar="ADDRESS", help="a running Ray cluster (default: RAY_ADDRESS, else Ray on this machine)"
     )
-
-
-def _models_commands(commands: Any) -> None:
-    models = commands.add_parser(
-        "models", help="the model bundles and their small world: show, fetch, init, world, train, score"
-    )
-    actions = models.add_subparsers(required=True, metavar="ACTION")
-    show = actions.add_parser("show", help="what a bundle consists of, where it is, its fingerprints")
-    show.add_argument("bundle", nargs="?", default="paper", metavar="NAME|FILE")
-    show.add_argument("--resolve", action="store_true", help="fetch it too: paths, sizes, fingerprints, spaces")
-    show.set_defaults(command=_models_show)
-    fetch = actions.add_parser("fetch", help="copy a bundle to a folder or bucket, with checksums")
-    fetch.add_argument("bundle", metavar="NAME|FILE")
-    fetch.add_argument("--output", required=True, metavar="URI", help="where to; use it later with --models")
-    fetch.set_defaults(command=_models_fetch)
-    init = actions.add_parser(
-        "init", help="build the miniature bundle: the real classes at tiny size, seeded random weights"
-    )
-    init.add_argument("bundle", choices=["miniature"])
-    init.add_argument("--output", required=True, metavar="DIR", help="local folder; use it later with --models")
-    init.add_argument("--seed", type=int, default=0, help="seed of the weights (default: %(default)s)")
-    init.set_defaults(command=_models_init)
-    world = actions.add_parser("world", help="write the miniature world as a catalog: labelled videos, shards, stills")
-    world.add_argument("--count", type=_count, required=True, metavar="N", help="scenes; 80 % train, 10 % validation")
-    world.add_argument("--output", required=True, metavar="URI", help="folder or URI")
-    world.add_argument("--seed", type=int, default=0, help="another seed is another world (default: %(default)s)")
-    world.set_defaults(command=_models_world)
-    train = actions.add_parser("train", help="train the miniature models on their world (hours); goes on where it was")
-    train.add_argument("bundle", choices=["miniature"])
-    train.add_argument("--output", required=True, metavar="DIR", help="local folder of the trained bundle")
-    train.add_argument("--work", required=True, metavar="DIR", help="local folder of renders, checkpoints and logs")
-    train.add_argument("--stage", action="append", metavar="STAGE", help="only this stage; may be repeated")
-    train.add_argument("--seed", type=int, default=0, help="seed of everything (default: %(default)s)")
-    train.set_defaults(command=_models_train)
-    score = actions.add_parser("score", help="measure a bundle on held-out scenes of the miniature world")
-    score.add_argument("bundle", metavar="NAME|FILE")
-    score.add_argument("--output", metavar="DIR", help="local folder for score.json and score.md")
-    score.add_argument("--per-class", type=_count, metavar="N", help="scenes of each kind")
-    score.add_argument("--judge", metavar="DIR", help="folder of the judge (default: the bundle's)")
-    score.set_defaults(command=_models_score)
 
 
 def _settings_table(settings: type[Settings]) -> str:
@@ -315,54 +271,6 @@ def _demo(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _models_show(arguments: argparse.Namespace) -> int:
-    from v2a_core.models import load_bundle, show_bundle
-
-    print(json.dumps(show_bundle(load_bundle(arguments.bundle), resolve=arguments.resolve), indent=2))
-    return DONE
-
-
-def _models_fetch(arguments: argparse.Namespace) -> int:
-    from v2a_core.models import fetch_bundle, load_bundle
-
-    fetch_bundle(load_bundle(arguments.bundle), arguments.output)
-    print(f"fetched {arguments.bundle}: use it with --models {arguments.output}")
-    return DONE
-
-
-def _models_init(arguments: argparse.Namespace) -> int:
-    from v2a_core.miniature import init_miniature
-
-    init_miniature(Path(arguments.output), arguments.seed)
-    print(f"untrained miniature models (seeded random weights): use them with --models {arguments.output}")
-    return DONE
-
-
-def _models_world(arguments: argparse.Namespace) -> int:
-    from v2a_core.miniature.world import WorldSettings
-    from v2a_core.miniature.world.write import split_counts, write_world
-
-    counts = split_counts(arguments.count)
-    written = write_world(arguments.output, counts, WorldSettings(seed=arguments.seed))
-    print(f"{written.videos} videos and {written.stills} stills; a catalog for a job: {' '.join(written.inputs)}")
-    return DONE
-
-
-def _models_train(arguments: argparse.Namespace) -> int:
-    from v2a_core.miniature.training import train_miniature
-
-    train_miniature(Path(arguments.output), work=Path(arguments.work), stages=arguments.stage, seed=arguments.seed)
-    return DONE
-
-
-def _models_score(arguments: argparse.Namespace) -> int:
-    from v2a_core.miniature.score import score
-
-    output, judge = (Path(folder) if folder else None for folder in (arguments.output, arguments.judge))
-    score(arguments.bundle, output=output, per_class=arguments.per_class, judge=judge)
-    return DONE
-
-
 def _evaluate(arguments: argparse.Namespace) -> int:
     job = _load(arguments, "evaluate", EvaluateJob)
     from workflows import evaluate
@@ -393,13 +301,6 @@ def _failed(error: Exception) -> int:
         traceback.print_exc()
     print(f"v2a: failed: {type(error).__name__}: {error}", file=sys.stderr)
     return FAILED
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
-    return value
 
 
 if __name__ == "__main__":
