@@ -18,13 +18,16 @@ from v2a_core.config import ConfigError
 from v2a_core.ledger import part_files, read_part
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.rows import TRANSIT, catalog_fields, unpack_source
-from v2a_core.schema import EMBEDDINGS, OK
-
-# As the rows are when CLIP has embedded their frames.
-SEEN = pa.schema([field for field in TRANSIT if field.name != "frames"])
+from v2a_core.schema import EMBEDDINGS, OK, embeddings_schema
 
 _ROWS_AT_ONCE = 256
 _COLUMNS = [name for name in EMBEDDINGS.names if name != "clap_embedding"]
+
+
+def seen_schema(vision_dim: int) -> pa.Schema:
+    """As the rows are when their frames are embedded, in `vision_dim` numbers each."""
+    frames = embeddings_schema(vision_dim).field("clip_frames")
+    return pa.schema([frames if field.name == frames.name else field for field in TRANSIT if field.name != "frames"])
 
 
 def check(embeddings: str, vision_space: str, segments: SegmentSettings, frames: FrameSettings) -> None:
@@ -86,12 +89,13 @@ def find(embeddings: str, wanted: Collection[str]) -> dict[str, list[str]]:
     return found
 
 
-def read(part: str, sources: Mapping[str, str]) -> Iterator[pa.Table]:
-    """Rows of `SEEN` of some sources of a part, a few at a time.
+def read(part: str, sources: Mapping[str, str], vision_dim: int) -> Iterator[pa.Table]:
+    """Rows of `seen_schema` of some sources of a part, a few at a time.
 
     Args:
         part: URI of a Parquet file.
         sources: For each wanted source id, its `Source`, packed (`rows.pack_source`).
+        vision_dim: Numbers in a frame's embedding.
     """
     wanted = pa.array(list(sources), pa.string())
     with storage.open_read(part) as file:
@@ -99,21 +103,21 @@ def read(part: str, sources: Mapping[str, str]) -> Iterator[pa.Table]:
             table = pa.Table.from_batches([batch])
             table = table.filter(pc.is_in(table["source_id"], value_set=wanted))
             if table.num_rows:
-                yield _travelling(table, sources)
+                yield _travelling(table, sources, seen_schema(vision_dim))
 
 
-def _travelling(table: pa.Table, sources: Mapping[str, str]) -> pa.Table:
+def _travelling(table: pa.Table, sources: Mapping[str, str], schema: pa.Schema) -> pa.Table:
     """With the source, and what this run's catalog says of it: names and captions may be others than back then."""
     ids = table["source_id"].to_pylist()
     packed = [sources[identity] for identity in ids]
     fields = [catalog_fields(unpack_source(text), identity) for text, identity in zip(packed, ids, strict=True)]
     ours = {name: [row[name] for row in fields] for name in fields[0]} | {"source": packed}
     columns = []
-    for field in SEEN:
+    for field in schema:
         if field.name in ours:
             columns.append(pa.chunked_array([pa.array(ours[field.name], field.type)]))
         elif field.name in table.schema.names:
             columns.append(table[field.name].cast(field.type))
         else:
             columns.append(pa.chunked_array([pa.nulls(table.num_rows, field.type)]))
-    return pa.Table.from_arrays(columns, schema=SEEN)
+    return pa.Table.from_arrays(columns, schema=schema)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from v2a_core.config import ConfigError
 from v2a_core.mappers.config import SamplingSettings
 from v2a_core.models import LocalBundle
+from v2a_core.schema import EMBEDDING_DIM
 from v2a_core.stages import ConditionMapper
 
 NO_MAPPER = "none"
@@ -25,6 +26,7 @@ def check_mapper(mapper: str, sampling: SamplingSettings | None, local: LocalBun
         ConfigError: Naming both sides.
     """
     if mapper == NO_MAPPER:
+        _check_width(local)
         return NO_MAPPER
     from v2a_core.mappers import load_mapper
 
@@ -40,3 +42,11 @@ def check_mapper(mapper: str, sampling: SamplingSettings | None, local: LocalBun
                 "choose the bundle it was trained with (--models), or train a mapper for this one"
             )
     return loaded.fingerprint
+
+
+def _check_width(local: LocalBundle) -> None:
+    if local.vision_dim != EMBEDDING_DIM:
+        raise ConfigError(
+            f"--mapper none: {local.clip_model} of the bundle {local.name!r} makes {local.vision_dim} numbers, the "
+            f"generator takes {EMBEDDING_DIM}: only a mapper leads from one to the other"
+        )

@@ -1,7 +1,8 @@
 """Segments as rows of Arrow tables on their way between stages.
 
-`TRANSIT` is `schema.EMBEDDINGS` with what only travels: pixels and samples as bytes (dropped by the stage that has used
-them, so that they never pile up), the source to fetch again, and the seconds that each stage took.
+`TRANSIT` is `schema.EMBEDDINGS`, its frames not embedded yet, with what only travels: pixels and samples as bytes
+(dropped by the stage that has used them, so that they never pile up), the source to fetch again, and the seconds that
+each stage took.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ from v2a_core.schema import EMBEDDINGS, OK, REJECTED
 # What a row's stages fetched from storage, and how often they had to try again.
 TRAFFIC = (pa.field("bytes_read", pa.int64()), pa.field("retries", pa.int64()))
 
+# An encoder decides how wide its embeddings are: until then the column has no type.
+_UNSEEN = {"clip_frames": pa.null()}
+
 TRANSIT = pa.schema(
     [
-        *EMBEDDINGS,
+        *(field.with_type(_UNSEEN.get(field.name, field.type)) for field in EMBEDDINGS),
         pa.field("source", pa.string()),  # the Source as JSON
         pa.field("condition_text", pa.string()),  # of systems that go through text
         pa.field("frames", pa.large_binary()),  # uint8 (n, size, size, 3), C order
@@ -120,9 +124,8 @@ def read_waveforms(rows: pa.Table) -> list[npt.NDArray[np.float32] | None]:
 def replace(rows: pa.Table, columns: dict[str, pa.Array], *, drop: Sequence[str] = ()) -> pa.Table:
     """The table with some columns replaced and others dropped."""
     for name, values in columns.items():
-        field = rows.schema.field(name) if name in rows.schema.names else pa.field(name, values.type)
         index = rows.schema.get_field_index(name)
-        values = values.cast(field.type)
+        field = pa.field(name, values.type) if index < 0 else rows.schema.field(index).with_type(values.type)
         rows = rows.append_column(field, values) if index < 0 else rows.set_column(index, field, values)
     return rows.drop_columns([name for name in drop if name in rows.schema.names])
 

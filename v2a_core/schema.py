@@ -8,7 +8,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 SCHEMA_VERSION = 2
-EMBEDDING_DIM = 512
+EMBEDDING_DIM = 512  # of CLAP; of CLIP ViT-B/32 too, other vision encoders have another width
 
 OK = "ok"
 REJECTED = "rejected"
@@ -31,29 +31,50 @@ _STATUS_FIELDS = [
     pa.field("attempts", pa.int32()),
 ]
 
-# A source that could not be decoded at all is one rejected row with segment_index -1 and segment_count 0.
-EMBEDDINGS = pa.schema(
-    [
-        pa.field("segment_id", pa.string(), nullable=False),
-        *_CATALOG_FIELDS,
-        pa.field("segment_index", pa.int32(), nullable=False),
-        pa.field("segment_count", pa.int32(), nullable=False),  # segments of the whole source
-        pa.field("start_s", pa.float64()),
-        pa.field("duration_s", pa.float64()),
-        pa.field("source_duration_s", pa.float64()),  # of the whole source, or of the span that a table's row asks for
-        pa.field("frame_times_s", pa.list_(pa.float32())),  # relative to the source's start
-        # (n, 512), each frame L2-normalised
-        pa.field("clip_frames", pa.list_(pa.list_(pa.float16(), EMBEDDING_DIM))),
-        # 512 numbers, L2-normalised; null without audio. Not a fixed-size list: pyarrow cannot read one with nulls.
-        pa.field("clap_embedding", pa.list_(pa.float32())),
-        pa.field("audio_rms_dbfs", pa.float32()),  # level before CLAP's own normalisation; null without audio
-        pa.field("silent", pa.bool_()),  # audio is there, but digitally silent
-        pa.field("decoder", pa.string()),
-        pa.field("damaged", pa.bool_()),
-        pa.field("decoded_share", pa.float32()),  # of the source's declared length and of the segment's frames
-        *_STATUS_FIELDS,
-    ]
-)
+
+def embeddings_schema(vision_dim: int = EMBEDDING_DIM) -> pa.Schema:
+    """Embeddings: a row a segment.
+
+    A source that could not be decoded at all is one rejected row with segment_index -1 and segment_count 0.
+
+    Args:
+        vision_dim: Numbers in a frame's embedding.
+    """
+    return pa.schema(
+        [
+            pa.field("segment_id", pa.string(), nullable=False),
+            *_CATALOG_FIELDS,
+            pa.field("segment_index", pa.int32(), nullable=False),
+            pa.field("segment_count", pa.int32(), nullable=False),  # segments of the whole source
+            pa.field("start_s", pa.float64()),
+            pa.field("duration_s", pa.float64()),
+            pa.field(
+                "source_duration_s", pa.float64()
+            ),  # of the whole source, or of the span that a table's row asks for
+            pa.field("frame_times_s", pa.list_(pa.float32())),  # relative to the source's start
+            pa.field("clip_frames", pa.list_(pa.list_(pa.float16(), vision_dim))),  # each frame L2-normalised
+            # 512 numbers, L2-normalised; null without audio. Not a fixed-size list: pyarrow cannot read one with nulls.
+            pa.field("clap_embedding", pa.list_(pa.float32())),
+            pa.field("audio_rms_dbfs", pa.float32()),  # level before CLAP's own normalisation; null without audio
+            pa.field("silent", pa.bool_()),  # audio is there, but digitally silent
+            pa.field("decoder", pa.string()),
+            pa.field("damaged", pa.bool_()),
+            pa.field("decoded_share", pa.float32()),  # of the source's declared length and of the segment's frames
+            *_STATUS_FIELDS,
+        ]
+    )
+
+
+def vision_dim_of(schema: pa.Schema) -> int:
+    """Numbers in a frame's embedding, of a file of embeddings."""
+    if "clip_frames" not in schema.names:
+        return EMBEDDING_DIM
+    frames = schema.field("clip_frames").type
+    fixed = pa.types.is_list(frames) and pa.types.is_fixed_size_list(frames.value_type)
+    return int(frames.value_type.list_size) if fixed else EMBEDDING_DIM
+
+
+EMBEDDINGS = embeddings_schema()
 
 INDEX = pa.schema(
     [

@@ -19,10 +19,12 @@ Floats = npt.NDArray[np.float32]
 
 
 class FrameEncoder(Protocol):
-    """Frames to embeddings."""
+    """Frames to embeddings of `dim` numbers."""
+
+    dim: int
 
     def encode(self, frames_NHWC: npt.NDArray[np.uint8]) -> Floats:
-        """L2-normalised float32 (N, 512)."""
+        """L2-normalised float32 (N, dim)."""
 
 
 class WaveformEncoder(Protocol):
@@ -44,13 +46,13 @@ def embed_frames(batch: pa.Table, encoder: FrameEncoder, image_size: int) -> pa.
     started = time.monotonic()
     frames = rows.read_frames(batch, image_size)
     present = [item for item in frames if item is not None]
-    flat = encoder.encode(np.concatenate(present)) if present else np.zeros((0, EMBEDDING_DIM), np.float32)
+    flat = encoder.encode(np.concatenate(present)) if present else np.zeros((0, encoder.dim), np.float32)
     pieces = iter(np.split(flat, np.cumsum([len(item) for item in present])[:-1])) if present else iter(())
     embedded = [None if item is None else next(pieces) for item in frames]
     bad = [item is not None and not np.isfinite(item).all() for item in embedded]
     embedded = [None if is_bad else item for item, is_bad in zip(embedded, bad, strict=True)]
     columns = {
-        "clip_frames": arrays.vector_lists(embedded, EMBEDDING_DIM, np.float16),
+        "clip_frames": arrays.vector_lists(embedded, encoder.dim, np.float16),
         "clip_s": rows.per_row_seconds(time.monotonic() - started, [item is not None for item in frames]),
     }
     batch = rows.replace(batch, columns, drop=["frames"])

@@ -5,7 +5,7 @@ Problems make an output unfit; notes are worth knowing. Parts are read one by on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from v2a_core import arrays, manifest, storage
 from v2a_core.config import ConfigError
 from v2a_core.ledger import part_files
 from v2a_core.parts import bytes_checksum, checksum_in_name
-from v2a_core.schema import EMBEDDINGS, INDEX, OK, REJECTED, SCHEMA_VERSION
+from v2a_core.schema import INDEX, OK, REJECTED, SCHEMA_VERSION, embeddings_schema, vision_dim_of
 
 _NORM_TOLERANCE = 5e-3  # float16 keeps three digits
 _EXAMPLES = 3
@@ -69,12 +69,7 @@ def verify(output: str) -> Report:
     if job not in ("embed", "generate"):
         raise ConfigError(f"{output} is an output of `v2a {job}`; embeddings and soundtracks can be verified")
     report = Report(output, job)
-    folder, schema, check = (
-        (output, EMBEDDINGS, _check_embeddings)
-        if job == "embed"
-        else (storage.join(output, "index"), INDEX, _check_index)
-    )
-    tables = list(_read_parts(report, folder, schema, check))
+    tables = list(_read_parts(report, output if job == "embed" else storage.join(output, "index")))
     if tables:
         rows = pa.concat_tables(tables)
         _check_ids(report, rows, "segment_id" if job == "embed" else "source_id")
@@ -85,10 +80,9 @@ def verify(output: str) -> Report:
     return report
 
 
-def _read_parts(
-    report: Report, folder: str, schema: pa.Schema, check: Callable[[Report, str, pa.Table], None]
-) -> Iterator[pa.Table]:
+def _read_parts(report: Report, folder: str) -> Iterator[pa.Table]:
     """Check each part on its own; gives on its ids."""
+    schema = INDEX if report.job == "generate" else None
     for uri in part_files(folder):
         name = uri.rsplit("/", 1)[-1]
         report.parts += 1
@@ -102,12 +96,14 @@ def _read_parts(
             report.problems.append(f"{name}: not readable as Parquet: {str(error).splitlines()[0]}")
             continue
         report.rows += table.num_rows
+        # An encoder decides how wide its embeddings are; all parts are of one.
+        schema = schema or embeddings_schema(vision_dim_of(table.schema))
         wrong = _schema_problems(table.schema, schema)
         if wrong:
             report.problems.append(f"{name}: schema: {'; '.join(wrong)}")
             continue
         _check_status(report, name, table)
-        check(report, name, table)
+        _check_embeddings(report, name, table) if report.job == "embed" else _check_index(report, name, table)
         yield table.select([column for column in _IDS if column in table.schema.names])
 
 

@@ -16,7 +16,7 @@ from v2a_core.encoders.config import EncoderSettings
 from v2a_core.ledger import embeddings_ledger
 from v2a_core.models import Bundle, LocalBundle, load_bundle
 from v2a_core.parts import PartWriter
-from v2a_core.schema import EMBEDDINGS, SCHEMA_VERSION
+from v2a_core.schema import SCHEMA_VERSION, embeddings_schema
 from workflows import pipeline, runtime
 from workflows.embed_config import EmbedJob
 from workflows.estimate import estimate
@@ -76,7 +76,7 @@ def run(
     made_by = manifest.open_output(output, _manifest(job, local))
     writer = PartWriter(
         output,
-        EMBEDDINGS,
+        embeddings_schema(local.vision_dim),
         id_column="segment_id",
         seen=ledger.expected_again(),
         settings=job.output,

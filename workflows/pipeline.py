@@ -117,19 +117,25 @@ def see(
     """Segments with frame embeddings: of sources that `v2a embed` has seen, read from `parts`; of others, made."""
     seen = {identity for ids in parts.values() for identity in ids}
     rest = [item for item in planned if item.source_id not in seen]
-    data = [read_embedded(parts, [item for item in planned if item.source_id in seen], pools)] if parts else []
+    data = []
+    if parts:
+        known = [item for item in planned if item.source_id in seen]
+        data.append(read_embedded(parts, known, bundle.resolve().vision_dim, pools))
     if rest:
         decoded = decode(dataset(rest, sizes.sources_per_block), settings, pools)
         data.append(embed_frames(decoded, bundle, encoders, pools, sizes.segments_per_batch))
     return data[0].union(*data[1:]) if len(data) > 1 else data[0]
 
 
-def read_embedded(parts: Mapping[str, Sequence[str]], planned: Sequence[PlannedSource], pools: Pools) -> Dataset:
+def read_embedded(
+    parts: Mapping[str, Sequence[str]], planned: Sequence[PlannedSource], vision_dim: int, pools: Pools
+) -> Dataset:
     """Segments as `embed_frames` leaves them, from the files of `v2a embed`.
 
     Args:
         parts: For each file, the source ids wanted from it.
         planned: These sources.
+        vision_dim: Numbers in a frame's embedding.
         pools: Workers.
     """
     packed = {item.source_id: rows.pack_source(item.source) for item in planned}
@@ -141,7 +147,7 @@ def read_embedded(parts: Mapping[str, Sequence[str]], planned: Sequence[PlannedS
         for part, ids in parts.items()
     ]
     return from_tables(blocks).map_batches(
-        functools.partial(_read_batch, worker=pools.worker),
+        functools.partial(_read_batch, vision_dim=vision_dim, worker=pools.worker),
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=pools.decode_cpus / 2,  # reading is mostly waiting
@@ -150,26 +156,26 @@ def read_embedded(parts: Mapping[str, Sequence[str]], planned: Sequence[PlannedS
 
 
 class ClipStage:
-    """An actor that holds CLIP's image tower."""
+    """An actor that holds the vision encoder."""
 
     def __init__(self, bundle: Bundle, settings: EncoderSettings, worker: Worker) -> None:
-        from v2a_core.encoders.clip import ClipEncoder
+        from v2a_core import encoders
 
         worker.set_up_model()
         local = bundle.resolve()
         self._image_size = local.media_spec().image_size
-        self._encoder = ClipEncoder(local, settings, runtime.device())
+        self._encoder = encoders.build("vision", local.vision_encoder, local, settings, runtime.device())
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Embed the frames of a batch of segments."""
         return stages.embed_frames(batch, self._encoder, self._image_size)
 
 
-def _read_batch(batch: pa.Table, worker: Worker) -> Iterator[pa.Table]:
+def _read_batch(batch: pa.Table, vision_dim: int, worker: Worker) -> Iterator[pa.Table]:
     worker.set_up()
     for item in batch.to_pylist():
-        yield from embedded.read(item["part"], dict(zip(item["ids"], item["sources"], strict=True)))
-    yield embedded.SEEN.empty_table()
+        yield from embedded.read(item["part"], dict(zip(item["ids"], item["sources"], strict=True)), vision_dim)
+    yield embedded.seen_schema(vision_dim).empty_table()
 
 
 def _decode_batch(batch: pa.Table, settings: DecodeSettings, worker: Worker) -> Iterator[pa.Table]:

@@ -73,7 +73,7 @@ def run(
     check_resources(job.scaling, work.placement)
     claimed = manifest.open_output(output, mine)
     result = fit(work, _steps(selection, job.training))
-    summary = export(output, result, job, claimed, embeddings, time.monotonic() - started)
+    summary = export(result, work, claimed, embeddings, time.monotonic() - started)
     storage.write_json(storage.join(output, "summary.json"), summary)
     manifest.close_output(output, claimed, summary)
     print(sentence(summary), flush=True)
@@ -160,8 +160,8 @@ def _plan(embeddings: str, selection: Selection, job: TrainJob) -> dict[str, Any
         "rows": rows,
         "left_out": selection.left_out,
         "mapper": f"{job.mapper.method.kind} {job.mapper.network.kind}, {job.mapper.aggregator} frame",
-        "parameters": count_parameters(job.mapper),
-        "mapper_parameters": _parameter_table(job),
+        "parameters": count_parameters(job.mapper, vision_dim=selection.vision_dim),
+        "mapper_parameters": _parameter_table(job, selection.vision_dim),
         "steps_per_epoch": steps_per_epoch(rows["train"], job.training),
         "steps": _steps(selection, job.training),
         "placement": f"{_placement(selection, job)} ({_gib(selection, job):.2f} GiB of pairs)",
@@ -173,12 +173,12 @@ def _plan(embeddings: str, selection: Selection, job: TrainJob) -> dict[str, Any
     }
 
 
-def _parameter_table(job: TrainJob) -> dict[str, int]:
+def _parameter_table(job: TrainJob, vision_dim: int) -> dict[str, int]:
     """Parameters of this run's mapper, and of each shipped one."""
-    table = {"this run's": count_parameters(job.mapper)}
+    table = {"this run's": count_parameters(job.mapper, vision_dim=vision_dim)}
     for method, network in itertools.product(METHODS, NETWORKS):
         settings = MapperSettings.model_validate({"method": {"kind": method}, "network": {"kind": network}})
-        table[f"{method} {network}"] = count_parameters(settings)
+        table[f"{method} {network}"] = count_parameters(settings, vision_dim=vision_dim)
     return table
 
 

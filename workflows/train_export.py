@@ -9,28 +9,26 @@ from v2a_core import __version__, storage
 from v2a_core.mappers import count_parameters
 from v2a_core.mappers.config import MapperConfig
 from v2a_core.schema import EMBEDDING_DIM
-from workflows.train_config import TrainingStoppedError, TrainJob
+from workflows.train_config import TrainingStoppedError
+from workflows.train_fit import TrainWork
 
 
-def export(
-    output: str, result: Any, job: TrainJob, claimed: dict[str, Any], embeddings: str, seconds: float
-) -> dict[str, Any]:
+def export(result: Any, work: TrainWork, claimed: dict[str, Any], embeddings: str, seconds: float) -> dict[str, Any]:
     """Write the best mapper, its card and the pictures of the run from its last checkpoint; returns the summary.
 
     Raises:
         TrainingStoppedError: When there is no checkpoint.
     """
     if result.checkpoint is None:
-        raise TrainingStoppedError(f"{output} holds no checkpoint: the run ended before its first validation")
+        raise TrainingStoppedError(f"{work.output} holds no checkpoint: the run ended before its first validation")
     with result.checkpoint.as_directory() as folder:
-        return _export(Path(folder), output, result.return_value or {}, job, claimed, embeddings, seconds)
+        return _export(Path(folder), result.return_value or {}, work, claimed, embeddings, seconds)
 
 
 def _export(
     folder: Path,
-    output: str,
     returned: dict[str, Any],
-    job: TrainJob,
+    work: TrainWork,
     claimed: dict[str, Any],
     embeddings: str,
     seconds: float,
@@ -41,15 +39,15 @@ def _export(
     history = read_rows(folder / METRICS_FILE)
     facts = storage.read_json(str(folder / FACTS_FILE))
     best, last, stopped = max(history, key=lambda row: float(row["score"])), history[-1], returned.get("stopped")
-    _draw(folder, output)
+    _draw(folder, work.output)
     weights = best_weights(folder)
     summary = {
         "job": "train",
         "status": "stopped" if stopped else "done",
         "stopped": stopped,
-        "output": output,
+        "output": work.output,
         "counts": {**facts["rows"], "left_out": facts["left_out"]},
-        "parameters": count_parameters(job.mapper),
+        "parameters": count_parameters(work.job.mapper, EMBEDDING_DIM, work.selection.vision_dim),
         "fingerprint": fingerprint_of(weights),
         "steps": last["step"],
         "epochs": last["epoch"],
@@ -59,7 +57,7 @@ def _export(
         "seconds": {"total": round(seconds, 2), "training": last["seconds"]},
         "pairs_per_second": round(last["pairs_per_second"], 1),
     }
-    save_mapper(output, weights, _mapper_config(job, claimed, summary, embeddings), job.license)
+    save_mapper(work.output, weights, _mapper_config(work, claimed, summary, embeddings), work.job.license)
     return summary
 
 
@@ -77,20 +75,21 @@ def _draw(folder: Path, output: str) -> None:
         plots.draw_projection(rows, path)
 
 
-def _mapper_config(job: TrainJob, claimed: dict[str, Any], summary: dict[str, Any], embeddings: str) -> MapperConfig:
+def _mapper_config(work: TrainWork, claimed: dict[str, Any], summary: dict[str, Any], embeddings: str) -> MapperConfig:
     told = {key: summary[key] for key in ("counts", "steps", "epochs", "best", "seconds")}
     return MapperConfig(
         program={"name": "v2a", "version": __version__},
-        mapper=job.mapper,
+        mapper=work.job.mapper,
         embedding_dim=EMBEDDING_DIM,
+        vision_dim=work.selection.vision_dim,
         vision_space=claimed["spaces"]["vision"],
         audio_space=claimed["spaces"]["audio"],
         parameters=summary["parameters"],
         training={
             **told,
             "embeddings": embeddings,
-            "seed": job.seed,
-            "settings": job.training.model_dump(),
-            "data": job.data.model_dump(),
+            "seed": work.job.seed,
+            "settings": work.job.training.model_dump(),
+            "data": work.job.data.model_dump(),
         },
     )

@@ -67,7 +67,7 @@ def train_worker(config: dict[str, Any]) -> dict[str, Any]:
         ):
             data = _load(work, device)
             torch.manual_seed(job.seed)
-            model = build(job.mapper).to(device)
+            model = build(job.mapper, EMBEDDING_DIM, work.selection.vision_dim).to(device)
             trainer = Trainer(
                 model,
                 data,
@@ -118,7 +118,8 @@ def _feed(work: TrainWork, device: str) -> Feed | None:
     from v2a_core.training.feed import StreamFeed
     from workflows.train_stream import open_epochs
 
-    return StreamFeed(open_epochs(work.job.training.global_batch, device), EMBEDDING_DIM, device)
+    batches = open_epochs(work.job.training.global_batch, device)
+    return StreamFeed(batches, work.selection.vision_dim, EMBEDDING_DIM, device)
 
 
 def _report(records: Records | None, board: Any, metrics: dict[str, Any], folder: Path | None) -> None:

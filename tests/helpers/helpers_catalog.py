@@ -80,7 +80,8 @@ def random_mapper(folder: Path, local: LocalBundle, *, vision: str | None = None
         network=MlpSettings(width=64, depth=1),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    save_weights(mappers.build(settings), folder / "weights.safetensors")
-    config = MapperConfig(mapper=settings, vision_space=vision or local.vision_space, audio_space=local.audio_space)
+    save_weights(mappers.build(settings, vision_dim=local.vision_dim), folder / "weights.safetensors")
+    spaces = {"vision_space": vision or local.vision_space, "audio_space": local.audio_space}
+    config = MapperConfig(mapper=settings, vision_dim=local.vision_dim, **spaces)
     save_mapper(str(folder / "mapper"), folder / "weights.safetensors", config)
     return str(folder / "mapper")

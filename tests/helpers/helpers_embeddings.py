@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from v2a_core import arrays, manifest
-from v2a_core.schema import EMBEDDING_DIM, EMBEDDINGS
+from v2a_core.schema import EMBEDDING_DIM, embeddings_schema
 
 SPACES = {"vision": "clip:0123456789abcdef", "audio": "clap:fedcba9876543210"}
 
@@ -44,10 +44,12 @@ def table(rows: int, *, sources: int | None = None, **columns: Any) -> pa.Table:
         "clap_embedding": list(heard),
         **columns,
     }
-    values["clip_frames"] = arrays.vector_lists(values["clip_frames"], EMBEDDING_DIM, np.float16)
+    width = values["clip_frames"][0].shape[-1]
+    values["clip_frames"] = arrays.vector_lists(values["clip_frames"], width, np.float16)
     values["clap_embedding"] = arrays.vectors(values["clap_embedding"], EMBEDDING_DIM)
     ready = {name: value if isinstance(value, pa.Array) else pa.array(value) for name, value in values.items()}
-    return pa.table({field.name: ready.get(field.name, pa.nulls(rows)) for field in EMBEDDINGS}).cast(EMBEDDINGS)
+    schema = embeddings_schema(width)
+    return pa.table({field.name: ready.get(field.name, pa.nulls(rows)) for field in schema}).cast(schema)
 
 
 def write(folder: Path, rows: pa.Table, *, parts: int = 2, status: str = "done") -> str:

@@ -7,7 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import helpers_blip
 import torch
+import yaml
 
 from v2a_core.miniature import init_miniature
 from v2a_core.models import LocalBundle, load_bundle
@@ -25,6 +27,22 @@ def miniature() -> LocalBundle:
 
 
 @functools.cache
+def blip_bundle() -> LocalBundle:
+    """The miniature bundle with a tiny BLIP as its vision side."""
+    folder = Path(_temporary_blip().name)
+    description = yaml.safe_load((Path(_temporary().name) / "bundle.yaml").read_text()) if miniature() else {}
+    weights = helpers_blip.save_blip_vision(folder / "blip")
+    description |= {"root": _temporary().name, "clip": {"encoder": "blip", "model": "tiny-blip", "weights": weights}}
+    (folder / "bundle.yaml").write_text(yaml.safe_dump(description))
+    return load_bundle(str(folder)).resolve()
+
+
+@functools.cache
+def _temporary_blip() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="v2a-test-blip-")
+
+
+@functools.cache
 def _temporary() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="v2a-test-")
 
@@ -36,6 +54,7 @@ def bundle(**changes: Any) -> LocalBundle:
         "name": "test",
         "trained": False,
         "licence": "",
+        "vision_encoder": "clip",
         "clip_model": CLIP,
         "clip_path": nowhere,
         "clip_config": None,

@@ -1,18 +1,20 @@
 """Full-size architectures with random weights, saved as they are published, loaded through the user's path."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 import torch
-from helpers_models import bundle, full_clap, full_clip, miniature
+from helpers_models import blip_bundle, bundle, full_clap, full_clip, miniature
 from safetensors.torch import save_file
 
+from v2a_core.encoders.blip import BlipEncoder
 from v2a_core.encoders.clap import ClapEncoder, load_audio_tower
 from v2a_core.encoders.clip import ClipEncoder
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.models import ModelError
-from v2a_core.models.checkpoints import load_clap
+from v2a_core.models.checkpoints import load_clap, load_tensors
 from v2a_core.models.clap_config import load_clap_config
 from v2a_core.torchvision_compat import prepare_torchvision
 
@@ -53,6 +55,33 @@ def test_clip_equals_open_clip_for_each_published_form(tmp_path, published, fram
         encoder = ClipEncoder(bundle(clip_path=file), FP32)
         assert encoder.image_size == 224
         np.testing.assert_allclose(encoder.encode(frames), clip_embedding, atol=2e-5)
+
+
+def test_blip_equals_transformers_for_each_published_form(tmp_path):
+    prepare_torchvision()
+    from transformers import BlipForImageTextRetrieval
+
+    blip = blip_bundle()
+    whole = BlipForImageTextRetrieval.from_pretrained(blip.clip_path.parent).eval()
+    torch.save(whole.state_dict(), tmp_path / "pytorch_model.bin")
+    frames = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in blip.clip_normalisation())
+    with torch.inference_mode():
+        seen = whole.vision_model((torch.tensor(frames).permute(0, 3, 1, 2) / 255 - mean) / std).last_hidden_state
+        expected = torch.nn.functional.normalize(whole.vision_proj(seen[:, 0]), dim=-1).numpy()
+    for file in (blip.clip_path, tmp_path / "pytorch_model.bin"):
+        encoder = BlipEncoder(dataclasses.replace(blip, clip_path=file), FP32)
+        np.testing.assert_allclose(encoder.encode(frames), expected, atol=2e-5)
+
+
+def test_blip_without_its_projection_or_config_is_refused(tmp_path):
+    blip = blip_bundle()
+    tensors = {name: value for name, value in load_tensors(blip.clip_path).items() if "vision_proj" not in name}
+    save_file(tensors, tmp_path / "captioner.safetensors")
+    with pytest.raises(ModelError, match=r"no projection of BLIP's image tower .* such as blip-itm-base-coco"):
+        BlipEncoder(dataclasses.replace(blip, clip_path=tmp_path / "captioner.safetensors"), FP32)
+    with pytest.raises(ModelError, match=r"no config.json beside"):
+        BlipEncoder(dataclasses.replace(blip, clip_config=None), FP32)
 
 
 def test_clip_keeps_the_image_tower_only(published):

@@ -13,7 +13,7 @@ from v2a_core.mappers.export import Mapper
 from v2a_core.mappers.transformer import TransformerNetwork
 from workflows.train_config import TrainJob
 
-DIM = 32
+DIM, VISION_DIM = 32, 24
 SMALL = {"transformer": {"width": 16, "depth": 2, "heads": 2, "head_dim": 8}, "mlp": {"width": 32, "depth": 2}}
 ALL = list(itertools.product(METHODS, NETWORKS))
 
@@ -28,13 +28,15 @@ def settings(method: str, network: str, **more) -> MapperSettings:
 def mapper(method: str, network: str, sampling: SamplingSettings | None = None, **more) -> Mapper:
     torch.manual_seed(0)
     chosen = settings(method, network, **more)
-    config = MapperConfig(mapper=chosen, embedding_dim=DIM, vision_space="clip:1", audio_space="clap:1")
-    return Mapper(build(chosen, DIM), config, "0" * 64, sampling=sampling)
+    config = MapperConfig(
+        mapper=chosen, embedding_dim=DIM, vision_dim=VISION_DIM, vision_space="clip:1", audio_space="clap:1"
+    )
+    return Mapper(build(chosen, DIM, VISION_DIM), config, "0" * 64, sampling=sampling)
 
 
 def frames(rows: int, seed: int = 0) -> list[np.ndarray]:
     random = np.random.default_rng(seed)
-    raw = [random.normal(size=(1 + row % 4, DIM)) for row in range(rows)]
+    raw = [random.normal(size=(1 + row % 4, VISION_DIM)) for row in range(rows)]
     return [(item / np.linalg.norm(item, axis=1, keepdims=True)).astype(np.float16) for item in raw]
 
 
@@ -62,9 +64,9 @@ class TestEveryMapper:
         assert not np.allclose(model.map(frames(2, 0), [1, 1]), model.map(frames(2, 1), [1, 1]), atol=1e-3)
 
     def test_learns_from_every_parameter(self, method, network):
-        model = build(settings(method, network), DIM)
-        unit = torch.nn.functional.normalize(torch.randn(64, DIM), dim=-1)
-        losses = model(unit, unit, model.draws(64, torch.Generator().manual_seed(0)))
+        model = build(settings(method, network), DIM, VISION_DIM)
+        seen, heard = (torch.nn.functional.normalize(torch.randn(64, dim), dim=-1) for dim in (VISION_DIM, DIM))
+        losses = model(seen, heard, model.draws(64, torch.Generator().manual_seed(0)))
         assert losses.shape == (64,)
         losses.sum().backward()
         without = [name for name, parameter in model.named_parameters() if parameter.grad is None]
@@ -108,8 +110,8 @@ def test_shipped_default_is_the_default_but_for_the_papers_sampling():
 def test_read_out_is_the_learned_query():
     torch.manual_seed(0)
     chosen = settings("diffusion", "transformer").network
-    network = TransformerNetwork(DIM, 100, chosen).eval()
-    inputs = torch.randn(3, DIM), torch.randn(3, DIM), torch.tensor([0, 50, 99])
+    network = TransformerNetwork(DIM, VISION_DIM, 100, chosen).eval()
+    inputs = torch.randn(3, VISION_DIM), torch.randn(3, DIM), torch.tensor([0, 50, 99])
     before = network(*inputs)
     kept = []
 
@@ -137,7 +139,7 @@ def test_read_out_is_the_learned_query():
 
 def test_query_only_last_block_equals_the_whole_block():
     torch.manual_seed(0)
-    network = TransformerNetwork(DIM, 100, settings("diffusion", "transformer").network).eval()
+    network = TransformerNetwork(DIM, VISION_DIM, 100, settings("diffusion", "transformer").network).eval()
     x_BLW, bias_LHM = torch.randn(3, 4, 16), network.bias()
     block = network.blocks[-1]
     torch.testing.assert_close(block(x_BLW, bias_LHM, 1), block(x_BLW, bias_LHM, 4)[:, -1:])
@@ -145,7 +147,7 @@ def test_query_only_last_block_equals_the_whole_block():
 
 def test_attention_is_causal():
     torch.manual_seed(0)
-    network = TransformerNetwork(DIM, 100, settings("diffusion", "transformer").network).eval()
+    network = TransformerNetwork(DIM, VISION_DIM, 100, settings("diffusion", "transformer").network).eval()
     x_BLW, bias_LHM = torch.randn(2, 4, 16), network.bias()
     other = x_BLW.clone()
     other[:, 2:] += 1
@@ -236,10 +238,10 @@ def test_guidance_moves_away_from_the_unconditioned():
 @pytest.mark.parametrize(
     ("bad", "seeds", "message"),
     [
-        ([np.zeros((0, DIM))], [1], r"segment 0: .*\(0, 32\)"),
-        ([np.ones((2, DIM + 1))], [1], r"segment 0: .*\(2, 33\)"),
-        ([np.full((2, DIM), np.nan)], [1], "segment 0: .*not finite"),
-        ([np.ones((2, DIM))], [1, 2], "1 segments need as many seeds, not 2"),
+        ([np.zeros((0, VISION_DIM))], [1], r"segment 0: .*\(0, 24\)"),
+        ([np.ones((2, VISION_DIM + 1))], [1], r"segment 0: .*\(2, 25\)"),
+        ([np.full((2, VISION_DIM), np.nan)], [1], "segment 0: .*not finite"),
+        ([np.ones((2, VISION_DIM))], [1, 2], "1 segments need as many seeds, not 2"),
     ],
 )
 def test_bad_frames_are_refused(bad, seeds, message):

@@ -11,7 +11,7 @@ from pathlib import Path
 import fsspec
 import pytest
 import yaml
-from helpers_models import bundle, miniature
+from helpers_models import blip_bundle, bundle, miniature
 
 from v2a_core.config import CONFIG_ROOT, ConfigError
 from v2a_core.media.types import MediaSpec
@@ -99,8 +99,16 @@ def test_wrong_bundles_are_refused_before_anything_loads(tmp_path, changes, mess
         load_bundle(write_bundle(tmp_path, **changes))
 
 
+def test_a_bundle_that_sees_with_blip_is_fetched_whole(tmp_path):
+    folder = blip_bundle().clip_path.parents[1]
+    fetch_bundle(load_bundle(str(folder)), str(tmp_path / "copy"))
+    local = load_bundle(str(tmp_path / "copy")).resolve()
+    assert (local.vision_encoder, local.vision_dim, local.media_spec().image_size) == ("blip", 24, 96)
+    assert local.vision_space == blip_bundle().vision_space
+
+
 def test_unknown_bundles_are_refused_with_the_known_names():
-    with pytest.raises(ConfigError, match=r"miniature, paper, paper-l, paper-m, paper-s"):
+    with pytest.raises(ConfigError, match=r"miniature, paper, paper-blip, paper-l, paper-m, paper-s"):
         load_bundle("papre")
     with pytest.raises(ConfigError, match=r"memory://nowhere/bundle.yaml"):
         load_bundle("memory://nowhere")

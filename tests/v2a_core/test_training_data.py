@@ -3,6 +3,7 @@ from __future__ import annotations
 import helpers_embeddings as world
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given
@@ -33,7 +34,7 @@ def test_aggregates_as_the_aggregator_does(tmp_path, aggregator):
     data = read(world.write(tmp_path / "e", rows), aggregator)
     expected = np.stack([AGGREGATORS[aggregator](item, 0) for item in frames])
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    found = torch.cat([data.train.condition_NE, data.validation.condition_NE]).numpy()
+    found = torch.cat([data.train.condition_NV, data.validation.condition_NV]).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_allclose(data.train.target_NE.numpy(), world.vectors(6)[1][:4], atol=1e-6)
 
@@ -46,12 +47,12 @@ def test_random_draws_a_frame_of_the_row_each_epoch(tmp_path):
     drawn = []
     for epoch in range(20):
         train.begin_epoch(5, epoch)
-        picks = [np.abs(units[row] - train.condition_NE[row].numpy()).max(axis=1) for row in range(3)]
+        picks = [np.abs(units[row] - train.condition_NV[row].numpy()).max(axis=1) for row in range(3)]
         assert all(distance.min() < 1e-3 for distance in picks)
         drawn.append([int(distance.argmin()) for distance in picks])
     assert len({row[2] for row in drawn}) > 4
     train.begin_epoch(5, 3)
-    assert int(np.abs(units[2] - train.condition_NE[2].numpy()).max(axis=1).argmin()) == drawn[3][2]
+    assert int(np.abs(units[2] - train.condition_NV[2].numpy()).max(axis=1).argmin()) == drawn[3][2]
 
 
 def test_leaves_out_and_counts(tmp_path):
@@ -162,10 +163,27 @@ def test_the_manifest_is_needed_and_checked(tmp_path):
         select(str(tmp_path), DataSettings())
 
 
+def test_frames_of_another_encoder_have_their_own_width(tmp_path):
+    seen = [frames[:, :24] for frames in world.vectors(4)[0]]
+    folder = world.write(tmp_path / "e", world.table(4, clip_frames=seen, split=["train"] * 3 + ["val"]))
+    assert select(folder, DataSettings()).vision_dim == 24
+    data = read(folder)
+    assert (data.train.condition_NV.shape, data.train.target_NE.shape) == ((3, 24), (3, 512))
+    assert read(folder, "random").train.frames_FV.shape == (9, 24)
+
+
+def test_frames_of_two_widths_are_refused(tmp_path):
+    folder = world.write(tmp_path / "e", world.table(4), parts=1)
+    narrow = world.table(4, clip_frames=[frames[:, :24] for frames in world.vectors(4)[0]])
+    pq.write_table(narrow, tmp_path / "e" / "part-00001.parquet")
+    with pytest.raises(ConfigError, match=r"part-00001.parquet have 24 numbers, those of .*part-00000.parquet 512"):
+        select(folder, DataSettings())
+
+
 def test_embeddings_of_another_width_are_refused(tmp_path):
     heard = [vector[:256] for vector in world.vectors(4)[1]]
     rows = world.table(4)
     column = rows.schema.get_field_index("clap_embedding")
     folder = world.write(tmp_path / "e", rows.set_column(column, "clap_embedding", arrays.vectors(heard, 256)))
-    with pytest.raises(ConfigError, match="256, 512 numbers, the mapper takes 512"):
+    with pytest.raises(ConfigError, match="audio embeddings have 256 numbers, not 512"):
         read(folder)

@@ -47,7 +47,7 @@ def test_an_epoch_goes_on_in_the_middle():
 
 def test_a_stream_gives_all_rows_in_the_batches_that_come():
     rows = torch.arange(10.0)[:, None]
-    feed = StreamFeed(lambda: iter([(rows[:4], rows[:4], None), (rows[4:], rows[4:], torch.ones(6))]), 1, "cpu")
+    feed = StreamFeed(lambda: iter([(rows[:4], rows[:4], None), (rows[4:], rows[4:], torch.ones(6))]), 1, 1, "cpu")
     steps = list(feed.epoch(0, 0))
     assert [step.rows for step in steps] == [4, 6]
     assert torch.equal(torch.cat([step.target_BE for step in steps]), rows)
@@ -64,7 +64,7 @@ def test_a_shard_holds_its_rows(tmp_path, aggregator):
         part.train.begin_epoch(7, 2)
         whole.train.begin_epoch(7, 2)
         torch.testing.assert_close(part.train.target_NE, whole.train.target_NE[rank::3])
-        torch.testing.assert_close(part.train.condition_NE, whole.train.condition_NE[rank::3])
+        torch.testing.assert_close(part.train.condition_NV, whole.train.condition_NV[rank::3])
         assert len(part.train) == 50
         assert len(part.validation.target_NE) == 10
         assert part.counts == whole.counts

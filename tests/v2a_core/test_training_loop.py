@@ -128,7 +128,7 @@ class Turning(Pairs):
 
 
 def turning(data):
-    pairs = Turning(data.train.target_NE, data.train.condition_NE)
+    pairs = Turning(data.train.target_NE, data.train.condition_NV)
     return type(data)(pairs, data.validation, data.left_out, data.counts)
 
 
@@ -155,7 +155,7 @@ def test_a_row_without_weight_is_not_learned_from(data):
     half = torch.zeros(len(data.train))
     half[: len(half) // 2] = 2.0
     weighted = type(data)(dataclasses.replace(data.train, weight_N=half), data.validation, data.left_out, data.counts)
-    lonely = Pairs(data.train.target_NE.clone(), data.train.condition_NE)
+    lonely = Pairs(data.train.target_NE.clone(), data.train.condition_NV)
     lonely.target_NE[len(half) // 2 :] = 0.5  # would be learned, had they a weight
     nonsense = type(data)(dataclasses.replace(lonely, weight_N=half), data.validation, data.left_out, data.counts)
     one, other = train(weighted, epochs=1)[0][-1], train(nonsense, epochs=1)[0][-1]
@@ -199,7 +199,7 @@ def test_every_row_counts_once_an_epoch(data):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(data):
-    broken = Pairs(data.train.target_NE.clone(), data.train.condition_NE)
+    broken = Pairs(data.train.target_NE.clone(), data.train.condition_NV)
     broken.target_NE[::50] = float("nan")
     bad = type(data)(broken, data.validation, data.left_out, data.counts)
     with pytest.raises(DivergedError, match=r"not finite by step \d+ of .*learning_rate"):

@@ -35,7 +35,7 @@ def test_a_perfect_mapper_is_perfect():
 
 def test_a_mapper_that_always_says_the_same_is_found_out():
     rows = mapped_rows()
-    constant = MappedRows(rows.condition_ME, rows.target_ME, np.repeat(rows.target_ME[:1], 40, axis=0), rows.labels_M)
+    constant = MappedRows(rows.condition_MV, rows.target_ME, np.repeat(rows.target_ME[:1], 40, axis=0), rows.labels_M)
     found = judge(constant)
     assert found["validation_variance_ratio"] == pytest.approx(0, abs=1e-6)
     assert found["validation_recall_at_1"] == pytest.approx(1 / 40)
@@ -46,7 +46,7 @@ def test_a_mapper_that_always_says_the_same_is_found_out():
 def test_a_world_of_equal_sounds_gives_nothing_to_retrieve():
     rows = mapped_rows()
     same = np.repeat(rows.target_ME[:1], 40, axis=0)
-    found = judge(MappedRows(rows.condition_ME, same, same, rows.labels_M))
+    found = judge(MappedRows(rows.condition_MV, same, same, rows.labels_M))
     assert found["validation_median_rank"] == pytest.approx(20.5)
     assert found["validation_recall_at_10"] == 0
     assert found["validation_variance_ratio"] is None
@@ -68,7 +68,7 @@ def test_classes_are_judged_apart():
     rows = mapped_rows(labels=["dog"] * 10 + ["cat"] * 20 + [""] * 10)
     worse = rows.mapped_ME.copy()
     worse[:10] = -worse[:10]
-    found = judge(MappedRows(rows.condition_ME, rows.target_ME, worse, rows.labels_M))["by_class"]
+    found = judge(MappedRows(rows.condition_MV, rows.target_ME, worse, rows.labels_M))["by_class"]
     assert found == {
         "cat": {"rows": 20, "cosine": 1.0, "recall_at_10": 1.0},
         "dog": {"rows": 10, "cosine": -1.0, "recall_at_10": 0.0},

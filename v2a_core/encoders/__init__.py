@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # What they see or hear -> name -> where the class is; imported only when built.
 ENCODERS: dict[str, dict[str, str]] = {
-    "vision": {"clip": "v2a_core.encoders.clip:ClipEncoder"},
+    "vision": {"clip": "v2a_core.encoders.clip:ClipEncoder", "blip": "v2a_core.encoders.blip:BlipEncoder"},
     "audio": {"clap": "v2a_core.encoders.clap:ClapEncoder"},
 }
 

@@ -13,6 +13,7 @@ import torch
 
 from v2a_core.encoders.batching import MicroBatches
 from v2a_core.encoders.config import EncoderSettings
+from v2a_core.encoders.pixels import Pixels
 from v2a_core.models import LocalBundle, ModelError
 from v2a_core.models.checkpoints import load_exactly, load_tensors
 from v2a_core.precision import choose_dtype
@@ -40,11 +41,10 @@ class ClipEncoder:
     """
 
     def __init__(self, bundle: LocalBundle, settings: EncoderSettings, device: str = "cpu") -> None:
-        self.space = bundle.vision_space
+        self.space, self.dim = bundle.vision_space, bundle.vision_dim
         self.image_size = bundle.media_spec().image_size
         self.dtype = choose_dtype(settings.precision, device)
         config = bundle.clip_architecture()
-        self.dim = int(config["embed_dim"])
         tensors = load_tensors(bundle.clip_path)
         visual = {name.removeprefix(_PREFIX): value for name, value in tensors.items() if name.startswith(_PREFIX)}
         if not visual:
@@ -52,10 +52,7 @@ class ClipEncoder:
         self._tower = _image_tower(config)
         load_exactly(self._tower, visual, bundle.clip_path)
         self._tower.to(device=device, dtype=self.dtype).eval()
-        mean, std = bundle.clip_normalisation()
-        # Applied to 0..255 in one step: (x / 255 - mean) / std.
-        self._mean_C11 = 255 * torch.tensor(mean, device=device).view(3, 1, 1)
-        self._std_C11 = 255 * torch.tensor(std, device=device).view(3, 1, 1)
+        self._pixels = Pixels(self.image_size, bundle.clip_normalisation(), device)
         self._batches = MicroBatches(settings.micro_batch, self.dim)
 
     def encode(self, frames_NHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -71,18 +68,11 @@ class ClipEncoder:
         Raises:
             ValueError: For another shape or dtype.
         """
-        size = self.image_size
-        if frames_NHWC.dtype != np.uint8 or frames_NHWC.ndim != 4 or frames_NHWC.shape[1:] != (size, size, 3):
-            raise ValueError(
-                f"frames must be uint8 of shape (N, {size}, {size}, 3), not {frames_NHWC.dtype} of {frames_NHWC.shape}"
-            )
+        self._pixels.check(frames_NHWC)
         return self._batches.run(lambda items: self._forward(frames_NHWC[items]), len(frames_NHWC))
 
     def _forward(self, frames_NHWC: npt.NDArray[np.uint8]) -> torch.Tensor:
-        # Bytes travel to the device, not floats. `torch.tensor` copies: arrays from Arrow are read-only.
-        pixels_NCHW = torch.tensor(frames_NHWC).to(self._mean_C11.device).permute(0, 3, 1, 2)
-        normal_NCHW = (pixels_NCHW - self._mean_C11) / self._std_C11
-        embedding_ND: torch.Tensor = self._tower(normal_NCHW.to(self.dtype))
+        embedding_ND: torch.Tensor = self._tower(self._pixels.normal(frames_NHWC).to(self.dtype))
         return embedding_ND
 
 

@@ -92,9 +92,11 @@ def _condition(
         return heard
     if mapper is None:
         raise ConfigError(f"{end.given} is a {end.kind}: give --mapper URI, or --mapper none")
-    from v2a_core.encoders.clip import ClipEncoder
+    from v2a_core import encoders
 
-    frames_ND = ClipEncoder(local, settings.encoders, device).encode(_frames(end, local, settings))
+    frames_ND = encoders.build("vision", local.vision_encoder, local, settings.encoders, device).encode(
+        _frames(end, local, settings)
+    )
     mapped: Floats = mapper.map([frames_ND], [settings.seed])[0]
     return mapped
 

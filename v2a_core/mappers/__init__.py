@@ -29,16 +29,17 @@ NETWORKS = {
 }
 
 
-def build(settings: MapperSettings, embedding_dim: int = EMBEDDING_DIM) -> MapperModel:
+def build(settings: MapperSettings, embedding_dim: int = EMBEDDING_DIM, vision_dim: int = EMBEDDING_DIM) -> MapperModel:
     """A mapper with fresh weights, from torch's global random state.
 
     Args:
         settings: Method and network.
-        embedding_dim: Width of the embeddings on both sides.
+        embedding_dim: Width of an audio embedding.
+        vision_dim: Width of a visual embedding.
     """
     time_steps = getattr(settings.method, "time_steps", 0)
-    network = _resolve(NETWORKS[settings.network.kind])(embedding_dim, time_steps, settings.network)
-    model: MapperModel = _resolve(METHODS[settings.method.kind])(embedding_dim, network, settings.method)
+    network = _resolve(NETWORKS[settings.network.kind])(embedding_dim, vision_dim, time_steps, settings.network)
+    model: MapperModel = _resolve(METHODS[settings.method.kind])(embedding_dim, vision_dim, network, settings.method)
     return model
 
 
@@ -49,12 +50,14 @@ def load_mapper(uri: str, device: str = "cpu", *, sampling: SamplingSettings | N
     return Mapper.from_pretrained(uri, device, sampling=sampling)
 
 
-def count_parameters(settings: MapperSettings, embedding_dim: int = EMBEDDING_DIM) -> int:
+def count_parameters(
+    settings: MapperSettings, embedding_dim: int = EMBEDDING_DIM, vision_dim: int = EMBEDDING_DIM
+) -> int:
     """How many trainable numbers a mapper has; allocates none of them."""
     import torch
 
     with torch.device("meta"):
-        return sum(parameter.numel() for parameter in build(settings, embedding_dim).parameters())
+        return sum(parameter.numel() for parameter in build(settings, embedding_dim, vision_dim).parameters())
 
 
 def _resolve(name: str) -> Any:

@@ -1,6 +1,6 @@
 """What every mapping method is to its trainer and to the exported mapper.
 
-Shapes: B rows, E width of an embedding.
+Shapes: B rows, V width of a visual embedding, E of an audio embedding.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ Draws = Mapping[str, Tensor]
 class MapperModel(nn.Module, abc.ABC):
     """A trainable method around a network.
 
-    Embeddings go in and come out L2-normalised; inside they are scaled by sqrt(E), to about unit variance a number.
+    Embeddings go in and come out L2-normalised; inside they are scaled by the root of their width, to about unit
+    variance a number.
 
     Randomness comes in from outside: `draws` makes the random numbers of a whole global batch, each worker takes the
     rows that are its own, so a step is the same for any number of workers.
     """
 
-    def __init__(self, embedding_dim: int, network: nn.Module) -> None:
+    def __init__(self, embedding_dim: int, vision_dim: int, network: nn.Module) -> None:
         super().__init__()
-        self.embedding_dim = embedding_dim
-        self.scale = math.sqrt(embedding_dim)
+        self.embedding_dim, self.vision_dim = embedding_dim, vision_dim
+        self.scale, self.vision_scale = math.sqrt(embedding_dim), math.sqrt(vision_dim)
         self.network = network
 
     @abc.abstractmethod
@@ -37,21 +38,21 @@ class MapperModel(nn.Module, abc.ABC):
         """The random numbers of a training step, each of `rows` rows, on the generator's device."""
 
     @abc.abstractmethod
-    def forward(self, condition_BE: Tensor, target_BE: Tensor, draws: Draws) -> Tensor:
+    def forward(self, condition_BV: Tensor, target_BE: Tensor, draws: Draws) -> Tensor:
         """The loss of each row, float32 (B,).
 
         Args:
-            condition_BE: Aggregated visual embeddings, L2-normalised float32.
+            condition_BV: Aggregated visual embeddings, L2-normalised float32.
             target_BE: Audio embeddings, L2-normalised float32.
             draws: From `draws`, the rows of this batch.
         """
 
     @abc.abstractmethod
-    def sample(self, condition_BE: Tensor, seeds: Sequence[int], sampling: SamplingSettings | None = None) -> Tensor:
+    def sample(self, condition_BV: Tensor, seeds: Sequence[int], sampling: SamplingSettings | None = None) -> Tensor:
         """Audio embeddings for visual ones, L2-normalised float32 (B, E); row i depends only on row i and seed i.
 
         Args:
-            condition_BE: Aggregated visual embeddings, L2-normalised float32.
+            condition_BV: Aggregated visual embeddings, L2-normalised float32.
             seeds: A 63-bit seed a row; a deterministic method does not use them.
             sampling: Instead of the settings it was made with.
         """

@@ -1,6 +1,6 @@
 """What diffusion and flow matching share: a network that turns noise into an embedding step by step, with guidance.
 
-Shapes: B rows, E width of an embedding.
+Shapes: B rows, V width of a visual embedding, E of an audio embedding.
 """
 
 from __future__ import annotations
@@ -24,14 +24,21 @@ class DenoisingModel(MapperModel):
 
     Args:
         embedding_dim: E.
+        vision_dim: V.
         network: Called with the scaled condition, the noisy embedding and the step (int64, 0 is the cleanest).
         settings: Steps, dropout, sampling.
     """
 
-    def __init__(self, embedding_dim: int, network: nn.Module, settings: DiffusionSettings | FlowSettings) -> None:
-        super().__init__(embedding_dim, network)
+    def __init__(
+        self,
+        embedding_dim: int,
+        vision_dim: int,
+        network: nn.Module,
+        settings: DiffusionSettings | FlowSettings,
+    ) -> None:
+        super().__init__(embedding_dim, vision_dim, network)
         self._settings = settings
-        self.null_condition = nn.Parameter(torch.randn(embedding_dim))
+        self.null_condition = nn.Parameter(torch.randn(vision_dim))
 
     @abc.abstractmethod
     def _noisy(self, clean_BE: Tensor, noise_BE: Tensor, time_B: Tensor) -> Tensor:
@@ -62,16 +69,16 @@ class DenoisingModel(MapperModel):
             "drop": torch.rand(rows, generator=generator, device=device) < self._settings.condition_dropout,
         }
 
-    def forward(self, condition_BE: Tensor, target_BE: Tensor, draws: Draws) -> Tensor:
+    def forward(self, condition_BV: Tensor, target_BE: Tensor, draws: Draws) -> Tensor:
         """Squared error of the prediction (scaled), mean over E."""
         clean_BE = target_BE * self.scale
         noisy_BE = self._noisy(clean_BE, draws["noise"], draws["time"])
-        condition_BE = torch.where(draws["drop"][:, None], self.null_condition, condition_BE * self.scale)
-        predicted_BE: Tensor = self.network(condition_BE, noisy_BE, draws["time"])
+        condition_BV = torch.where(draws["drop"][:, None], self.null_condition, condition_BV * self.vision_scale)
+        predicted_BE: Tensor = self.network(condition_BV, noisy_BE, draws["time"])
         return (predicted_BE.float() - self._target(clean_BE, draws["noise"])).square().mean(dim=-1)
 
     @torch.no_grad()
-    def sample(self, condition_BE: Tensor, seeds: Sequence[int], sampling: SamplingSettings | None = None) -> Tensor:
+    def sample(self, condition_BV: Tensor, seeds: Sequence[int], sampling: SamplingSettings | None = None) -> Tensor:
         """Denoise from noise that belongs to each row, L2-normalised float32 (B, E).
 
         Raises:
@@ -79,13 +86,13 @@ class DenoisingModel(MapperModel):
         """
         sampling = sampling or self._settings.sampling
         solver = self._solver(sampling)
-        condition_BE = condition_BE * self.scale
+        condition_BV = condition_BV * self.vision_scale
         # On the CPU whatever the device: a seed means the same noise everywhere.
         generators = [Generator().manual_seed(seed) for seed in seeds]
 
         x_BE = self._noise(generators)
         for timestep in solver.timesteps:
-            predicted_BE = self._guided(x_BE, self._step_of(timestep), condition_BE, sampling.guidance_scale)
+            predicted_BE = self._guided(x_BE, self._step_of(timestep), condition_BV, sampling.guidance_scale)
             extra = {"eta": sampling.eta, "variance_noise": self._noise(generators)} if sampling.is_stochastic else {}
             x_BE = solver.step(predicted_BE, timestep, x_BE, **extra).prev_sample
         return normalize(x_BE)
@@ -95,12 +102,12 @@ class DenoisingModel(MapperModel):
         rows = [torch.randn(self.embedding_dim, generator=generator) for generator in generators]
         return torch.stack(rows).to(self.null_condition.device)
 
-    def _guided(self, x_BE: Tensor, step: int, condition_BE: Tensor, guidance_scale: float) -> Tensor:
+    def _guided(self, x_BE: Tensor, step: int, condition_BV: Tensor, guidance_scale: float) -> Tensor:
         time_B = torch.full((len(x_BE),), step, device=x_BE.device)
         if guidance_scale == 1.0:
-            output: Tensor = self.network(condition_BE, x_BE, time_B)
+            output: Tensor = self.network(condition_BV, x_BE, time_B)
             return output.float()
-        null_BE = self.null_condition.expand_as(condition_BE)
-        both: Tensor = self.network(torch.cat([condition_BE, null_BE]), x_BE.repeat(2, 1), time_B.repeat(2))
+        null_BV = self.null_condition.expand_as(condition_BV)
+        both: Tensor = self.network(torch.cat([condition_BV, null_BV]), x_BE.repeat(2, 1), time_B.repeat(2))
         conditioned_BE, unconditioned_BE = both.float().chunk(2)
         return unconditioned_BE + guidance_scale * (conditioned_BE - unconditioned_BE)

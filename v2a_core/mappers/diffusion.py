@@ -21,8 +21,7 @@ class DiffusionModel(DenoisingModel):
     """Predicts the clean embedding x0 from a noisy one, the noise level and the visual condition, as the paper does.
 
     Args:
-        embedding_dim: E.
-        network: See `DenoisingModel`.
+        embedding_dim, vision_dim, network: See `DenoisingModel`.
         settings: Schedule, dropout, sampling.
     """
 

@@ -87,7 +87,7 @@ class Mapper(ModelHubMixin):
             raise ConfigError(f"{uri} has a {CONFIG_FILE} but no {WEIGHTS_FILE}: the mapper is incomplete") from None
         except safetensors.SafetensorError as error:
             raise ConfigError(f"{weights_uri} is not a whole safetensors file: {error}") from None
-        model = build(config.mapper, config.embedding_dim)
+        model = build(config.mapper, config.embedding_dim, config.vision_dim)
         _check_tensors(weights_uri, model.state_dict(), tensors)
         model.load_state_dict(tensors)
         return cls(model, config, fingerprint, device, sampling)
@@ -104,7 +104,7 @@ class Mapper(ModelHubMixin):
 
         Args:
             clip_frames: CLIP embeddings of the frames, (n, 512), n >= 1, any float dtype, in the space
-                `config.vision_space`.
+                `config.vision_space`; 512 is `config.vision_dim`, that of CLIP ViT-B/32.
             num_samples: How many embeddings; those of a regression mapper are all alike.
             guidance_scale: Classifier-free guidance, 1 is none; None: as the mapper was exported.
             seed: Sample i of a seed is the same whatever `num_samples` is.
@@ -150,26 +150,26 @@ class Mapper(ModelHubMixin):
     ) -> npt.NDArray[np.float32]:
         if len(clip_frames) != len(seeds):
             raise ValueError(f"{len(clip_frames)} segments need as many seeds, not {len(seeds)}")
-        condition_BE = self._aggregate(clip_frames, seeds)
+        condition_BV = self._aggregate(clip_frames, seeds)
         mapped = [np.zeros((0, self.config.embedding_dim), np.float32)]
         for start in range(0, len(seeds), ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)
-            condition = normalize(torch.from_numpy(condition_BE[rows]).to(self.device))
+            condition = normalize(torch.from_numpy(condition_BV[rows]).to(self.device))
             mapped.append(self.model.sample(condition, seeds[rows], sampling).cpu().numpy())
         return np.concatenate(mapped)
 
     def _aggregate(self, clip_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
         """One vector a segment, not yet L2-normalised: the mean of unit vectors is shorter than they are."""
-        aggregate, dim = AGGREGATORS[self.config.mapper.aggregator], self.config.embedding_dim
-        condition_BE = np.empty((len(seeds), dim), np.float32)
+        aggregate, dim = AGGREGATORS[self.config.mapper.aggregator], self.config.vision_dim
+        condition_BV = np.empty((len(seeds), dim), np.float32)
         for row, (frames, seed) in enumerate(zip(clip_frames, seeds, strict=True)):
             if frames.ndim != 2 or frames.shape[1] != dim or not len(frames):
                 raise ValueError(f"segment {row}: frame embeddings of shape {frames.shape}, not (n >= 1, {dim})")
             # Another stream than the noise: which frame is seen must not depend on the first number drawn there.
-            condition_BE[row] = aggregate(frames, segment_seed(seed, "", "aggregator"))
-            if not np.isfinite(condition_BE[row]).all():
+            condition_BV[row] = aggregate(frames, segment_seed(seed, "", "aggregator"))
+            if not np.isfinite(condition_BV[row]).all():
                 raise ValueError(f"segment {row}: frame embeddings are not finite")
-        return condition_BE
+        return condition_BV
 
 
 def read_config(uri: str) -> MapperConfig:

@@ -1,6 +1,6 @@
 """A residual MLP over the concatenated inputs.
 
-Shapes: B rows, W width of the residual stream, E width of an embedding.
+Shapes: B rows, W width of the residual stream, V width of a visual embedding, E of an audio embedding.
 """
 
 from __future__ import annotations
@@ -17,30 +17,31 @@ class MlpNetwork(nn.Module):
 
     Args:
         embedding_dim: E.
+        vision_dim: V.
         time_steps: Steps of the noise schedule; 0 for a network without time and noisy input.
         settings: Sizes.
     """
 
-    def __init__(self, embedding_dim: int, time_steps: int, settings: MlpSettings) -> None:
+    def __init__(self, embedding_dim: int, vision_dim: int, time_steps: int, settings: MlpSettings) -> None:
         super().__init__()
         if time_steps:
             self.time_embedding = nn.Embedding(time_steps, embedding_dim)
-        self.project_in = nn.Linear((3 if time_steps else 1) * embedding_dim, settings.width)
+        self.project_in = nn.Linear(vision_dim + (2 * embedding_dim if time_steps else 0), settings.width)
         self.blocks = nn.ModuleList(
             ResidualBlock(settings.width, settings.multiplier * settings.width) for _ in range(settings.depth)
         )
         self.norm_out = nn.LayerNorm(settings.width)
         self.project_out = nn.Linear(settings.width, embedding_dim)
 
-    def forward(self, condition_BE: Tensor, noisy_BE: Tensor | None = None, time_B: Tensor | None = None) -> Tensor:
+    def forward(self, condition_BV: Tensor, noisy_BE: Tensor | None = None, time_B: Tensor | None = None) -> Tensor:
         """Float (B, E).
 
         Args:
-            condition_BE: Visual condition, about unit variance.
+            condition_BV: Visual condition, about unit variance.
             noisy_BE: Noisy audio embedding, about unit variance (diffusion only).
             time_B: Steps of the noise schedule, int64, 0 is clean (diffusion only).
         """
-        inputs = [condition_BE]
+        inputs = [condition_BV]
         if noisy_BE is not None and time_B is not None:
             inputs += [noisy_BE, self.time_embedding(time_B)]
         x_BW = self.project_in(torch.cat(inputs, dim=-1))

@@ -1,7 +1,7 @@
 """The paper's network: a small causal Transformer over four tokens, read out at a learned query.
 
 Shapes: B rows, L tokens, M = L + 1 keys (the learned null key comes first), H heads, D width of a head, W width of a
-token, E width of an embedding.
+token, V width of a visual embedding, E of an audio embedding.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ class TransformerNetwork(nn.Module):
 
     Args:
         embedding_dim: E.
+        vision_dim: V.
         time_steps: Steps of the noise schedule; 0 for a network without time and noisy input.
         settings: Sizes.
     """
 
-    def __init__(self, embedding_dim: int, time_steps: int, settings: TransformerSettings) -> None:
+    def __init__(self, embedding_dim: int, vision_dim: int, time_steps: int, settings: TransformerSettings) -> None:
         super().__init__()
         width = settings.width
         tokens = 4 if time_steps else 2
-        same = width == embedding_dim
-        self.condition_in = nn.Identity() if same else nn.Linear(embedding_dim, width, bias=False)
+        self.condition_in = _widen(vision_dim, width)
         if time_steps:
-            self.noisy_in = nn.Identity() if same else nn.Linear(embedding_dim, width, bias=False)
+            self.noisy_in = _widen(embedding_dim, width)
             self.time_embedding = nn.Embedding(time_steps, width)
         self.query = nn.Parameter(torch.randn(width))
         self.bias = RelativeBias(tokens, settings.heads)
@@ -55,18 +55,18 @@ class TransformerNetwork(nn.Module):
         self.norm_out = nn.LayerNorm(width, bias=False)
         self.project_out = nn.Linear(width, embedding_dim, bias=False)
 
-    def forward(self, condition_BE: Tensor, noisy_BE: Tensor | None = None, time_B: Tensor | None = None) -> Tensor:
+    def forward(self, condition_BV: Tensor, noisy_BE: Tensor | None = None, time_B: Tensor | None = None) -> Tensor:
         """The output at the query, float (B, E).
 
         Args:
-            condition_BE: Visual condition, about unit variance.
+            condition_BV: Visual condition, about unit variance.
             noisy_BE: Noisy audio embedding, about unit variance (diffusion only).
             time_B: Steps of the noise schedule, int64, 0 is clean (diffusion only).
         """
-        tokens = [self.condition_in(condition_BE)]
+        tokens = [self.condition_in(condition_BV)]
         if noisy_BE is not None and time_B is not None:
             tokens += [self.time_embedding(time_B), self.noisy_in(noisy_BE)]
-        tokens.append(self.query.expand(len(condition_BE), -1))
+        tokens.append(self.query.expand(len(condition_BV), -1))
         x_BLW = torch.stack(tokens, dim=1)
         bias_LHM = self.bias()
         last = len(self.blocks) - 1
@@ -184,6 +184,10 @@ class RelativeBias(nn.Module):
         """What is added to the scores, float (L, H, M); minus infinity for keys in the future."""
         bias_LMH: Tensor = self.table(self.buckets)
         return bias_LMH.transpose(1, 2).masked_fill(self.future[:, None], -math.inf)
+
+
+def _widen(width: int, to: int) -> nn.Module:
+    return nn.Identity() if width == to else nn.Linear(width, to, bias=False)
 
 
 def _buckets(distance: Tensor) -> Tensor:

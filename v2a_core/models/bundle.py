@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 
@@ -22,12 +22,17 @@ from v2a_core.models.errors import ModelError
 BUNDLE_FILE = "bundle.yaml"
 CHECKSUMS_FILE = "checksums.json"
 OPEN_CLIP_CONFIG = "open_clip_config.json"
+BLIP_CONFIG = "config.json"
+CLIP_CONFIGS = {"clip": OPEN_CLIP_CONFIG, "blip": BLIP_CONFIG}
 CLAP_CONFIG = "clap_config.json"
 COMPONENTS = ("clip", "clap", "generator")
 AUDIOLDM_SAMPLE_RATE = 16_000
 
 # What a diffusers folder is made of; a changed readme is not another model.
 _GENERATOR_FILES = (".json", ".txt", ".safetensors", ".bin")
+# What transformers takes when config.json does not say (BlipConfig, BlipVisionConfig).
+BLIP_DIM, BLIP_IMAGE_SIZE = 256, 384
+
 # open_clip/constants.py
 _OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -36,12 +41,13 @@ _SOURCE = "path, fsspec URI, hub name owner/repo[:file], or ./path inside the bu
 
 
 class ClipSource(Settings):
-    """Where CLIP comes from."""
+    """Where CLIP, or what sees in its place, comes from."""
 
-    model: str = setting(..., "open_clip's name of the architecture, or any name with open_clip_config.json beside")
-    weights: str = setting(
-        ..., f"file, or folder with weights and open_clip_config.json: {_SOURCE}, or open_clip's tag"
+    encoder: Literal["clip", "blip"] = setting("clip", "clip: open_clip's models; blip: BLIP of transformers")
+    model: str = setting(
+        ..., "open_clip's name of the architecture, or any name with open_clip_config.json beside; of BLIP any name"
     )
+    weights: str = setting(..., f"file, or folder with weights and their config: {_SOURCE}, or open_clip's tag")
 
     @pydantic.model_validator(mode="after")
     def _quick_gelu(self) -> ClipSource:
@@ -119,9 +125,10 @@ class LocalBundle:
         name: Name of the bundle.
         trained: Whether the weights are trained.
         licence: Of the weights.
+        vision_encoder: Which encoder of the registry sees.
         clip_model: open_clip's name of the architecture.
         clip_path: CLIP's weights.
-        clip_config: `open_clip_config.json` beside them, when there is one.
+        clip_config: `open_clip_config.json` beside them, when there is one; BLIP's `config.json`.
         clap_path: CLAP checkpoint.
         clap_config: Its model config: a JSON file, a name such as HTSAT-base, or None for HTSAT-tiny.
         generator_path: Diffusers folder of AudioLDM.
@@ -130,6 +137,7 @@ class LocalBundle:
     name: str
     trained: bool
     licence: str
+    vision_encoder: str
     clip_model: str
     clip_path: Path
     clip_config: Path | None
@@ -140,7 +148,7 @@ class LocalBundle:
 
     def media_spec(self) -> MediaSpec:
         """What the models want from the decoder, read from their own configs."""
-        size = self.clip_architecture()["vision_cfg"]["image_size"]
+        size = self._image_size()
         if not isinstance(size, int):
             raise ModelError(f"{self.clip_model}: only square images are supported, not image_size {size}")
         front_end = self.clap_architecture().front_end
@@ -150,6 +158,22 @@ class LocalBundle:
             audio_samples=front_end.clip_samples,
             audio_path_sample_rate=self._vocoder_sample_rate(),
         )
+
+    @property
+    def vision_dim(self) -> int:
+        """Numbers in a frame's embedding."""
+        if self.vision_encoder == "blip":
+            return int(self.blip_architecture()["image_text_hidden_size"])
+        return int(self.clip_architecture()["embed_dim"])
+
+    def blip_architecture(self) -> dict[str, Any]:
+        """The `config.json` of BLIP in transformers' layout: vision_config, image_text_hidden_size, ..."""
+        if self.clip_config is None:
+            raise ModelError(f"there is no {BLIP_CONFIG} beside {self.clip_path}: BLIP needs its own")
+        config = {"image_text_hidden_size": BLIP_DIM, **_read_json(self.clip_config)}
+        if not isinstance(config.get("vision_config"), dict):
+            raise ModelError(f"{self.clip_config} does not describe BLIP: it has no vision_config")
+        return config
 
     def clip_architecture(self) -> dict[str, Any]:
         """open_clip's model config: embed_dim, quick_gelu, vision_cfg, ..."""
@@ -179,7 +203,8 @@ class LocalBundle:
             files = digests.tree(self.generator_path)
             return {name: path for name, path in files.items() if path.suffix in _GENERATOR_FILES}
         if component == "clip":
-            files, config_name, config_path = {self.clip_path.name: self.clip_path}, OPEN_CLIP_CONFIG, self.clip_config
+            files, config_path = {self.clip_path.name: self.clip_path}, self.clip_config
+            config_name = CLIP_CONFIGS[self.vision_encoder]
         else:
             files, config_name, config_path = {self.clap_path.name: self.clap_path}, CLAP_CONFIG, self._clap_json()
         return files if config_path is None else {**files, config_name: config_path}
@@ -199,6 +224,11 @@ class LocalBundle:
     def audio_space(self) -> str:
         """Name of the audio embedding space."""
         return f"HTSAT-{self.clap_architecture().model_name}:{self.fingerprints()['clap'][:16]}"
+
+    def _image_size(self) -> Any:
+        if self.vision_encoder == "blip":
+            return self.blip_architecture()["vision_config"].get("image_size", BLIP_IMAGE_SIZE)
+        return self.clip_architecture()["vision_cfg"]["image_size"]
 
     def _clap_json(self) -> Path | None:
         return Path(self.clap_config) if self.clap_config and self.clap_config.endswith(".json") else None

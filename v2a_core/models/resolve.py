@@ -13,8 +13,8 @@ from v2a_core.models.bundle import (
     BUNDLE_FILE,
     CHECKSUMS_FILE,
     CLAP_CONFIG,
+    CLIP_CONFIGS,
     COMPONENTS,
-    OPEN_CLIP_CONFIG,
     Bundle,
     LocalBundle,
 )
@@ -36,11 +36,12 @@ def resolve_bundle(bundle: Bundle) -> LocalBundle:
     generator = locate("generator", settings.generator.weights)
     if not generator.is_dir():
         raise ModelError(f"generator.weights = {settings.generator.weights!r} must be a diffusers folder of AudioLDM")
-    clip_config = clip.with_name(OPEN_CLIP_CONFIG)
+    clip_config = clip.with_name(CLIP_CONFIGS[settings.clip.encoder])
     local = LocalBundle(
         name=settings.name,
         trained=settings.trained,
         licence=settings.licence,
+        vision_encoder=settings.clip.encoder,
         clip_model=settings.clip.model,
         clip_path=clip,
         clip_config=clip_config if clip_config.is_file() else None,
@@ -138,7 +139,11 @@ def _description(local: LocalBundle) -> dict[str, Any]:
         "name": local.name,
         "trained": local.trained,
         "licence": local.licence,
-        "clip": {"model": local.clip_model, "weights": f"./clip/{local.clip_path.name}"},
+        "clip": {
+            "encoder": local.vision_encoder,
+            "model": local.clip_model,
+            "weights": f"./clip/{local.clip_path.name}",
+        },
         "clap": {"weights": f"./clap/{local.clap_path.name}", "config": named},
         "generator": {"weights": "./generator"},
     }

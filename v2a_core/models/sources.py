@@ -244,6 +244,6 @@ def _get_file(fs: Any, uri: str, path: str, target: Path) -> None:
     storage.download(uri, target)
     # The model config beside a weight file belongs to it.
     folder = uri.rpartition("/")[0]
-    for beside in ("open_clip_config.json", "clap_config.json"):
+    for beside in ("open_clip_config.json", "clap_config.json", "config.json"):
         if storage.exists(f"{folder}/{beside}"):
             storage.download(f"{folder}/{beside}", target.with_name(beside))

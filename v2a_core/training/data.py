@@ -1,6 +1,6 @@
 """The pairs of a run as tensors in memory: all of them, or a worker's share.
 
-Shapes: N pairs, F frames of all of them, E width of an embedding.
+Shapes: N pairs, F frames of all of them, V width of a visual embedding, E of an audio embedding.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Pairs:
 
     Attributes:
         target_NE: Audio embeddings, L2-normalised float32.
-        condition_NE: Aggregated visual embeddings, L2-normalised float32; of the current epoch.
-        frames_FE: Every frame, float16, when a new one is drawn each epoch; else None.
+        condition_NV: Aggregated visual embeddings, L2-normalised float32; of the current epoch.
+        frames_FV: Every frame, float16, when a new one is drawn each epoch; else None.
         offsets_N: Row i's frames are `offsets_N[i]` up to `offsets_N[i + 1]`, int64 (N + 1,).
         weight_N: What each row counts in the loss, float32; None: 1.
         label_N: Each row's label, int64, -1 without one; None: not known.
@@ -44,8 +44,8 @@ class Pairs:
     """
 
     target_NE: Tensor
-    condition_NE: Tensor
-    frames_FE: Tensor | None = None
+    condition_NV: Tensor
+    frames_FV: Tensor | None = None
     offsets_N: Tensor | None = None
     weight_N: Tensor | None = None
     label_N: Tensor | None = None
@@ -61,14 +61,14 @@ class Pairs:
 
     def begin_epoch(self, seed: int, epoch: int) -> None:
         """Draw each row's frame anew, by (seed, epoch); does nothing for the other aggregators."""
-        if self.frames_FE is None or self.offsets_N is None:
+        if self.frames_FV is None or self.offsets_N is None:
             return
         drawn = np.random.default_rng([seed, epoch]).random(self.rows)[self.shard.rank :: self.shard.workers]
         random = torch.from_numpy(drawn).to(self.offsets_N.device)
         counts = self.offsets_N.diff()
         # Rounding can reach the count itself for a number next to one.
         pick = self.offsets_N[:-1] + torch.minimum((random * counts).long(), counts - 1)
-        self.condition_NE = torch.nn.functional.normalize(self.frames_FE[pick].float(), dim=-1)
+        self.condition_NV = torch.nn.functional.normalize(self.frames_FV[pick].float(), dim=-1)
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,9 @@ class _Columns:
         if self.aggregator == "random":
             values |= {"frames": chunk.frames[np.repeat(rows, counts)], "counts": counts[rows]}
         else:
-            values["condition"] = chunk.conditions(rows, self.aggregator) if rows.any() else chunk.targets[:0]
+            values["condition"] = (
+                chunk.conditions(rows, self.aggregator) if rows.any() else chunk.frames[:0].astype(np.float32)
+            )
         for name, value in values.items():
             self.columns[name].append(value)
 
@@ -165,14 +167,14 @@ class _Columns:
         if "weight" in columns:
             pairs.weight_N = torch.from_numpy(columns["weight"]).to(self.device)
         if "condition" in columns:
-            pairs.condition_NE = _unit(columns["condition"]).to(self.device)
+            pairs.condition_NV = _unit(columns["condition"]).to(self.device)
         elif len(target):
             offsets = np.concatenate([[0], np.cumsum(columns["counts"])]).astype(np.int64)
             pairs.offsets_N = torch.from_numpy(offsets).to(self.device)
-            pairs.frames_FE = torch.from_numpy(columns["frames"]).to(self.device)
+            pairs.frames_FV = torch.from_numpy(columns["frames"]).to(self.device)
             pairs.begin_epoch(0, 0)
         return pairs
 
 
-def _unit(vectors_NE: npt.NDArray[np.float32]) -> Tensor:
-    return torch.nn.functional.normalize(torch.from_numpy(vectors_NE), dim=-1)
+def _unit(vectors_ND: npt.NDArray[np.float32]) -> Tensor:
+    return torch.nn.functional.normalize(torch.from_numpy(vectors_ND), dim=-1)

@@ -1,6 +1,6 @@
 """What a training step is given: from memory in an exact order, or from a stream in whatever order it comes.
 
-Shapes: B this worker's rows of a step, E width of an embedding.
+Shapes: B this worker's rows of a step, V width of a visual embedding, E of an audio embedding.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class Batch:
     """This worker's part of a step.
 
     Attributes:
-        condition_BE, target_BE: L2-normalised float32.
+        condition_BV, target_BE: L2-normalised float32.
         weight_B: What each row counts, float32; None: 1.
         places_B: Where the rows stand in the global batch, int64.
         rows: Rows of the global batch.
     """
 
-    condition_BE: Tensor
+    condition_BV: Tensor
     target_BE: Tensor
     weight_B: Tensor | None
     places_B: Tensor
@@ -71,7 +71,7 @@ class MemoryFeed:
                 places = distributed.share(torch.arange(len(rows), device=rows.device))
                 own = rows[places]
             weight_B = None if pairs.weight_N is None else pairs.weight_N[own]
-            yield Batch(pairs.condition_NE[own], pairs.target_NE[own], weight_B, places, len(rows))
+            yield Batch(pairs.condition_NV[own], pairs.target_NE[own], weight_B, places, len(rows))
 
 
 class StreamFeed:
@@ -83,21 +83,26 @@ class StreamFeed:
     Args:
         open_epoch: Opens an epoch: this worker's batches of (condition, target, weight or None) on its device,
             L2-normalised.
+        vision_dim: V.
         embedding_dim: E.
         device: Where they are.
     """
 
     def __init__(
-        self, open_epoch: Callable[[], Iterator[tuple[Tensor, Tensor, Tensor | None]]], embedding_dim: int, device: str
+        self,
+        open_epoch: Callable[[], Iterator[tuple[Tensor, Tensor, Tensor | None]]],
+        vision_dim: int,
+        embedding_dim: int,
+        device: str,
     ) -> None:
         self._open_epoch, self._device = open_epoch, device
-        self._none = torch.empty(0, embedding_dim, device=device)
+        self._none = (torch.empty(0, vision_dim, device=device), torch.empty(0, embedding_dim, device=device), None)
 
     def epoch(self, epoch: int, start: int) -> Iterator[Batch]:
         """The steps of an epoch."""
         batches, rank = self._open_epoch(), distributed.rank()
         for index in range(2**62):
-            condition, target, weight = next(batches, (self._none, self._none, None))
+            condition, target, weight = next(batches, self._none)
             counts = torch.zeros(distributed.world_size(), dtype=torch.int64, device=self._device)
             counts[rank] = len(target)
             counts = distributed.sum_over_workers(counts).cpu()

@@ -165,11 +165,12 @@ class Trainer:
         """The summed loss of some of this worker's rows."""
         if not len(part):
             # Nothing is left for this worker, but the others wait for its gradient.
-            nothing = torch.zeros(1, self._model.embedding_dim, device=part.device)
-            losses: Tensor = self._wrapped(nothing, nothing, take(draws, part.new_zeros(1)))
+            unseen = torch.zeros(1, self._model.vision_dim, device=part.device)
+            unheard = torch.zeros(1, self._model.embedding_dim, device=part.device)
+            losses: Tensor = self._wrapped(unseen, unheard, take(draws, part.new_zeros(1)))
             return losses.sum() * 0.0
         own_draws = take(draws, batch.places_B[part])
-        losses = self._wrapped(batch.condition_BE[part], batch.target_BE[part], own_draws)
+        losses = self._wrapped(batch.condition_BV[part], batch.target_BE[part], own_draws)
         if batch.weight_B is not None:
             losses = losses * batch.weight_B[part]
         return losses.sum()

@@ -28,5 +28,5 @@ def choose(
 def pair_bytes(selection: Selection, aggregator: str, embedding_dim: int) -> int:
     """What all training and validation pairs take in memory; an upper bound, from the files' own counts."""
     rows = sum(selection.part_rows)
-    frames = selection.frames * embedding_dim * _FLOAT16 if aggregator == "random" else 0
-    return rows * 2 * embedding_dim * _FLOAT32 + frames
+    frames = selection.frames * selection.vision_dim * _FLOAT16 if aggregator == "random" else 0
+    return rows * (selection.vision_dim + embedding_dim) * _FLOAT32 + frames

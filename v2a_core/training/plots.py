@@ -1,6 +1,6 @@
 """Pictures of a run: its curves, how near paired embeddings are before and after the mapper, and where the clouds lie.
 
-Shapes: M sampled rows, E width of an embedding.
+Shapes: M sampled rows, V width of a visual embedding, E of an audio embedding.
 """
 
 from __future__ import annotations
@@ -55,26 +55,33 @@ def draw_curves(history: Sequence[dict[str, Any]], losses: Sequence[dict[str, An
 
 
 def draw_histogram(rows: MappedRows, path: Path) -> None:
-    """Write the cosine similarity of paired embeddings, of CLIP to CLAP and of mapped to CLAP, as a PNG."""
-    before = (rows.condition_ME * rows.target_ME).sum(axis=1)
+    """Write the cosine similarity of paired embeddings, seen to heard and mapped to heard, as a PNG.
+
+    Of a vision encoder of another width than CLAP there is no angle between what is seen and what is heard.
+    """
     after = (rows.mapped_ME * rows.target_ME).sum(axis=1)
+    shown = [(after, "after: mapped to CLAP", "tab:green")]
+    if rows.condition_MV.shape == rows.target_ME.shape:
+        before = (rows.condition_MV * rows.target_ME).sum(axis=1)
+        shown.insert(0, (before, "before: CLIP to CLAP", "tab:blue"))
     figure = _figure(6.5, 4)
     axes = figure.subplots()
-    edges = np.linspace(min(-0.2, before.min(), after.min()), 1, 61)
-    for values, label, colour in (
-        (before, "before: CLIP to CLAP", "tab:blue"),
-        (after, "after: mapped to CLAP", "tab:green"),
-    ):
+    edges = np.linspace(min(-0.2, *(values.min() for values, _, _ in shown)), 1, 61)
+    for values, label, colour in shown:
         axes.hist(values, edges, alpha=0.6, color=colour, label=f"{label}, mean {values.mean():.3f}")
         axes.axvline(float(values.mean()), color=colour, lw=1, ls="--")
-    axes.set(xlabel="cosine similarity of a pair", ylabel=f"pairs (of {len(before)})", title="validation pairs")
+    axes.set(xlabel="cosine similarity of a pair", ylabel=f"pairs (of {len(after)})", title="validation pairs")
     axes.legend()
     figure.savefig(path, dpi=120, format="png")
 
 
 def draw_projection(rows: MappedRows, path: Path) -> None:
-    """Write the clouds of CLIP, CLAP and mapped embeddings in two dimensions as a PNG; by UMAP when it is installed."""
-    clouds = dict(zip(_COLOURS, (rows.condition_ME, rows.target_ME, rows.mapped_ME), strict=True))
+    """Write the clouds of CLIP, CLAP and mapped embeddings in two dimensions as a PNG; by UMAP when it is installed.
+
+    What is seen is left out where its embeddings have another width.
+    """
+    clouds = dict(zip(_COLOURS, (rows.condition_MV, rows.target_ME, rows.mapped_ME), strict=True))
+    clouds = {name: cloud for name, cloud in clouds.items() if cloud.shape == rows.target_ME.shape}
     clouds = {name: cloud[:PROJECTED_ROWS] for name, cloud in clouds.items()}
     how, places = project(np.concatenate(list(clouds.values())))
     figure = _figure(6.5, 5.5)

@@ -1,6 +1,6 @@
 """Files of embeddings -> usable pairs as arrays, a few thousand rows at a time.
 
-Shapes: F frames of all rows, E width of an embedding.
+Shapes: F frames of all rows, V width of a visual embedding, E of an audio embedding.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Chunk:
     """Usable rows as arrays.
 
     Attributes:
-        frames: (F, E) float16.
+        frames: (F, V) float16.
         offsets: Row i's frames are `offsets[i]` up to `offsets[i + 1]`, (rows + 1,).
         targets: (rows, E) float32.
         codes, labels, weights: The selection's, of these rows.
@@ -112,7 +112,8 @@ def _read_chunk(table: pa.Table, rows: npt.NDArray[np.int64], selection: Selecti
     # `flatten` leaves nulls out: without them its result has the rows that are expected.
     kept = table.filter(pa.array(complete))
     _check_widths(kept, dim)
-    frames = kept["clip_frames"].combine_chunks().flatten().flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
+    frames = kept["clip_frames"].combine_chunks().flatten().flatten().to_numpy(zero_copy_only=False)
+    frames = frames.reshape(-1, selection.vision_dim)
     targets = kept["clap_embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
     counts = lengths[complete]
     finite = _usable_vectors(targets)
@@ -132,13 +133,10 @@ def _read_chunk(table: pa.Table, rows: npt.NDArray[np.int64], selection: Selecti
 
 
 def _check_widths(table: pa.Table, dim: int) -> None:
-    found = {
-        *pc.unique(pc.list_value_length(table["clap_embedding"])).to_pylist(),
-        *pc.unique(pc.list_value_length(pc.list_flatten(table["clip_frames"]))).to_pylist(),
-    }
+    found = set(pc.unique(pc.list_value_length(table["clap_embedding"])).to_pylist())
     if found - {dim}:
         widths = ", ".join(map(str, sorted(found)))
-        raise ConfigError(f"the embeddings have {widths} numbers, the mapper takes {dim}: embed again with its models")
+        raise ConfigError(f"the audio embeddings have {widths} numbers, not {dim}: embed again with this program")
 
 
 def _usable_vectors(vectors: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

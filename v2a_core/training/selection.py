@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from v2a_core import storage
 from v2a_core.config import ConfigError
-from v2a_core.schema import EMBEDDING_DIM, OK
+from v2a_core.schema import EMBEDDING_DIM, OK, vision_dim_of
 from v2a_core.training.config import DataSettings
 
 LEFT_OUT, TRAIN, VALIDATION, TEST = -1, 0, 1, 2
@@ -44,6 +44,7 @@ class Selection:
         labels_N: For each row its place in `label_names`, -1 without a label, int32.
         label_names: The catalog's labels.
         frames: Frame embeddings of all rows.
+        vision_dim: Numbers in one.
         weights_N: What each row counts in the training loss, float32, 1 on average over training rows; None: all 1.
     """
 
@@ -54,6 +55,7 @@ class Selection:
     labels_N: npt.NDArray[np.int32]
     label_names: list[str]
     frames: int
+    vision_dim: int = EMBEDDING_DIM
     weights_N: npt.NDArray[np.float32] | None = None
 
     def counts(self) -> dict[str, int]:
@@ -82,7 +84,8 @@ def select(embeddings: str, settings: DataSettings, limit: int | None = None) ->
     if not parts:
         raise ConfigError(f"{embeddings} holds no part-*.parquet: run `v2a embed` into it first")
     light = [_read_light(uri) for uri in parts]
-    tables, frames = [table for table, _ in light], sum(count for _, count in light)
+    tables, vision_dim = [table for table, _, _ in light], _one_width(parts, [width for _, width, _ in light])
+    frames = sum(numbers for _, _, numbers in light) // vision_dim
     table = pa.concat_tables(tables)
     sources = table["source_uri"].combine_chunks()
     usable, left_out = _usable(table, sources, limit)
@@ -90,7 +93,7 @@ def select(embeddings: str, settings: DataSettings, limit: int | None = None) ->
     labels, names = _labels(table["label"].combine_chunks())
     weights = row_weights(sources, table["duration_s"].combine_chunks(), codes == TRAIN, settings.segment_weight)
     rows = [part.num_rows for part in tables]
-    selection = Selection(parts, rows, codes, left_out, labels, names, frames, weights)
+    selection = Selection(parts, rows, codes, left_out, labels, names, frames, vision_dim, weights)
     _check_enough(embeddings, selection)
     return selection
 
@@ -152,14 +155,24 @@ def _labels(labels: pa.StringArray) -> tuple[npt.NDArray[np.int32], list[str]]:
     return numbers, encoded.dictionary.to_pylist()
 
 
-def _read_light(uri: str) -> tuple[pa.Table, int]:
-    """The small columns of a file, and how many frames its rows have."""
+def _read_light(uri: str) -> tuple[pa.Table, int, int]:
+    """The small columns of a file, the width of its frame embeddings, and how many numbers they are in all."""
     with storage.open_read(uri) as file:
         parquet = pq.ParquetFile(file)
         missing = set(_COLUMNS) - set(parquet.schema_arrow.names)
         if missing:
             raise ConfigError(f"{uri} is not a file of embeddings: it lacks {', '.join(sorted(missing))}")
-        return parquet.read(columns=_COLUMNS), _frame_numbers(parquet.metadata) // EMBEDDING_DIM
+        schema = parquet.schema_arrow
+        return parquet.read(columns=_COLUMNS), vision_dim_of(schema), _frame_numbers(parquet.metadata)
+
+
+def _one_width(parts: list[str], widths: list[int]) -> int:
+    for uri, width in zip(parts, widths, strict=True):
+        if width != widths[0]:
+            raise ConfigError(
+                f"mixed spaces: the frames of {uri} have {width} numbers, those of {parts[0]} {widths[0]}"
+            )
+    return widths[0]
 
 
 def _frame_numbers(metadata: pq.FileMetaData) -> int:

@@ -1,6 +1,6 @@
 """How well a mapper does on pairs it has not seen.
 
-Shapes: M sampled rows, E width of an embedding.
+Shapes: M sampled rows, V width of a visual embedding, E of an audio embedding.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class MappedRows:
     """Some validation rows, and what the mapper made of them.
 
     Attributes:
-        condition_ME, target_ME, mapped_ME: Visual, true and mapped audio embeddings, L2-normalised float32.
+        condition_MV, target_ME, mapped_ME: Visual, true and mapped audio embeddings, L2-normalised float32.
         labels_M: Labels, "" without one.
     """
 
-    condition_ME: Floats
+    condition_MV: Floats
     target_ME: Floats
     mapped_ME: Floats
     labels_M: npt.NDArray[np.str_]
@@ -137,7 +137,7 @@ def _loss(model: MapperModel, pairs: Pairs, batch: int, seed: int, device: str, 
         if not len(own):
             continue
         with autocast(device, dtype):
-            losses = model(pairs.condition_NE[rows[own]], pairs.target_NE[rows[own]], take(draws, own))
+            losses = model(pairs.condition_NV[rows[own]], pairs.target_NE[rows[own]], take(draws, own))
         total += losses.double().sum()
     return float(distributed.sum_over_workers(total)) / len(pairs)
 
@@ -160,10 +160,10 @@ def _map(
     for part in torch.split(own, settings.global_batch):
         seeds = [segment_seed(seed, str(row), "validation") for row in rows[part].tolist()]
         with autocast(device, dtype):
-            mapped_ME[part.to(device)] = model.sample(pairs.condition_NE[rows[part].to(device)], seeds, sampling)
+            mapped_ME[part.to(device)] = model.sample(pairs.condition_NV[rows[part].to(device)], seeds, sampling)
     rows = rows.to(device)
     return MappedRows(
-        condition_ME=_array(pairs.condition_NE[rows]),
+        condition_MV=_array(pairs.condition_NV[rows]),
         target_ME=_array(pairs.target_NE[rows]),
         mapped_ME=_array(distributed.sum_over_workers(mapped_ME)),
         labels_M=_labels(pairs, label_names, rows),
@@ -178,6 +178,6 @@ def _labels(pairs: Pairs, label_names: Sequence[str], rows: Tensor) -> npt.NDArr
     return labels
 
 
-def _array(rows_ME: Tensor) -> Floats:
-    array: Floats = rows_ME.float().cpu().numpy()
+def _array(rows_MD: Tensor) -> Floats:
+    array: Floats = rows_MD.float().cpu().numpy()
     return array
