@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from v2a_core import ledger
 from v2a_core.catalog import CatalogSettings, source_id
 from v2a_core.media.config import FrameSettings, SegmentSettings
-from v2a_core.schema import EMBEDDINGS
+from v2a_core.schema import EMBEDDINGS, ROWS_FOLDER
 from workflows import pipeline, run
 
 NUMBERS = (10_000, 100_000, 1_000_000)
@@ -94,7 +94,7 @@ def _plan(catalog: str, output: str, note: Callable[..., None]) -> list[pipeline
     marks = [time.perf_counter()]
     listing = run.list_catalog([catalog], CatalogSettings(), None)
     marks.append(time.perf_counter())
-    done = ledger.embeddings_ledger(output)
+    done = ledger.embeddings_ledger(f"{output}/{ROWS_FOLDER}")
     marks.append(time.perf_counter())
     planned = pipeline.plan(listing.sources, done, SEGMENTS, FRAMES)
     marks.append(time.perf_counter())
@@ -123,7 +123,8 @@ def _write_catalog(folder: Path, number: int) -> None:
 
 def _write_output(catalog: Path, output: Path) -> None:
     """A row a source, one segment each, with everything a ledger reads; embeddings are left out."""
-    output.mkdir()
+    folder = output / ROWS_FOLDER
+    folder.mkdir(parents=True)
     sources = run.list_catalog([str(catalog)], CatalogSettings(), None).sources
     for start in range(0, len(sources), PER_PART):
         part = sources[start : start + PER_PART]
@@ -143,7 +144,7 @@ def _write_output(catalog: Path, output: Path) -> None:
             for field in EMBEDDINGS
         ]
         pq.write_table(
-            pa.Table.from_arrays(columns, schema=EMBEDDINGS), output / f"part-{start:09d}.parquet", compression="zstd"
+            pa.Table.from_arrays(columns, schema=EMBEDDINGS), folder / f"part-{start:09d}.parquet", compression="zstd"
         )
 
 

@@ -39,7 +39,7 @@ from v2a_core.mappers import build
 from v2a_core.mappers.base import MapperModel, normalize
 from v2a_core.mappers.config import MapperSettings, SamplingSettings
 from v2a_core.metrics.frechet import frechet_distance
-from v2a_core.schema import EMBEDDING_DIM, EMBEDDINGS
+from v2a_core.schema import EMBEDDING_DIM, EMBEDDINGS, ROWS_FOLDER
 from v2a_core.training.config import OptimizerSettings
 from v2a_core.training.optimizer import build_optimizer
 from v2a_core.training.precision import autocast, training_dtype
@@ -278,8 +278,8 @@ def write_embeddings(folder: Path, rows: int) -> str:
     }  # fmt: skip
     ready = {name: value if isinstance(value, pa.Array) else pa.array(value) for name, value in values.items()}
     table = pa.table({field.name: ready.get(field.name, pa.nulls(count)) for field in EMBEDDINGS}).cast(EMBEDDINGS)
-    folder.mkdir(parents=True)
-    pq.write_table(table, folder / "part-00000.parquet")
+    (folder / ROWS_FOLDER).mkdir(parents=True)
+    pq.write_table(table, folder / ROWS_FOLDER / "part-00000.parquet")
     made_by = manifest.new("embed", identity={}, config={}, bundle={"name": "benchmark"}, spaces=SPACES)
     manifest.open_output(str(folder), made_by)
     manifest.close_output(str(folder), made_by, {"status": "done", "counts": {}})

@@ -18,7 +18,7 @@ from v2a_core.config import ConfigError
 from v2a_core.ledger import part_files, read_part
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.rows import TRANSIT, catalog_fields, unpack_source
-from v2a_core.schema import EMBEDDINGS, OK, embeddings_schema
+from v2a_core.schema import EMBEDDINGS, OK, ROWS_FOLDER, embeddings_schema
 
 _ROWS_AT_ONCE = 256
 _COLUMNS = [name for name in EMBEDDINGS.names if name != "clap_embedding"]
@@ -66,7 +66,7 @@ def find(embeddings: str, wanted: Collection[str]) -> dict[str, list[str]]:
         For each part that holds rows of them, the ids of those sources.
     """
     names, tables = [], []
-    for uri in part_files(embeddings):
+    for uri in part_files(storage.join(embeddings, ROWS_FOLDER)):
         table = read_part(uri, ["source_id", "segment_id", "segment_count", "status"])
         names.append(uri)
         tables.append(table.filter(pc.is_in(table["source_id"], value_set=pa.array(list(wanted), pa.string()))))

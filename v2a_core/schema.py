@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 EMBEDDING_DIM = 512  # of CLAP; of CLIP ViT-B/32 too, other vision encoders have another width
+
+# Inside an output, of the rows of `v2a embed` and `v2a evaluate`, and of `v2a generate`: nothing but Parquet lies
+# there, so that other programs read the folder as it is.
+ROWS_FOLDER, INDEX_FOLDER = "rows", "index"
 
 OK = "ok"
 REJECTED = "rejected"

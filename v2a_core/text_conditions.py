@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from v2a_core.catalog import Source
 from v2a_core.config import Settings, setting
+from v2a_core.ledger import read_columns
+from v2a_core.schema import OK
 from v2a_core.slerp import slerp
 
 Floats = npt.NDArray[np.float32]
@@ -27,6 +29,32 @@ class TextSettings(Settings):
     )
 
 
+def words_of(source: Source, settings: TextSettings) -> tuple[str | None, str | None]:
+    """Prompt and negative prompt of a source."""
+    return (
+        source.prompt or settings.prompt or None,
+        source.negative_prompt or settings.negative_prompt or None,
+    )
+
+
+def said_otherwise(index: str, sources: Mapping[str, Source], settings: TextSettings) -> list[str]:
+    """Names of sources whose soundtrack was made with other words than the catalog says now.
+
+    Args:
+        index: Folder or URI of an index.
+        sources: Sources by id.
+        settings: What is said of all of them.
+    """
+    table = read_columns(index, ["source_id", "status", "prompt", "negative_prompt"])
+    return [
+        sources[row["source_id"]].name
+        for row in (table.to_pylist() if table else ())
+        if row["source_id"] in sources
+        and row["status"] == OK
+        and (row["prompt"], row["negative_prompt"]) != words_of(sources[row["source_id"]], settings)
+    ]
+
+
 class TextConditions:
     """Conditions from what is seen and what is said.
 
@@ -41,10 +69,7 @@ class TextConditions:
 
     def prompts(self, source: Source) -> tuple[str | None, str | None]:
         """Prompt and negative prompt of a source."""
-        return (
-            source.prompt or self._settings.prompt or None,
-            source.negative_prompt or self._settings.negative_prompt or None,
-        )
+        return words_of(source, self._settings)
 
     def mix(self, seen_ND: Floats, prompt: str | None) -> Floats:
         """The conditions of a source: on the sphere between what is seen and the prompt, float32 (N, D)."""

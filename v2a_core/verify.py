@@ -18,7 +18,16 @@ from v2a_core import arrays, manifest, storage
 from v2a_core.config import ConfigError
 from v2a_core.ledger import part_files
 from v2a_core.parts import bytes_checksum, checksum_in_name
-from v2a_core.schema import INDEX, OK, REJECTED, SCHEMA_VERSION, embeddings_schema, vision_dim_of
+from v2a_core.schema import (
+    INDEX,
+    INDEX_FOLDER,
+    OK,
+    REJECTED,
+    ROWS_FOLDER,
+    SCHEMA_VERSION,
+    embeddings_schema,
+    vision_dim_of,
+)
 
 _NORM_TOLERANCE = 5e-3  # float16 keeps three digits
 _EXAMPLES = 3
@@ -69,7 +78,7 @@ def verify(output: str) -> Report:
     if job not in ("embed", "generate"):
         raise ConfigError(f"{output} is an output of `v2a {job}`; embeddings and soundtracks can be verified")
     report = Report(output, job)
-    tables = list(_read_parts(report, output if job == "embed" else storage.join(output, "index")))
+    tables = list(_read_parts(report, storage.join(output, ROWS_FOLDER if job == "embed" else INDEX_FOLDER)))
     if tables:
         rows = pa.concat_tables(tables)
         _check_ids(report, rows, "segment_id" if job == "embed" else "source_id")

@@ -29,7 +29,7 @@ from v2a_core.report import (
     Verdict,
     write_demo_page,
 )
-from v2a_core.schema import INDEX, OK
+from v2a_core.schema import INDEX, INDEX_FOLDER, OK, ROWS_FOLDER
 from workflows import embed, evaluate, generate, runtime, train
 from workflows.embed_config import EmbedJob
 from workflows.evaluate_config import EvaluateJob
@@ -112,7 +112,7 @@ def _job_report(name: str, seconds: float, summary: Mapping[str, Any]) -> JobRep
 
 
 def _report(folder: Path, jobs: list[JobReport], bundle: LocalBundle) -> DemoReport:
-    index = read_columns(str(folder / "soundtracks" / "index"), INDEX.names)
+    index = read_columns(str(folder / "soundtracks" / INDEX_FOLDER), INDEX.names)
     table = index.sort_by([("label", "ascending"), ("source_name", "ascending")]) if index else INDEX.empty_table()
     return DemoReport(
         entries=_entries(folder, table, _verdicts(folder)),
@@ -126,7 +126,7 @@ def _report(folder: Path, jobs: list[JobReport], bundle: LocalBundle) -> DemoRep
 
 def _verdicts(folder: Path) -> dict[str, Verdict]:
     """What the bundle's judge heard in each soundtrack, by source id; nothing for bundles without a judge."""
-    rows = read_columns(str(folder / "metrics" / evaluate.ROWS), EVALUATED.names)
+    rows = read_columns(str(folder / "metrics" / ROWS_FOLDER), EVALUATED.names)
     heard = [row for row in (rows.to_pylist() if rows else []) if row["verdict"]]
     return {
         row["source_id"]: Verdict(row["verdict"], row["verdict_probability"], row["verdict"] == row["label"])

@@ -10,13 +10,13 @@ from typing import Any
 import pyarrow as pa
 from ray.data import ActorPoolStrategy, Dataset
 
-from v2a_core import manifest, stages
+from v2a_core import manifest, stages, storage
 from v2a_core.decoding import DecodeSettings
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.ledger import embeddings_ledger
 from v2a_core.models import Bundle, LocalBundle, load_bundle
 from v2a_core.parts import PartWriter
-from v2a_core.schema import SCHEMA_VERSION, embeddings_schema
+from v2a_core.schema import ROWS_FOLDER, SCHEMA_VERSION, embeddings_schema
 from workflows import pipeline, runtime
 from workflows.embed_config import EmbedJob
 from workflows.estimate import estimate
@@ -60,7 +60,8 @@ def run(
     bundle = load_bundle(models)
     listing = list_catalog(catalog, job.catalog, limit)
     tally.listed = listing.count
-    ledger = embeddings_ledger(output)
+    folder = storage.join(output, ROWS_FOLDER)
+    ledger = embeddings_ledger(folder)
     planned = pipeline.plan(listing.sources, ledger, job.segments, job.frames)
     rejected = listing.rejected_rows(ledger, job.segments, job.frames)
     tally.planned = len(planned) + len(rejected)
@@ -75,7 +76,7 @@ def run(
         return show_plan("embed", output, checked, listing, tally, pools, time_needed)
     made_by = manifest.open_output(output, _manifest(job, local))
     writer = PartWriter(
-        output,
+        folder,
         embeddings_schema(local.vision_dim),
         id_column="segment_id",
         seen=ledger.expected_again(),

@@ -23,14 +23,14 @@ from v2a_core.metrics.measure import Result, measure, read_rows, to_markdown, wi
 from v2a_core.metrics.rows import EVALUATED, READ
 from v2a_core.models import Bundle, LocalBundle, load_bundle
 from v2a_core.parts import PartWriter
-from v2a_core.schema import OK, SCHEMA_VERSION
+from v2a_core.schema import OK, ROWS_FOLDER, SCHEMA_VERSION
 from workflows import pipeline, runtime
 from workflows.evaluate_config import EvaluateJob
 from workflows.run import describe_bundle, reach, stream
 from workflows.runtime import Pools, Worker
 from workflows.summary import Tally, finish
 
-JSON_FILE, TABLE_FILE, ROWS = "metrics.json", "metrics.md", "rows"
+JSON_FILE, TABLE_FILE = "metrics.json", "metrics.md"
 STAGE_COLUMNS = {"read": "read_s", "embed": "embed_s"}
 
 
@@ -69,7 +69,7 @@ def run(
     bundle = load_bundle(models)
     made_by = inputs.read_manifest(soundtracks, allow_unfinished=job.allow_unfinished)
     index = inputs.read_index(soundtracks, limit)
-    folder = storage.join(output, ROWS)
+    folder = storage.join(output, ROWS_FOLDER)
     ledger = embeddings_ledger(folder)
     planned = index.filter(pc.invert(pc.is_in(index["source_id"], value_set=ledger.complete)))
     tally = Tally("evaluate", listed=index.num_rows, planned=planned.num_rows)
@@ -179,7 +179,7 @@ def _report(
     facts: dict[str, Any],
 ) -> Sequence[Result]:
     """Compute the metrics of these soundtracks; write `metrics.json` and `metrics.md`."""
-    table = read_columns(storage.join(output, ROWS), EVALUATED.names)
+    table = read_columns(storage.join(output, ROWS_FOLDER), EVALUATED.names)
     table = EVALUATED.empty_table() if table is None else table
     table = table.filter(pc.is_in(table["source_id"], value_set=index["source_id"].combine_chunks()))
     found = read_rows(table)

@@ -11,12 +11,14 @@ import pyarrow as pa
 from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 
 from v2a_core import __version__, embedded, manifest, retrying, rows, storage
+from v2a_core.catalog import Source, source_id
 from v2a_core.finishing import FinishJob, finish_row
 from v2a_core.gather import SOUNDTRACKS, SourceGatherer
 from v2a_core.ledger import index_ledger
 from v2a_core.models import Bundle, LocalBundle, check_spaces, load_bundle
 from v2a_core.parts import PartWriter
-from v2a_core.schema import INDEX, SCHEMA_VERSION
+from v2a_core.schema import INDEX, INDEX_FOLDER, SCHEMA_VERSION
+from v2a_core.text_conditions import said_otherwise
 from workflows import conditions, pipeline, runtime
 from workflows.estimate import estimate
 from workflows.generate_config import GenerateJob
@@ -69,12 +71,13 @@ def run(
     bundle = load_bundle(models)
     listing = list_catalog(catalog, job.catalog, limit)
     tally.listed = listing.count
-    index = storage.join(output, "index")
+    index = storage.join(output, INDEX_FOLDER)
     ledger = index_ledger(index)
     planned = pipeline.plan(listing.sources, ledger, job.segments, job.frames)
     rejected = listing.rejected_rows(ledger, job.segments, job.frames)
     tally.planned = len(planned) + len(rejected)
     tally.done_before = tally.listed - tally.planned
+    _tell_changed_words(index, listing.sources, job)
     local = bundle.resolve()
     fingerprint = conditions.origin(mapper, job, local)
     if embeddings:
@@ -144,6 +147,19 @@ def _chain(
         num_cpus=pools.decode_cpus,
         compute=TaskPoolStrategy(size=pools.decode_tasks),
     )
+
+
+def _tell_changed_words(index: str, sources: Sequence[Source], job: GenerateJob) -> None:
+    if not any(source.prompt or source.negative_prompt for source in sources):
+        return
+    by_id = {source_id(source, job.segments, job.frames): source for source in sources}
+    names = said_otherwise(index, by_id, job.text)
+    if names:
+        print(
+            f"generate: {len(names)} finished sources were made with other prompts than the catalog has now, such as "
+            f"{names[0]!r}: they are kept as they are; another --output makes them anew",
+            flush=True,
+        )
 
 
 class GatherStage:

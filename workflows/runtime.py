@@ -12,6 +12,7 @@ import ray
 from ray.data import DataContext
 
 from v2a_core import storage
+from v2a_core.computing import prepare_torch
 from v2a_core.storage import StorageAccess
 from workflows.run_config import PoolSettings
 
@@ -36,10 +37,8 @@ class Worker:
 
     def set_up_model(self) -> None:
         """For stages with one: Ray limits a worker to one thread, they may use what their machine has."""
-        import torch
-
         self.set_up()
-        torch.set_num_threads(self.threads)
+        prepare_torch(self.threads)
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ def train_worker(config: dict[str, Any]) -> dict[str, Any]:
     """One worker's whole run. Returns what stopped it, when trying again would not help."""
     import torch
 
+    from v2a_core.computing import prepare_torch
     from v2a_core.mappers import build
     from v2a_core.training.loop import DivergedError, Trainer
     from v2a_core.training.records import Records
@@ -59,7 +60,7 @@ def train_worker(config: dict[str, Any]) -> dict[str, Any]:
     work, board = config["work"], config["board"]
     job: TrainJob = work.job
     storage.use(StorageAccess(job.storage))
-    torch.set_num_threads(_threads(job.scaling))
+    prepare_torch(_threads(job.scaling))
     device = str(ray.train.torch.get_device())
     try:
         with (

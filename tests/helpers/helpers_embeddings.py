@@ -54,10 +54,12 @@ def table(rows: int, *, sources: int | None = None, **columns: Any) -> pa.Table:
 
 def write(folder: Path, rows: pa.Table, *, parts: int = 2, status: str = "done") -> str:
     """A folder of embeddings."""
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "rows").mkdir(parents=True, exist_ok=True)
     size = -(-rows.num_rows // parts)
     for number in range(parts):
-        pq.write_table(rows.slice(number * size, size), folder / f"part-{number:05d}.parquet", row_group_size=64)
+        pq.write_table(
+            rows.slice(number * size, size), folder / "rows" / f"part-{number:05d}.parquet", row_group_size=64
+        )
     made_by = manifest.new("embed", identity={}, config={}, bundle={"name": "linear"}, spaces=SPACES)
     manifest.open_output(str(folder), made_by)
     manifest.close_output(str(folder), made_by, {"status": status, "counts": {}})

@@ -159,7 +159,7 @@ def test_the_manifest_is_needed_and_checked(tmp_path):
     assert read_manifest(folder, DataSettings(allow_unfinished=True))["spaces"] == world.SPACES
     with pytest.raises(ConfigError, match=r"no manifest\.json"):
         read_manifest(str(tmp_path), DataSettings())
-    with pytest.raises(ConfigError, match=r"no part-\*\.parquet"):
+    with pytest.raises(ConfigError, match=r"no rows/part-\*\.parquet"):
         select(str(tmp_path), DataSettings())
 
 
@@ -175,7 +175,7 @@ def test_frames_of_another_encoder_have_their_own_width(tmp_path):
 def test_frames_of_two_widths_are_refused(tmp_path):
     folder = world.write(tmp_path / "e", world.table(4), parts=1)
     narrow = world.table(4, clip_frames=[frames[:, :24] for frames in world.vectors(4)[0]])
-    pq.write_table(narrow, tmp_path / "e" / "part-00001.parquet")
+    pq.write_table(narrow, tmp_path / "e" / "rows" / "part-00001.parquet")
     with pytest.raises(ConfigError, match=r"part-00001.parquet have 24 numbers, those of .*part-00000.parquet 512"):
         select(folder, DataSettings())
 

@@ -33,7 +33,7 @@ def segments():
     )
 
 
-def write(folder, table, schema=EMBEDDINGS, id_column="segment_id", job="embed", inside=""):
+def write(folder, table, schema=EMBEDDINGS, id_column="segment_id", job="embed", inside="rows"):
     made_by = manifest.new(job, identity={}, config={}, bundle={}, spaces={})
     manifest.open_output(str(folder), made_by)
     writer = PartWriter(
@@ -53,7 +53,7 @@ def output(tmp_path):
 
 def rewrite(folder, change):
     """Change the first part, with a name that fits its new bytes."""
-    part = sorted(folder.glob("part-*.parquet"))[0]
+    part = sorted(folder.glob("rows/part-*.parquet"))[0]
     pq.write_table(change(pq.read_table(part)), part)
     part.rename(part.with_name(f"{part.stem.rpartition('-')[0]}-{checksum(part)}.parquet"))
 
@@ -118,7 +118,7 @@ def test_planted_faults_are_found(output, said):
 
 
 def test_flipped_bits_and_cut_files_are_found(output, capsys):
-    first, second = sorted(output.glob("part-*.parquet"))
+    first, second = sorted(output.glob("rows/part-*.parquet"))
     content = bytearray(first.read_bytes())
     content[len(content) // 2] ^= 1
     first.write_bytes(content)
@@ -130,7 +130,7 @@ def test_flipped_bits_and_cut_files_are_found(output, capsys):
 
 
 def test_a_missing_part_and_an_unfinished_run_are_found(output):
-    sorted(output.glob("part-*.parquet"))[0].unlink()
+    sorted(output.glob("rows/part-*.parquet"))[0].unlink()
     assert any("2 parts were written, 1 are there" in problem for problem in verify(str(output)).problems)
     manifest.open_output(str(output), manifest.new("embed", identity={}, config={}, bundle={}, spaces={}))
     assert any("'running', not done" in problem for problem in verify(str(output)).problems)

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import helpers_catalog
 import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import ray.data
 
 from v2a_core.config import ConfigError, load
 from v2a_core.ledger import part_files
@@ -19,7 +24,7 @@ def job(*overrides: str) -> EmbedJob:
 
 
 def read(output) -> list[dict]:
-    return [row for part in part_files(str(output)) for row in pq.read_table(part).to_pylist()]
+    return [row for part in part_files(f"{output}/rows") for row in pq.read_table(part).to_pylist()]
 
 
 @pytest.fixture(scope="module")
@@ -77,25 +82,36 @@ def test_labels_come_from_the_shard(embedded):
 
 def test_a_second_run_does_nothing_and_says_so(embedded, catalog, capsys):
     output, _ = embedded
-    before = part_files(str(output))
+    before = part_files(f"{output}/rows")
     summary = embed.run([str(catalog)], str(output), job(), models="miniature")
     assert summary["counts"]["sources_done_now"] == 0
     assert summary["counts"]["sources_done_before"] == 7
-    assert part_files(str(output)) == before
+    assert part_files(f"{output}/rows") == before
     assert "nothing to do" in capsys.readouterr().out
 
 
+def test_other_programs_read_the_folder_of_rows_as_it_is(ray_session, embedded):
+    folder = embedded[0] / "rows"
+    ids = sorted(row["segment_id"] for row in read(embedded[0]))
+    assert sorted(pd.read_parquet(folder)["segment_id"]) == ids
+    assert sorted(row["segment_id"] for row in ray.data.read_parquet(str(folder)).take_all()) == ids
+
+
 def test_missing_segments_are_made_exactly_once(embedded, catalog):
+    """As after a kill: of the three segments of a video one was written."""
     output, _ = embedded
     wanted = {row["segment_id"] for row in read(output)}
-    lost = part_files(str(output))[0]
-    gone = set(pq.read_table(lost)["segment_id"].to_pylist())
-    (output / lost.rsplit("/", 1)[-1]).unlink()
+    for part in map(Path, part_files(f"{output}/rows")):
+        table = pq.read_table(part)
+        whole = pc.and_(pc.equal(table["source_name"], "rain/one.mp4"), pc.greater(table["segment_index"], 0))
+        part.unlink()
+        pq.write_table(table.filter(pc.invert(whole)), part.with_name(f"part-{part.stem.split('-')[1]}.parquet"))
+    assert len(read(output)) == len(wanted) - 2
     summary = embed.run([str(catalog)], str(output), job(), models="miniature")
     ids = [row["segment_id"] for row in read(output)]
     assert len(ids) == len(set(ids))
     assert set(ids) == wanted
-    assert summary["counts"]["rows_done_now"] == len(gone)
+    assert summary["counts"]["rows_done_now"] == 2
 
 
 def test_other_settings_on_the_same_output_are_refused(embedded, catalog):

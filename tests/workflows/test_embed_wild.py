@@ -98,7 +98,7 @@ def cut_shard(path: Path) -> None:
 
 
 def rows_by_name(output: Path) -> dict[str, dict]:
-    read = [row for part in part_files(str(output)) for row in pq.read_table(part).to_pylist()]
+    read = [row for part in part_files(f"{output}/rows") for row in pq.read_table(part).to_pylist()]
     assert len({row["segment_id"] for row in read}) == len(read)
     return {row["source_name"]: row for row in read}
 

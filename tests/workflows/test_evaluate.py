@@ -181,7 +181,8 @@ def test_embeddings_are_the_references_when_they_are_given(ray_session, soundtra
     table = read_columns(f"{evaluated[0]}/rows", ["segment_id", "clap_embedding"])
     embeddings = tmp_path / "embeddings"
     embeddings.mkdir()
-    pq.write_table(table, embeddings / "part-0.parquet")
+    (embeddings / "rows").mkdir()
+    pq.write_table(table, embeddings / "rows" / "part-0.parquet")
     spaces = {"vision": local.vision_space, "audio": local.audio_space}
     manifest.open_output(str(embeddings), manifest.new("embed", identity={}, config={}, bundle={}, spaces=spaces))
     output = tmp_path / "evaluation"

@@ -140,7 +140,7 @@ def test_mutated_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         ray.shutdown()
     wall_s = time.monotonic() - started
-    table = pa.concat_tables([pq.read_table(part) for part in part_files(str(tmp_path / "output"))])
+    table = pa.concat_tables([pq.read_table(part) for part in part_files(str(tmp_path / "output" / "rows"))])
     rows = table.select(["segment_id", "source_uri", "status", "reject_type", "damaged"]).to_pylist()
     reasons = Counter(row["reject_type"] or ("damaged" if row["damaged"] else "whole") for row in rows)
     print(json.dumps({"files": FILES, "rows": len(rows), "wall_s": round(wall_s), "rows_by_reason": dict(reasons)}))

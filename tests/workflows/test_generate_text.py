@@ -50,7 +50,7 @@ def test_the_same_sound_in_any_batch_order_and_number_of_workers(ray_session, ca
         np.testing.assert_allclose(first, second, atol=1e-3)
 
 
-def test_prompts_of_a_catalog_and_candidates(ray_session, catalog, mapper, tmp_path):
+def test_prompts_of_a_catalog_and_candidates(ray_session, catalog, mapper, tmp_path, capsys):
     table = tmp_path / "table.csv"
     path, still = catalog / "rain" / "one.mp4", catalog / "still.png"
     table.write_text(f"uri,prompt,negative_prompt\n{path},heavy rain,\n{still},,hum\n")
@@ -64,3 +64,7 @@ def test_prompts_of_a_catalog_and_candidates(ray_session, catalog, mapper, tmp_p
         kept, lost = (soundfile.read(uri)[0] for uri in (row["audio_uri"], loser))
         assert len(kept) == len(lost)
         assert np.abs(kept - lost).max() > 1e-3
+    # Other words for what is finished: it is kept, and that is said.
+    table.write_text(f"uri,prompt,negative_prompt\n{path},light rain,\n{still},,hum\n")
+    assert run([table], tmp_path / "out", mapper, *choice) == rows
+    assert "1 finished sources were made with other prompts than the catalog has now" in capsys.readouterr().out

@@ -32,7 +32,7 @@ def command(catalog, output):
 
 
 def rows(output) -> dict[str, dict]:
-    read = [row for part in part_files(str(output)) for row in pq.read_table(part).to_pylist()]
+    read = [row for part in part_files(f"{output}/rows") for row in pq.read_table(part).to_pylist()]
     assert len({row["segment_id"] for row in read}) == len(read)
     return {row["segment_id"]: row for row in read}
 
@@ -50,7 +50,7 @@ def test_sigkill_half_way_then_the_same_command(ray_session, tmp_path):
     output = tmp_path / "killed"
     process = subprocess.Popen(command(catalog, output), env=environment(), start_new_session=True)
     deadline = time.monotonic() + 120
-    while len(part_files(str(output))) < 3 and time.monotonic() < deadline and process.poll() is None:
+    while len(part_files(f"{output}/rows")) < 3 and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -147,7 +147,7 @@ def test_killed_actors_and_tasks_are_replaced(world, tmp_path):
     moments, killed = random.Random(1), Counter()
     while process.poll() is None:
         time.sleep(moments.uniform(1, 4))
-        if not part_files(str(output)) or killed.total() >= 4:
+        if not part_files(f"{output}/rows") or killed.total() >= 4:
             continue
         for child in below(process.pid):
             name = command_of(child)
@@ -169,7 +169,7 @@ def test_a_lost_node_loses_no_row(world, tmp_path):
         "cluster = Cluster(initialize_head=True, head_node_args={'num_cpus': 1}); "
         "nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]; cluster.wait_for_nodes(); output = sys.argv[4]\n"
         "def lose():\n"
-        "    while not part_files(output): time.sleep(0.1)\n"
+        "    while not part_files(output + '/rows'): time.sleep(0.1)\n"
         "    cluster.remove_node(nodes[0], allow_graceful=False); print('LOST', flush=True)\n"
         "threading.Thread(target=lose, daemon=True).start()\n"
         "code = main([*sys.argv[1:], '--address', cluster.address]); cluster.shutdown(); sys.exit(code)"

@@ -52,7 +52,7 @@ def fill(s3_server, bucket, folder, count):
 def rows(output, access) -> dict[str, dict]:
     storage.use(access)
     read = []
-    for part in part_files(output):
+    for part in part_files(f"{output}/rows"):
         with storage.open_read(part) as file:
             read += pq.read_table(file).to_pylist()
     assert len({row["segment_id"] for row in read}) == len(read)

@@ -193,7 +193,7 @@ def test_jobs_succeed_and_fail(head: Head, catalog: Path, tmp_path: Path) -> Non
 
     done, failed = good.result(), bad.result()
     assert done.returncode == 0, done.stdout
-    rows = read_columns(output, ["status", "source_uri"])
+    rows = read_columns(f"{output}/rows", ["status", "source_uri"])
     assert rows is not None, done.stdout
     assert rows["status"].to_pylist() == ["ok"]
     assert rows["source_uri"].to_pylist()[0].endswith("grey.mp4")

@@ -20,7 +20,7 @@ from v2a_core.ledger import part_files, read_columns
 from v2a_core.media.config import SegmentSettings
 from v2a_core.models import LocalBundle
 from v2a_core.models.digests import fingerprint, tree
-from v2a_core.schema import INDEX, OK
+from v2a_core.schema import INDEX, INDEX_FOLDER, OK, ROWS_FOLDER
 
 if TYPE_CHECKING:
     from v2a_core.miniature.judge import Judge
@@ -65,7 +65,7 @@ def read_index(soundtracks: str, limit: int | None) -> pa.Table:
     Raises:
         ConfigError: When there are none.
     """
-    folder = storage.join(soundtracks, "index")
+    folder = storage.join(soundtracks, INDEX_FOLDER)
     parts = part_files(folder)
     if not parts:
         raise ConfigError(f"{soundtracks} holds no index/part-*.parquet: run `v2a generate` into it first")
@@ -103,9 +103,11 @@ def read_references(embeddings: str, local: LocalBundle) -> dict[str, npt.NDArra
         raise ConfigError(
             f"--embeddings {embeddings} is of the audio space {space!r}, the models of {local.audio_space!r}"
         )
-    table = read_columns(embeddings, ["segment_id", "clap_embedding"])
+    table = read_columns(storage.join(embeddings, ROWS_FOLDER), ["segment_id", "clap_embedding"])
     if table is None:
-        raise ConfigError(f"--embeddings {embeddings} holds no part-*.parquet: run `v2a embed` into it first")
+        raise ConfigError(
+            f"--embeddings {embeddings} holds no {ROWS_FOLDER}/part-*.parquet: run `v2a embed` into it first"
+        )
     vectors = arrays.read_vectors(table["clap_embedding"])
     found = {identity: v for identity, v in zip(table["segment_id"].to_pylist(), vectors, strict=True) if v is not None}
     if not found:

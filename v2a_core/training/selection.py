@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 
 from v2a_core import storage
 from v2a_core.config import ConfigError
-from v2a_core.schema import EMBEDDING_DIM, OK, vision_dim_of
+from v2a_core.ledger import part_files
+from v2a_core.schema import EMBEDDING_DIM, OK, ROWS_FOLDER, vision_dim_of
 from v2a_core.training.config import DataSettings
 
 LEFT_OUT, TRAIN, VALIDATION, TEST = -1, 0, 1, 2
@@ -80,9 +81,9 @@ def select(embeddings: str, settings: DataSettings, limit: int | None = None) ->
     Raises:
         ConfigError: When there is nothing to train on or to judge by, or a split has an unknown name.
     """
-    parts = [uri for uri in storage.list_files(embeddings, ".parquet") if uri.rsplit("/", 1)[-1].startswith("part-")]
+    parts = part_files(storage.join(embeddings, ROWS_FOLDER))
     if not parts:
-        raise ConfigError(f"{embeddings} holds no part-*.parquet: run `v2a embed` into it first")
+        raise ConfigError(f"{embeddings} holds no {ROWS_FOLDER}/part-*.parquet: run `v2a embed` into it first")
     light = [_read_light(uri) for uri in parts]
     tables, vision_dim = [table for table, _, _ in light], _one_width(parts, [width for _, width, _ in light])
     frames = sum(numbers for _, _, numbers in light) // vision_dim

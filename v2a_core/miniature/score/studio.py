@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from v2a_core.computing import prepare_torch
 from v2a_core.encoders.clap import ClapEncoder
 from v2a_core.encoders.clip import ClipEncoder
 from v2a_core.encoders.config import EncoderSettings
@@ -230,7 +231,7 @@ _studio: Studio | None = None
 
 def _open_studio(local: LocalBundle, judge: Path | None, settings: ScoreSettings) -> None:
     global _studio
-    torch.set_num_threads(1)
+    prepare_torch(threads=1)
     _studio = Studio(local, judge, settings)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from v2a_core.computing import prepare_torch
 from v2a_core.miniature.training.data import prepare_files, render_sounds
 from v2a_core.miniature.training.loop import DONE
 
@@ -98,11 +99,9 @@ def _wait(processes: Sequence[multiprocessing.process.BaseProcess]) -> None:
 
 
 def _run_lane(lane: Sequence[str], work: Path, seed: int, minutes: Mapping[str, float]) -> None:
-    import torch
-
     from v2a_core.miniature.training.loop import stop_without_parent
 
-    torch.set_num_threads(1)
+    prepare_torch(threads=1)
     for stage in lane:
         if _is_done(work, stage):
             print(f"{stage}: done before", flush=True)
