@@ -45,5 +45,5 @@ def test_a_reader_refuses_what_is_not_its_input(tmp_path):
         manifest.read(str(tmp_path), job="train")
     uri = storage.join(str(tmp_path), manifest.FILE_NAME)
     storage.write_json(uri, {**storage.read_json(uri), "schema_version": 99})
-    with pytest.raises(ConfigError, match="schema version 99, this program reads 2"):
+    with pytest.raises(ConfigError, match="schema version 99, this program reads 3"):
         manifest.read(str(tmp_path), job="embed")
