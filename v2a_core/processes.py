@@ -30,12 +30,17 @@ def process_pool(
 
 def _begin(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
     # A worker holds both ends of the queue that it waits on, so it does not see that nobody writes any more.
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     if initializer is not None:
         initializer(*initargs)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """In a process of multiprocessing: end at once when the one that started it has ended, even if it was killed."""
+    threading.Thread(target=_wait_and_end, daemon=True).start()
+
+
+def _wait_and_end() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

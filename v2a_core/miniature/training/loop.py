@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -116,7 +115,6 @@ class _Run:
             if self.step % LOG_EVERY == 0:
                 self._log(self._means(), (self.elapsed_s - mark_s) / LOG_EVERY)
                 mark_s = self.elapsed_s
-                stop_without_parent()
             if self.step % self.plan.validate_every == 0:
                 self._log(self._validate(), None)
             if self.elapsed_s - saved_s > self.plan.checkpoint_every_s:
@@ -238,13 +236,6 @@ def load_weights(folder: Path, part: str) -> dict[str, torch.Tensor]:
     prefix = f"{part}."
     tensors = load_file(folder / WEIGHTS)
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def stop_without_parent() -> None:
-    """End when the process that started this one was killed: nobody else would end it."""
-    parent = multiprocessing.parent_process()
-    if parent is not None and not parent.is_alive():
-        raise SystemExit("the process that started the training is gone")
 
 
 def _groups(modules: nn.Module, weight_decay: float) -> list[dict[str, object]]:

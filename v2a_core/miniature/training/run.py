@@ -12,6 +12,7 @@ from pathlib import Path
 from v2a_core.computing import prepare_torch
 from v2a_core.miniature.training.data import prepare_files, render_sounds
 from v2a_core.miniature.training.loop import DONE
+from v2a_core.processes import end_with_parent
 
 # What each stage reads from others. `sounds-*` render the training data, half each.
 NEEDS: dict[str, tuple[str, ...]] = {
@@ -99,15 +100,13 @@ def _wait(processes: Sequence[multiprocessing.process.BaseProcess]) -> None:
 
 
 def _run_lane(lane: Sequence[str], work: Path, seed: int, minutes: Mapping[str, float]) -> None:
-    from v2a_core.miniature.training.loop import stop_without_parent
-
+    end_with_parent()
     prepare_torch(threads=1)
     for stage in lane:
         if _is_done(work, stage):
             print(f"{stage}: done before", flush=True)
             continue
         while not all(_is_done(work, need) for need in NEEDS[stage]):
-            stop_without_parent()
             time.sleep(POLL_S)
         run_one(stage, work, seed, minutes.get(stage))
 
