@@ -28,7 +28,7 @@ CONFIGS = st.builds(SegmentSettings, length_s=st.floats(1, 20), min_length_s=st.
 
 
 @given(SECONDS, CONFIGS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_segments_cover_a_source_without_gap_or_overlap(duration_s: float, config: SegmentSettings) -> None:
     segments = plan(duration_s, config)
     assert segments
@@ -44,7 +44,7 @@ def test_segments_cover_a_source_without_gap_or_overlap(duration_s: float, confi
 
 
 @given(SECONDS, CONFIGS, st.floats(0, 6000), st.floats(0.01, 100))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_span_stays_inside_itself_and_the_source(
     duration_s: float, config: SegmentSettings, start_s: float, span_s: float
 ) -> None:
@@ -104,7 +104,7 @@ def test_hops(duration_s: float, hop_s: float, spans: list[tuple[float, float]])
 
 
 @given(SECONDS, st.floats(1, 20), st.floats(0.5, 20))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_overlapping_windows_leave_no_gap(duration_s: float, length_s: float, hop_s: float) -> None:
     segments = plan(duration_s, SegmentSettings(length_s=length_s, hop_s=min(hop_s, length_s), min_length_s=0.0))
     for one, other in itertools.pairwise(segments):

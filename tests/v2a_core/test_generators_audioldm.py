@@ -187,6 +187,7 @@ def test_what_overflows_in_fp16_is_made_in_fp32(folder: Path, tmp_path: Path) ->
     np.testing.assert_allclose(made, exact.generate(conditions(2), [0, 1], 0.2), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_bf16_is_close_to_fp32(folder: Path) -> None:
     def sound(precision: str) -> np.ndarray:
         choice = GeneratorSettings(num_inference_steps=10, precision=precision)

@@ -147,6 +147,7 @@ def test_a_track_that_overflows_is_made_in_fp32_and_its_neighbours_are_not_touch
     np.testing.assert_allclose(made[1], exact, atol=5e-3)  # from weights that were rounded to bf16
 
 
+@pytest.mark.slow
 def test_latents_that_are_never_finite_give_nan(folder: Path, tmp_path: Path) -> None:
     import shutil
 

@@ -24,3 +24,19 @@ def test_a_module_loads_without(module, forbidden):
     code = f"import sys, {module}; print(sorted(set('{forbidden}'.split()) & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout.strip() == "[]"
+
+
+def test_clip_loads_only_what_its_model_needs():
+    """And a model that needs more gets it, also after one that did not."""
+    code = """
+import sys, json
+from v2a_core.models import bundle, load_bundle
+from v2a_core.encoders.clip import ClipEncoder, _image_tower
+from v2a_core.encoders.config import EncoderSettings
+ClipEncoder(load_bundle("miniature").resolve(), EncoderSettings())
+print(sorted({"timm", "transformers"} & set(sys.modules)))
+tower = _image_tower(bundle._builtin_clip_config("ViT-B-16-SigLIP"))
+print(type(tower).__name__, "timm" in sys.modules)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.split("\n")[:2] == ["[]", "TimmModel True"]

@@ -65,6 +65,7 @@ def test_the_page_plays_them_in_a_row_and_escapes_what_it_shows(between_texts):
     assert "<script>alert" not in text
 
 
+@pytest.mark.slow
 def test_ends_that_are_seen_and_heard(tmp_path):
     mapper = helpers_catalog.random_mapper(tmp_path / "mapper", load_bundle("miniature").resolve())
     video = helpers_catalog.video(tmp_path / "a clip.mp4", 1.5)
