@@ -88,7 +88,7 @@ def aac_blocks(
         layout: `mono` or `stereo`.
         rate: Hz.
     """
-    # FFmpeg's other coder takes three times as long, and at this bit rate it is 8 dB further from the waveform.
+    # FFmpeg's other coder takes longer, and at this bit rate it is further from the waveform.
     stream = container.add_stream("aac", rate=rate, layout=layout, options={"aac_coder": "fast"})
     return _encode_audio(stream, blocks, layout, rate)
 

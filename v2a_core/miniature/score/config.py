@@ -24,19 +24,20 @@ class ScoreSettings(Settings):
     world_seed: int = setting(0, "seed of the world; its training split trains mappers", ge=0)
     split: Literal["test", "validation"] = setting("test", "what is scored; to choose a setting by, take validation")
     per_class: int = setting(20, "held-out scenes of each kind", ge=1)
-    stills_per_class: int = setting(10, "held-out stills of each kind, in the other drawing style", ge=1)
-    comparison_per_class: int = setting(6, "scenes of each kind that the mappers compared are heard on", ge=1)
-    pairs: int = setting(1440, "training scenes that mappers are trained on", ge=12)
+    stills_per_class: int = setting(5, "held-out stills of each kind, in the other drawing style", ge=1)
+    comparison_per_class: int = setting(4, "scenes of each kind that the mappers compared are heard on", ge=1)
+    pairs: int = setting(1200, "training scenes that mappers are trained on", ge=12)
     length_s: float = setting(5.0, "length of a scene and of what is made for it", unit="s", ge=0.5, le=10)
     frames_per_second: float = setting(1.0, "frames of a scene that are seen", unit="1/s", gt=0)
-    mapper_steps: int = setting(240, "training steps of a mapper", ge=1)
+    mapper_steps: int = setting(200, "training steps of a mapper", ge=1)
     mapper_batch: int = setting(64, "rows of a step", ge=1)
     learning_rate: float = setting(5e-4, "of the mappers", gt=0)
     transformer_depth: int = setting(2, "blocks of the paper's Transformer (paper: 12)", ge=1)
-    mlp_depth: int = setting(3, "blocks of the MLP", ge=1)
+    mlp_depth: int = setting(2, "blocks of the MLP", ge=1)
     sampling_steps: int = setting(20, "steps of a diffusion mapper's sampler (DPM-Solver++; paper: DDIM, 200)", ge=2)
+    mapper_guidance: float = setting(1.5, "guidance of a diffusion mapper, chosen on the validation split", ge=0)
     generator: GeneratorSettings = setting(
-        GeneratorSettings(num_inference_steps=12),
+        GeneratorSettings(num_inference_steps=8),
         "how AudioLDM samples what is heard; fewer steps than `v2a generate` has, for the time",
     )
     metrics: MetricSettings = setting(MetricSettings(resamples=500, frechet_resamples=40), "intervals")
@@ -44,7 +45,9 @@ class ScoreSettings(Settings):
 
     def mapper(self, method: str, network: str, aggregator: str = "average") -> MapperSettings:
         """The architecture of one of the mappers that are compared."""
-        sampling = SamplingSettings(scheduler="dpm++", steps=self.sampling_steps, eta=0.0)
+        sampling = SamplingSettings(
+            scheduler="dpm++", steps=self.sampling_steps, eta=0.0, guidance_scale=self.mapper_guidance
+        )
         return MapperSettings.model_validate(
             {
                 "aggregator": aggregator,
