@@ -131,7 +131,7 @@ class ScoreReport:
         note = (
             f"Mappers: the paper's architectures with less depth (Transformer: {settings.transformer_depth} blocks of "
             f"12), {settings.mapper_steps} steps of {settings.mapper_batch} on {settings.pairs} scenes, sampled in "
-            f"{settings.sampling_steps} steps of DPM-Solver++."
+            f"{settings.sampling_steps} steps of DPM-Solver++, guidance {settings.mapper_guidance:g}."
         )
         return note + "\n\n" + format_table(["mapper", "size", "cosine (validation)", "training"], rows)
 
