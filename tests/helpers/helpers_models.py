@@ -78,6 +78,14 @@ def full_clip() -> Any:
     return open_clip.CLIP(**config).eval()
 
 
+def with_spectrogram_extractor(tower: Any) -> Any:
+    """With the Fourier transform of HTSAT itself, which is part of published checkpoints."""
+    from torchlibrosa.stft import Spectrogram
+
+    tower.audio_branch.spectrogram_extractor = Spectrogram(n_fft=1024, hop_length=480, win_length=1024)
+    return tower
+
+
 @functools.cache
 def full_clap() -> dict[str, torch.Tensor]:
     """The audio side of a laion CLAP checkpoint, HTSAT-tiny, seeded random weights, with a stub of a text tower."""
@@ -85,7 +93,7 @@ def full_clap() -> dict[str, torch.Tensor]:
     from v2a_core.models.clap_config import load_clap_config
 
     torch.manual_seed(0)
-    tower = ClapAudioTower(load_clap_config(None))
+    tower = with_spectrogram_extractor(ClapAudioTower(load_clap_config(None)))
     tower.audio_branch.bn0.running_mean.fill_(-25.0)
     tower.audio_branch.bn0.running_var.fill_(400.0)
     text = {

@@ -43,6 +43,9 @@ class ClapAudioTower(nn.Module):
     def __init__(self, config: ClapConfig) -> None:
         super().__init__()
         self.audio_branch = _htsat(config)
+        # A Fourier transform by convolution: `log_mel` has a faster one.
+        del self.audio_branch.spectrogram_extractor
+        self._window_size, self._hop_size = config.front_end.window_size, config.front_end.hop_size
         activation = nn.ReLU() if config.mlp_act == "relu" else nn.GELU()
         dim = config.joint_embed_shape
         self.audio_projection = nn.Sequential(nn.Linear(config.features, dim), activation, nn.Linear(dim, dim))
@@ -57,9 +60,11 @@ class ClapAudioTower(nn.Module):
     def log_mel(self, waveforms_BT: torch.Tensor) -> torch.Tensor:
         """Normalised log-mel spectrogram, float32 (B, 1, T, M)."""
         branch = self.audio_branch
-        # Float32 to the last bit also on GPUs: a power spectrum in TF32 loses its quiet parts.
-        with torch.backends.cudnn.flags(allow_tf32=False):
-            power_B1TK = branch.spectrogram_extractor(waveforms_BT)
+        window = torch.hann_window(self._window_size, device=waveforms_BT.device)
+        spectra_BKT = torch.stft(
+            waveforms_BT, self._window_size, self._hop_size, window=window, pad_mode="reflect", return_complex=True
+        )
+        power_B1TK = (spectra_BKT.real.square() + spectra_BKT.imag.square()).transpose(1, 2)[:, None]
         mel_B1TM = branch.logmel_extractor(power_B1TK)
         normal: torch.Tensor = branch.bn0(mel_B1TM.transpose(1, 3)).transpose(1, 3)
         return normal

@@ -66,9 +66,7 @@ def save_clap(folder: Path, seed: int, text_encoder: ClapTextModelWithProjection
         tower = ClapAudioTower(config).eval()
         _spread(tower)
         _centre(tower, config.front_end.clip_samples)
-    # The short-time Fourier kernels are four megabytes that follow from the config.
-    audio = {name: tensor for name, tensor in tower.state_dict().items() if "spectrogram_extractor." not in name}
-    tensors = {**audio, **laion_text(text_encoder.state_dict())}
+    tensors = {**tower.state_dict(), **laion_text(text_encoder.state_dict())}
     torch.save({"epoch": 0, "name": "miniature", "state_dict": with_module(tensors)}, folder / CHECKPOINT)
 
 

@@ -30,7 +30,6 @@ from v2a_core.models.bundle import CHECKSUMS_FILE, CLAP_CONFIG, OPEN_CLIP_CONFIG
 CARD_FILE = "MODEL_CARD.md"
 # Follow from the configuration, or are no part of the embedding.
 _LEFT_OUT = (
-    "spectrogram_extractor.",
     "relative_position_index",
     "attn_mask",
     "num_batches_tracked",
