@@ -31,6 +31,7 @@ from matmul import matmul_peak  # noqa: E402
 from v2a_core.config import load  # noqa: E402
 from v2a_core.generators.audioldm.components import build_scheduler  # noqa: E402
 from v2a_core.models import load_bundle  # noqa: E402
+from v2a_core.precision import choose_dtype  # noqa: E402
 from workflows.generate_config import GenerateJob  # noqa: E402
 
 GUIDANCE, FAST_STEPS = 2.5, 25
@@ -55,12 +56,12 @@ def measure(folder: Path, arguments: argparse.Namespace) -> None:
     """All three ways, in one process and on one set of models."""
     bundle = full_bundle(folder) if arguments.size == "full" else str(ROOT / "configs" / "models" / "miniature.yaml")
     generator = load_bundle(bundle).resolve().generator_path
-    peak = matmul_peak(torch.float32)
+    dtype = choose_dtype("auto", "cuda" if torch.cuda.is_available() else "cpu")
+    peak, number = matmul_peak(dtype), str(dtype).removeprefix("torch.")
     flops = unet_flops(generator, arguments.length_s)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    print(
-        f"{device}; matmul peak {peak / 1e9:.1f} GFLOP/s in fp32; {arguments.size} AudioLDM, {arguments.length_s:g} s"
-    )
+    print(f"{device}; matmul peak {peak / 1e9:.1f} GFLOP/s in {number}")
+    print(f"{arguments.size} AudioLDM, clips of {arguments.length_s:g} s")
     print(f"a guided UNet step of a clip: {flops / 1e9:.1f} GFLOP\n")
     loop = {
         f"(a) pipeline, {arguments.paper_steps} DDIM": ("ddim", 1.0, arguments.paper_steps),

@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -97,6 +98,7 @@ def main() -> None:
     """Measure everything and print it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=12, help="timed steps of each way (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="of (b), (c) and (d), in turn (default: %(default)s)")
     parser.add_argument("--rows", type=int, default=128, help="embeddings that are sampled (default: %(default)s)")
     parser.add_argument("--prior-env", metavar="DIR", help="keep the environment of (a) here, and use it again")
     parser.add_argument("--only", choices=["train", "sample"], help="one half")
@@ -106,35 +108,41 @@ def main() -> None:
     print(f"machine: {name}, torch {torch.__version__}, {str(dtype).removeprefix('torch.')}, batch {BATCH}", flush=True)
     with tempfile.TemporaryDirectory(prefix="v2a-benchmark-") as folder:
         if arguments.only != "sample":
-            train(Path(folder), arguments.steps, dtype, arguments.prior_env)
+            train(Path(folder), arguments, dtype)
         if arguments.only != "train":
             sample(arguments.rows, dtype)
 
 
-def train(folder: Path, steps: int, dtype: torch.dtype, prior_env: str | None) -> None:
+def train(folder: Path, arguments: argparse.Namespace, dtype: torch.dtype) -> None:
     """Pairs a second of each way to train."""
+    steps, rounds = arguments.steps, arguments.rounds
     peaks = {kind: matmul_peak(kind) for kind in (torch.float32, torch.bfloat16)}
     print("matrix products: " + ", ".join(f"{str(k)[6:]} {v / 1e9:.0f} GFLOP/s" for k, v in peaks.items()), flush=True)
     flops = flops_per_pair()
-    ceiling = bare_loop(steps, dtype)
-    print(row("(b) bare PyTorch loop, the ceiling", ceiling, flops, peaks[dtype], ""), flush=True)
     embeddings = write_embeddings(folder / "embeddings", BATCH * (steps + WARMUP + 1))
-    for title, workers in (("(c) v2a train", 1), ("(d) v2a train, 2 workers", 2)):
-        rate = v2a_train(embeddings, folder / f"mapper-{workers}", steps, workers)
-        print(row(title, rate, flops, peaks[dtype], f"{rate / ceiling:.2f} x (b)"), flush=True)
-        if workers == 1:
-            ours = rate
+    bare, ours, two = [], [], []
+    for number in range(rounds):  # in turn: a machine's speed changes from minute to minute
+        bare.append(bare_loop(steps, dtype))
+        ours.append(v2a_train(embeddings, folder / f"one-{number}", steps, workers=1))
+        two.append(v2a_train(embeddings, folder / f"two-{number}", steps, workers=2))
+    for title, rates in (
+        ("(b) bare PyTorch loop, the ceiling", bare),
+        ("(c) v2a train", ours),
+        ("(d) v2a train, 2 workers", two),
+    ):
+        share = statistics.median(rate / ceiling for rate, ceiling in zip(rates, bare, strict=True))
+        spread = f"{share:.2f} x (b); {', '.join(f'{rate:.0f}' for rate in rates)}"
+        print(row(title, statistics.median(rates), flops, peaks[dtype], spread), flush=True)
     try:
-        prior = published_prior(Path(prior_env) if prior_env else folder / "prior", steps, dtype)
+        prior = published_prior(Path(arguments.prior_env) if arguments.prior_env else folder / "prior", steps, dtype)
     except subprocess.CalledProcessError as error:
         print(f"(a) dalle2-pytorch: not measured: {(error.stderr or '').strip()[-400:]}", flush=True)
         return
-    title = f"(a) dalle2-pytorch, {prior['parameters']:,} parameters"
-    print(
-        row(title, prior["rate"], prior["flops"], peaks[dtype], f"(c) is {ours / prior['rate']:.1f} x (a)"), flush=True
-    )
+    title, mine = f"(a) dalle2-pytorch, {prior['parameters']:,} parameters", statistics.median(ours)
+    note = f"(c) is {mine / prior['rate']:.1f} x (a)"
+    print(row(title, prior["rate"], prior["flops"], peaks[dtype], note), flush=True)
     if DEVICE == "cuda":
-        print(f"an epoch of VGGSound (183,730 pairs) at the rate of (c): {183_730 / ours:.1f} s")
+        print(f"an epoch of VGGSound (183,730 pairs) at the rate of (c): {183_730 / mine:.1f} s")
     else:
         print("an epoch of VGGSound on a GPU: not measured, no card here")
 
