@@ -12,11 +12,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 20.0
-# Errors of HTTP libraries that are neither OSErrors nor worth an import here: the transfer was cut or stalled.
+# By name, so that no HTTP library is imported: the transfer was cut or stalled, or credentials were read anew.
 _TRANSIENT = frozenset(
     {
         "ClientPayloadError",
         "ContentLengthError",
+        "ExpiredCredentialsError",
         "FSTimeoutError",
         "IncompleteRead",
         "IncompleteReadError",

@@ -29,6 +29,7 @@ from v2a_core.storage_config import StorageSettings
 
 T = TypeVar("T")
 
+_S3 = ("s3://", "s3a://")
 _PASSWORD = re.compile(r"[^/@]*:[^/@]+@")
 
 _CHUNK_BYTES = 32 * 2**20  # of a download: what is fetched again when a transfer is cut
@@ -76,7 +77,7 @@ def filesystem(uri: str) -> tuple[Any, str]:
     scheme, separator, rest = uri.partition("://")
     if separator and _PASSWORD.match(rest):
         raise ValueError(f"{scheme}://... holds a password: give credentials through the environment, not in a URI")
-    if scheme in ("s3", "s3a"):
+    if uri.startswith(_S3):
         fs = storage_s3.filesystem(_access.of(uri))
         return fs, str(fs._strip_protocol(uri))
     return fsspec.core.url_to_fs(uri)  # type: ignore[no-any-return]
@@ -90,8 +91,11 @@ def attempt(uri: str, operation: Callable[[], T]) -> T:
     """
     if "://" not in uri:
         return operation()
+    settings = _access.of(uri)
     with storage_s3.plain_errors(uri):
-        return retrying.retry(operation, _access.of(uri).attempts)
+        if not uri.startswith(_S3):
+            return retrying.retry(operation, settings.attempts)
+        return retrying.retry(lambda: storage_s3.try_once(operation, settings), settings.attempts)
 
 
 def is_local(uri: str) -> bool:

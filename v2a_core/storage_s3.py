@@ -8,13 +8,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from v2a_core import retrying
 from v2a_core.storage_config import StorageSettings
 
 _CONNECT_TIMEOUT_S = 10.0
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"})
+_NO_CODE = "400"  # an answer to HEAD has no body that could tell what was wrong
+
+T = TypeVar("T")
 
 
 def filesystem(settings: StorageSettings) -> Any:
@@ -22,9 +26,28 @@ def filesystem(settings: StorageSettings) -> Any:
     return _filesystem(settings.with_environment(), os.getpid())
 
 
-def forget() -> None:
-    """Let the next call read credentials anew: those of a shared file may have been replaced since."""
-    _filesystem.cache_clear()
+class ExpiredCredentialsError(PermissionError):
+    """The store takes the credentials of this process no longer."""
+
+
+def try_once(operation: Callable[[], T], settings: StorageSettings) -> T:
+    """Run an operation; where the store says that the credentials have expired, read them anew.
+
+    botocore renews what it fetches itself (roles, single sign-on), but reads a session's token from a file or the
+    environment only once; whoever replaces that file over night expects it to be read.
+
+    Raises:
+        ExpiredCredentialsError: They had expired; another attempt uses those that are there now.
+    """
+    try:
+        return operation()
+    except OSError as error:
+        code = _code(error)
+        if code not in _EXPIRED and code != _NO_CODE:
+            raise
+        told = str(error) if code in _EXPIRED else f"{error}: credentials that have expired, or another region's bucket"
+    _renew(filesystem(settings))
+    raise ExpiredCredentialsError(told)
 
 
 @contextlib.contextmanager
@@ -45,7 +68,6 @@ def plain_errors(uri: str) -> Iterator[None]:
 
 @functools.cache
 def _filesystem(settings: StorageSettings, process: int) -> Any:
-    import aiobotocore.session
     import s3fs
 
     config = {
@@ -67,9 +89,28 @@ def _filesystem(settings: StorageSettings, process: int) -> Any:
     )
     fs.retries = 1  # s3fs's own loop on top of botocore's would multiply the attempts
     # Not an argument: those travel when a filesystem is pickled (Ray Train does), and a session cannot.
-    fs.session = aiobotocore.session.AioSession(**profile)
-    fs.session.register("needs-retry.s3", _count_retry)
+    fs.session = _session(settings.profile)
     return fs
+
+
+def _session(profile: str | None) -> Any:
+    import aiobotocore.session
+
+    session = aiobotocore.session.AioSession(profile=profile)
+    session.register("needs-retry.s3", _count_retry)
+    return session
+
+
+def _renew(fs: Any) -> None:
+    """A new session, which finds the credentials that are there now, for whoever holds this filesystem."""
+    fs.session = _session(fs.kwargs.get("profile"))
+    fs.connect(refresh=True)
+
+
+def _code(error: BaseException) -> str | None:
+    """What S3 called an error that s3fs translated."""
+    response = getattr(error.__cause__, "response", None) or {}
+    return response.get("Error", {}).get("Code")
 
 
 def _count_retry(attempts: int, **_: Any) -> None:

@@ -20,6 +20,10 @@ SLOW_DOWN = (
     b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>SlowDown</Code>'
     b"<Message>Please reduce your request rate.</Message></Error>"
 )
+EXPIRED = (
+    b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>ExpiredToken</Code>'
+    b"<Message>The provided token has expired.</Message></Error>"
+)
 DENIED = (
     b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>'
 )
@@ -27,12 +31,13 @@ DENIED = (
 
 @dataclass
 class Faults:
-    """What goes wrong, as shares of requests; `denied` refuses some methods of some paths."""
+    """What goes wrong, as shares of requests; some methods of some paths are denied, a session token has expired."""
 
     slow_down: float = 0.0
     cut: float = 0.0
     delay_s: float = 0.0
     denied: tuple[tuple[str, str], ...] = ()  # (method, part of the path)
+    expired: str | None = None
 
 
 FAULTS = Faults(slow_down=0.10, cut=0.02, delay_s=0.05)  # the catalog of a bad day
@@ -79,6 +84,9 @@ class _Handler(BaseHTTPRequestHandler):
         if any(self.command == method and part in self.path for method, part in faults.denied):
             server.did["denied"] += 1
             return self._answer(403, {}, DENIED)
+        if faults.expired and self.headers.get("X-Amz-Security-Token") == faults.expired:
+            server.did["expired"] += 1
+            return self._answer(400, {}, EXPIRED)
         if server.chance(faults.slow_down):
             server.did["slow_down"] += 1
             return self._answer(503, {}, SLOW_DOWN)

@@ -33,7 +33,7 @@ def bucket(s3_server, tmp_path_factory):
 def _put_back():
     yield
     storage.use(StorageAccess())
-    storage_s3.forget()
+    storage_s3._filesystem.cache_clear()
 
 
 def use(endpoint, **more):
@@ -129,13 +129,51 @@ def test_missing_credentials_and_profiles_are_configuration_errors(s3_server, bu
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    storage_s3.forget()
+    storage_s3._filesystem.cache_clear()
     with pytest.raises(ConfigError, match="Unable to locate credentials"):
         check_storage([], f"{bucket}/out", use(s3_server))
     use(s3_server, anonymous=True)
     assert storage.exists(f"{bucket}/videos/00.mp4")
     with pytest.raises(PermissionError):
         storage.read_bytes(f"{bucket}/videos/01.mp4")
+
+
+@pytest.mark.parametrize("first", ["read", "write", "list", "stat"])
+def test_a_session_token_that_was_replaced_meanwhile_is_read_anew(s3_server, bucket, monkeypatch, tmp_path, first):
+    monkeypatch.setattr(retrying, "_FIRST_WAIT_S", 0.01)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    file = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+
+    def hand_out(token):
+        file.write_text(f"[default]\naws_access_key_id=a\naws_secret_access_key=b\naws_session_token={token}\n")
+
+    work = {
+        "read": lambda: storage.read_bytes(f"{bucket}/videos/03.mp4"),
+        "write": lambda: storage.write_bytes(f"{bucket}/new/token", b"x" * 2000),
+        "list": lambda: storage.list_files(f"{bucket}/videos"),
+        "stat": lambda: storage.exists(f"{bucket}/videos/03.mp4"),
+    }
+    hand_out("the first")
+    with misbehaving(s3_server, Faults()) as proxy:
+        use(proxy.url)
+        for operation in work.values():
+            operation()
+        proxy.faults = Faults(expired="the first")
+        hand_out("the second")
+        work[first]()
+        refused = proxy.did["expired"]
+        assert refused > 0
+        for operation in work.values():
+            operation()
+        assert proxy.did["expired"] == refused
+        proxy.faults = Faults(expired="the second")
+        access = use(proxy.url, attempts=2)
+        with pytest.raises(PermissionError, match="expired"):
+            storage.read_bytes(f"{bucket}/videos/03.mp4")
+        with pytest.raises(ConfigError, match="expired"):
+            check_storage([], f"{bucket}/out", access)
 
 
 def test_usual_environment_variables_count(monkeypatch):
