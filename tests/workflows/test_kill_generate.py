@@ -101,17 +101,39 @@ def test_sigkill_half_way_then_the_same_command(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_sigkill_at_twenty_random_moments(tmp_path):
-    """Each moment on an output of its own: none of them finds the work of another one done."""
-    world = World(tmp_path, 4)
-    length_s = world.finish(tmp_path / "undisturbed")
+    """Each moment on an output of its own: none of them finds the work of another one done.
+
+    Most of a short job is its start, so every fourth kill comes at any time, and the others come after the first
+    media file, within the time that the rest takes.
+    """
+    count = 8
+    world = World(tmp_path, count)
+    undisturbed = tmp_path / "undisturbed"
+    started = time.monotonic()
+    process = world.start(undisturbed)
+    first_s = wait_for_media(process, undisturbed) - started
+    assert process.wait(timeout=900) == 0
+    length_s = time.monotonic() - started
     draw = random.Random(0)
     half_done = 0
     for moment in range(MOMENTS):
         output = tmp_path / f"killed-{moment}"
         process = world.start(output)
-        time.sleep(draw.uniform(0.3, 1.0) * length_s)
+        if moment % 4:
+            wait_for_media(process, output)
+            time.sleep(draw.uniform(0.0, 0.8) * (length_s - first_s))
+        else:
+            time.sleep(draw.uniform(0.0, 1.0) * length_s)
         kill(process)
-        half_done += 0 < len(rows(output)) < 4
+        half_done += 0 < len(rows(output)) < count
         world.finish(output)
-        assert_same(output, tmp_path / "undisturbed", 4)
+        assert_same(output, undisturbed, count)
     print(f"{half_done} of {MOMENTS} kills left some sources done and others not")
+    assert half_done > MOMENTS // 4
+
+
+def wait_for_media(process: subprocess.Popen[bytes], output: Path) -> float:
+    """When the first media file was there, or the job at its end."""
+    while not any((output / "audio").rglob("*.wav")) and process.poll() is None:
+        time.sleep(0.02)
+    return time.monotonic()
