@@ -89,6 +89,7 @@ def configure_data() -> None:
     # It compares with a memory request, which depends on the models and is left to the cluster.
     context.issue_detectors_config.high_memory_detector_config.detection_time_interval_s = -1
     logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # it regrets that its bars are off
     # Small catalogs have fewer blocks than there are workers; that is no news.
     warnings.filterwarnings("ignore", message="The maximum number of concurrent tasks")
 
