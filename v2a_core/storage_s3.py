@@ -109,8 +109,9 @@ def _renew(fs: Any) -> None:
 
 def _code(error: BaseException) -> str | None:
     """What S3 called an error that s3fs translated."""
-    response = getattr(error.__cause__, "response", None) or {}
-    return response.get("Error", {}).get("Code")
+    response: dict[str, Any] = getattr(error.__cause__, "response", None) or {}
+    code: str | None = response.get("Error", {}).get("Code")
+    return code
 
 
 def _count_retry(attempts: int, **_: Any) -> None:
