@@ -148,7 +148,7 @@ def full_bundle(folder: Path) -> str:
     torch.manual_seed(0)
     UNet2DConditionModel(**AUDIOLDM_S_UNET).save_pretrained(generator / "unet")
     AutoencoderKL(**AUDIOLDM_VAE).save_pretrained(generator / "vae")
-    SpeechT5HifiGan(SpeechT5HifiGanConfig(**AUDIOLDM_VOCODER)).save_pretrained(generator / "vocoder")
+    loud_vocoder(SpeechT5HifiGan(SpeechT5HifiGanConfig(**AUDIOLDM_VOCODER))).save_pretrained(generator / "vocoder")
     text = yaml.safe_dump(
         {
             "name": "full-size",
@@ -161,6 +161,14 @@ def full_bundle(folder: Path) -> str:
     )
     (folder / "full.yaml").write_text(text)
     return str(folder / "full.yaml")
+
+
+@torch.no_grad()
+def loud_vocoder(vocoder: Any) -> Any:
+    """A vocoder that random weights do not leave silent: silence is rejected."""
+    level = vocoder(torch.randn(1, 64, vocoder.config.model_in_dim)).std()
+    vocoder.conv_post.weight.mul_(0.1 / level)
+    return vocoder
 
 
 def unet_flops(folder: Path, length_s: float) -> float:
