@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Literal
 
@@ -12,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v2a_core.media.config import FinishSettings
-from v2a_core.media.loudness import finish_waveform, true_peak
-from v2a_core.media.resample import clap_waveform, fit_length, resample, rms_dbfs
+from v2a_core.media.loudness import finish_waveform, loudness, true_peak
+from v2a_core.media.resample import clap_waveform, fit_length, resample, resampled_blocks, rms_dbfs
 from v2a_core.media.types import MediaError, MediaSpec
 from v2a_core.media.write import read_audio, write_audio
 
@@ -104,6 +105,39 @@ def test_the_peak_limit_wins() -> None:
     finished = finish_waveform(clicks, 16_000, FinishSettings(loudness_lufs=-10.0, true_peak_dbtp=-3.0))
     assert finished.true_peak_dbtp == pytest.approx(-3.0, abs=0.01)
     assert finished.loudness_lufs < -10.0
+
+
+@pytest.mark.parametrize("rates", [(16_000, 48_000), (48_000, 16_000), (48_000, 48_000)])
+@pytest.mark.parametrize("samples", [1, 1000, 2**18, 2**18 + 1, 3 * 2**18 - 5])
+def test_blocks_are_resampled_like_the_whole(rates: tuple[int, int], samples: int) -> None:
+    waveform = np.random.default_rng(0).uniform(-1, 1, samples).astype(np.float32)
+    pieces = list(resampled_blocks(waveform, *rates))
+    np.testing.assert_allclose(np.concatenate(pieces), resample(waveform, *rates), atol=1e-6)
+
+
+def test_long_sound_is_finished_in_the_memory_of_two_waveforms(tmp_path: Path) -> None:
+    waveform = np.random.default_rng(0).standard_normal(16_000 * 600).astype(np.float32) * np.float32(0.1)
+    tracemalloc.start()
+    try:
+        finished = finish_waveform(waveform, 16_000, FinishSettings())
+        write_audio(tmp_path / "ten-minutes.m4a", finished.waveform, 16_000, "m4a")
+        held = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert held < 2 * waveform.nbytes + 64 * 2**20
+
+
+@pytest.mark.parametrize("length_s", [0.5, 59.95, 60.0, 60.35, 61.7, 150.0])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_loudness_measured_in_pieces_is_that_of_the_whole(length_s: float, channels: int) -> None:
+    random = np.random.default_rng(0)
+    sound = random.normal(size=(round(length_s * 8000), channels)) * 0.1
+    sound *= (
+        np.abs(np.sin(1 + np.arange(len(sound)) / 30_000))[:, np.newaxis] ** 4
+    )  # loud and quiet stretches: the gate
+    sound = sound[:, 0] if channels == 1 else sound
+    whole = pyloudnorm.Meter(8000).integrated_loudness(sound)
+    assert loudness(sound, 8000) == pytest.approx(whole, abs=1e-6)
 
 
 @pytest.mark.parametrize("rate", [16_000, 48_000])

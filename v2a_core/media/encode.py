@@ -11,7 +11,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from v2a_core.media.resample import resample
+from v2a_core.media.resample import resampled_blocks
 from v2a_core.media.types import MediaError
 
 AAC_RATE = 48_000
@@ -73,8 +73,8 @@ def aac_packets(
         sample_rate: Its rate, Hz.
         aac_rate: Rate of the track, Hz.
     """
-    samples = np.clip(resample(waveform, sample_rate, aac_rate), -1.0, 1.0)
-    return aac_blocks(container, iter([samples[np.newaxis]]), "mono", aac_rate)
+    pieces = resampled_blocks(waveform, sample_rate, aac_rate)
+    return aac_blocks(container, (np.clip(piece, -1.0, 1.0)[np.newaxis] for piece in pieces), "mono", aac_rate)
 
 
 def aac_blocks(

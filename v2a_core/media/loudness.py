@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,10 @@ from v2a_core.media.types import MediaError
 
 # BS.1770 measures in blocks of 0.4 s; what is shorter has no loudness, only a level.
 _MIN_MEASURED_S = 0.4
+
+# The meter holds several copies of what it measures in float64. Its filters forget what was before within the lead.
+_ABSOLUTE_GATE_LUFS = -70.0
+_METER_PIECE_S, _METER_LEAD_S, _BLOCK_HOP_S = 60, 2, 0.1
 
 # At this rate the samples of a signal below 24 kHz are at most 0.7 dB below its highest point (BS.1770-4, annex 2).
 _PEAK_RATE = 192_000
@@ -55,22 +60,22 @@ def finish_waveform(waveform: npt.NDArray[np.float32], sample_rate: int, setting
         raise MediaError("finish", "Empty", f"expected a waveform (T,), got shape {waveform.shape}")
     if not np.isfinite(waveform).all():
         raise MediaError("finish", "NotFinite", "the generated waveform holds NaN or infinite samples")
-    if float(np.abs(waveform).max()) <= SILENCE_PEAK:
+    if max(waveform.max(), -waveform.min()) <= SILENCE_PEAK:
         raise MediaError("finish", "Silent", "the generated waveform is silent")
-    # float64: filters of the loudness meter are recursive.
+    # One copy, changed in place: an hour is a quarter of a gigabyte.
     rate = settings.sample_rate_hz
-    faded = _fade(resample(waveform, sample_rate, rate).astype(np.float64), round(settings.fade_s * rate))
+    faded = _fade(resample(waveform, sample_rate, rate).astype(np.float32), round(settings.fade_s * rate))
     peak = true_peak([faded[np.newaxis]], rate)
     if peak <= SILENCE_PEAK:
         raise MediaError("finish", "Silent", "the generated waveform is silent")
     gain = 10 ** ((settings.loudness_lufs - loudness(faded, rate)) / 20)
     gain = min(gain, 10 ** (settings.true_peak_dbtp / 20) / peak)
-    finished = (faded * gain).astype(np.float32)
+    faded *= np.float32(gain)
     return FinishedWaveform(
-        waveform=finished,
+        waveform=faded,
         sample_rate=rate,
         true_peak_dbtp=float(20 * np.log10(peak * gain)),
-        loudness_lufs=loudness(finished.astype(np.float64), rate),
+        loudness_lufs=loudness(faded, rate),
     )
 
 
@@ -85,7 +90,7 @@ def true_peak(blocks: Iterable[npt.NDArray[np.floating[Any]]], sample_rate: int)
     """
     chunk, margin = round(_PEAK_CHUNK_S * sample_rate), round(_PEAK_MARGIN_S * sample_rate)
     peak, held, samples, measured = 0.0, [], 0, 0
-    for block in blocks:
+    for block in (part for whole in blocks for part in _parts(whole, chunk)):
         held.append(block)
         samples += block.shape[1]
         if samples >= chunk + 2 * margin:
@@ -94,6 +99,10 @@ def true_peak(blocks: Iterable[npt.NDArray[np.floating[Any]]], sample_rate: int)
             # What follows is measured with the end of this piece in front of it.
             held, samples, measured = [piece[:, -2 * margin :]], 2 * margin, margin
     return max(peak, _oversampled_peak(np.concatenate(held, axis=1), sample_rate, measured, samples)) if held else 0.0
+
+
+def _parts(block: npt.NDArray[np.floating[Any]], samples: int) -> Iterator[npt.NDArray[np.floating[Any]]]:
+    return (block[:, start : start + samples] for start in range(0, block.shape[1], samples))
 
 
 def _oversampled_peak(piece: npt.NDArray[np.floating[Any]], sample_rate: int, start: int, end: int) -> float:
@@ -105,7 +114,7 @@ def _oversampled_peak(piece: npt.NDArray[np.floating[Any]], sample_rate: int, st
     return peak
 
 
-def _fade(waveform: npt.NDArray[np.float64], samples: int) -> npt.NDArray[np.float64]:
+def _fade(waveform: npt.NDArray[np.float32], samples: int) -> npt.NDArray[np.float32]:
     """Raised-cosine fades, at most half of the waveform each."""
     samples = min(samples, len(waveform) // 2)
     if samples:
@@ -115,20 +124,50 @@ def _fade(waveform: npt.NDArray[np.float64], samples: int) -> npt.NDArray[np.flo
     return waveform
 
 
-def loudness(waveform: npt.NDArray[np.float64], sample_rate: int) -> float:
+def loudness(waveform: npt.NDArray[np.floating[Any]], sample_rate: int) -> float:
     """Integrated loudness (ITU-R BS.1770), LUFS; of what is shorter than 0.4 s, or below the gate, its level.
 
+    In bounded memory for any length.
+
     Args:
-        waveform: Float64 (T,) or (T, C).
+        waveform: Float (T,) or (T, C).
         sample_rate: Its rate, Hz.
     """
+    measured = -np.inf
+    if len(waveform) >= _MIN_MEASURED_S * sample_rate:
+        measured = _gated(_block_loudness(waveform, sample_rate))
+    if np.isfinite(measured):
+        return measured
     channels = 1 if waveform.ndim == 1 else waveform.shape[1]
-    level = float(10 * np.log10(channels * np.mean(np.square(waveform))))
-    if len(waveform) < _MIN_MEASURED_S * sample_rate:
-        return level
+    return float(10 * np.log10(channels * np.mean(np.square(waveform, dtype=np.float64))))
+
+
+def _block_loudness(waveform: npt.NDArray[np.floating[Any]], sample_rate: int) -> npt.NDArray[np.float64]:
+    """Loudness of the blocks of 0.4 s that begin every 0.1 s, float64 (blocks,), measured minute by minute."""
     import pyloudnorm
 
+    meter = pyloudnorm.Meter(sample_rate)
+    found = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "possible clipped samples" of a waveform that is not finished yet
-        measured = float(pyloudnorm.Meter(sample_rate).integrated_loudness(waveform))
-    return measured if np.isfinite(measured) else level  # everything below the gate
+        for start_s in range(0, math.ceil(len(waveform) / sample_rate), _METER_PIECE_S):
+            lead_s = min(start_s, _METER_LEAD_S)
+            stop = round((start_s + _METER_PIECE_S + _MIN_MEASURED_S - _BLOCK_HOP_S) * sample_rate)
+            # float64: the filters are recursive.
+            piece = waveform[(start_s - lead_s) * sample_rate : stop].astype(np.float64)
+            if len(piece) < _MIN_MEASURED_S * sample_rate:
+                break
+            meter.integrated_loudness(piece)
+            lead = round(lead_s / _BLOCK_HOP_S)
+            found.append(meter.blockwise_loudness[lead : lead + round(_METER_PIECE_S / _BLOCK_HOP_S)])
+    return np.concatenate(found)
+
+
+def _gated(blocks: npt.NDArray[np.float64]) -> float:
+    """The mean loudness of the blocks that are not much quieter than the others (BS.1770-4, equations 5 to 7)."""
+    audible = blocks[blocks >= _ABSOLUTE_GATE_LUFS]
+    return _mean_loudness(audible[audible > _mean_loudness(audible) - 10]) if len(audible) else -np.inf
+
+
+def _mean_loudness(blocks: npt.NDArray[np.float64]) -> float:
+    return float(10 * np.log10(np.mean(10 ** (blocks / 10))))

@@ -75,8 +75,8 @@ def plan_mix(
     if float(np.abs(there).max(initial=0.0)) <= SILENCE_PEAK:
         return None
     # BS.1770 adds the power of the channels, and the soundtrack will be in each of them.
-    own = loudness(waveform.astype(np.float64), sample_rate) + 10 * np.log10(len(there))
-    gain = 10 ** ((loudness(there.T.astype(np.float64), _MEASURE_RATE) - under_db - own) / 20)
+    own = loudness(waveform, sample_rate) + 10 * np.log10(len(there))
+    gain = 10 ** ((loudness(there.T, _MEASURE_RATE) - under_db - own) / 20)
     mix = Mix(path, origin_s, layout, resample(waveform, sample_rate, AAC_RATE) * np.float32(gain))
     limit = 10 ** (true_peak_dbtp / 20)
     return replace(mix, gain=min(1.0, limit / true_peak(mix.blocks(), AAC_RATE)))

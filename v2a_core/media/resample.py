@@ -6,6 +6,8 @@ repetition as in laion_clap/training/data.py (`repeatpad`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 import soxr
@@ -15,6 +17,7 @@ from v2a_core.media.types import MediaSpec
 # Half a step of 16 bit: what is never louder is digital silence, whatever its codec made of it.
 SILENCE_PEAK = 2.0**-16
 MIN_DBFS = -120.0
+_BLOCK_SAMPLES = 2**18
 
 Waveform = npt.NDArray[np.float32]
 
@@ -35,6 +38,19 @@ def resample(waveform: Waveform, sample_rate: int, new_rate: int) -> Waveform:
     length = round(len(waveform) * new_rate / sample_rate)
     changed: Waveform = soxr.resample(waveform, sample_rate, new_rate, quality="HQ").astype(np.float32, copy=False)
     return fit_length(changed, length)
+
+
+def resampled_blocks(waveform: Waveform, sample_rate: int, new_rate: int) -> Iterator[Waveform]:
+    """As `resample`, in pieces that follow each other, for sound of any length."""
+    stream = soxr.ResampleStream(sample_rate, new_rate, 1, dtype="float32", quality="HQ")
+    left = round(len(waveform) * new_rate / sample_rate)
+    for start in range(0, len(waveform), _BLOCK_SAMPLES):
+        stop = start + _BLOCK_SAMPLES
+        piece = stream.resample_chunk(np.ascontiguousarray(waveform[start:stop]), last=stop >= len(waveform))[:left]
+        left -= len(piece)
+        yield piece
+    if left:
+        yield np.zeros(left, np.float32)
 
 
 def fit_length(waveform: Waveform, samples: int) -> Waveform:

@@ -47,7 +47,7 @@ def write_audio(
         raise MediaError("write", "Empty", f"a waveform of shape {waveform.shape} cannot be written; expected (T,)")
     if not np.isfinite(waveform).all():
         raise MediaError("write", "NotFinite", "the waveform holds NaN or infinite samples")
-    peak = float(np.abs(waveform).max())
+    peak = float(max(waveform.max(), -waveform.min()))
     if peak > 1.0:
         raise MediaError("write", "Clipped", f"the highest sample is {peak:.3f}; full scale is 1")
     if audio_format == "m4a":
