@@ -5,6 +5,7 @@ from pathlib import Path
 
 import helpers_embeddings as world
 import pytest
+from helpers_training import diverging
 
 from v2a_core.config import ConfigError, load
 from v2a_core.mappers import load_mapper
@@ -98,22 +99,9 @@ def test_one_worker_learns_what_two_learn(trained, trained_alone):
 
 @pytest.mark.slow
 def test_a_run_that_diverged_keeps_its_checkpoint_and_goes_on(trained_alone, embeddings, tmp_path, monkeypatch):
-    output, worker = tmp_path / "mapper", train_fit.train_worker
-
-    def breaks_after_the_first_validation(config):  # nested, so that it travels to the worker by value
-        from v2a_core.training.loop import Trainer
-
-        evaluate = Trainer._evaluate
-
-        def evaluate_then_break(self):
-            evaluate(self)
-            self._data.train.target_NE.fill_(float("nan"))
-
-        Trainer._evaluate = evaluate_then_break
-        return worker(config)
-
+    output = tmp_path / "mapper"
     with monkeypatch.context() as patch:
-        patch.setattr(train_fit, "train_worker", breaks_after_the_first_validation)
+        patch.setattr(train_fit, "train_worker", diverging(train_fit.train_worker))
         with pytest.raises(train_fit.TrainingStoppedError, match=r"not finite by step 10 of 15: lower"):
             train.run(embeddings, str(output), job())
     assert not (output / "config.json").exists()

@@ -10,6 +10,7 @@ import helpers_s3
 import numpy as np
 import pytest
 from helpers_s3 import FAULTS, misbehaving, reached
+from helpers_training import diverging
 
 from v2a_core import storage
 from v2a_core.config import load
@@ -47,22 +48,8 @@ def test_a_run_on_a_bad_day_goes_on_from_its_checkpoint_in_the_bucket(
     undisturbed = train.run(str(tmp_path / "seen" / "embeddings"), str(tmp_path / "local"), job(s3_server))
     embeddings, output = f"{bucket}/embeddings", f"{bucket}/mapper"
     with misbehaving(s3_server, FAULTS, seed=5) as proxy:
-        worker = train_fit.train_worker
-
-        def breaks(config):  # nested, so that it travels to the worker by value
-            from v2a_core.training.loop import Trainer
-
-            evaluate = Trainer._evaluate
-
-            def evaluate_then_break(self):
-                evaluate(self)
-                self._data.train.target_NE.fill_(float("nan"))
-
-            Trainer._evaluate = evaluate_then_break
-            return worker(config)
-
         with monkeypatch.context() as patch:
-            patch.setattr(train_fit, "train_worker", breaks)
+            patch.setattr(train_fit, "train_worker", diverging(train_fit.train_worker))
             with pytest.raises(train_fit.TrainingStoppedError, match="not finite"):
                 train.run(embeddings, output, job(proxy.url))
         summary = train.run(embeddings, output, job(proxy.url))
