@@ -74,7 +74,7 @@ def make(
     if job.via_text != "off":
         return _through_text(planned, job, bundle, local, pools)
     settings = DecodeSettings(job.segments, job.frames, job.decoder, local.media_spec(), want_audio=False)
-    data = pipeline.see(planned, settings, bundle, job.encoders, pools, job.pools, parts)
+    data = pipeline.see(planned, settings, bundle, local.vision_dim, job.encoders, pools, job.pools, parts)
     stage = {"mapper": mapper, "sampling": job.sampling, "seed": job.seed, "worker": pools.worker}
     return data.map_batches(
         MapStage,

@@ -120,10 +120,10 @@ class ClapStage:
     """An actor that holds CLAP's audio tower."""
 
     def __init__(self, bundle: Bundle, settings: EncoderSettings, worker: Worker) -> None:
-        from v2a_core.encoders.clap import ClapEncoder
+        from v2a_core import encoders
 
         worker.set_up_model()
-        self._encoder = ClapEncoder(bundle.resolve(), settings, runtime.device())
+        self._encoder = encoders.build("audio", "clap", bundle.resolve(), settings, runtime.device())
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Embed the sound of a batch of segments."""

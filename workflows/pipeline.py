@@ -109,6 +109,7 @@ def see(
     planned: Sequence[PlannedSource],
     settings: DecodeSettings,
     bundle: Bundle,
+    vision_dim: int,
     encoders: EncoderSettings,
     pools: Pools,
     sizes: PoolSettings,
@@ -120,7 +121,7 @@ def see(
     data = []
     if parts:
         known = [item for item in planned if item.source_id in seen]
-        data.append(read_embedded(parts, known, bundle.resolve().vision_dim, pools))
+        data.append(read_embedded(parts, known, vision_dim, pools))
     if rest:
         decoded = decode(dataset(rest, sizes.sources_per_block), settings, pools)
         data.append(embed_frames(decoded, bundle, encoders, pools, sizes.segments_per_batch))

@@ -30,6 +30,24 @@ def test_a_loud_band_sounds_at_the_nearest_multiple_of_the_frame_rate(vocoder, b
 
 
 @torch.inference_mode()
+def test_bands_that_share_a_frequency_do_not_cancel_each_other(vocoder):
+    """A tone between two mel bands is loud in both."""
+    frame_rate = SAMPLE_RATE / HOP_LENGTH
+    multiples = [max(1, round(centre_hz / frame_rate)) for centre_hz in band_centres_hz().tolist()]
+    pairs = [band for band in range(MEL_BINS - 1) if multiples[band] == multiples[band + 1]]
+
+    def level(*bands):
+        mels = vocoder.mean.expand(1, FRAMES, -1).clone()
+        for band in bands:
+            mels[..., band] += 4 * vocoder.scale[band]
+        return float(vocoder(mels)[0, 20 * HOP_LENGTH : -20 * HOP_LENGTH].std())
+
+    assert len(pairs) > 10
+    for band in pairs:
+        assert level(band, band + 1) > 1.1 * max(level(band), level(band + 1)), multiples[band]
+
+
+@torch.inference_mode()
 def test_its_first_sounds_are_neither_silent_nor_saturated(vocoder):
     waveforms = vocoder(MELS)
     assert waveforms.shape == (4, FRAMES * HOP_LENGTH)

@@ -16,7 +16,7 @@ from torch import nn
 from v2a_core.miniature.training import STAGES, data, run, train_miniature
 from v2a_core.miniature.training.clap import CLIP_SAMPLES, build_towers
 from v2a_core.miniature.training.conditions import blur
-from v2a_core.miniature.training.contrast import Contrast, describe
+from v2a_core.miniature.training.contrast import Contrast, choose_rows, describe
 from v2a_core.miniature.training.loop import DONE, WEIGHTS, Plan, run_stage
 from v2a_core.miniature.world import KINDS, sample
 
@@ -142,6 +142,14 @@ def _happenings(count: int) -> list:
 
 
 class TestContrast:
+    def test_half_of_the_batches_hold_few_kinds(self) -> None:
+        kinds_N = np.arange(2400) % len(KINDS)
+        batches = [choose_rows(kinds_N, 48, np.random.default_rng(step)) for step in range(60)]
+        assert all(len(np.unique(rows)) == 48 for rows in batches)
+        few = [len(np.unique(kinds_N[rows])) <= 3 for rows in batches]
+        assert 15 < sum(few) < 45
+        assert all(few[step] or len(np.unique(kinds_N[rows])) > 8 for step, rows in enumerate(batches))
+
     def test_captions_match_what_they_describe(self) -> None:
         described = describe(_happenings(36), np.random.default_rng(0))
         assert torch.all(described.matches_BB.diagonal() == 1)

@@ -19,7 +19,15 @@ from v2a_core.encoders.clap import ClapAudioTower
 from v2a_core.media.resample import fit_length
 from v2a_core.miniature.clap import LOG_MEL_MEAN, LOG_MEL_STD, MODEL_CONFIG
 from v2a_core.miniature.text import build_text_encoder
-from v2a_core.miniature.training.contrast import Contrast, average_prompts, describe, linear_fit, prompts, zero_shot
+from v2a_core.miniature.training.contrast import (
+    Contrast,
+    average_prompts,
+    choose_rows,
+    describe,
+    linear_fit,
+    prompts,
+    zero_shot,
+)
 from v2a_core.miniature.training.data import SAMPLES, load_sounds
 from v2a_core.miniature.training.loop import Plan, autocast, load_weights
 from v2a_core.models.clap_config import ClapConfig, FrontEnd, Htsat
@@ -29,7 +37,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 
-PLAN = Plan(steps=1500, batch=48, learning_rate=1e-3, weight_decay=0.05)
+PLAN = Plan(steps=2500, batch=48, learning_rate=1e-3, weight_decay=0.05)
 CLIP_SAMPLES = 80_000  # 5 s: the segment of a video of the world
 
 
@@ -44,7 +52,7 @@ class ClapStage:
 
     def losses(self, step: int, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
         """Contrastive, on what is heard, described anew each time."""
-        rows = np.sort(rng.choice(len(self.train), self.plan.batch, replace=False))
+        rows = choose_rows(self.train.kinds_N, self.plan.batch, rng)
         waveforms_BT = repeat_and_pad(_crop(self.train.waveforms(rows), rng), self.towers.samples)
         described = describe([self.train.scenes[row].heard for row in rows], rng)
         with autocast():

@@ -18,7 +18,15 @@ from torch.nn import functional
 
 from v2a_core.miniature.clip import MODEL_CONFIG, PREPROCESS_CONFIG
 from v2a_core.miniature.text import build_tokenizer
-from v2a_core.miniature.training.contrast import Contrast, average_prompts, describe, linear_fit, prompts, zero_shot
+from v2a_core.miniature.training.contrast import (
+    Contrast,
+    average_prompts,
+    choose_rows,
+    describe,
+    linear_fit,
+    prompts,
+    zero_shot,
+)
 from v2a_core.miniature.training.data import attributes, world
 from v2a_core.miniature.training.loop import Plan, autocast
 from v2a_core.miniature.world import KINDS, Happening, render_frames, render_still, sample
@@ -35,10 +43,11 @@ TEXT_CONFIG: dict[str, Any] = {
     "pad_id": 1,
 }
 CLIP_CONFIG: dict[str, Any] = {**MODEL_CONFIG, "text_cfg": TEXT_CONFIG}
-PLAN = Plan(steps=1500, batch=64, learning_rate=1e-3, weight_decay=0.05)
+PLAN = Plan(steps=2500, batch=64, learning_rate=1e-3, weight_decay=0.05)
 SCENES = 20_000  # drawn anew at every step: pictures cost less than reading them from a file
 HELD_OUT = 360
 INK_SHARE = 0.3
+_KINDS_N = np.arange(SCENES) % len(KINDS)  # they take turns
 SIZES = (96, 128, 160)  # of the drawing, before it is resized as a decoder does
 IMAGE_SIZE: int = MODEL_CONFIG["vision_cfg"]["image_size"]
 
@@ -59,7 +68,7 @@ class ClipStage:
 
     def losses(self, step: int, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
         """Contrastive, on what is seen."""
-        rows = rng.choice(SCENES, self.plan.batch, replace=False)
+        rows = choose_rows(_KINDS_N, self.plan.batch, rng)
         happenings = [sample(self._world, "train", int(row)).seen for row in rows]
         described = describe(happenings, rng)
         pictures_NHWC = np.stack([_draw(happening, rng) for happening in happenings])

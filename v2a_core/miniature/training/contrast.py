@@ -20,6 +20,9 @@ from v2a_core.schema import EMBEDDING_DIM
 
 PROMPT_SHARE = 0.15  # captions that name the kind only
 MAX_SCALE = 50.0
+# Half of the batches hold few kinds: among all kinds, the kind alone nearly tells a caption from the others, and pitch,
+# tempo and intensity would hardly move an embedding.
+FEW_SHARE, FEW_KINDS = 0.5, 3
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,15 @@ class Described:
     matches_BB: torch.Tensor
     kinds_B: torch.Tensor
     attributes_B3: torch.Tensor
+
+
+def choose_rows(kinds_N: npt.NDArray[np.int64], count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Distinct rows of a batch, ascending: of all kinds, or of a few."""
+    rows = np.arange(len(kinds_N))
+    if rng.random() < FEW_SHARE:
+        few = rng.choice(np.unique(kinds_N), FEW_KINDS, replace=False)
+        rows = np.flatnonzero(np.isin(kinds_N, few))
+    return np.sort(rng.choice(rows, count, replace=False))
 
 
 def describe(happenings: Sequence[Happening], rng: np.random.Generator) -> Described:

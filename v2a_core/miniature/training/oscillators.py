@@ -79,10 +79,12 @@ def _set_oscillators(layer: torch.nn.ConvTranspose1d, low_rate: int, hop: int) -
     times = torch.arange(taps) - (taps - 1) / 2
     window = torch.cos(math.pi * times / (2 * hop)).square() * (times.abs() < hop)
     frame_rate = low_rate / hop
-    phases = 2 * math.pi * torch.rand(MEL_BINS)
-    for band, centre_hz in enumerate(band_centres_hz().tolist()):
-        frequency_hz = max(1, round(centre_hz / frame_rate)) * frame_rate
-        angle = 2 * math.pi * frequency_hz / low_rate * times + phases[band]
+    multiples = [max(1, round(centre_hz / frame_rate)) for centre_hz in band_centres_hz().tolist()]
+    # Bands that share a frequency share its phase: a tone between two of them would else be cancelled.
+    phases = 2 * math.pi * torch.rand(max(multiples) + 1)
+    for band, multiple in enumerate(multiples):
+        frequency_hz = multiple * frame_rate
+        angle = 2 * math.pi * frequency_hz / low_rate * times + phases[multiple]
         slot = 4 * _alias(frequency_hz, low_rate)
         layer.weight[band, slot] += window * angle.cos()
         layer.weight[band, slot + 1] -= window * angle.cos()

@@ -22,7 +22,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "clap": ("sounds-0", "sounds-1"),
     "clip": (),
     "vae": ("sounds-0", "sounds-1"),
-    "vocoder": ("sounds-0", "sounds-1", "vae"),
+    "vocoder": ("sounds-0", "sounds-1", "judge", "vae"),
     "unet": ("judge", "clap", "vae"),
 }
 # Who runs what, in order, so that both processes are busy from beginning to end.
