@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import pytest
 from helpers_media import RATE, render, tone
 from PIL import Image
 
-from v2a_core.media.mix import read_sound
+from v2a_core.media.mix import plan_mix, read_sound
 from v2a_core.media.mux import MAX_DIFFERENCE_S, MixUnder, mux_soundtrack, muxed_suffix, stream_lengths
 from v2a_core.media.probe import read_timeline
+from v2a_core.media.write import write_audio
 
 
 def sound(path: Path, track: int = 0) -> np.ndarray:
@@ -59,6 +61,22 @@ def test_a_mix_that_would_clip_is_lowered_as_a_whole(tmp_path: Path) -> None:
 def test_a_silent_video_gets_the_soundtrack_as_it_is(tmp_path: Path, silent: np.ndarray | None) -> None:
     heard = sound(mix(render(tmp_path / "a.mp4", sound=silent), tone(2.0, 500.0, 16_000)))[0]
     assert np.abs(heard[RATE // 2 : RATE]).max() == pytest.approx(0.4, rel=0.05)
+
+
+def test_minutes_are_mixed_in_little_memory(tmp_path: Path) -> None:
+    there = tmp_path / "there.m4a"
+    write_audio(there, tone(240.0, 400.0, 16_000), 16_000, "m4a")
+    waveform = tone(240.0, 900.0, 16_000)
+    tracemalloc.start()
+    try:
+        planned = plan_mix(there, waveform, 16_000, 0.0, under_db=12.0, true_peak_dbtp=-1.0)
+        assert planned is not None
+        samples = sum(block.shape[1] for block in planned.blocks())
+        held = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert samples == 240 * RATE
+    assert held < 42e6  # the soundtrack alone at 48 kHz: 46 MB
 
 
 def test_sound_that_begins_late_stays_where_it_is(tmp_path: Path) -> None:

@@ -137,7 +137,9 @@ def test_loudness_measured_in_pieces_is_that_of_the_whole(length_s: float, chann
     )  # loud and quiet stretches: the gate
     sound = sound[:, 0] if channels == 1 else sound
     whole = pyloudnorm.Meter(8000).integrated_loudness(sound)
-    assert loudness(sound, 8000) == pytest.approx(whole, abs=1e-6)
+    blocks = np.atleast_2d(sound.T)
+    assert loudness([blocks], 8000) == pytest.approx(whole, abs=1e-6)
+    assert loudness(np.array_split(blocks, 37, axis=1), 8000) == pytest.approx(whole, abs=1e-6)
 
 
 @pytest.mark.parametrize("rate", [16_000, 48_000])

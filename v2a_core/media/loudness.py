@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ _METER_PIECE_S, _METER_LEAD_S, _BLOCK_HOP_S = 60, 2, 0.1
 
 # At this rate the samples of a signal below 24 kHz are at most 0.7 dB below its highest point (BS.1770-4, annex 2).
 _PEAK_RATE = 192_000
-_PEAK_CHUNK_S = 10.0
+_CHUNK_S = 10.0
 _PEAK_MARGIN_S = 0.01  # longer than the resampler's filter: an end in the middle of the sound rings
 
 
@@ -68,14 +67,14 @@ def finish_waveform(waveform: npt.NDArray[np.float32], sample_rate: int, setting
     peak = true_peak([faded[np.newaxis]], rate)
     if peak <= SILENCE_PEAK:
         raise MediaError("finish", "Silent", "the generated waveform is silent")
-    gain = 10 ** ((settings.loudness_lufs - loudness(faded, rate)) / 20)
+    gain = 10 ** ((settings.loudness_lufs - loudness([faded[np.newaxis]], rate)) / 20)
     gain = min(gain, 10 ** (settings.true_peak_dbtp / 20) / peak)
     faded *= np.float32(gain)
     return FinishedWaveform(
         waveform=faded,
         sample_rate=rate,
         true_peak_dbtp=float(20 * np.log10(peak * gain)),
-        loudness_lufs=loudness(faded, rate),
+        loudness_lufs=loudness([faded[np.newaxis]], rate),
     )
 
 
@@ -88,7 +87,7 @@ def true_peak(blocks: Iterable[npt.NDArray[np.floating[Any]]], sample_rate: int)
         blocks: Float (C, any number of samples) of C channels, one after the other.
         sample_rate: Their rate, Hz.
     """
-    chunk, margin = round(_PEAK_CHUNK_S * sample_rate), round(_PEAK_MARGIN_S * sample_rate)
+    chunk, margin = round(_CHUNK_S * sample_rate), round(_PEAK_MARGIN_S * sample_rate)
     peak, held, samples, measured = 0.0, [], 0, 0
     for block in (part for whole in blocks for part in _parts(whole, chunk)):
         held.append(block)
@@ -124,43 +123,63 @@ def _fade(waveform: npt.NDArray[np.float32], samples: int) -> npt.NDArray[np.flo
     return waveform
 
 
-def loudness(waveform: npt.NDArray[np.floating[Any]], sample_rate: int) -> float:
+def loudness(blocks: Iterable[npt.NDArray[np.floating[Any]]], sample_rate: int) -> float:
     """Integrated loudness (ITU-R BS.1770), LUFS; of what is shorter than 0.4 s, or below the gate, its level.
 
     In bounded memory for any length.
 
     Args:
-        waveform: Float (T,) or (T, C).
-        sample_rate: Its rate, Hz.
+        blocks: Float (C, any number of samples) of C channels, one after the other.
+        sample_rate: Their rate, Hz.
     """
-    measured = -np.inf
-    if len(waveform) >= _MIN_MEASURED_S * sample_rate:
-        measured = _gated(_block_loudness(waveform, sample_rate))
+    energy, samples = 0.0, 0
+
+    def counted() -> Iterator[npt.NDArray[np.floating[Any]]]:
+        nonlocal energy, samples
+        for block in (part for whole in blocks for part in _parts(whole, round(_CHUNK_S * sample_rate))):
+            energy += float(np.square(block, dtype=np.float64).sum())
+            samples += block.shape[1]
+            yield block
+
+    measured = _gated(_block_loudness(counted(), sample_rate))
     if np.isfinite(measured):
         return measured
-    channels = 1 if waveform.ndim == 1 else waveform.shape[1]
-    return float(10 * np.log10(channels * np.mean(np.square(waveform, dtype=np.float64))))
+    return float(10 * np.log10(energy / samples)) if energy else -np.inf
 
 
-def _block_loudness(waveform: npt.NDArray[np.floating[Any]], sample_rate: int) -> npt.NDArray[np.float64]:
+def _block_loudness(blocks: Iterable[npt.NDArray[np.floating[Any]]], sample_rate: int) -> npt.NDArray[np.float64]:
     """Loudness of the blocks of 0.4 s that begin every 0.1 s, float64 (blocks,), measured minute by minute."""
     import pyloudnorm
 
     meter = pyloudnorm.Meter(sample_rate)
-    found = []
+    found = [np.empty(0)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "possible clipped samples" of a waveform that is not finished yet
-        for start_s in range(0, math.ceil(len(waveform) / sample_rate), _METER_PIECE_S):
-            lead_s = min(start_s, _METER_LEAD_S)
-            stop = round((start_s + _METER_PIECE_S + _MIN_MEASURED_S - _BLOCK_HOP_S) * sample_rate)
-            # float64: the filters are recursive.
-            piece = waveform[(start_s - lead_s) * sample_rate : stop].astype(np.float64)
-            if len(piece) < _MIN_MEASURED_S * sample_rate:
-                break
-            meter.integrated_loudness(piece)
-            lead = round(lead_s / _BLOCK_HOP_S)
-            found.append(meter.blockwise_loudness[lead : lead + round(_METER_PIECE_S / _BLOCK_HOP_S)])
+        for piece, lead_s in _minutes(blocks, sample_rate):
+            if piece.shape[1] >= _MIN_MEASURED_S * sample_rate:
+                # float64: the filters are recursive.
+                meter.integrated_loudness(piece.T.astype(np.float64))
+                lead = round(lead_s / _BLOCK_HOP_S)
+                found.append(meter.blockwise_loudness[lead : lead + round(_METER_PIECE_S / _BLOCK_HOP_S)])
     return np.concatenate(found)
+
+
+def _minutes(
+    blocks: Iterable[npt.NDArray[np.floating[Any]]], sample_rate: int
+) -> Iterator[tuple[npt.NDArray[np.floating[Any]], int]]:
+    """Each minute (C, T), with what the meter needs before and after it, and the seconds before it."""
+    held, samples, lead_s = [], 0, 0
+    after = round((_METER_PIECE_S + _MIN_MEASURED_S - _BLOCK_HOP_S) * sample_rate)
+    for block in blocks:
+        held.append(block)
+        samples += block.shape[1]
+        if samples >= lead_s * sample_rate + after:
+            piece = np.concatenate(held, axis=1)
+            yield piece[:, : lead_s * sample_rate + after], lead_s
+            rest = piece[:, (lead_s + _METER_PIECE_S - _METER_LEAD_S) * sample_rate :]
+            held, samples, lead_s = [rest], rest.shape[1], _METER_LEAD_S
+    if held:
+        yield np.concatenate(held, axis=1), lead_s
 
 
 def _gated(blocks: npt.NDArray[np.float64]) -> float:

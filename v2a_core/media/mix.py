@@ -17,7 +17,7 @@ import numpy.typing as npt
 from v2a_core.media.encode import AAC_RATE
 from v2a_core.media.loudness import loudness, true_peak
 from v2a_core.media.probe import demux, open_media
-from v2a_core.media.resample import SILENCE_PEAK, resample
+from v2a_core.media.resample import SILENCE_PEAK, resampled_blocks
 
 Floats = npt.NDArray[np.float32]
 
@@ -35,7 +35,9 @@ class Mix:
         path: The video.
         origin_s: Container time of its first frame.
         layout: `mono` or `stereo`, as the video's sound is; more channels are mixed down to two.
-        under: What is mixed in, float32 (T,), at 48 kHz, at its level.
+        under: What is mixed in, float32 (T,).
+        under_rate: Its rate, Hz.
+        under_gain: Its level.
         gain: Of the whole, so that nothing is above the highest level allowed.
     """
 
@@ -43,15 +45,21 @@ class Mix:
     origin_s: float
     layout: str
     under: Floats
+    under_rate: int
+    under_gain: float
     gain: float = 1.0
 
     def blocks(self) -> Iterator[Floats]:
-        """The mix from the first frame on, float32 (C, any number of samples), as long as `under`."""
-        start = 0
-        for block in read_sound(self.path, self.origin_s, self.layout, AAC_RATE, len(self.under)):
-            end = start + block.shape[1]
-            yield (block + self.under[np.newaxis, start:end]) * np.float32(self.gain)
-            start = end
+        """The mix from the first frame on, at 48 kHz, float32 (C, any number of samples), as long as `under`."""
+        samples = round(len(self.under) * AAC_RATE / self.under_rate)
+        pieces = resampled_blocks(self.under, self.under_rate, AAC_RATE)
+        held = np.empty(0, np.float32)
+        for block in read_sound(self.path, self.origin_s, self.layout, AAC_RATE, samples):
+            length = block.shape[1]
+            while len(held) < length:
+                held = np.concatenate([held, next(pieces)])
+            yield (block + held[np.newaxis, :length] * np.float32(self.under_gain)) * np.float32(self.gain)
+            held = held[length:]
 
 
 def plan_mix(
@@ -71,13 +79,20 @@ def plan_mix(
     if layout is None:
         return None
     samples = round(len(waveform) * _MEASURE_RATE / sample_rate)
-    there = np.concatenate(list(read_sound(path, origin_s, layout, _MEASURE_RATE, samples)), axis=1)
-    if float(np.abs(there).max(initial=0.0)) <= SILENCE_PEAK:
+    peak = 0.0
+
+    def heard() -> Iterator[Floats]:
+        nonlocal peak
+        for block in read_sound(path, origin_s, layout, _MEASURE_RATE, samples):
+            peak = max(peak, float(np.abs(block).max(initial=0.0)))
+            yield block
+
+    there = loudness(heard(), _MEASURE_RATE)
+    if peak <= SILENCE_PEAK:
         return None
     # BS.1770 adds the power of the channels, and the soundtrack will be in each of them.
-    own = loudness(waveform, sample_rate) + 10 * np.log10(len(there))
-    gain = 10 ** ((loudness(there.T, _MEASURE_RATE) - under_db - own) / 20)
-    mix = Mix(path, origin_s, layout, resample(waveform, sample_rate, AAC_RATE) * np.float32(gain))
+    own = loudness([waveform[np.newaxis]], sample_rate) + 10 * np.log10(_channels(layout))
+    mix = Mix(path, origin_s, layout, waveform, sample_rate, 10 ** ((there - under_db - own) / 20))
     limit = 10 ** (true_peak_dbtp / 20)
     return replace(mix, gain=min(1.0, limit / true_peak(mix.blocks(), AAC_RATE)))
 
@@ -92,7 +107,7 @@ def read_sound(path: Path, origin_s: float, layout: str, rate: int, samples: int
         rate: Hz.
         samples: How many there shall be in all.
     """
-    channels = 1 if layout == "mono" else 2
+    channels = _channels(layout)
     position = 0
     for chunk, time_s in _decoded(path, layout, rate):
         offset = round((time_s - origin_s) * rate)
@@ -118,6 +133,10 @@ def _layout(path: Path) -> str | None:
             if codec is not None and codec.sample_rate:
                 return "mono" if codec.layout.nb_channels == 1 else "stereo"
     return None
+
+
+def _channels(layout: str) -> int:
+    return 1 if layout == "mono" else 2
 
 
 def _decoded(path: Path, layout: str, rate: int) -> Iterator[tuple[Floats, float]]:
