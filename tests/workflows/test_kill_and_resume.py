@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import signal
@@ -16,6 +17,7 @@ import helpers_catalog
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from helpers_processes import wait_until
 
 from v2a_core.ledger import part_files
 from workflows.cli import main
@@ -37,6 +39,10 @@ def rows(output) -> dict[str, dict]:
     return {row["segment_id"]: row for row in read}
 
 
+def has_more_rows(output, before: int) -> bool:
+    return len(rows(output)) > before
+
+
 def environment():
     clean = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     return {**clean, "OMP_NUM_THREADS": "1"}
@@ -49,9 +55,7 @@ def test_sigkill_half_way_then_the_same_command(ray_session, tmp_path):
         helpers_catalog.video(catalog / f"{index}.mp4", 3.0, hue=40 * index, tone_hz=200 + 60 * index)
     output = tmp_path / "killed"
     process = subprocess.Popen(command(catalog, output), env=environment(), start_new_session=True)
-    deadline = time.monotonic() + 120
-    while len(part_files(f"{output}/rows")) < 3 and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.05)
+    wait_until(lambda: len(part_files(f"{output}/rows")) >= 3, process, 120)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     half = rows(output)
@@ -129,8 +133,7 @@ def test_twenty_random_kills_of_the_driver(world, tmp_path):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=draw.uniform(0, 15))
         else:
-            while len(rows(output)) == before and process.poll() is None:
-                time.sleep(0.05)
+            wait_until(functools.partial(has_more_rows, output, before), process)
             time.sleep(draw.uniform(0, 0.5))
         if process.poll() is None:
             os.kill(process.pid, signal.SIGKILL)
@@ -179,9 +182,7 @@ def test_a_lost_node_loses_no_row(world, tmp_path):
         cluster.add_node(num_cpus=1, include_dashboard=False)
         nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
         process = start(catalog, output, RAY_ADDRESS=cluster.address)
-        deadline = time.monotonic() + 300
-        while not part_files(f"{output}/rows") and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_until(lambda: part_files(f"{output}/rows"), process)
         assert 0 < len(rows(output)) < len(want)
         cluster.remove_node(nodes[0], allow_graceful=False)
         assert process.wait(timeout=600) == 0, Path(f"{output}.log").read_text()[-3000:]

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from helpers_processes import wait_until
 
 from v2a_core.ledger import part_files
 from v2a_core.models import load_bundle
@@ -87,9 +88,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 def test_sigkill_half_way_then_the_same_command(tmp_path):
     world = World(tmp_path, 5)
     killed = world.start(tmp_path / "killed")
-    deadline = time.monotonic() + 300
-    while not part_files(str(tmp_path / "killed" / "index")) and killed.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: part_files(str(tmp_path / "killed" / "index")), killed)
     assert killed.poll() is None, (tmp_path / "killed.log").read_text()[-2000:]
     kill(killed)
     assert 0 < len(rows(tmp_path / "killed")) < 5
@@ -134,6 +133,5 @@ def test_sigkill_at_twenty_random_moments(tmp_path):
 
 def wait_for_media(process: subprocess.Popen[bytes], output: Path) -> float:
     """When the first media file was there, or the job at its end."""
-    while not any((output / "audio").rglob("*.wav")) and process.poll() is None:
-        time.sleep(0.02)
+    wait_until(lambda: any((output / "audio").rglob("*.wav")), process)
     return time.monotonic()
