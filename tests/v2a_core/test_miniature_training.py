@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from v2a_core.miniature.training import STAGES, data, run, train_miniature
-from v2a_core.miniature.training.clap import CLIP_SAMPLES, build_towers
+from v2a_core.miniature.training.clap import CLIP_SAMPLES, Towers, build_towers
 from v2a_core.miniature.training.conditions import blur
 from v2a_core.miniature.training.contrast import Contrast, choose_rows, describe
 from v2a_core.miniature.training.loop import DONE, WEIGHTS, Plan, run_stage
@@ -204,21 +205,14 @@ def _finish(work: Path, stage: str, modules: Mapping[str, nn.Module]) -> None:
     (work / stage / DONE).write_text(json.dumps({"steps": 1, "minutes": 0.1, "validation_error": 0.5}))
 
 
-def test_the_bundle_loads_as_users_load_it(work: Path, sounds: data.Sounds, tmp_path: Path) -> None:
-    import open_clip
-
-    from v2a_core.encoders.clap import ClapEncoder
-    from v2a_core.encoders.clip import ClipEncoder
-    from v2a_core.encoders.config import EncoderSettings
-    from v2a_core.generators.audioldm import AudioLdmGenerator
-    from v2a_core.generators.config import GeneratorSettings
+@pytest.fixture
+def towers(work: Path, sounds: data.Sounds) -> Towers:
+    """CLAP's towers; all stages are finished, with fresh weights."""
     from v2a_core.miniature.audioldm import build_unet
-    from v2a_core.miniature.judge import Judge, load_judge
+    from v2a_core.miniature.judge import Judge
     from v2a_core.miniature.training.clip import ClipStage
-    from v2a_core.miniature.training.export import export_bundle
     from v2a_core.miniature.training.vae import fresh_vae
     from v2a_core.miniature.training.vocoder import fresh_vocoder
-    from v2a_core.models import check_spaces, load_bundle
 
     towers = build_towers(0)
     _finish(work, "judge", {"judge": Judge(KINDS)})
@@ -226,7 +220,47 @@ def test_the_bundle_loads_as_users_load_it(work: Path, sounds: data.Sounds, tmp_
     _finish(work, "clip", {"clip": ClipStage(0).clip})
     _finish(work, "vae", {"vae": fresh_vae(0)})
     _finish(work, "vocoder", {"vocoder": fresh_vocoder(0, sounds.mels(np.arange(4)))})
-    _finish(work, "unet", {"unet": build_unet(0)})
+    for stage in ("unet", "adapt"):
+        _finish(work, stage, {"unet": build_unet(0)})
+    return towers
+
+
+def test_the_unet_meets_mapped_pictures(work: Path, towers: Towers, monkeypatch: pytest.MonkeyPatch) -> None:
+    from v2a_core.miniature.training import adapt, unet
+
+    monkeypatch.setattr(unet, "HELD_OUT", 12)
+    monkeypatch.setattr(adapt, "HELD_OUT", 12)
+    quick = functools.partial(adapt.ScoreSettings, mapper_steps=2, transformer_depth=1, mlp_depth=1)
+    monkeypatch.setattr(adapt, "ScoreSettings", quick)
+    stage = adapt.build(work, 0, replace(adapt.PLAN, batch=4))
+    mapped_NVD, sounds_ND = stage.conditions.mapped_NVD, stage.conditions.sounds_ND
+    assert mapped_NVD is not None
+    assert mapped_NVD.shape == (24, 2, 512)
+    noisy = torch.tensor([scene.noisy for scene in stage.sounds.scenes])
+    assert 0 < noisy.sum() < 24
+    like_sound_NV = (mapped_NVD * sounds_ND[:, None]).sum(dim=-1)
+    assert (like_sound_NV[noisy] > 0.999).all()
+    assert (like_sound_NV[~noisy] < 0.999).all()
+    assert stage.held_out_conditions["mapped"].shape == (12, 512)
+    drawn_BD = stage.conditions.draw(np.zeros(400, np.int64), np.random.default_rng(0))
+    near_BV = drawn_BD @ mapped_NVD[0].T
+    assert 0.3 < float((near_BV.amax(dim=1) > 0.93).float().mean()) < 0.5  # up to 0.35 of noise on each
+    losses = stage.losses(0, np.random.default_rng(0))
+    assert torch.isfinite(losses["v"])
+
+
+def test_the_bundle_loads_as_users_load_it(work: Path, towers: Towers, sounds: data.Sounds, tmp_path: Path) -> None:
+    import open_clip
+
+    from v2a_core.encoders.clap import ClapEncoder
+    from v2a_core.encoders.clip import ClipEncoder
+    from v2a_core.encoders.config import EncoderSettings
+    from v2a_core.generators.audioldm import AudioLdmGenerator
+    from v2a_core.generators.config import GeneratorSettings
+    from v2a_core.miniature.judge import load_judge
+    from v2a_core.miniature.training.export import export_bundle
+    from v2a_core.models import check_spaces, load_bundle
+
     export_bundle(tmp_path, work=work, seed=0)
 
     bundle = load_bundle(str(tmp_path)).resolve()

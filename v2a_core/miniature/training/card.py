@@ -32,7 +32,8 @@ for validation, on two CPU cores. The test split was not looked at. No data of o
 - Vocoder: begins as a bank of oscillators, one a mel band; then short spectra and log-mels, sharp and blurred over
   bands, no adversary; in the later part also on mels that went through the VAE.
 - UNet: predicts v; conditions are noisy embeddings of sounds, of captions, and means over similar sounds; one in ten is
-  that of the empty text. Averaged weights.
+  that of the empty text. Averaged weights. It then goes on (adapt) with conditions that mappers made of pictures of the
+  training split, each half by mappers that learned from the other half.
 - Judge: a convolutional classifier of real renders, tilted and hissed at. Nothing else was trained with it.
 
 | stage | steps | minutes | on the validation split |
@@ -50,7 +51,7 @@ Licence: Apache-2.0, as the program.
 def model_card(output: Path, *, work: Path, seed: int) -> str:
     """Markdown, from the stages' summaries and the bundle's files."""
     rows = []
-    for stage in ("judge", "clap", "clip", "vae", "vocoder", "unet"):
+    for stage in ("judge", "clap", "clip", "vae", "vocoder", "unet", "adapt"):
         summary = json.loads((work / stage / DONE).read_text(encoding="utf-8"))
         steps, minutes = summary.pop("steps"), summary.pop("minutes")
         numbers = ", ".join(f"{name.removeprefix('validation_')} {value:.3f}" for name, value in summary.items())

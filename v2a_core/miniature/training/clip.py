@@ -28,7 +28,7 @@ from v2a_core.miniature.training.contrast import (
     zero_shot,
 )
 from v2a_core.miniature.training.data import attributes, world
-from v2a_core.miniature.training.loop import Plan, autocast
+from v2a_core.miniature.training.loop import Plan, autocast, load_weights
 from v2a_core.miniature.world import KINDS, Happening, render_frames, render_still, sample
 from v2a_core.torchvision_compat import prepare_torchvision
 
@@ -142,6 +142,14 @@ def _disturb(pictures_NHWC: npt.NDArray[np.uint8], rng: np.random.Generator) -> 
     gain, offset = rng.uniform(0.93, 1.07, (count, 1, 1, 3)), rng.uniform(-5, 5, (count, 1, 1, 1))
     noise = rng.standard_normal(pictures_NHWC.shape, np.float32) * rng.uniform(0, 5, (count, 1, 1, 1))
     return torch.from_numpy(np.clip(pictures_NHWC * gain + offset + noise, 0, 255).astype(np.float32))
+
+
+def load_clip(work: Path, seed: int) -> ClipStage:
+    """The trained towers, in eval mode."""
+    stage = ClipStage(seed)
+    stage.clip.load_state_dict(load_weights(work / "clip", "clip"))
+    stage.clip.eval()
+    return stage
 
 
 def build(work: Path, seed: int, plan: Plan = PLAN) -> ClipStage:

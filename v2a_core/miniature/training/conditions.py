@@ -38,12 +38,16 @@ class Conditions:
         texts_NVD: Of several captions each.
         blurred_ND: Means over sounds of one kind with like attributes: what a regression from pictures would give.
         null_D: Of the empty text.
+        mapped_NVD: What several mappers make of the pictures; None while there are none.
+        mapped_share: Of the conditions that are mapped, in place of the blurred ones.
     """
 
     sounds_ND: torch.Tensor
     texts_NVD: torch.Tensor
     blurred_ND: torch.Tensor
     null_D: torch.Tensor
+    mapped_NVD: torch.Tensor | None = None
+    mapped_share: float = 0.0
 
     def draw(self, rows: npt.NDArray[np.int64], rng: np.random.Generator) -> torch.Tensor:
         """A condition for each of the rows (B,), float32 (B, D), L2-normalised; some are null."""
@@ -53,6 +57,10 @@ class Conditions:
         condition_BD = self.sounds_ND[index_B].clone()
         blurred_B = torch.from_numpy(choice_B < NULL_SHARE + TEXT_SHARE + BLURRED_SHARE)
         condition_BD[blurred_B] = self.blurred_ND[index_B[blurred_B]]
+        if self.mapped_NVD is not None:
+            mapped_B = torch.from_numpy(choice_B < NULL_SHARE + TEXT_SHARE + self.mapped_share)
+            views = self.mapped_NVD.shape[1]
+            condition_BD[mapped_B] = self.mapped_NVD[index_B[mapped_B], views_B[mapped_B] % views]
         text_B = torch.from_numpy(choice_B < NULL_SHARE + TEXT_SHARE)
         condition_BD[text_B] = self.texts_NVD[index_B[text_B], views_B[text_B]]
         length_B1 = torch.from_numpy(rng.uniform(0, MAX_NOISE, (count, 1)).astype(np.float32))
@@ -68,7 +76,7 @@ def prepare_conditions(sounds: Sounds, towers: Towers, cache: Path) -> Condition
         sounds_ND = torch.cat(
             [
                 towers.embed_waveforms(sounds.waveforms(rows)[:, :CLIP_SAMPLES])
-                for rows in np.array_split(np.arange(len(sounds)), len(sounds) // 240)
+                for rows in np.array_split(np.arange(len(sounds)), max(1, len(sounds) // 240))
             ]
         )
         with storage.writing(str(cache)) as path:

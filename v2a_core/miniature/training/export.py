@@ -84,7 +84,7 @@ def _export_generator(folder: Path, towers: Towers, work: Path, seed: int) -> No
     from diffusers import DDIMScheduler
 
     unet, vocoder = build_unet(seed), build_vocoder(seed)
-    unet.load_state_dict(load_weights(work / "unet", "unet"))
+    unet.load_state_dict(load_weights(work / "adapt", "unet"))
     vocoder.load_state_dict(load_weights(work / "vocoder", "vocoder"))
     vocoder.config.normalize_before = True
     models: dict[str, Any] = {

@@ -24,9 +24,10 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "vae": ("sounds-0", "sounds-1"),
     "vocoder": ("sounds-0", "sounds-1", "judge", "vae"),
     "unet": ("judge", "clap", "vae"),
+    "adapt": ("unet", "clip"),
 }
 # Who runs what, in order, so that both processes are busy from beginning to end.
-LANES = (("sounds-0", "judge", "clap", "unet"), ("sounds-1", "vae", "vocoder", "clip"))
+LANES = (("sounds-0", "judge", "clap", "unet", "adapt"), ("sounds-1", "vae", "clip", "vocoder"))
 STAGES = tuple(NEEDS)
 POLL_S = 2.0
 

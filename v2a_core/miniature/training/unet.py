@@ -32,14 +32,16 @@ PLAN = Plan(
     steps=3600, batch=32, learning_rate=8e-4, weight_decay=0.01, betas=(0.9, 0.99), ema=0.998, validate_every=400
 )
 SCHEDULER = {**SCHEDULER_CONFIG, "prediction_type": "v_prediction"}
-# In the first half a step sees half of each sound: nearly twice as many steps in the same time.
-SHORT_UNTIL, SHORT_FRAMES = 0.5, 32
+SHORT_FRAMES = 32
 HELD_OUT = 48
 SAMPLING_STEPS, GUIDANCE = 20, 2.5
 
 
 class UnetStage:
     """See `Stage`."""
+
+    # In the first half a step sees half of each sound: nearly twice as many steps in the same time.
+    short_until = 0.5
 
     def __init__(self, work: Path, seed: int, plan: Plan = PLAN) -> None:
         from diffusers import DDIMScheduler
@@ -48,20 +50,20 @@ class UnetStage:
         towers, self.vae = load_towers(work, seed), load_vae(work, seed)
         self.judge = Judge(KINDS)
         self.judge.load_state_dict(load_weights(work / "judge", "judge"))
-        sounds = load_sounds(work, seed, "train")
-        self.latents_NCHW = _latents(sounds, self.vae, work / "unet" / "latents.npy")
-        self.conditions = prepare_conditions(sounds, towers, work / "unet" / "conditions.npz")
+        self.sounds = load_sounds(work, seed, "train")
+        self.latents_NCHW = _latents(self.sounds, self.vae, work / "unet" / "latents.npy")
+        self.conditions = prepare_conditions(self.sounds, towers, work / "unet" / "conditions.npz")
         self.scheduler: Any = DDIMScheduler(**SCHEDULER)
         self.unet = build_unet(seed)
         self.modules = nn.ModuleDict({"unet": self.unet})
         self.held_out = load_sounds(work, seed, "validation")
-        self._held_out_conditions = _held_out_conditions(self.held_out, towers)
+        self.held_out_conditions = _held_out_conditions(self.held_out, towers)
 
     def losses(self, step: int, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
         """Squared error of v at random times."""
         rows = rng.choice(len(self.latents_NCHW), self.plan.batch, replace=False)
         latents_BCHW = torch.from_numpy(self.latents_NCHW[rows]).float()
-        if step < SHORT_UNTIL * self.plan.steps:
+        if step < self.short_until * self.plan.steps:
             start = int(rng.integers(latents_BCHW.shape[2] - SHORT_FRAMES + 1))
             latents_BCHW = latents_BCHW[:, :, start : start + SHORT_FRAMES]
         # One time in each slice of the schedule: less noise in the loss than with independent times.
@@ -73,7 +75,7 @@ class UnetStage:
         kinds_B = self.held_out.kinds_N[:HELD_OUT]
         truth_B3 = self.held_out.attributes_N3[:HELD_OUT]
         numbers: dict[str, float] = {}
-        for name, conditions_BD in self._held_out_conditions.items():
+        for name, conditions_BD in self.held_out_conditions.items():
             verdicts = self.judge.read(self._make(conditions_BD))
             numbers[f"accuracy_{name}"] = float((verdicts.probabilities_BK.argmax(axis=1) == kinds_B).mean())
             for i, attribute in enumerate(("pitch", "tempo")):
@@ -113,7 +115,7 @@ class UnetStage:
 def _latents(sounds: Sounds, vae: Any, cache: Path) -> npt.NDArray[np.float16]:
     """Latents of the training set, float16 (N, C, H, W), computed once."""
     if not cache.is_file():
-        parts = np.array_split(np.arange(len(sounds)), len(sounds) // 240)
+        parts = np.array_split(np.arange(len(sounds)), max(1, len(sounds) // 240))
         latents_NCHW = np.concatenate([encode(vae, sounds.mels(rows)).half().numpy() for rows in parts])
         with storage.writing(str(cache)) as path:
             np.save(path, latents_NCHW)
