@@ -30,12 +30,12 @@ class ScoreSettings(Settings):
     length_s: float = setting(5.0, "length of a scene and of what is made for it", unit="s", ge=0.5, le=10)
     frames_per_second: float = setting(1.0, "frames of a scene that are seen", unit="1/s", gt=0)
     mapper_steps: int = setting(200, "training steps of a mapper", ge=1)
-    mapper_batch: int = setting(64, "rows of a step", ge=1)
+    mapper_batch: int = setting(96, "rows of a step", ge=1)
     learning_rate: float = setting(5e-4, "of the mappers", gt=0)
     transformer_depth: int = setting(2, "blocks of the paper's Transformer (paper: 12)", ge=1)
     mlp_depth: int = setting(2, "blocks of the MLP", ge=1)
     sampling_steps: int = setting(20, "steps of a diffusion mapper's sampler (DPM-Solver++; paper: DDIM, 200)", ge=2)
-    mapper_guidance: float = setting(1.5, "guidance of a diffusion mapper, chosen on the validation split", ge=0)
+    mapper_guidance: float = setting(2.0, "guidance of a diffusion mapper, chosen on the validation split", ge=0)
     generator: GeneratorSettings = setting(
         GeneratorSettings(num_inference_steps=8),
         "how AudioLDM samples what is heard; fewer steps than `v2a generate` has, for the time",
