@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -230,8 +229,8 @@ def test_the_unet_meets_mapped_pictures(work: Path, towers: Towers, monkeypatch:
 
     monkeypatch.setattr(unet, "HELD_OUT", 12)
     monkeypatch.setattr(adapt, "HELD_OUT", 12)
-    quick = functools.partial(adapt.ScoreSettings, mapper_steps=2, transformer_depth=1, mlp_depth=1)
-    monkeypatch.setattr(adapt, "ScoreSettings", quick)
+    quick = adapt.SETTINGS.model_copy(update={"mapper_steps": 2, "transformer_depth": 1, "mlp_depth": 1})
+    monkeypatch.setattr(adapt, "SETTINGS", quick)
     stage = adapt.build(work, 0, replace(adapt.PLAN, batch=4))
     mapped_NVD, sounds_ND = stage.conditions.mapped_NVD, stage.conditions.sounds_ND
     assert mapped_NVD is not None
