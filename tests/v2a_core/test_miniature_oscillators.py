@@ -1,5 +1,7 @@
 """The vocoder before its training: each mel band is already an oscillator."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -9,12 +11,18 @@ from v2a_core.miniature.training.oscillators import band_centres_hz, start_as_os
 from v2a_core.miniature.training.vocoder import fresh_vocoder, mel_losses
 
 FRAMES = 100
+FRAME_RATE = SAMPLE_RATE / HOP_LENGTH
 MELS = torch.from_numpy(np.random.default_rng(0).normal(-5, 2, (4, FRAMES, MEL_BINS)).astype(np.float32))
 
 
 @pytest.fixture(scope="module")
 def vocoder():
     return fresh_vocoder(0, MELS)
+
+
+def multiples() -> list[int]:
+    """Of the frame rate, the one that is nearest to the centre of each band."""
+    return [max(1, round(centre_hz / FRAME_RATE)) for centre_hz in band_centres_hz().tolist()]
 
 
 @pytest.mark.parametrize("band", [2, 9, 20, 33, 47, 60])
@@ -25,16 +33,13 @@ def test_a_loud_band_sounds_at_the_nearest_multiple_of_the_frame_rate(vocoder, b
     waveform = vocoder(mels)[0, 20 * HOP_LENGTH : -20 * HOP_LENGTH].numpy()
     spectrum = np.abs(np.fft.rfft(waveform * np.hanning(len(waveform))))
     found_hz = np.fft.rfftfreq(len(waveform), 1 / SAMPLE_RATE)[spectrum.argmax()]
-    frame_rate = SAMPLE_RATE / HOP_LENGTH
-    assert found_hz == pytest.approx(max(1, round(float(band_centres_hz()[band]) / frame_rate)) * frame_rate, abs=3)
+    assert found_hz == pytest.approx(multiples()[band] * FRAME_RATE, abs=3)
 
 
 @torch.inference_mode()
 def test_bands_that_share_a_frequency_do_not_cancel_each_other(vocoder):
     """A tone between two mel bands is loud in both."""
-    frame_rate = SAMPLE_RATE / HOP_LENGTH
-    multiples = [max(1, round(centre_hz / frame_rate)) for centre_hz in band_centres_hz().tolist()]
-    pairs = [band for band in range(MEL_BINS - 1) if multiples[band] == multiples[band + 1]]
+    pairs = [band for band, (one, next_one) in enumerate(itertools.pairwise(multiples())) if one == next_one]
 
     def level(*bands):
         mels = vocoder.mean.expand(1, FRAMES, -1).clone()
@@ -44,7 +49,7 @@ def test_bands_that_share_a_frequency_do_not_cancel_each_other(vocoder):
 
     assert len(pairs) > 10
     for band in pairs:
-        assert level(band, band + 1) > 1.1 * max(level(band), level(band + 1)), multiples[band]
+        assert level(band, band + 1) > 1.1 * max(level(band), level(band + 1)), multiples()[band]
 
 
 @torch.inference_mode()

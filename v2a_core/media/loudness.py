@@ -87,17 +87,37 @@ def true_peak(blocks: Iterable[npt.NDArray[np.floating[Any]]], sample_rate: int)
         blocks: Float (C, any number of samples) of C channels, one after the other.
         sample_rate: Their rate, Hz.
     """
-    chunk, margin = round(_CHUNK_S * sample_rate), round(_PEAK_MARGIN_S * sample_rate)
-    peak, held, samples, measured = 0.0, [], 0, 0
-    for block in (part for whole in blocks for part in _parts(whole, chunk)):
+    margin, peak = round(_PEAK_MARGIN_S * sample_rate), 0.0
+    for piece, start, end in _stretches(blocks, round(_CHUNK_S * sample_rate), margin, margin):
+        peak = max(peak, _oversampled_peak(piece, sample_rate, start, end))
+    return peak
+
+
+def _stretches(
+    blocks: Iterable[npt.NDArray[np.floating[Any]]], length: int, before: int, after: int
+) -> Iterator[tuple[npt.NDArray[np.floating[Any]], int, int]]:
+    """A sound in stretches that follow each other, each with what comes before and after it.
+
+    Args:
+        blocks: Float (C, any number of samples), one after the other.
+        length: Samples of a stretch; the last one is shorter, or up to `after` longer.
+        before: Samples in front of a stretch; the first one has none.
+        after: Samples behind a stretch; the last one has none.
+
+    Yields:
+        A piece (C, T), and where in it the stretch begins and ends.
+    """
+    held, samples, start = [], 0, 0
+    for block in (part for whole in blocks for part in _parts(whole, max(1, length // 6))):
         held.append(block)
         samples += block.shape[1]
-        if samples >= chunk + 2 * margin:
+        end = start + length
+        if samples >= end + after:
             piece = np.concatenate(held, axis=1)
-            peak = max(peak, _oversampled_peak(piece, sample_rate, measured, samples - margin))
-            # What follows is measured with the end of this piece in front of it.
-            held, samples, measured = [piece[:, -2 * margin :]], 2 * margin, margin
-    return max(peak, _oversampled_peak(np.concatenate(held, axis=1), sample_rate, measured, samples)) if held else 0.0
+            yield piece[:, : end + after], start, end
+            held, samples, start = [piece[:, end - before :]], piece.shape[1] - end + before, before
+    if held:
+        yield np.concatenate(held, axis=1), start, samples
 
 
 def _parts(block: npt.NDArray[np.floating[Any]], samples: int) -> Iterator[npt.NDArray[np.floating[Any]]]:
@@ -152,34 +172,17 @@ def _block_loudness(blocks: Iterable[npt.NDArray[np.floating[Any]]], sample_rate
     import pyloudnorm
 
     meter = pyloudnorm.Meter(sample_rate)
+    after = round((_MIN_MEASURED_S - _BLOCK_HOP_S) * sample_rate)
     found = [np.empty(0)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "possible clipped samples" of a waveform that is not finished yet
-        for piece, lead_s in _minutes(blocks, sample_rate):
+        for piece, start, _ in _stretches(blocks, _METER_PIECE_S * sample_rate, _METER_LEAD_S * sample_rate, after):
             if piece.shape[1] >= _MIN_MEASURED_S * sample_rate:
                 # float64: the filters are recursive.
                 meter.integrated_loudness(piece.T.astype(np.float64))
-                lead = round(lead_s / _BLOCK_HOP_S)
+                lead = round(start / sample_rate / _BLOCK_HOP_S)
                 found.append(meter.blockwise_loudness[lead : lead + round(_METER_PIECE_S / _BLOCK_HOP_S)])
     return np.concatenate(found)
-
-
-def _minutes(
-    blocks: Iterable[npt.NDArray[np.floating[Any]]], sample_rate: int
-) -> Iterator[tuple[npt.NDArray[np.floating[Any]], int]]:
-    """Each minute (C, T), with what the meter needs before and after it, and the seconds before it."""
-    held, samples, lead_s = [], 0, 0
-    after = round((_METER_PIECE_S + _MIN_MEASURED_S - _BLOCK_HOP_S) * sample_rate)
-    for block in blocks:
-        held.append(block)
-        samples += block.shape[1]
-        if samples >= lead_s * sample_rate + after:
-            piece = np.concatenate(held, axis=1)
-            yield piece[:, : lead_s * sample_rate + after], lead_s
-            rest = piece[:, (lead_s + _METER_PIECE_S - _METER_LEAD_S) * sample_rate :]
-            held, samples, lead_s = [rest], rest.shape[1], _METER_LEAD_S
-    if held:
-        yield np.concatenate(held, axis=1), lead_s
 
 
 def _gated(blocks: npt.NDArray[np.float64]) -> float:

@@ -82,6 +82,7 @@ def _mapped(
         noisy = np.array([scene.noisy for scene in sounds.scenes])
         mapped_NVD[noisy] = conditions.sounds_ND[torch.from_numpy(noisy)][:, None].numpy()
         with storage.writing(str(cache)) as path:
+            # Of the first half's mappers the last: the one that samples, as the paper's does.
             np.savez(path, train=mapped_NVD, held_out=found[len(MAPPERS) - 1])
     with np.load(cache) as arrays:
         return torch.from_numpy(arrays["train"]), torch.from_numpy(arrays["held_out"])

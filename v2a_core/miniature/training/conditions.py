@@ -74,10 +74,7 @@ def prepare_conditions(sounds: Sounds, towers: Towers, cache: Path) -> Condition
     """Embed the training set, once."""
     if not cache.is_file():
         sounds_ND = torch.cat(
-            [
-                towers.embed_waveforms(sounds.waveforms(rows)[:, :CLIP_SAMPLES])
-                for rows in np.array_split(np.arange(len(sounds)), max(1, len(sounds) // 240))
-            ]
+            [towers.embed_waveforms(sounds.waveforms(rows)[:, :CLIP_SAMPLES]) for rows in sounds.pieces()]
         )
         with storage.writing(str(cache)) as path:
             np.savez(path, sounds=sounds_ND.numpy(), texts=_embed_captions(sounds, towers).numpy())

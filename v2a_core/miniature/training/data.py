@@ -52,6 +52,10 @@ class Sounds:
     def __len__(self) -> int:
         return len(self.scenes)
 
+    def pieces(self) -> list[npt.NDArray[np.int64]]:
+        """All rows, in pieces that fit into memory."""
+        return np.array_split(np.arange(len(self)), max(1, len(self) // 240))
+
     def waveforms(self, rows: npt.NDArray[np.int64]) -> Floats:
         """Float32 (len(rows), T), -1..1."""
         return self.waveforms_NT[rows].astype(np.float32) / 32767

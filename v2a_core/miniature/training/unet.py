@@ -115,8 +115,7 @@ class UnetStage:
 def _latents(sounds: Sounds, vae: Any, cache: Path) -> npt.NDArray[np.float16]:
     """Latents of the training set, float16 (N, C, H, W), computed once."""
     if not cache.is_file():
-        parts = np.array_split(np.arange(len(sounds)), max(1, len(sounds) // 240))
-        latents_NCHW = np.concatenate([encode(vae, sounds.mels(rows)).half().numpy() for rows in parts])
+        latents_NCHW = np.concatenate([encode(vae, sounds.mels(rows)).half().numpy() for rows in sounds.pieces()])
         with storage.writing(str(cache)) as path:
             np.save(path, latents_NCHW)
     latents: npt.NDArray[np.float16] = np.load(cache)
