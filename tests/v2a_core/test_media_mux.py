@@ -11,6 +11,9 @@ from v2a_core.media.encode import write_video
 from v2a_core.media.mux import MAX_DIFFERENCE_S, mux_soundtrack, muxed_suffix, stream_lengths
 from v2a_core.media.probe import probe, read_timeline
 from v2a_core.media.types import MediaError
+from v2a_core.miniature.world import WorldSettings
+from v2a_core.miniature.world.render import iterate_frames
+from v2a_core.miniature.world.scenes import sample
 
 
 def picture_packets(path: Path) -> list[bytes]:
@@ -172,6 +175,18 @@ def test_encoded_video(tmp_path: Path, fps: float, count: int) -> None:
     assert [index_of(f.to_ndarray(format="rgb24")) for f in frames(path)] == list(range(count))
     assert abs(np.subtract(*stream_lengths(path))) <= MAX_DIFFERENCE_S
     assert np.sqrt(np.mean(sound(path) ** 2)) == pytest.approx(0.4 / np.sqrt(2), rel=0.05)
+
+
+def test_the_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    world = WorldSettings(size=160)
+    rain = list(iterate_frames(sample(world, "train", 0), length_s=1.0, size=160, frames_per_second=5))
+    made, elsewhere = set(), []
+    for _ in range(20):
+        write_video(tmp_path / "a.mp4", rain, 5)
+        made.add((tmp_path / "a.mp4").read_bytes())
+        elsewhere.append(rng.random(rng.integers(1, 5_000)))
+    assert len(made) == 1
 
 
 def test_encoding_refuses_what_it_cannot_do(tmp_path: Path) -> None:
