@@ -30,6 +30,7 @@ from v2a_core.media.encode import write_video
 SETTINGS = (
     "segments.length_s=1.0", "segments.min_length_s=0.4", "frames.frames_per_second=2.0",
     "generator.num_inference_steps=2", "output.interval_s=5",
+    "pools.segments_per_batch=2", "pools.soundtracks_per_batch=2",  # so that the small catalog fills all queues too
 )  # fmt: skip
 
 

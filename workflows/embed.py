@@ -70,7 +70,7 @@ def run(
     if dry_run:
         runtime.connect(address)
         pools = runtime.plan_pools(job.pools)
-        runtime.configure_data()
+        runtime.configure_data(job.pools)
         chain = functools.partial(_chain, job=job, bundle=bundle, local=local, pools=pools)
         time_needed = estimate(planned, chain, STAGE_COLUMNS, pools) if planned else None
         return show_plan("embed", output, checked, listing, tally, pools, time_needed)
@@ -90,7 +90,7 @@ def run(
     data = None
     if planned:
         runtime.connect(address)
-        runtime.configure_data()
+        runtime.configure_data(job.pools)
         data = _chain(planned, job, bundle, local, runtime.plan_pools(job.pools))
     stream("embed", data, rejected, writer, tally, job.limits, STAGE_COLUMNS)
     summary = tally.summary(output, "done", bundle=local.name, trained=local.trained)

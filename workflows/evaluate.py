@@ -93,7 +93,7 @@ def run(
     data = None
     if planned.num_rows:
         runtime.connect(address)
-        runtime.configure_data()
+        runtime.configure_data(job.pools)
         data = _chain(inputs.with_sources(planned, job.originals), job, bundle, judge, read, embeddings is None)
     stream("evaluate", data, (), writer, tally, job.limits, STAGE_COLUMNS)
     results = _report(

@@ -90,7 +90,7 @@ def run(
 
     if dry_run:
         runtime.connect(address)
-        runtime.configure_data()
+        runtime.configure_data(job.pools)
         pools = runtime.plan_pools(job.pools)
         # Soundtracks of the sample end in the memory of the workers that made them.
         sampled = functools.partial(chain, destination="memory://v2a-dry-run")
@@ -109,7 +109,7 @@ def run(
     if planned:
         check_spaces(local)
         runtime.connect(address)
-        runtime.configure_data()
+        runtime.configure_data(job.pools)
         data = chain(planned, output)
     stream("generate", data, rejected, writer, tally, job.limits, STAGE_COLUMNS)
     summary = tally.summary(output, "done", bundle=local.name, trained=local.trained, mapper=mapper)
@@ -137,7 +137,7 @@ def _chain(
         compute=ActorPoolStrategy(size=1),
     )
     # A task gives its sounds on when it ends: with more than a batch in a task, finishing would begin late.
-    data = data.repartition(target_num_rows_per_block=job.pools.soundtracks_per_batch)
+    data = pipeline.in_blocks_of(data, job.pools.soundtracks_per_batch, pools)
     data = make_sound(data, bundle, job, pools)
     # Encoding and uploading run in CPU tasks of their own: the generator never waits for them.
     return data.map_batches(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import ray
@@ -64,6 +65,15 @@ def from_tables(tables: Iterable[pa.Table]) -> Dataset:
     """A Ray dataset with a block a table."""
     # Not `from_arrow`, which starts a task for each block to learn its schema.
     data: Dataset = ray.data.from_blocks(list(tables))
+    return data
+
+
+def in_blocks_of(data: Dataset, rows: int, pools: Pools) -> Dataset:
+    """The same rows in blocks of at most `rows`."""
+    data = data.repartition(target_num_rows_per_block=rows, strict=True)
+    # Ray would reserve a whole CPU for this step, and has no public way to ask for less.
+    cut: Any = data._logical_plan.dag
+    cut.ray_remote_args["num_cpus"] = pools.cut_cpus
     return data
 
 

@@ -17,7 +17,9 @@ class LimitSettings(Settings):
 class PoolSettings(Settings):
     """Workers of each stage. Zero chooses by the cluster's CPUs and GPUs."""
 
-    decode_cpus: float = setting(0.0, "CPUs reserved by a decode task (0: 1, or 0.5 below four CPUs)", unit="CPU", ge=0)
+    decode_cpus: float = setting(
+        0.0, "CPUs reserved by a decode task (0: 1, or a fifth of all below four CPUs)", unit="CPU", ge=0
+    )
     decode_tasks: int = setting(0, "decode tasks at once at most (0: as many as CPUs allow)", ge=0)
     model_actors: int = setting(0, "actors of each model stage (0: one a GPU, or one a machine's worth of CPUs)", ge=0)
     segments_per_batch: int = setting(16, "segments in a model stage's batch", ge=1, le=4096)

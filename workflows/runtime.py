@@ -14,6 +14,7 @@ from ray.data import DataContext
 from v2a_core import storage
 from v2a_core.computing import prepare_torch
 from v2a_core.storage import StorageAccess
+from workflows.look_ahead import limit_look_ahead
 from workflows.run_config import PoolSettings
 
 BLOCK_BYTES = 32 * 2**20  # a few segments' pixels: stages start early on small catalogs, memory stays low on large ones
@@ -50,6 +51,7 @@ class Pools:
         decode_tasks: Decode tasks at once, at most.
         actors: Actors of a model stage.
         actor_cpus: CPUs of one model actor. A fraction: on two CPUs, actors that hold whole ones starve the rest.
+        cut_cpus: CPUs of a task that only cuts blocks.
         actor_gpus: GPUs of one actor of the stage that computes most.
         worker: What each worker process is told.
     """
@@ -58,6 +60,7 @@ class Pools:
     decode_tasks: int
     actors: int
     actor_cpus: float
+    cut_cpus: float
     actor_gpus: float
     worker: Worker
 
@@ -72,12 +75,16 @@ def connect(address: str | None) -> None:
     if address or os.environ.get("RAY_ADDRESS"):
         ray.init(address=address or "auto", logging_level=logging.WARNING)
     else:
+        # Ray ends workers that idled for a second, here between two soundtracks; a new one costs seconds of imports.
+        os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "60000")
         ray.init(address="local", include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
 
 
-def configure_data() -> None:
+def configure_data(settings: PoolSettings) -> None:
     """Settings of Ray Data that all streaming jobs share."""
     context = DataContext.get_current()
+    batch = max(settings.segments_per_batch, settings.soundtracks_per_batch)
+    limit_look_ahead(context, batch * plan_pools(settings).actors)
     context.target_max_block_size = BLOCK_BYTES
     context.target_min_block_size = 1  # never merge small blocks: a source of one segment goes on at once
     context.execution_options.preserve_order = False
@@ -97,21 +104,27 @@ def configure_data() -> None:
 def plan_pools(settings: PoolSettings) -> Pools:
     """Share the cluster among the stages.
 
-    CPU-only: decoding and models use the same cores, so actors reserve a quarter CPU each and Ray keeps the rest for
-    decode tasks; the operating system does the fine sharing. With GPUs: one actor of each model stage a GPU.
+    CPU-only: decoding and models use the same cores, so actors reserve little and Ray keeps the rest for decode tasks;
+    the operating system does the fine sharing. With GPUs: one actor of each model stage a GPU.
+
+    What the stages of the longest job reserve (decode, CLIP, map, gather, cut, generate, finish) fits into any number
+    of CPUs. Ray Data reserves for the first stages first, and what is not left goes to the last one when those are
+    over: no soundtrack would be finished before the last video is decoded.
     """
     resources = ray.cluster_resources()
     cpus, gpus = resources.get("CPU", 1.0), resources.get("GPU", 0.0)
     # A head that offers no CPUs runs no stage.
     nodes = max(1, sum(bool(node["Alive"] and node["Resources"].get("CPU")) for node in ray.nodes()))
     actors = settings.model_actors or max(1, int(gpus) or nodes)
-    decode_cpus = settings.decode_cpus or (0.5 if cpus < 4 else 1.0)
-    actor_cpus = 0.25 if cpus < 8 else 1.0
+    decode_cpus = settings.decode_cpus or (cpus / 5 if cpus < 4 else 1.0)
+    actor_cpus = cpus / 10 if cpus < 4 else 0.25 if cpus < 8 else 1.0
+    decode_tasks = min(cpus, (cpus - 3 * actors * actor_cpus) / decode_cpus)
     return Pools(
         decode_cpus=decode_cpus,
-        decode_tasks=settings.decode_tasks or max(1, int((cpus - 3 * actors * actor_cpus) / decode_cpus)),
+        decode_tasks=settings.decode_tasks or max(1, int(decode_tasks)),
         actors=actors,
         actor_cpus=actor_cpus,
+        cut_cpus=min(0.25, cpus / 10),  # with less, half an equal share, which Ray Data gives to each stage, is more
         actor_gpus=1.0 if gpus else 0.0,
         worker=Worker(max(1, int(cpus / nodes if not gpus else 2)), storage.in_use()),
     )

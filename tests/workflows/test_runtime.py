@@ -1,0 +1,80 @@
+"""How the stages of a streaming job share a machine."""
+
+from __future__ import annotations
+
+import functools
+import time
+from pathlib import Path
+
+import helpers_catalog
+import pyarrow as pa
+import pytest
+import ray
+from ray.data import ActorPoolStrategy, TaskPoolStrategy
+
+from v2a_core.config import load
+from v2a_core.decoding import DecodeSettings
+from workflows import conditions, generate, pipeline, runtime
+from workflows.generate_config import GenerateJob
+from workflows.run_config import PoolSettings
+
+SETTINGS = (
+    "segments.length_s=1.0", "frames.frames_per_second=2.0", "generator.num_inference_steps=1",
+    "pools.segments_per_batch=2", "pools.soundtracks_per_batch=2", "output.interval_s=0",
+)  # fmt: skip
+
+
+def test_soundtracks_are_finished_while_videos_are_decoded(
+    ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = functools.partial(DecodeSettings, decoder="planted_decoders:by_name")
+    monkeypatch.setattr(conditions, "DecodeSettings", watched)
+    catalog = tmp_path / "catalog"
+    for index in range(120):  # more than all queues take
+        helpers_catalog.video(catalog / f"{index}.mp4", 0.5, hue=2 * index)
+    job = load(GenerateJob, job="generate", overrides=SETTINGS)
+    generate.run([str(catalog)], str(tmp_path / "output"), job, mapper="none", models="miniature")
+    finished = sorted(path.stat().st_mtime for path in (tmp_path / "output" / "audio").rglob("*.wav"))
+    decoded = max(path.stat().st_mtime for path in catalog.glob("*.pid"))
+    assert len(finished) == 120
+    assert finished[0] < decoded
+
+
+def test_a_stage_does_not_work_far_ahead_of_the_next(ray_session: None, tmp_path: Path) -> None:
+    # Defined here: workers get them by value.
+    def quick(batch: pa.Table) -> pa.Table:
+        (tmp_path / str(batch["number"][0])).touch()
+        return batch
+
+    class Slow:
+        """Notes how many rows the stage before it has done that this one has not."""
+
+        done = 0
+
+        def __call__(self, batch: pa.Table) -> pa.Table:
+            time.sleep(0.3)
+            ahead = len(list(tmp_path.iterdir())) - self.done
+            self.done += 1
+            return batch.append_column("ahead", pa.array([ahead]))
+
+    runtime.configure_data(PoolSettings(segments_per_batch=4, soundtracks_per_batch=4))
+    data = pipeline.from_tables(pa.table({"number": [number]}) for number in range(40))
+    data = data.map_batches(quick, num_cpus=0.3, compute=TaskPoolStrategy(size=1), batch_format="pyarrow")
+    data = data.map_batches(Slow, num_cpus=0.2, compute=ActorPoolStrategy(size=1), batch_format="pyarrow")
+    rows = data.take_all()
+    assert sorted(row["number"] for row in rows) == list(range(40))
+    # Four wait, two are with the slow stage, and a task of the quick one or two were under way.
+    assert max(row["ahead"] for row in rows) <= 10
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 3, 4, 7, 8, 64])
+def test_what_all_stages_reserve_fits(cpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": float(cpus)})
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": float(cpus)}}])
+    pools = runtime.plan_pools(PoolSettings())
+    gather = 0.05
+    stages = [pools.decode_cpus, pools.actor_cpus, pools.actor_cpus / 2, gather, pools.cut_cpus]
+    stages += [pools.actor_cpus, pools.decode_cpus]
+    assert sum(stages) <= cpus
+    # Ray Data may know of no more CPUs than are asked for, and gives every stage half of an equal share of them.
+    assert pools.cut_cpus >= sum(stages) / len(stages) / 2 or sum(stages) <= cpus - 1
