@@ -18,7 +18,7 @@ class PoolSettings(Settings):
     """Workers of each stage. Zero chooses by the cluster's CPUs and GPUs."""
 
     decode_cpus: float = setting(
-        0.0, "CPUs reserved by a decode task (0: 1, or a fifth of all below four CPUs)", unit="CPU", ge=0
+        0.0, "CPUs reserved by a decode task (0: 1, or a fifth of a machine below four CPUs)", unit="CPU", ge=0
     )
     decode_tasks: int = setting(0, "decode tasks at once at most (0: as many as CPUs allow)", ge=0)
     model_actors: int = setting(0, "actors of each model stage (0: one a GPU, or one a machine's worth of CPUs)", ge=0)

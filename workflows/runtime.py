@@ -107,17 +107,18 @@ def plan_pools(settings: PoolSettings) -> Pools:
     CPU-only: decoding and models use the same cores, so actors reserve little and Ray keeps the rest for decode tasks;
     the operating system does the fine sharing. With GPUs: one actor of each model stage a GPU.
 
-    What the stages of the longest job reserve (decode, CLIP, map, gather, cut, generate, finish) fits into any number
-    of CPUs. Ray Data reserves for the first stages first, and what is not left goes to the last one when those are
-    over: no soundtrack would be finished before the last video is decoded.
+    What the stages of the longest job reserve (decode, CLIP, map, gather, cut, generate, finish) fits on machines of
+    any number and size. Ray Data reserves for the first stages first, and what is not left goes to the last one when
+    those are over: no soundtrack would be finished before the last video is decoded.
     """
     resources = ray.cluster_resources()
     cpus, gpus = resources.get("CPU", 1.0), resources.get("GPU", 0.0)
     # A head that offers no CPUs runs no stage.
     nodes = max(1, sum(bool(node["Alive"] and node["Resources"].get("CPU")) for node in ray.nodes()))
     actors = settings.model_actors or max(1, int(gpus) or nodes)
-    decode_cpus = settings.decode_cpus or (cpus / 5 if cpus < 4 else 1.0)
-    actor_cpus = cpus / 10 if cpus < 4 else 0.25 if cpus < 8 else 1.0
+    here = cpus / nodes
+    decode_cpus = settings.decode_cpus or (here / 5 if here < 4 else 1.0)
+    actor_cpus = here / 10 if here < 4 else 0.25 if here < 8 else 1.0
     decode_tasks = min(cpus, (cpus - 3 * actors * actor_cpus) / decode_cpus)
     return Pools(
         decode_cpus=decode_cpus,
@@ -126,7 +127,7 @@ def plan_pools(settings: PoolSettings) -> Pools:
         actor_cpus=actor_cpus,
         cut_cpus=min(0.25, cpus / 10),  # with less, half an equal share, which Ray Data gives to each stage, is more
         actor_gpus=1.0 if gpus else 0.0,
-        worker=Worker(max(1, int(cpus / nodes if not gpus else 2)), storage.in_use()),
+        worker=Worker(max(1, int(here if not gpus else 2)), storage.in_use()),
     )
 
 

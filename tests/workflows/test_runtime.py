@@ -68,13 +68,14 @@ def test_a_stage_does_not_work_far_ahead_of_the_next(ray_session: None, tmp_path
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 3, 4, 7, 8, 64])
-def test_what_all_stages_reserve_fits(cpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": float(cpus)})
-    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": float(cpus)}}])
+@pytest.mark.parametrize("machines", [1, 2, 16])
+def test_what_all_stages_reserve_fits(cpus: int, machines: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": float(cpus * machines)})
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": float(cpus)}}] * machines)
     pools = runtime.plan_pools(PoolSettings())
-    gather = 0.05
-    stages = [pools.decode_cpus, pools.actor_cpus, pools.actor_cpus / 2, gather, pools.cut_cpus]
-    stages += [pools.actor_cpus, pools.decode_cpus]
-    assert sum(stages) <= cpus
+    assert pools.actors == machines
+    gather, model = 0.05, pools.actors * pools.actor_cpus
+    stages = [pools.decode_cpus, model, model / 2, gather, pools.cut_cpus, model, pools.decode_cpus]
+    assert sum(stages) <= cpus * machines
     # Ray Data may know of no more CPUs than are asked for, and gives every stage half of an equal share of them.
-    assert pools.cut_cpus >= sum(stages) / len(stages) / 2 or sum(stages) <= cpus - 1
+    assert pools.cut_cpus >= sum(stages) / len(stages) / 2 or sum(stages) <= cpus * machines - 1
