@@ -102,25 +102,21 @@ def test_sigkill_half_way_then_the_same_command(tmp_path):
 def test_sigkill_at_twenty_random_moments(tmp_path):
     """Each moment on an output of its own: none of them finds the work of another one done.
 
-    Most of a short job is its start, so every fourth kill comes at any time, and the others come after the first
-    media file, within the time that the rest takes.
+    Most of a short job is its start, so every fourth kill comes at any time, and the others soon after one of the
+    rows, from the first to the last but one.
     """
     count = 8
     world = World(tmp_path, count)
     undisturbed = tmp_path / "undisturbed"
-    started = time.monotonic()
-    process = world.start(undisturbed)
-    first_s = wait_for_media(process, undisturbed) - started
-    assert process.wait(timeout=900) == 0
-    length_s = time.monotonic() - started
+    length_s = world.finish(undisturbed)
     draw = random.Random(0)
     half_done = 0
     for moment in range(MOMENTS):
         output = tmp_path / f"killed-{moment}"
         process = world.start(output)
         if moment % 4:
-            wait_for_media(process, output)
-            time.sleep(draw.uniform(0.0, 0.8) * (length_s - first_s))
+            wait_for_rows(process, output, draw.randrange(1, count))
+            time.sleep(draw.uniform(0.0, 0.2))
         else:
             time.sleep(draw.uniform(0.0, 1.0) * length_s)
         kill(process)
@@ -131,7 +127,6 @@ def test_sigkill_at_twenty_random_moments(tmp_path):
     assert half_done > MOMENTS // 4
 
 
-def wait_for_media(process: subprocess.Popen[bytes], output: Path) -> float:
-    """When the first media file was there, or the job at its end."""
-    wait_until(lambda: any((output / "audio").rglob("*.wav")), process)
-    return time.monotonic()
+def wait_for_rows(process: subprocess.Popen[bytes], output: Path, count: int) -> None:
+    """Until so many rows are written, each in a file of its own, or the job is at its end."""
+    wait_until(lambda: len(part_files(f"{output}/index")) >= count, process)
