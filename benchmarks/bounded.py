@@ -8,7 +8,7 @@ with the miniature models, and samples every half second:
 - object store: the pages of Ray's shared memory that are in use (shared pages, counted once).
 
 Peaks that do not grow with the catalog (within 20 %) are what "any size" rests on. The object store also holds the
-plan: 1.5 kB a source here, where a task decodes one, 0.4 kB where it takes many.
+plan, which does: a small block for each decode task.
 """
 
 from __future__ import annotations

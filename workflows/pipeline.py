@@ -69,7 +69,7 @@ def from_tables(tables: Iterable[pa.Table]) -> Dataset:
 
 
 def in_blocks_of(data: Dataset, rows: int, pools: Pools) -> Dataset:
-    """The same rows in blocks of at most `rows`."""
+    """The same rows in blocks of `rows`; only the last one may be smaller."""
     data = data.repartition(target_num_rows_per_block=rows, strict=True)
     # Ray would reserve a whole CPU for this step, and has no public way to ask for less.
     cut: Any = data._logical_plan.dag

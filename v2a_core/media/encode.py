@@ -114,10 +114,10 @@ def interleave(first: Iterator[Packet], second: Iterator[Packet]) -> Iterator[Pa
 
 def _add_video(container: Any, width: int, height: int, rate: float, quality: int) -> Any:
     x264 = "libx264" in av.codecs_available
-    # Without it the macroblock tree, as x264 computes it on newer processors, makes other bytes of the same frames each
-    # time.
-    exact = {"x264-params": "cpu-independent=1"}
-    options = {"crf": str(quality), "preset": "veryfast", **exact} if x264 else {"qscale": "4"}
+    # `cpu-independent`: the macroblock tree, as x264 computes it on newer processors, makes other bytes of the same
+    # frames each time.
+    h264 = {"crf": str(quality), "preset": "veryfast", "x264-params": "cpu-independent=1"}
+    options = h264 if x264 else {"qscale": "4"}
     stream = container.add_stream("libx264" if x264 else "mpeg4", rate=Fraction(rate).limit_denominator(1001))
     stream.width, stream.height, stream.pix_fmt, stream.options = width, height, "yuv420p", options
     stream.codec_context.thread_count = 1
