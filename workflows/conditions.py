@@ -79,7 +79,7 @@ def make(
     return data.map_batches(
         MapStage,
         fn_constructor_kwargs=stage,
-        batch_size=job.pools.segments_per_batch,
+        batch_size=pools.segments_per_batch,
         batch_format="pyarrow",
         num_cpus=pools.actor_cpus / 2,
         num_gpus=pools.actor_gpus / 8,
@@ -102,7 +102,7 @@ def _through_text(
             "captioner": job.captioner,
             "worker": pools.worker,
         },
-        batch_size=job.pools.segments_per_batch,
+        batch_size=pools.segments_per_batch,
         batch_format="pyarrow",
         num_cpus=pools.actor_cpus,
         num_gpus=pools.actor_gpus / 4,

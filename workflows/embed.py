@@ -104,11 +104,11 @@ def _chain(
     decode = DecodeSettings(job.segments, job.frames, job.decoder, local.media_spec(), want_audio=True)
     data = pipeline.dataset(planned, job.pools.sources_per_block)
     data = pipeline.decode(data, decode, pools)
-    data = pipeline.embed_frames(data, bundle, job.encoders, pools, job.pools.segments_per_batch)
+    data = pipeline.embed_frames(data, bundle, job.encoders, pools)
     return data.map_batches(
         ClapStage,
         fn_constructor_kwargs={"bundle": bundle, "settings": job.encoders, "worker": pools.worker},
-        batch_size=job.pools.segments_per_batch,
+        batch_size=pools.segments_per_batch,
         batch_format="pyarrow",
         num_cpus=pools.actor_cpus,
         num_gpus=pools.actor_gpus / 2,

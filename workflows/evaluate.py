@@ -128,7 +128,7 @@ def _chain(
             "embed_references": embed_references,
             "worker": pools.worker,
         },
-        batch_size=job.pools.segments_per_batch,
+        batch_size=pools.segments_per_batch,
         batch_format="pyarrow",
         num_cpus=pools.actor_cpus,
         num_gpus=pools.actor_gpus,  # the only stage with a model: a whole GPU each

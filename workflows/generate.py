@@ -131,13 +131,13 @@ def _chain(
     # One actor sees all segments, so that it knows when a source is whole; it holds a condition a segment, no media.
     data = data.map_batches(
         GatherStage,
-        batch_size=job.pools.segments_per_batch,
+        batch_size=pools.segments_per_batch,
         batch_format="pyarrow",
         num_cpus=0.05,
         compute=ActorPoolStrategy(size=1),
     )
     # A task gives its sounds on when it ends: with more than a batch in a task, finishing would begin late.
-    data = pipeline.in_blocks_of(data, job.pools.soundtracks_per_batch, pools)
+    data = pipeline.in_blocks_of(data, pools.soundtracks_per_batch, pools)
     data = make_sound(data, bundle, job, pools)
     # Encoding and uploading run in CPU tasks of their own: the generator never waits for them.
     return data.map_batches(

@@ -102,12 +102,12 @@ def decode(data: Dataset, settings: DecodeSettings, pools: Pools) -> Dataset:
     )
 
 
-def embed_frames(data: Dataset, bundle: Bundle, settings: EncoderSettings, pools: Pools, batch_size: int) -> Dataset:
+def embed_frames(data: Dataset, bundle: Bundle, settings: EncoderSettings, pools: Pools) -> Dataset:
     """Segments with frame embeddings instead of pixels."""
     return data.map_batches(
         ClipStage,
         fn_constructor_kwargs={"bundle": bundle, "settings": settings, "worker": pools.worker},
-        batch_size=batch_size,
+        batch_size=pools.segments_per_batch,
         batch_format="pyarrow",
         num_cpus=pools.actor_cpus,
         num_gpus=pools.actor_gpus / 4,  # CLIP ViT-B/32 is small: it shares its GPU with the stages behind it
@@ -134,7 +134,7 @@ def see(
         data.append(read_embedded(parts, known, vision_dim, pools))
     if rest:
         decoded = decode(dataset(rest, sizes.sources_per_block), settings, pools)
-        data.append(embed_frames(decoded, bundle, encoders, pools, sizes.segments_per_batch))
+        data.append(embed_frames(decoded, bundle, encoders, pools))
     return data[0].union(*data[1:]) if len(data) > 1 else data[0]
 
 

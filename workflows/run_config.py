@@ -22,8 +22,12 @@ class PoolSettings(Settings):
     )
     decode_tasks: int = setting(0, "decode tasks at once at most (0: as many as CPUs allow)", ge=0)
     model_actors: int = setting(0, "actors of each model stage (0: one a GPU, or one a machine's worth of CPUs)", ge=0)
-    segments_per_batch: int = setting(16, "segments in a model stage's batch", ge=1, le=4096)
-    soundtracks_per_batch: int = setting(8, "sources in a batch of the generator stage", ge=1, le=4096)
+    segments_per_batch: int = setting(
+        0, "segments in a model stage's batch (0: 32 where there are GPUs, else 16)", ge=0, le=4096
+    )
+    soundtracks_per_batch: int = setting(
+        0, "sources in a batch of the generator stage (0: 32 where there are GPUs, else 8)", ge=0, le=4096
+    )
     sources_per_block: int = setting(
         0, "sources that a decode task takes at once (0: 4, more from 40,000 sources on)", ge=0, le=1024
     )

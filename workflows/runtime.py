@@ -53,6 +53,8 @@ class Pools:
         actor_cpus: CPUs of one model actor. A fraction: on two CPUs, actors that hold whole ones starve the rest.
         cut_cpus: CPUs of a task that only cuts blocks.
         actor_gpus: GPUs of one actor of the stage that computes most.
+        segments_per_batch: Segments in a model stage's batch. A GPU takes small batches and large ones in one time.
+        soundtracks_per_batch: Sources in a batch of the generator stage.
         worker: What each worker process is told.
     """
 
@@ -62,6 +64,8 @@ class Pools:
     actor_cpus: float
     cut_cpus: float
     actor_gpus: float
+    segments_per_batch: int
+    soundtracks_per_batch: int
     worker: Worker
 
 
@@ -83,8 +87,8 @@ def connect(address: str | None) -> None:
 def configure_data(settings: PoolSettings) -> None:
     """Settings of Ray Data that all streaming jobs share."""
     context = DataContext.get_current()
-    batch = max(settings.segments_per_batch, settings.soundtracks_per_batch)
-    limit_look_ahead(context, batch * plan_pools(settings).actors)
+    pools = plan_pools(settings)
+    limit_look_ahead(context, max(pools.segments_per_batch, pools.soundtracks_per_batch) * pools.actors)
     context.target_max_block_size = BLOCK_BYTES
     context.target_min_block_size = 1  # never merge small blocks: a source of one segment goes on at once
     context.execution_options.preserve_order = False
@@ -97,6 +101,7 @@ def configure_data(settings: PoolSettings) -> None:
     context.issue_detectors_config.high_memory_detector_config.detection_time_interval_s = -1
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # it regrets that its bars are off
+    logging.getLogger("ray.data._internal.execution.operators.map_operator").addFilter(_is_news)
     # Small catalogs have fewer blocks than there are workers; that is no news.
     warnings.filterwarnings("ignore", message="The maximum number of concurrent tasks")
 
@@ -127,8 +132,15 @@ def plan_pools(settings: PoolSettings) -> Pools:
         actor_cpus=actor_cpus,
         cut_cpus=min(0.25, cpus / 10),  # with less, half an equal share, which Ray Data gives to each stage, is more
         actor_gpus=1.0 if gpus else 0.0,
+        segments_per_batch=settings.segments_per_batch or (32 if gpus else 16),
+        soundtracks_per_batch=settings.soundtracks_per_batch or (32 if gpus else 8),
         worker=Worker(max(1, int(here if not gpus else 2)), storage.in_use()),
     )
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not so: that a model stage reserves a share of a CPU beside that of its GPU, said for every stage."""
+    return "Specifying both num_cpus and num_gpus" not in record.getMessage()
 
 
 def device() -> str:

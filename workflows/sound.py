@@ -28,7 +28,7 @@ def make_sound(data: Dataset, bundle: Bundle, job: GenerateJob, pools: Pools) ->
             "job": soundtrack_job(job),
             "worker": pools.worker,
         },
-        batch_size=job.pools.soundtracks_per_batch,
+        batch_size=pools.soundtracks_per_batch,
         batch_format="pyarrow",
         num_cpus=pools.actor_cpus,
         num_gpus=pools.actor_gpus / 2,

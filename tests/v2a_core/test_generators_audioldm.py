@@ -156,7 +156,7 @@ def test_out_of_memory_halves_the_micro_batch(folder: Path, monkeypatch: pytest.
     np.testing.assert_allclose(generator.generate(conditions(5), list(range(5)), 0.3), expected, atol=1e-3)
     assert generator.micro_batch == 2
     limit = 0
-    with pytest.raises(GenerationError, match="not even one window fits into the memory of cpu"):
+    with pytest.raises(GenerationError, match="not even one of the windows fits into the memory of cpu"):
         generator.generate(conditions(5), list(range(5)), 0.3)
 
 

@@ -30,7 +30,7 @@ def test_noise_for_a_sampler_without_noise_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "override", ["num_inference_steps=0", "guidance_scale=0.5", "micro_batch=0", "sampler=leap", "precision=int8"]
+    "override", ["num_inference_steps=0", "guidance_scale=0.5", "micro_batch=-1", "sampler=leap", "precision=int8"]
 )
 def test_values_that_make_no_sense_are_refused_by_name(override: str) -> None:
     with pytest.raises(ConfigError, match=f"generator.{override.partition('=')[0]}"):

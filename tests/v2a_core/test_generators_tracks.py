@@ -118,7 +118,7 @@ def test_out_of_memory_halves_the_windows_of_a_step(folder: Path, monkeypatch: p
         np.testing.assert_allclose(first, second, atol=1e-3)
     assert generator.micro_batch < 4
     limit = 1
-    with pytest.raises(GenerationError, match="not even one window"):
+    with pytest.raises(GenerationError, match="not even one of the windows"):
         list(generator.generate_tracks(TRACKS, OVERLAP_S))
 
 

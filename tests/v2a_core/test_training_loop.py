@@ -52,10 +52,12 @@ def training(**changes) -> TrainingSettings:
     return TrainingSettings.model_validate({**values, **changes})
 
 
-def train(data, method="regression", network="mlp", *, resume=None, keep=None, stop_after=None, **changes):
+def train(
+    data, method="regression", network="mlp", *, resume=None, keep=None, stop_after=None, device="cpu", **changes
+):
     """Train; returns the reported metrics and the model. Checkpoints are copied into `keep`."""
     torch.manual_seed(0)
-    model = build(MapperSettings.model_validate({"method": {"kind": method}, "network": SMALL[network]}))
+    model = build(MapperSettings.model_validate({"method": {"kind": method}, "network": SMALL[network]})).to(device)
     reported = []
 
     def report(metrics, folder):
@@ -66,7 +68,7 @@ def train(data, method="regression", network="mlp", *, resume=None, keep=None, s
         if stop_after == metrics["step"]:
             raise KeyboardInterrupt
 
-    trainer = Trainer(model, data, training(**changes), seed=3, device="cpu", report=report)
+    trainer = Trainer(model, data, training(**changes), seed=3, device=device, report=report)
     if stop_after is None:
         trainer.run(resume)
     else:
@@ -168,6 +170,19 @@ def test_a_checkpoint_holds_the_history(data, tmp_path):
     reported, _ = train(data, epochs=2, keep=tmp_path)
     lines = (tmp_path / f"step-{reported[-1]['step']}" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == reported
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("network", ["transformer", "mlp"])
+@pytest.mark.parametrize("method", ["diffusion", "regression", "flow"])
+def test_a_cuda_graph_gives_the_same_curve(tmp_path, method, network):
+    folder = world.write(tmp_path / "embeddings", world.table(600))
+    data = load(select(folder, DataSettings(validation_share=0.1)), world.SPACES, "average", 512, device="cuda")
+    whole, _ = train(data, method, network, device="cuda", cuda_graph=False)
+    graphed, _ = train(data, method, network, device="cuda")
+    for one, other in zip(whole, graphed, strict=True):  # each epoch ends with a smaller batch, which has no graph
+        assert other["train_loss"] == pytest.approx(one["train_loss"], rel=1e-3)
+        assert other["validation_loss"] == pytest.approx(one["validation_loss"], rel=1e-3)
 
 
 def test_micro_batches_do_not_change_the_result(data):

@@ -21,7 +21,9 @@ class GeneratorSettings(Settings):
     num_inference_steps: int = setting(25, "denoising steps; more is slower", unit="steps", ge=1, le=1000)
     eta: float = setting(0.0, "fresh noise in each step of the ddim sampler: 0 none, 1 as in training", ge=0, le=1)
     guidance_scale: float = setting(2.5, "how strongly the condition is followed; 1 is no guidance", ge=1, le=30)
-    micro_batch: int = setting(8, "windows seen at once; halved when memory runs out", unit="windows", ge=1)
+    micro_batch: int = setting(
+        0, "windows seen at once (0: 32 on a GPU, else 8); halved when memory runs out", unit="windows", ge=0
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
         "auto", "number format of UNet and VAE; auto: bf16 where the processor or GPU computes in it, else fp32"
     )

@@ -10,7 +10,7 @@ import contextlib
 import math
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from v2a_core.mappers.base import MapperModel, take
+from v2a_core.mappers.base import Draws, MapperModel, take
 from v2a_core.training import checkpoint, distributed
 from v2a_core.training.config import TrainingSettings
 from v2a_core.training.data import TrainingData
 from v2a_core.training.feed import Batch, Feed, MemoryFeed
+from v2a_core.training.graphed import GraphedGradients
 from v2a_core.training.optimizer import MovingAverage, build_optimizer, learning_rate
 from v2a_core.training.precision import autocast, training_dtype
 from v2a_core.training.validation import score, validate
@@ -88,6 +89,9 @@ class Trainer:
             model.network.compile()
         self._wrapped: nn.Module = DistributedDataParallel(model) if distributed.world_size() > 1 else model
         self._optimizer = build_optimizer(model, settings.optimizer)
+        # Other workers' gradients arrive while the backward pass runs: no graph then.
+        graphed = settings.cuda_graph and device.startswith("cuda") and self._wrapped is model
+        self._graphed = GraphedGradients(model, self._gradients) if graphed and not settings.micro_batch else None
         self._average = MovingAverage(model, settings.optimizer.ema_decay)
         self._progress = checkpoint.Progress()
         self._best: checkpoint.Best | None = None
@@ -149,38 +153,50 @@ class Trainer:
     def _step(self, batch: Batch) -> None:
         generator = distributed.generator(self._device, self._seed, DRAW_STREAM, self._progress.step)
         draws = self._model.draws(batch.rows, generator)
-        scale = distributed.world_size() / batch.rows  # workers' gradients are averaged, rows shall be
         own = torch.arange(len(batch.places_B), device=batch.places_B.device)
         parts = torch.split(own, self._settings.micro_batch or max(1, len(own))) if len(own) else (own,)
         for part in parts:
-            with self._no_sync(last=part is parts[-1]), autocast(self._device, self._dtype):
-                loss = self._loss(batch, draws, part)
-                (loss * scale).backward()
-            self._loss_sum += loss.detach().double()
+            inputs = self._inputs(batch, draws, part)
+            if self._graphed is not None and batch.rows == self._settings.global_batch:
+                loss = self._graphed(inputs)
+            else:
+                with self._no_sync(last=part is parts[-1]):
+                    loss = self._gradients(inputs)
+            self._loss_sum += loss.double() * (batch.rows / distributed.world_size())
         self._rows += batch.rows
         self._steps += 1
         self._update(self._progress.step)
 
-    def _loss(self, batch: Batch, draws: Any, part: Tensor) -> Tensor:
-        """The summed loss of some of this worker's rows."""
+    def _inputs(self, batch: Batch, draws: Draws, part: Tensor) -> dict[str, Tensor]:
+        """What some of this worker's rows are computed from: `weight` is what each counts in the mean of the batch."""
+        # Workers' gradients are averaged, rows shall be.
+        scale = distributed.world_size() / batch.rows
         if not len(part):
-            # Nothing is left for this worker, but the others wait for its gradient.
+            # Nothing is left for this worker, but the others wait for its gradient: of a row that counts nothing.
             unseen = torch.zeros(1, self._model.vision_dim, device=part.device)
             unheard = torch.zeros(1, self._model.embedding_dim, device=part.device)
-            losses: Tensor = self._wrapped(unseen, unheard, take(draws, part.new_zeros(1)))
-            return losses.sum() * 0.0
-        own_draws = take(draws, batch.places_B[part])
-        losses = self._wrapped(batch.condition_BV[part], batch.target_BE[part], own_draws)
-        if batch.weight_B is not None:
-            losses = losses * batch.weight_B[part]
-        return losses.sum()
+            nothing = torch.zeros(1, device=part.device)
+            return {"condition": unseen, "target": unheard, "weight": nothing, **take(draws, part.new_zeros(1))}
+        condition_BV, target_BE = batch.condition_BV[part], batch.target_BE[part]
+        ones_B = torch.ones(len(part), device=part.device) if batch.weight_B is None else batch.weight_B[part]
+        weight_B = ones_B * scale
+        return {"condition": condition_BV, "target": target_BE, "weight": weight_B, **take(draws, batch.places_B[part])}
+
+    def _gradients(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """The rows' share of the batch's loss, detached, after its gradients are added to the parameters'."""
+        draws = {name: values for name, values in inputs.items() if name not in ("condition", "target", "weight")}
+        with autocast(self._device, self._dtype):
+            losses_B: Tensor = self._wrapped(inputs["condition"], inputs["target"], draws)
+            loss = (losses_B * inputs["weight"]).sum()
+        loss.backward()
+        return loss.detach()
 
     def _update(self, step: int) -> None:
         self._norm_sum += nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.optimizer.gradient_clip)
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(step, self._total, self._settings.optimizer)
         self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        self._optimizer.zero_grad(set_to_none=self._graphed is None)
         self._average.update(self._model, step)
 
     def _no_sync(self, *, last: bool) -> contextlib.AbstractContextManager[None]:

@@ -24,7 +24,7 @@ class Batches:
     """How many items one network takes at once: halved for good when memory runs out, and the batch is done again.
 
     Args:
-        what: Name of an item, for messages.
+        what: Name of the items, for messages.
         size: Items at once, to begin with.
         device: Whose memory it is.
     """
@@ -65,10 +65,10 @@ class Batches:
                 raise
             if len(batch) == 1:
                 raise GenerationError(
-                    f"not even one {self._what} fits into the memory of {self._device}: {error}"
+                    f"not even one of the {self._what} fits into the memory of {self._device}: {error}"
                 ) from error
         self.size = len(batch) // 2
-        logger.warning("out of memory: going on with %d %ss at once", self.size, self._what)
+        logger.warning("out of memory: going on with %d %s at once", self.size, self._what)
         if self._device.startswith("cuda"):
             torch.cuda.empty_cache()
         return False

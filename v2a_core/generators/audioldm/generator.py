@@ -74,11 +74,12 @@ class AudioLdmGenerator:
         self._null: Floats | None = None
         self.sample_rate = self.parts.geometry.sample_rate
         self.seconds: dict[str, float] = {"unet": 0.0, "vae": 0.0, "vocoder": 0.0}
-        self._windows = Batches("window", settings.micro_batch, device)
+        size = settings.micro_batch or (32 if device.startswith("cuda") else 8)
+        self._windows = Batches("windows", size, device)
         self._decoder = LatentDecoder(
             self.parts,
-            Batches("piece of latents", settings.micro_batch, device),
-            Batches("piece of a log-mel", settings.micro_batch, device),
+            Batches("pieces of latents", size, device),
+            Batches("pieces of log-mels", size, device),
         )
         self._fast_unet: Any = torch.compile(self.parts.unet) if settings.compile else self.parts.unet
 
@@ -193,13 +194,16 @@ class AudioLdmGenerator:
     @torch.inference_mode()
     def _synthesise(self, plans: Sequence[_Plan], unet: Any) -> list[Floats | None]:
         """The waveform of each track; None for one that is not finite at some stage."""
-        with self._timed("unet"):
-            tape_HWC = self._denoise(plans, unet)
-        latents = tape_HWC.split([plan.layout.frames for plan in plans])
-        with self._timed("vae"):
-            mels = self._decoder.mels(latents)
-        with self._timed("vocoder"):
-            waveforms = self._decoder.waveforms(mels)
+        # Convolutions in TF32 differ by a thousandth from batch size to batch size, too much for what is asked as fp32.
+        tf32 = torch.backends.cudnn.allow_tf32 and self.parts.unet.dtype != torch.float32
+        with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=tf32):
+            with self._timed("unet"):
+                tape_HWC = self._denoise(plans, unet)
+            latents = tape_HWC.split([plan.layout.frames for plan in plans])
+            with self._timed("vae"):
+                mels = self._decoder.mels(latents)
+            with self._timed("vocoder"):
+                waveforms = self._decoder.waveforms(mels)
         # The vocoder ends in tanh, which makes an infinite mel a finite waveform.
         stages = zip(latents, mels, waveforms, strict=True)
         finite = [all(bool(torch.isfinite(values).all()) for values in stage) for stage in stages]
