@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from v2a_core.config import ConfigError
 from v2a_core.mappers.config import SamplingSettings
 from v2a_core.models import LocalBundle
@@ -16,7 +18,12 @@ def load_condition_mapper(mapper: str, device: str, sampling: SamplingSettings |
     from v2a_core.mappers import load_mapper
     from v2a_core.mappers.none import NoMapper
 
-    return NoMapper() if mapper == NO_MAPPER else load_mapper(mapper, device, sampling=sampling)
+    if mapper == NO_MAPPER:
+        return NoMapper()
+    loaded = load_mapper(mapper, device, sampling=sampling)
+    # The first sampling imports its solver and readies the device, which takes seconds: now, while other stages load.
+    loaded.map([np.ones((1, loaded.config.vision_dim), np.float32)], [0])
+    return loaded
 
 
 def check_mapper(mapper: str, sampling: SamplingSettings | None, local: LocalBundle) -> str:
