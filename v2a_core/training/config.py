@@ -62,7 +62,7 @@ class TrainingSettings(Settings):
     global_batch: int = setting(448, "rows in a step, over all workers", unit="rows", ge=1)
     micro_batch: int = setting(0, "rows of a worker that are computed at once (0: all its rows)", unit="rows", ge=0)
     precision: Literal["auto", "fp32", "bf16"] = setting("auto", "number format; auto: bf16 where the machine has it")
-    compile: bool = setting(False, "torch.compile the network: slower to start, faster on a GPU")
+    compile: bool = setting(False, "torch.compile the network: a minute or more at the start, then faster steps")
     cuda_graph: bool = setting(True, "one GPU: record a step's kernels once, then launch them together")
     log_every_steps: int = setting(20, "steps between entries of losses.jsonl", ge=1)
     optimizer: OptimizerSettings = setting(OptimizerSettings, "AdamW, warm-up, moving average")
