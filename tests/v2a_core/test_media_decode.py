@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import sys
 from pathlib import Path
 
 import av
@@ -59,6 +60,19 @@ def test_segments_hold_frames_at_centres_of_equal_intervals(clip: Path) -> None:
     assert first.frames_NHWC.dtype == np.uint8
     assert (first.decoder, first.damaged, first.decoded_share, first.source_duration_s) == ("decord", False, 1.0, 2.0)
     assert (second.segment.index, second.segment.count, second.segment.start_s) == (1, 2, 1.0)
+
+
+@pytest.mark.parametrize("error", ["ImportError('no wheel')", "OSError('libdecord.so: not page-aligned')"])
+def test_without_a_decord_that_loads_pyav_decodes(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str
+) -> None:
+    (tmp_path / "decord.py").write_text(f"raise {error}")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.split(".")[0] == "decord"]:
+        monkeypatch.delitem(sys.modules, name)
+    first, _ = decode(clip)
+    assert first.decoder == "pyav"
+    assert indices(first) == [3, 9, 15, 21]
 
 
 def test_pyav_reads_the_frames_that_decord_reads(clip: Path) -> None:

@@ -41,7 +41,7 @@ class DecordReader:
     def __init__(self, path: Path, timeline: Timeline, image_size: int) -> None:
         try:
             import decord
-        except ImportError as error:  # no wheel for this machine
+        except (ImportError, OSError) as error:  # no wheel for this machine, or none whose library loads here
             raise DecordError from error
         decord.logging.set_level(decord.logging.ERROR)
         self._failures = (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError, AssertionError, IndexError)
