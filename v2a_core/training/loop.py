@@ -10,7 +10,7 @@ import contextlib
 import math
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +161,7 @@ class Trainer:
                 loss = self._graphed(inputs)
             else:
                 with self._no_sync(last=part is parts[-1]):
-                    loss = self._gradients(inputs)
+                    loss = self._gradients(**inputs)
             self._loss_sum += loss.double() * (batch.rows / distributed.world_size())
         self._rows += batch.rows
         self._steps += 1
@@ -178,16 +178,16 @@ class Trainer:
             nothing = torch.zeros(1, device=part.device)
             return {"condition": unseen, "target": unheard, "weight": nothing, **take(draws, part.new_zeros(1))}
         condition_BV, target_BE = batch.condition_BV[part], batch.target_BE[part]
-        ones_B = torch.ones(len(part), device=part.device) if batch.weight_B is None else batch.weight_B[part]
-        weight_B = ones_B * scale
+        weight_B = torch.full((len(part),), scale, device=part.device)
+        if batch.weight_B is not None:
+            weight_B *= batch.weight_B[part]
         return {"condition": condition_BV, "target": target_BE, "weight": weight_B, **take(draws, batch.places_B[part])}
 
-    def _gradients(self, inputs: Mapping[str, Tensor]) -> Tensor:
+    def _gradients(self, *, condition: Tensor, target: Tensor, weight: Tensor, **draws: Tensor) -> Tensor:
         """The rows' share of the batch's loss, detached, after its gradients are added to the parameters'."""
-        draws = {name: values for name, values in inputs.items() if name not in ("condition", "target", "weight")}
         with autocast(self._device, self._dtype):
-            losses_B: Tensor = self._wrapped(inputs["condition"], inputs["target"], draws)
-            loss = (losses_B * inputs["weight"]).sum()
+            losses_B: Tensor = self._wrapped(condition, target, draws)
+            loss = (losses_B * weight).sum()
         loss.backward()
         return loss.detach()
 
