@@ -1,7 +1,7 @@
 """Forward and backward pass of a training step as one CUDA graph.
 
-The paper's network is small for a large GPU, which takes as long for 64 rows as for 1,000: it waits for Python to launch
-one kernel after the other. A graph records the launches once and repeats them in one call, so it gives the same
+The paper's network is small for a large GPU, which takes as long for 64 rows as for 1,000: it waits for Python to
+launch one kernel after the other. A graph records the launches once and repeats them in one call, so it gives the same
 numbers; shapes, and where tensors lie, are those of the recording.
 """
 
