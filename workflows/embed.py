@@ -104,30 +104,33 @@ def _chain(
     decode = DecodeSettings(job.segments, job.frames, job.decoder, local.media_spec(), want_audio=True)
     data = pipeline.dataset(planned, job.pools.sources_per_block)
     data = pipeline.decode(data, decode, pools)
-    data = pipeline.embed_frames(data, bundle, job.encoders, pools)
     return data.map_batches(
-        ClapStage,
+        EncodeStage,
         fn_constructor_kwargs={"bundle": bundle, "settings": job.encoders, "worker": pools.worker},
         batch_size=pools.segments_per_batch,
         batch_format="pyarrow",
         num_cpus=pools.actor_cpus,
-        num_gpus=pools.actor_gpus / 2,
+        num_gpus=pools.actor_gpus,  # the only stage with models: a whole GPU each
         compute=ActorPoolStrategy(size=pools.actors),
     )
 
 
-class ClapStage:
-    """An actor that holds CLAP's audio tower."""
+class EncodeStage:
+    """An actor that holds both encoders.
+
+    An actor for each would load Ray, torch and torchvision twice, and frames would wait while sound is embedded
+    elsewhere on the same cores. A GPU takes both in its stride: it is decoding that a job waits for.
+    """
 
     def __init__(self, bundle: Bundle, settings: EncoderSettings, worker: Worker) -> None:
         from v2a_core import encoders
 
-        worker.set_up_model()
-        self._encoder = encoders.build("audio", "clap", bundle.resolve(), settings, runtime.device())
+        self._see = pipeline.ClipStage(bundle, settings, worker)
+        self._ears = encoders.build("audio", "clap", bundle.resolve(), settings, runtime.device())
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Embed the sound of a batch of segments."""
-        return stages.embed_audio(batch, self._encoder)
+        """Embed the frames and the sound of a batch of segments."""
+        return stages.embed_audio(self._see(batch), self._ears)
 
 
 def _manifest(job: EmbedJob, local: LocalBundle) -> dict[str, Any]:

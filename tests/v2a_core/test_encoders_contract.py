@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 from helpers_models import blip_bundle, miniature
+from hypothesis import given
+from hypothesis import strategies as st
 
 from v2a_core.encoders import ENCODERS, build
 from v2a_core.encoders.batching import MicroBatches
@@ -111,11 +113,32 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing():
             raise torch.OutOfMemoryError("CUDA out of memory")
         return torch.eye(10)[part]
 
-    batches = MicroBatches(8, 10)
+    batches = MicroBatches(8, 10, "cuda")
     np.testing.assert_array_equal(batches.run(forward, 10), np.eye(10))
     assert sizes == [8, 4, 2, 2, 2, 2, 2]
     batches.run(forward, 2)
     assert sizes[-1] == 2
+    np.testing.assert_array_equal(MicroBatches(8, 10).run(forward, 10), np.eye(10))
+
+
+@given(count=st.integers(0, 50), size=st.integers(1, 20), threads=st.integers(1, 12))
+def test_lanes_embed_every_item_once_and_leave_the_threads_as_they_were(count, size, threads):
+    before = torch.get_num_threads()
+    seen = []
+
+    def forward(part):
+        assert torch.get_num_threads() == max(1, threads // min(threads, count, 8))
+        seen.extend(range(part.start, part.stop))
+        assert part.stop - part.start <= size
+        return torch.eye(50)[part]
+
+    try:
+        torch.set_num_threads(threads)
+        np.testing.assert_array_equal(MicroBatches(size, 50).run(forward, count), np.eye(50)[:count])
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert sorted(seen) == list(range(count))
 
 
 def test_out_of_memory_with_a_single_item_is_an_error():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -13,44 +14,73 @@ from v2a_core.precision import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
+_MOST_LANES = 8  # Python starts each operator of each lane: with many more they wait for it
+
 
 class MicroBatches:
     """Runs a network over any number of items in batches that fit into memory.
 
+    On a CPU, batches run side by side in lanes, each with its share of torch's threads. Threads that share an operator
+    wait for the slowest of them at the end of each one, and on cores that also decode video one is always late.
+
     Args:
         size: Items in one forward pass, to begin with.
         dim: Numbers in an embedding.
+        device: Where the network is.
     """
 
-    def __init__(self, size: int, dim: int) -> None:
-        self.size, self._dim = size, dim
+    def __init__(self, size: int, dim: int, device: str = "cpu") -> None:
+        self.size, self._dim, self._on_cpu = size, dim, device == "cpu"
 
     def run(self, forward: Callable[[slice], torch.Tensor], count: int) -> npt.NDArray[np.float32]:
         """L2-normalised float32 (count, dim).
 
         Args:
-            forward: Embeds the items of a slice: (n, dim), any dtype, not normalised.
+            forward: Embeds the items of a slice: (n, dim), any dtype, not normalised. Called from several threads.
             count: Number of items.
         """
         out = np.empty((count, self._dim), np.float32)
-        start = 0
-        while start < count:
-            stop = min(start + self.size, count)
-            embedding = self._try(forward, slice(start, stop))
-            if embedding is not None:
-                out[start:stop] = torch.nn.functional.normalize(embedding.float(), dim=-1).cpu().numpy()
-                start = stop
+
+        def fill(items: slice) -> None:
+            start = items.start
+            while start < items.stop:
+                stop = min(start + self.size, items.stop)
+                embedding = self._try(forward, slice(start, stop))
+                if embedding is not None:
+                    out[start:stop] = torch.nn.functional.normalize(embedding.float(), dim=-1).cpu().numpy()
+                    start = stop
+
+        threads = torch.get_num_threads()
+        lanes = min(threads, count, _MOST_LANES) if self._on_cpu else 1
+        if lanes <= 1:
+            fill(slice(0, count))
+            return out
+        try:
+            with ThreadPoolExecutor(lanes, initializer=torch.set_num_threads, initargs=(threads // lanes,)) as pool:
+                for _ in pool.map(fill, self._pieces(count, lanes)):
+                    pass
+        finally:
+            torch.set_num_threads(threads)  # threads to come take the number that was set last
         return out
+
+    def _pieces(self, count: int, lanes: int) -> Iterator[slice]:
+        """Pieces of a micro-batch at most, of one size, and as many for each lane."""
+        rounds = -(-count // (self.size * lanes))
+        piece = -(-count // (rounds * lanes))
+        for start in range(0, count, piece):
+            yield slice(start, min(start + piece, count))
 
     def _try(self, forward: Callable[[slice], torch.Tensor], items: slice) -> torch.Tensor | None:
         """None when memory ran out and the batch was halved; by then the failed batch's tensors are gone."""
+        count = items.stop - items.start
         try:
             with torch.inference_mode():
                 return forward(items)
         except RuntimeError as error:
-            if self.size == 1 or not is_out_of_memory(error):
+            if count == 1 or not is_out_of_memory(error):
                 raise
-        self.size = max(1, min(self.size, items.stop - items.start) // 2)
+        # Another lane may have found a smaller size already.
+        self.size = min(self.size, count // 2)
         logger.warning("out of memory: going on with micro-batches of %d", self.size)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -106,7 +106,7 @@ class ClapEncoder:
         self._tower = load_audio_tower(config, bundle.clap_path).to(device)
         self._tower.to_precision(self.dtype)
         self._device = device
-        self._batches = MicroBatches(settings.micro_batch, self.dim)
+        self._batches = MicroBatches(settings.micro_batch, self.dim, device)
 
     def encode(self, waveforms_BT: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Embed waveforms.

@@ -42,7 +42,7 @@ class ImageEncoder(abc.ABC):
         # Applied to 0..255 in one step: (x / 255 - mean) / std.
         self._mean_C11 = 255 * torch.tensor(mean, device=device).view(3, 1, 1)
         self._std_C11 = 255 * torch.tensor(std, device=device).view(3, 1, 1)
-        self._batches = MicroBatches(settings.micro_batch, self.dim)
+        self._batches = MicroBatches(settings.micro_batch, self.dim, device)
 
     @abc.abstractmethod
     def _load_tower(self, bundle: LocalBundle) -> torch.nn.Module:
