@@ -68,7 +68,11 @@ def main() -> None:
         total_s = summary["seconds"]["total"]
         whole = len(clips) / total_s
         print(f"(c) v2a embed         {whole:6.2f} segments/s, start included (first rows after {first_s:.1f} s)")
-        print(f"    (c) / (a): {whole / plain:.2f} (goal 2.5); (c) / (b): {whole / bare:.2f} (goal 0.9)")
+        loaded = len(clips) / (loading_s + working_s)
+        print(
+            f"    (c) / (a): {whole / plain:.2f} (goal 2.5); (c) / (b): {whole / bare:.2f} (goal 0.9), "
+            f"{whole / loaded:.2f} of (b) with its loading"
+        )
         stages = {stage: value for stage, value in summary["seconds"].items() if stage != "total"}
         work = sum(stages.values())
         shares = ", ".join(f"{stage} {value:.0f} s ({100 * value / work:.0f} %)" for stage, value in stages.items())

@@ -1,47 +1,22 @@
 from __future__ import annotations
 
-import dataclasses
 import shutil
 import sys
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
+from helpers_decode import decode, indices, request, timed_frames
 from helpers_media import index_of, moving, picture, render, tone
 from PIL import Image
 
 from v2a_core.media.config import FrameSettings, SegmentSettings
-from v2a_core.media.decode import DecodeRequest, SegmentReject, decode_source
+from v2a_core.media.decode import decode_source
 from v2a_core.media.frames_av import AvReader
 from v2a_core.media.frames_decord import DecordReader
 from v2a_core.media.image import fit
-from v2a_core.media.probe import probe, read_timeline
-from v2a_core.media.types import DecodedSegment, MediaError, MediaSpec
-
-SPEC = MediaSpec(image_size=32, audio_sample_rate=48_000, audio_samples=96_000)
-
-
-def request(path: Path, **changes: object) -> DecodeRequest:
-    base = DecodeRequest(
-        path,
-        "video",
-        "source",
-        SPEC,
-        SegmentSettings(length_s=1.0, min_length_s=0.3),
-        FrameSettings(frames_per_second=4.0),
-    )
-    return dataclasses.replace(base, **changes)
-
-
-def decode(path: Path, **changes: object) -> list[DecodedSegment | SegmentReject]:
-    planned, *decoded = decode_source(request(path, **changes))
-    assert isinstance(planned, list)
-    return decoded
-
-
-def indices(item: DecodedSegment) -> list[int]:
-    return [index_of(frame) for frame in item.frames_NHWC]
+from v2a_core.media.probe import read_timeline
+from v2a_core.media.types import DecodedSegment, MediaError
 
 
 @pytest.fixture(scope="module")
@@ -279,99 +254,6 @@ def test_a_span_is_cut_out(clip: Path) -> None:
         decode(clip, start_s=7.0)
 
 
-def test_truncated_file_gives_its_good_part(tmp_path: Path) -> None:
-    noise = [np.random.default_rng(index).integers(0, 256, (48, 64, 3), dtype=np.uint8) for index in range(100)]
-    path = render(tmp_path / "whole.mkv", pts=range(100), pictures=noise, options={"g": "10"})
-    whole = decode(path)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    cut = decode(path)
-    assert 1 <= len(cut) < len(whole) == 4
-    assert all(item.damaged and 0.3 < item.decoded_share < 0.7 for item in cut)
-
-
-def test_faststart_file_cut_short(tmp_path: Path) -> None:
-    path = tmp_path / "cut.mp4"
-    noise = [np.random.default_rng(index).integers(0, 256, (48, 64, 3), dtype=np.uint8) for index in range(100)]
-    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
-        stream = container.add_stream("libx264", rate=25, options={"g": "10"})
-        stream.width, stream.height = 64, 48
-        for pixels in noise:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode(None))
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    cut = decode(path)
-    assert cut
-    assert all(isinstance(item, DecodedSegment) and item.damaged and item.decoded_share < 0.7 for item in cut)
-
-
-def flip(path: Path, place: float, count: int) -> None:
-    """Flip a run of bytes that begins at a share of the file."""
-    content = bytearray(path.read_bytes())
-    start = round(place * len(content))
-    content[start : start + count] = bytes(byte ^ 0x55 for byte in content[start : start + count])
-    path.write_bytes(content)
-
-
-@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.mp4", "mpeg4")])
-@pytest.mark.parametrize("flips", [800, 4000])
-def test_flipped_bytes_cost_frames_but_give_no_wrong_one(tmp_path: Path, name: str, codec: str, flips: int) -> None:
-    """decord returns every frame of such a file without an error; what it returns is made of broken references."""
-    path = render(
-        tmp_path / name, pts=range(100), codec=codec, pictures=moving(100), size=(160, 90), options={"g": "20"}
-    )
-    frames = FrameSettings(frames_per_second=25.0, min_decoded_share=0.0)
-    whole = {round(time * 25): frame for item in decode(path, frames=frames) for time, frame in _frames(item)}
-    flip(path, 0.5, flips)
-    items = [item for item in decode(path, frames=frames) if isinstance(item, DecodedSegment)]
-    there = [(round(time * 25), frame) for item in items for time, frame in _frames(item)]
-    assert len(whole) == 100
-    assert 20 <= len(there) < 100
-    assert any(item.damaged for item in items)
-    assert sum(item.decoded_share for item in items) == pytest.approx(len(there) / 25, abs=1e-3)
-    assert len({index for index, _ in there}) == len(there)
-    for index, frame in there:
-        assert np.abs(frame.astype(int) - whole[index]).mean() < 3
-
-
-def _frames(item: DecodedSegment | SegmentReject) -> list[tuple[float, np.ndarray]]:
-    assert isinstance(item, DecodedSegment)
-    return list(zip(item.frame_times_s.tolist(), item.frames_NHWC, strict=True))
-
-
-def test_packets_that_a_container_loses_are_noticed(tmp_path: Path) -> None:
-    """Matroska passes over what it cannot read: no packet fails to decode, frames are missing all the same."""
-    path = render(tmp_path / "a.mkv", pts=range(100), pictures=moving(100), size=(160, 90), options={"g": "20"})
-    assert not any(item.damaged for item in decode(path) if isinstance(item, DecodedSegment))
-    content = path.read_bytes()
-    middle = len(content) // 2
-    path.write_bytes(content[:middle] + bytes(8000) + content[middle + 8000 :])
-    items = [item for item in decode(path) if isinstance(item, DecodedSegment)]
-    assert items
-    assert all(item.damaged for item in items)
-
-
-def test_what_is_too_damaged_is_rejected(tmp_path: Path) -> None:
-    path = render(tmp_path / "a.mp4", pts=range(50), pictures=moving(50), size=(160, 90), options={"g": "50"})
-    flip(path, 0.7, 2000)
-    segments = SegmentSettings(length_s=2.0)
-    frames = FrameSettings(frames_per_second=25.0)
-    (item,) = decode(path, segments=segments, frames=frames)
-    assert isinstance(item, DecodedSegment)
-    assert 0.1 < item.decoded_share < 0.9
-    (reject,) = decode(path, segments=segments, frames=frames.model_copy(update={"min_decoded_share": 0.95}))
-    assert isinstance(reject, SegmentReject)
-    assert (reject.error.stage, reject.error.error_type) == ("decode", "Damaged")
-    assert "min_decoded_share is 95%" in str(reject.error)
-
-
-def test_a_source_that_ends_early_is_rejected_below_the_share(tmp_path: Path) -> None:
-    path = render(tmp_path / "whole.mkv", pts=range(100), pictures=moving(100), size=(160, 90), options={"g": "10"})
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert decode(path)
-    with pytest.raises(MediaError, match="the source ends early"):
-        decode(path, frames=FrameSettings(min_decoded_share=0.8))
-
-
 def test_fast_sampling_takes_the_nearest_frame_that_others_refer_to(tmp_path: Path) -> None:
     path = render(
         tmp_path / "a.mp4",
@@ -388,54 +270,9 @@ def test_fast_sampling_takes_the_nearest_frame_that_others_refer_to(tmp_path: Pa
     for one, other in zip(fast, exact, strict=True):
         assert not one.damaged
         assert np.abs(one.frame_times_s - other.frame_times_s).max() <= 2 / 25
-        for time, frame in _frames(one):  # the picture belongs to the time that is given for it
+        for time, frame in timed_frames(one):  # the picture belongs to the time that is given for it
             assert np.abs(frame.astype(int) - right[round(time * 25)]).mean() < 12
     assert any((one.frame_times_s != other.frame_times_s).any() for one, other in zip(fast, exact, strict=True))
-
-
-@pytest.mark.parametrize("content", [b"", b"not a video", b"\0" * 5000, bytes(range(256)) * 40])
-def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "bad.mp4"
-    path.write_bytes(content)
-    with pytest.raises(MediaError) as caught:
-        decode(path)
-    assert caught.value.stage == "probe"
-    assert str(tmp_path) not in str(caught.value)
-
-
-def test_missing_file() -> None:
-    with pytest.raises(MediaError, match="no file"):
-        probe(Path("/nowhere/at/all.mp4"))
-
-
-@pytest.mark.parametrize(
-    "playlist",
-    [
-        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{clip}\n#EXT-X-ENDLIST\n",
-        "ffconcat version 1.0\nfile '{clip}'\n",
-        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static">'
-        "<Period><BaseURL>{clip}</BaseURL></Period></MPD>",
-        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
-        "1\n00:00:00,000 --> 00:00:02,000\n{clip}\n",
-        "[Script Info]\nScriptType: v4.00+\n[Events]\nDialogue: 0,0:00:00.00,0:00:02.00,Default,,0,0,0,,{clip}\n",
-        "# VobSub index file, v7\nid: en, index: 0\ntimestamp: 00:00:00:000, filepos: 000000000\n",
-    ],
-)
-def test_a_playlist_opens_no_other_file(tmp_path: Path, clip: Path, playlist: str) -> None:
-    shutil.copy(clip, tmp_path / "secret.mp4")
-    path = tmp_path / "playlist.mp4"
-    path.write_text(playlist.format(clip="secret.mp4"))
-    with pytest.raises(MediaError):
-        decode(path)
-
-
-def test_audio_without_picture_is_refused(tmp_path: Path) -> None:
-    from v2a_core.media.write import write_audio
-
-    write_audio(tmp_path / "a.wav", tone(1.0), 48_000, "wav")
-    shutil.move(tmp_path / "a.wav", tmp_path / "a.mp4")
-    with pytest.raises(MediaError):
-        decode(tmp_path / "a.mp4")
 
 
 def test_images(tmp_path: Path) -> None:
@@ -458,35 +295,6 @@ def test_photographs_come_out_upright(tmp_path: Path) -> None:
     np.testing.assert_array_equal(item.frames_NHWC[0], np.rot90(left_bright, -1))
 
 
-def test_broken_images_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "broken.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
-    path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(MediaError, match="pixels cannot be read"):
-        decode(path, kind="image")
-    path.write_bytes(b"P6 nothing")
-    with pytest.raises(MediaError, match="not a readable image"):
-        decode(path, kind="image")
-
-
-def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
-    path = tmp_path / "bomb.png"
-    Image.new("1", (20_000, 20_000)).save(path)
-    with pytest.raises(MediaError) as caught:
-        decode(path, kind="image")
-    assert caught.value.error_type == "TooLarge"
-
-
-def test_a_huge_video_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
-    path = render(tmp_path / "a.gif", codec="gif", pix_fmt="rgb8", pts=range(3), options={})
-    content = bytearray(path.read_bytes())
-    content[6:10] = (16_000).to_bytes(2, "little") * 2  # the logical screen
-    path.write_bytes(content)
-    with pytest.raises(MediaError, match="16000 x 16000") as caught:
-        decode(path)
-    assert caught.value.error_type == "TooLarge"
-
-
 @pytest.mark.parametrize("name", ["a b.mp4", "100%.mp4", "%03d.mp4", "ünïcode 日本.mp4", "[x]{1,2}.mp4", "a:b?c#d.mp4"])
 def test_names_are_taken_literally(tmp_path: Path, clip: Path, name: str) -> None:
     shutil.copy(clip, tmp_path / name)
@@ -500,11 +308,3 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     assert len(next(stream)) == 240
     assert isinstance(next(stream), DecodedSegment)
     stream.close()
-
-
-def test_a_broken_timestamp_does_not_stand_for_hours_of_segments(tmp_path: Path) -> None:
-    path = render(tmp_path / "leap.mkv", pts=[*range(40), 25 * 7200, *[25 * 7200 + 1]])
-    items = decode(path)
-    assert len(items) == 2
-    assert all(isinstance(item, DecodedSegment) and item.damaged for item in items)
-    assert indices(items[0]) == [3, 9, 15, 21]
