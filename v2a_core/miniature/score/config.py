@@ -35,10 +35,11 @@ class ScoreSettings(Settings):
     transformer_depth: int = setting(2, "blocks of the paper's Transformer (paper: 12)", ge=1)
     mlp_depth: int = setting(2, "blocks of the MLP", ge=1)
     sampling_steps: int = setting(20, "steps of a diffusion mapper's sampler (DPM-Solver++; paper: DDIM, 200)", ge=2)
-    mapper_guidance: float = setting(2.0, "guidance of a diffusion mapper, chosen on the validation split", ge=0)
+    mapper_guidance: float = setting(1.5, "guidance of a diffusion mapper, chosen on the validation split", ge=0)
     generator: GeneratorSettings = setting(
-        GeneratorSettings(num_inference_steps=8),
-        "how AudioLDM samples what is heard; fewer steps than `v2a generate` has, for the time",
+        GeneratorSettings(num_inference_steps=8, guidance_scale=2.0),
+        "how AudioLDM samples what is heard; fewer steps than `v2a generate` has, for the time; guidance chosen on the "
+        "validation split",
     )
     metrics: MetricSettings = setting(MetricSettings(resamples=500, frechet_resamples=40), "intervals")
     processes: int = setting(2, "processes, one thread each; 1: this one", ge=1, le=64)
