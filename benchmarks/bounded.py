@@ -33,7 +33,7 @@ from v2a_core.media.encode import write_video
 SETTINGS = (
     "segments.length_s=5.0", "frames.frames_per_second=8.0", "generator.num_inference_steps=2", "output.interval_s=5",
     # The small catalog, too, is more than all queues take.
-    "pools.sources_per_block=2", "pools.segments_per_batch=4", "pools.soundtracks_per_batch=4",
+    "pools.sources_per_block=1", "pools.segments_per_batch=2", "pools.soundtracks_per_batch=2",
 )  # fmt: skip
 
 
