@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
 
 _KEPT_BYTES = 256 * 2**20
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -25,3 +32,43 @@ def prepare_torch(threads: int) -> None:
         libc = ctypes.CDLL(None)
         for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD) if hasattr(libc, "mallopt") else ():  # musl has none
             libc.mallopt(option, _KEPT_BYTES)
+
+
+def side_by_side(work: Callable[[Piece], Result], pieces: Iterable[Piece], lanes: int) -> list[Result]:
+    """Work on pieces in threads of Python, each with its share of torch's threads.
+
+    Threads that share an operator wait for the slowest of them at the end of each one, and on cores that also do
+    something else one is always late. Lanes wait for each other once.
+
+    Args:
+        work: Called from several threads, with torch's defaults for a new thread: gradients on, no autocast.
+        pieces: What is worked on.
+        lanes: Pieces at once, at most; with one, `work` is called here, with all of torch's threads.
+
+    Returns:
+        What `work` returned, in the order of the pieces.
+    """
+    import torch
+
+    if lanes <= 1:
+        return [work(piece) for piece in pieces]
+    threads = torch.get_num_threads()
+
+    def run(piece: Piece) -> Result:
+        torch.set_num_threads(max(1, threads // lanes))
+        return work(piece)
+
+    try:
+        return list(_pool(lanes).map(run, pieces))
+    finally:
+        torch.set_num_threads(threads)  # some libraries, and threads to come, take the number that was set last
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that stay.
+
+    glibc gives each new thread an arena that lies free, in a process of many threads another one each time: the large
+    blocks of a step would be spread over all of them, and asked of the system again and again.
+    """
+    return ThreadPoolExecutor(threads)

@@ -13,6 +13,7 @@ from torch import nn
 
 from v2a_core.mappers import build
 from v2a_core.mappers.config import MapperSettings
+from v2a_core.training import lanes
 from v2a_core.training.checkpoint import best_weights
 from v2a_core.training.config import DataSettings, OptimizerSettings, TrainingSettings
 from v2a_core.training.data import Pairs, load
@@ -190,6 +191,44 @@ def test_micro_batches_do_not_change_the_result(data):
     parts, _ = train(data, "diffusion", "mlp", epochs=1, micro_batch=20)
     assert parts[-1]["train_loss"] == pytest.approx(whole[-1]["train_loss"], rel=1e-4)
     assert parts[-1]["validation_loss"] == pytest.approx(whole[-1]["validation_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_lanes_do_not_change_the_result(data, monkeypatch, threads):
+    whole, _ = train(data, "diffusion", "mlp", epochs=1, global_batch=100)
+    monkeypatch.setattr(lanes, "LEAST_PARAMETERS", 1)
+    monkeypatch.setattr(lanes, "LEAST_ROWS", 7)
+    torch.set_num_threads(threads)
+    laned, first = train(data, "diffusion", "mlp", epochs=1, global_batch=100)
+    assert torch.get_num_threads() == threads
+    assert laned[-1]["train_loss"] == pytest.approx(whole[-1]["train_loss"], rel=1e-4)
+    assert laned[-1]["validation_loss"] == pytest.approx(whole[-1]["validation_loss"], rel=1e-4)
+    _, second = train(data, "diffusion", "mlp", epochs=1, global_batch=100)
+    for name, value in first.state_dict().items():
+        torch.testing.assert_close(second.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_lanes_add_to_the_gradients_that_are_there_and_leave_the_unused_alone(monkeypatch):
+    monkeypatch.setattr(lanes, "LEAST_PARAMETERS", 1)
+    monkeypatch.setattr(lanes, "LEAST_ROWS", 2)
+    torch.set_num_threads(4)
+    model = nn.ModuleDict({"used": nn.Linear(5, 3), "unused": nn.Linear(2, 2)})
+    seen = []
+
+    def loss(*, value, weight):
+        seen.append(len(value))
+        return (model["used"](value).square().sum(dim=1) * weight).sum()
+
+    inputs = {"value": torch.randn(11, 5), "weight": torch.rand(11)}
+    gradients = lanes.LanedGradients(model, loss)
+    torch.testing.assert_close(gradients(inputs), loss(**inputs))
+    assert sorted(seen) == [2, 3, 3, 3, 11]
+    gradients(inputs)
+    laned = model["used"].weight.grad.clone()
+    assert model["unused"].weight.grad is None
+    model.zero_grad()
+    (2 * loss(**inputs)).backward()
+    torch.testing.assert_close(laned, model["used"].weight.grad)
 
 
 def test_a_data_set_smaller_than_the_batch_works(data):

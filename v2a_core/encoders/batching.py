@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from v2a_core.computing import side_by_side
 from v2a_core.precision import is_out_of_memory
 
 logger = logging.getLogger(__name__)
@@ -20,8 +20,7 @@ _MOST_LANES = 8  # Python starts each operator of each lane: with many more they
 class MicroBatches:
     """Runs a network over any number of items in batches that fit into memory.
 
-    On a CPU, batches run side by side in lanes, each with its share of torch's threads. Threads that share an operator
-    wait for the slowest of them at the end of each one, and on cores that also decode video one is always late.
+    On a CPU, batches run side by side in lanes.
 
     Args:
         size: Items in one forward pass, to begin with.
@@ -50,17 +49,8 @@ class MicroBatches:
                     out[start:stop] = torch.nn.functional.normalize(embedding.float(), dim=-1).cpu().numpy()
                     start = stop
 
-        threads = torch.get_num_threads()
-        lanes = min(threads, count, _MOST_LANES) if self._on_cpu else 1
-        if lanes <= 1:
-            fill(slice(0, count))
-            return out
-        try:
-            with ThreadPoolExecutor(lanes, initializer=torch.set_num_threads, initargs=(threads // lanes,)) as pool:
-                for _ in pool.map(fill, self._pieces(count, lanes)):
-                    pass
-        finally:
-            torch.set_num_threads(threads)  # threads to come take the number that was set last
+        lanes = min(torch.get_num_threads(), count, _MOST_LANES) if self._on_cpu else 1
+        side_by_side(fill, self._pieces(count, lanes) if lanes > 1 else [slice(0, count)], lanes)
         return out
 
     def _pieces(self, count: int, lanes: int) -> Iterator[slice]:

@@ -24,6 +24,7 @@ from v2a_core.training.config import TrainingSettings
 from v2a_core.training.data import TrainingData
 from v2a_core.training.feed import Batch, Feed, MemoryFeed
 from v2a_core.training.graphed import GraphedGradients
+from v2a_core.training.lanes import LanedGradients
 from v2a_core.training.optimizer import MovingAverage, build_optimizer, learning_rate
 from v2a_core.training.precision import autocast, training_dtype
 from v2a_core.training.validation import score, validate
@@ -89,9 +90,13 @@ class Trainer:
             model.network.compile()
         self._wrapped: nn.Module = DistributedDataParallel(model) if distributed.world_size() > 1 else model
         self._optimizer = build_optimizer(model, settings.optimizer)
-        # Other workers' gradients arrive while the backward pass runs: no graph then.
-        graphed = settings.cuda_graph and device.startswith("cuda") and self._wrapped is model
-        self._graphed = GraphedGradients(model, self._gradients) if graphed and not settings.micro_batch else None
+        # Other workers' gradients arrive while the backward pass runs: no graph then, and no lanes.
+        alone = self._wrapped is model
+        graphed = alone and settings.cuda_graph and device.startswith("cuda") and not settings.micro_batch
+        self._graphed = GraphedGradients(model, self._gradients) if graphed else None
+        # What torch.compile makes for a CPU has its number of threads written in.
+        laned = alone and device == "cpu" and not settings.compile
+        self._laned = LanedGradients(model, self._loss) if laned else None
         self._average = MovingAverage(model, settings.optimizer.ema_decay)
         self._progress = checkpoint.Progress()
         self._best: checkpoint.Best | None = None
@@ -159,6 +164,8 @@ class Trainer:
             inputs = self._inputs(batch, draws, part)
             if self._graphed is not None and batch.rows == self._settings.global_batch:
                 loss = self._graphed(inputs)
+            elif self._laned is not None:
+                loss = self._laned(inputs)
             else:
                 with self._no_sync(last=part is parts[-1]):
                     loss = self._gradients(**inputs)
@@ -185,11 +192,14 @@ class Trainer:
 
     def _gradients(self, *, condition: Tensor, target: Tensor, weight: Tensor, **draws: Tensor) -> Tensor:
         """The rows' share of the batch's loss, detached, after its gradients are added to the parameters'."""
-        with autocast(self._device, self._dtype):
-            losses_B: Tensor = self._wrapped(condition, target, draws)
-            loss = (losses_B * weight).sum()
+        loss = self._loss(condition=condition, target=target, weight=weight, **draws)
         loss.backward()
         return loss.detach()
+
+    def _loss(self, *, condition: Tensor, target: Tensor, weight: Tensor, **draws: Tensor) -> Tensor:
+        with autocast(self._device, self._dtype):
+            losses_B: Tensor = self._wrapped(condition, target, draws)
+            return (losses_B * weight).sum()
 
     def _update(self, step: int) -> None:
         self._norm_sum += nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.optimizer.gradient_clip)
