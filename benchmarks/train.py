@@ -50,7 +50,7 @@ from v2a_core.training.optimizer import build_optimizer
 from v2a_core.training.precision import autocast, training_dtype
 
 ROOT = Path(__file__).resolve().parents[1]
-BATCH, WARMUP = 448, 2
+BATCH, WARMUP = 448, 4  # a process's first steps ask the system for memory
 VGGSOUND_PAIRS, VGGSOUND_FRAMES, PARTS = 183_730, 10, 16
 SPACES = {"vision": "clip:benchmark", "audio": "clap:benchmark"}
 
@@ -102,7 +102,7 @@ print(json.dumps({"rate": batch * steps / seconds, "flops": counter.get_total_fl
 def main() -> None:
     """Measure everything and print it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=12, help="timed steps of each way (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=16, help="timed steps of each way (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="of (b), (c) and (d), in turn (default: %(default)s)")
     parser.add_argument("--rows", type=int, default=128, help="embeddings that are sampled (default: %(default)s)")
     parser.add_argument("--prior-env", metavar="DIR", help="keep the environment of (a) here, and use it again")

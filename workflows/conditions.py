@@ -74,7 +74,7 @@ def make(
     if job.via_text != "off":
         return _through_text(planned, job, bundle, local, pools)
     settings = DecodeSettings(job.segments, job.frames, job.decoder, local.media_spec(), want_audio=False)
-    data = pipeline.see(planned, settings, bundle, local.vision_dim, job.encoders, pools, job.pools, parts)
+    data = pipeline.see(planned, settings, bundle, local.vision_dim, job.encoders, pools, parts)
     stage = {"mapper": mapper, "sampling": job.sampling, "seed": job.seed, "worker": pools.worker}
     return data.map_batches(
         MapStage,
@@ -93,7 +93,7 @@ def _through_text(
     # One frame a segment: the one that is captioned, and the proof that there is a picture.
     frames = job.frames.model_copy(update={"max_frames": 1})
     settings = DecodeSettings(job.segments, frames, job.decoder, local.media_spec(), want_audio=False)
-    data = pipeline.decode(pipeline.dataset(planned, job.pools.sources_per_block), settings, pools)
+    data = pipeline.decode(pipeline.dataset(planned, pools.sources_per_block), settings, pools)
     return data.map_batches(
         TextStage,
         fn_constructor_kwargs={

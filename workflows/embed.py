@@ -69,8 +69,7 @@ def run(
     local = bundle.resolve()
     if dry_run:
         runtime.connect(address)
-        pools = runtime.plan_pools(job.pools)
-        runtime.configure_data(job.pools)
+        pools = runtime.prepare_data(job.pools)
         chain = functools.partial(_chain, job=job, bundle=bundle, local=local, pools=pools)
         time_needed = estimate(planned, chain, STAGE_COLUMNS, pools) if planned else None
         return show_plan("embed", output, checked, listing, tally, pools, time_needed)
@@ -90,8 +89,7 @@ def run(
     data = None
     if planned:
         runtime.connect(address)
-        runtime.configure_data(job.pools)
-        data = _chain(planned, job, bundle, local, runtime.plan_pools(job.pools))
+        data = _chain(planned, job, bundle, local, runtime.prepare_data(job.pools))
     stream("embed", data, rejected, writer, tally, job.limits, STAGE_COLUMNS)
     summary = tally.summary(output, "done", bundle=local.name, trained=local.trained)
     manifest.close_output(output, made_by, summary, writer.contents(ledger))
@@ -102,7 +100,7 @@ def _chain(
     planned: Sequence[pipeline.PlannedSource], job: EmbedJob, bundle: Bundle, local: LocalBundle, pools: Pools
 ) -> Dataset:
     decode = DecodeSettings(job.segments, job.frames, job.decoder, local.media_spec(), want_audio=True)
-    data = pipeline.dataset(planned, job.pools.sources_per_block)
+    data = pipeline.dataset(planned, pools.sources_per_block)
     data = pipeline.decode(data, decode, pools)
     return data.map_batches(
         EncodeStage,

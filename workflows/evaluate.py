@@ -93,8 +93,8 @@ def run(
     data = None
     if planned.num_rows:
         runtime.connect(address)
-        runtime.configure_data(job.pools)
-        data = _chain(inputs.with_sources(planned, job.originals), job, bundle, judge, read, embeddings is None)
+        pools = runtime.prepare_data(job.pools)
+        data = _chain(inputs.with_sources(planned, job.originals), job, bundle, judge, read, embeddings is None, pools)
     stream("evaluate", data, (), writer, tally, job.limits, STAGE_COLUMNS)
     results = _report(
         output, index, references, job, {"soundtracks": soundtracks, "judge": judge, "bundle": local.name}
@@ -106,10 +106,15 @@ def run(
 
 
 def _chain(
-    table: pa.Table, job: EvaluateJob, bundle: Bundle, judge: str | None, read: ReadSettings, embed_references: bool
+    table: pa.Table,
+    job: EvaluateJob,
+    bundle: Bundle,
+    judge: str | None,
+    read: ReadSettings,
+    embed_references: bool,
+    pools: Pools,
 ) -> Dataset:
-    pools: Pools = runtime.plan_pools(job.pools)
-    size = job.pools.sources_per_block or 4
+    size = pools.sources_per_block or 4
     blocks = pipeline.from_tables(table.slice(start, size) for start in range(0, table.num_rows, size))
     # Originals are decoded as in `embed`: CPU tasks, the codec in a process of its own.
     data = blocks.map_batches(

@@ -23,7 +23,7 @@ from workflows import conditions, pipeline, runtime
 from workflows.estimate import estimate
 from workflows.generate_config import GenerateJob
 from workflows.run import describe_bundle, list_catalog, reach, show_plan, stream
-from workflows.runtime import Worker
+from workflows.runtime import Pools, Worker
 from workflows.sound import make_sound, sound_identity
 from workflows.summary import Tally, finish
 
@@ -83,17 +83,16 @@ def run(
     if embeddings:
         embedded.check(embeddings, local.vision_space, job.segments, job.frames)
 
-    def chain(these: Sequence[pipeline.PlannedSource], destination: str) -> Dataset:
+    def chain(these: Sequence[pipeline.PlannedSource], destination: str, pools: Pools) -> Dataset:
         finishing = FinishJob(destination, job.finish, _marks(local, fingerprint), job.seed)
         parts = embedded.find(embeddings, {item.source_id for item in these}) if embeddings else {}
-        return _chain(these, job, bundle, local, mapper, finishing, parts)
+        return _chain(these, job, bundle, local, mapper, finishing, parts, pools)
 
     if dry_run:
         runtime.connect(address)
-        runtime.configure_data(job.pools)
-        pools = runtime.plan_pools(job.pools)
+        pools = runtime.prepare_data(job.pools)
         # Soundtracks of the sample end in the memory of the workers that made them.
-        sampled = functools.partial(chain, destination="memory://v2a-dry-run")
+        sampled = functools.partial(chain, destination="memory://v2a-dry-run", pools=pools)
         time_needed = estimate(planned, sampled, STAGE_COLUMNS, pools) if planned else None
         return show_plan("generate", output, checked, listing, tally, pools, time_needed)
     made_by = manifest.open_output(output, _manifest(job, local, fingerprint))
@@ -109,8 +108,7 @@ def run(
     if planned:
         check_spaces(local)
         runtime.connect(address)
-        runtime.configure_data(job.pools)
-        data = chain(planned, output)
+        data = chain(planned, output, runtime.prepare_data(job.pools))
     stream("generate", data, rejected, writer, tally, job.limits, STAGE_COLUMNS)
     summary = tally.summary(output, "done", bundle=local.name, trained=local.trained, mapper=mapper)
     manifest.close_output(output, made_by, summary, writer.contents(ledger))
@@ -125,15 +123,15 @@ def _chain(
     mapper: str | None,
     finishing: FinishJob,
     parts: Mapping[str, Sequence[str]],
+    pools: Pools,
 ) -> Dataset:
-    pools = runtime.plan_pools(job.pools)
     data = conditions.make(planned, job, bundle, local, mapper, parts, pools)
     # One actor sees all segments, so that it knows when a source is whole; it holds a condition a segment, no media.
     data = data.map_batches(
         GatherStage,
         batch_size=pools.segments_per_batch,
         batch_format="pyarrow",
-        num_cpus=0.05,
+        num_cpus=pools.gather_cpus,
         compute=ActorPoolStrategy(size=1),
     )
     # A task gives its sounds on when it ends: with more than a batch in a task, finishing would begin late.

@@ -19,7 +19,6 @@ from v2a_core.ledger import Ledger
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.models import Bundle
 from workflows import runtime
-from workflows.run_config import PoolSettings
 from workflows.runtime import Pools, Worker
 
 ROWS_PER_YIELD = 4  # segments that a decode task gives on at once
@@ -122,7 +121,6 @@ def see(
     vision_dim: int,
     encoders: EncoderSettings,
     pools: Pools,
-    sizes: PoolSettings,
     parts: Mapping[str, Sequence[str]],
 ) -> Dataset:
     """Segments with frame embeddings: of sources that `v2a embed` has seen, read from `parts`; of others, made."""
@@ -133,7 +131,7 @@ def see(
         known = [item for item in planned if item.source_id in seen]
         data.append(read_embedded(parts, known, vision_dim, pools))
     if rest:
-        decoded = decode(dataset(rest, sizes.sources_per_block), settings, pools)
+        decoded = decode(dataset(rest, pools.sources_per_block), settings, pools)
         data.append(embed_frames(decoded, bundle, encoders, pools))
     return data[0].union(*data[1:]) if len(data) > 1 else data[0]
 

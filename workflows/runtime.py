@@ -51,10 +51,12 @@ class Pools:
         decode_tasks: Decode tasks at once, at most.
         actors: Actors of a model stage.
         actor_cpus: CPUs of one model actor. A fraction: on two CPUs, actors that hold whole ones starve the rest.
+        gather_cpus: CPUs of the actor that brings the segments of a source together.
         cut_cpus: CPUs of a task that only cuts blocks.
         actor_gpus: GPUs of one actor of the stage that computes most.
         segments_per_batch: Segments in a model stage's batch. A GPU takes small batches and large ones in one time.
         soundtracks_per_batch: Sources in a batch of the generator stage.
+        sources_per_block: Sources of a decode task; 0 chooses by their number.
         worker: What each worker process is told.
     """
 
@@ -62,10 +64,12 @@ class Pools:
     decode_tasks: int
     actors: int
     actor_cpus: float
+    gather_cpus: float
     cut_cpus: float
     actor_gpus: float
     segments_per_batch: int
     soundtracks_per_batch: int
+    sources_per_block: int
     worker: Worker
 
 
@@ -84,8 +88,8 @@ def connect(address: str | None) -> None:
         ray.init(address="local", include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
 
 
-def configure_data(settings: PoolSettings) -> None:
-    """Settings of Ray Data that all streaming jobs share."""
+def prepare_data(settings: PoolSettings) -> Pools:
+    """Tell Ray Data what all streaming jobs want of it, and share the cluster among the stages."""
     context = DataContext.get_current()
     pools = plan_pools(settings)
     limit_look_ahead(context, max(pools.segments_per_batch, pools.soundtracks_per_batch) * pools.actors)
@@ -104,6 +108,7 @@ def configure_data(settings: PoolSettings) -> None:
     logging.getLogger("ray.data._internal.execution.operators.map_operator").addFilter(_is_news)
     # Small catalogs have fewer blocks than there are workers; that is no news.
     warnings.filterwarnings("ignore", message="The maximum number of concurrent tasks")
+    return pools
 
 
 def plan_pools(settings: PoolSettings) -> Pools:
@@ -130,10 +135,12 @@ def plan_pools(settings: PoolSettings) -> Pools:
         decode_tasks=settings.decode_tasks or max(1, int(decode_tasks)),
         actors=actors,
         actor_cpus=actor_cpus,
+        gather_cpus=0.05,
         cut_cpus=min(0.25, cpus / 10),  # with less, half an equal share, which Ray Data gives to each stage, is more
         actor_gpus=1.0 if gpus else 0.0,
         segments_per_batch=settings.segments_per_batch or (32 if gpus else 16),
         soundtracks_per_batch=settings.soundtracks_per_batch or (32 if gpus else 8),
+        sources_per_block=settings.sources_per_block,
         worker=Worker(max(1, int(here if not gpus else 2)), storage.in_use()),
     )
 

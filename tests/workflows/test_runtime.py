@@ -57,7 +57,7 @@ def test_a_stage_does_not_work_far_ahead_of_the_next(ray_session: None, tmp_path
             self.done += 1
             return batch.append_column("ahead", pa.array([ahead]))
 
-    runtime.configure_data(PoolSettings(segments_per_batch=4, soundtracks_per_batch=4))
+    runtime.prepare_data(PoolSettings(segments_per_batch=4, soundtracks_per_batch=4))
     data = pipeline.from_tables(pa.table({"number": [number]}) for number in range(40))
     data = data.map_batches(quick, num_cpus=0.3, compute=TaskPoolStrategy(size=1), batch_format="pyarrow")
     data = data.map_batches(Slow, num_cpus=0.2, compute=ActorPoolStrategy(size=1), batch_format="pyarrow")
@@ -74,8 +74,8 @@ def test_what_all_stages_reserve_fits(cpus: int, machines: int, monkeypatch: pyt
     monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": float(cpus)}}] * machines)
     pools = runtime.plan_pools(PoolSettings())
     assert pools.actors == machines
-    gather, model = 0.05, pools.actors * pools.actor_cpus
-    stages = [pools.decode_cpus, model, model / 2, gather, pools.cut_cpus, model, pools.decode_cpus]
+    model = pools.actors * pools.actor_cpus
+    stages = [pools.decode_cpus, model, model / 2, pools.gather_cpus, pools.cut_cpus, model, pools.decode_cpus]
     assert sum(stages) <= cpus * machines
     # Ray Data may know of no more CPUs than are asked for, and gives every stage half of an equal share of them.
     assert pools.cut_cpus >= sum(stages) / len(stages) / 2 or sum(stages) <= cpus * machines - 1
