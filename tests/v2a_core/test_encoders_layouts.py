@@ -13,6 +13,7 @@ from v2a_core.encoders.blip import BlipEncoder
 from v2a_core.encoders.clap import ClapEncoder, load_audio_tower
 from v2a_core.encoders.clip import ClipEncoder
 from v2a_core.encoders.config import EncoderSettings
+from v2a_core.encoders.htsat import LogMelFilterBank
 from v2a_core.models import ModelError
 from v2a_core.models.checkpoints import load_clap, load_tensors
 from v2a_core.models.clap_config import load_clap_config
@@ -205,6 +206,20 @@ def test_log_mels_are_those_of_htsat(published, waveforms):
         mel = branch.logmel_extractor(branch.spectrogram_extractor(torch.tensor(waveforms)))
         expected = branch.bn0(mel.transpose(1, 3)).transpose(1, 3)
         torch.testing.assert_close(tower.log_mel(torch.tensor(waveforms)), expected, atol=2e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("rate", "window", "bands", "lowest", "highest"), [(48_000, 1024, 64, 50, 14_000), (16_000, 512, 80, 0, 8000)]
+)
+def test_the_filter_bank_is_torchlibrosas(rate, window, bands, lowest, highest):
+    from torchlibrosa.stft import LogmelFilterBank
+
+    sizes = {"sr": rate, "n_fft": window, "n_mels": bands, "fmin": lowest, "fmax": highest}
+    theirs, ours = LogmelFilterBank(**sizes, top_db=None), LogMelFilterBank(**sizes, top_db=None)
+    assert [name for name, _ in ours.named_parameters()] == [name for name, _ in theirs.named_parameters()]
+    power = torch.rand(3, 7, window // 2 + 1, generator=torch.Generator().manual_seed(0)) ** 20
+    torch.testing.assert_close(ours(power), theirs(power), atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(ours(0 * power), theirs(0 * power))
 
 
 def test_clap_of_transformers_gives_the_same_embedding(tmp_path, waveforms):

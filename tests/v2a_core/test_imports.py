@@ -40,3 +40,16 @@ print(type(tower).__name__, "timm" in sys.modules)
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout.split("\n")[:2] == ["[]", "TimmModel True"]
+
+
+def test_clap_loads_neither_numba_nor_librosas_filters():
+    code = """
+import sys
+from v2a_core.models import load_bundle
+from v2a_core.encoders.clap import ClapEncoder
+from v2a_core.encoders.config import EncoderSettings
+ClapEncoder(load_bundle("miniature").resolve(), EncoderSettings())
+print(sorted({"numba", "librosa.filters", "scipy.signal", "laion_clap"} & set(sys.modules)))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.split("\n")[0] == "[]"

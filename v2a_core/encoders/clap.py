@@ -6,14 +6,7 @@ embedding.
 
 from __future__ import annotations
 
-import functools
-import importlib
-import importlib.util
-import sys
-import types
-import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +15,11 @@ from torch import nn
 
 from v2a_core.encoders.batching import MicroBatches
 from v2a_core.encoders.config import EncoderSettings
+from v2a_core.encoders.htsat import build_htsat
 from v2a_core.models import LocalBundle, ModelError
 from v2a_core.models.checkpoints import load_clap, load_exactly
 from v2a_core.models.clap_config import ClapConfig
 from v2a_core.precision import choose_dtype
-from v2a_core.torchvision_compat import prepare_torchvision
 
 _FRONT_END = ("spectrogram_extractor.", "logmel_extractor.")
 # What follows from the architecture, and the classifier, which the embedding does not use.
@@ -42,9 +35,7 @@ class ClapAudioTower(nn.Module):
 
     def __init__(self, config: ClapConfig) -> None:
         super().__init__()
-        self.audio_branch = _htsat(config)
-        # A Fourier transform by convolution: `log_mel` has a faster one.
-        del self.audio_branch.spectrogram_extractor
+        self.audio_branch = build_htsat(config)
         self._window_size, self._hop_size = config.front_end.window_size, config.front_end.hop_size
         activation = nn.ReLU() if config.mlp_act == "relu" else nn.GELU()
         dim = config.joint_embed_shape
@@ -153,41 +144,6 @@ def load_audio_tower(config: ClapConfig, checkpoint: Path) -> ClapAudioTower:
     weights = {name: value for name, value in tensors.items() if not name.startswith(front_end)}
     load_exactly(tower, weights, checkpoint, may_lack=_MAY_LACK)
     return tower.eval()
-
-
-@functools.cache
-def htsat_module() -> Any:
-    """laion_clap's `htsat` module, without the rest of that package.
-
-    `import laion_clap` downloads tokenizers from a model hub and fails without a network; its inner package imports
-    the text towers of transformers. HTSAT needs neither, so its folder is given a package of its own here.
-    """
-    prepare_torchvision()
-    name = "_v2a_laion_clap_module"
-    found = importlib.util.find_spec("laion_clap")
-    if found is None or not found.submodule_search_locations:
-        raise ModelError("the package laion_clap is not installed: pip install laion_clap")
-    package = types.ModuleType(name)
-    package.__path__ = [str(Path(found.submodule_search_locations[0]) / "clap_module")]
-    sys.modules[name] = package
-    return importlib.import_module(f"{name}.htsat")
-
-
-def _htsat(config: ClapConfig) -> Any:
-    sizes = config.htsat
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="torch.meshgrid")
-        return htsat_module().HTSAT_Swin_Transformer(
-            spec_size=sizes.spec_size,
-            patch_size=sizes.patch_size,
-            patch_stride=(sizes.patch_size, sizes.patch_size),
-            num_classes=config.front_end.class_num,
-            embed_dim=sizes.embed_dim,
-            depths=list(sizes.depths),
-            num_heads=list(sizes.num_heads),
-            window_size=sizes.window_size,
-            config=config.front_end,
-        )
 
 
 def _check_front_end(tower: ClapAudioTower, tensors: dict[str, torch.Tensor], checkpoint: Path) -> None:

@@ -11,7 +11,7 @@ import functools
 
 import torch
 
-from v2a_core.torchvision_compat import prepare_torchvision
+from v2a_core import mel_scale
 
 SAMPLE_RATE = 16_000
 N_FFT = 1024
@@ -44,8 +44,4 @@ def level(mels_BFM: torch.Tensor) -> torch.Tensor:
 @functools.cache
 def mel_filters() -> torch.Tensor:
     """Slaney's mel filter bank, 0..8 kHz, float32 (K, M)."""
-    prepare_torchvision()
-    from transformers.audio_utils import mel_filter_bank
-
-    filters = mel_filter_bank(N_FFT // 2 + 1, MEL_BINS, 0.0, MAX_HZ, SAMPLE_RATE, norm="slaney", mel_scale="slaney")
-    return torch.from_numpy(filters).float()
+    return torch.from_numpy(mel_scale.mel_filters(SAMPLE_RATE, N_FFT, MEL_BINS, 0.0, MAX_HZ)).float()

@@ -16,6 +16,7 @@ from v2a_core.media.frames import shown_at
 from v2a_core.media.frames_av import AvReader
 from v2a_core.media.probe import read_timeline
 from v2a_core.media.resample import is_silent, resample
+from v2a_core.mel_scale import mel_filters
 
 Waveform = npt.NDArray[np.float32]
 
@@ -75,7 +76,7 @@ def spectrogram_png(waveform: Waveform) -> bytes:
     padded = np.pad(waveform, (_WINDOW // 2, _WINDOW))
     windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[: len(waveform) : _HOP]
     power = np.abs(np.fft.rfft(windows * np.hanning(_WINDOW).astype(np.float32), axis=1)) ** 2
-    level_db = 10 * np.log10(power @ _mel_filters().T + 1e-10)
+    level_db = 10 * np.log10(power @ mel_filters(RATE, _WINDOW, _MELS, 0, RATE / 2, equal_area=False) + 1e-10)
     share = np.clip((level_db - level_db.max()) / -_FLOOR_DB + 1, 0, 1)
     image = Image.fromarray(np.round(share * 63).astype(np.uint8).T[::-1], mode="P")
     places = np.linspace(0, 1, len(_MAGMA))
@@ -99,14 +100,3 @@ def waveform_path(waveform: Waveform, columns: int = 240) -> str:
     upper = [f"{x},{1 - gain * value - 0.01:.2f}" for x, value in enumerate(high)]
     lower = [f"{x},{1 - gain * value + 0.01:.2f}" for x, value in reversed(list(enumerate(low)))]
     return "M" + "L".join(upper + lower) + "Z"
-
-
-def _mel_filters() -> npt.NDArray[np.float64]:
-    """Triangular filters of equal width on the mel scale (O'Shaughnessy), (mels, bins)."""
-    hz = np.fft.rfftfreq(_WINDOW, 1 / RATE)
-    top = 2595 * np.log10(1 + RATE / 2 / 700)
-    corners = 700 * (10 ** (np.linspace(0, top, _MELS + 2) / 2595) - 1)
-    rise = (hz - corners[:-2, None]) / (corners[1:-1] - corners[:-2])[:, None]
-    fall = (corners[2:, None] - hz) / (corners[2:] - corners[1:-1])[:, None]
-    filters: npt.NDArray[np.float64] = np.maximum(0.0, np.minimum(rise, fall))
-    return filters
