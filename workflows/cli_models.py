@@ -7,13 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from workflows.exit_codes import DONE
+from workflows.exit_codes import DONE, FAILED
 
 
 def add_models_commands(commands: Any) -> None:
     """Add `models` and its actions; each sets `command`: arguments -> exit code."""
     models = commands.add_parser(
-        "models", help="the model bundles and their small world: show, fetch, init, world, train, score"
+        "models", help="the model bundles and their small world: show, fetch, init, world, train, score, compare"
     )
     actions = models.add_subparsers(required=True, metavar="ACTION")
     show = actions.add_parser("show", help="what a bundle consists of, where it is, its fingerprints")
@@ -49,6 +49,10 @@ def add_models_commands(commands: Any) -> None:
     score.add_argument("--per-class", type=count, metavar="N", help="scenes of each kind")
     score.add_argument("--judge", metavar="DIR", help="folder of the judge (default: the bundle's)")
     score.set_defaults(command=_score)
+    compare = actions.add_parser("compare", help="whether two scores agree: of two trainings from one seed they must")
+    compare.add_argument("first", metavar="DIR", help="what `score` wrote with --output")
+    compare.add_argument("second", metavar="DIR", help="the same of another bundle")
+    compare.set_defaults(command=_compare)
 
 
 def count(text: str) -> int:
@@ -105,3 +109,11 @@ def _score(arguments: argparse.Namespace) -> int:
     output, judge = (Path(folder) if folder else None for folder in (arguments.output, arguments.judge))
     score(arguments.bundle, output=output, per_class=arguments.per_class, judge=judge)
     return DONE
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from v2a_core.miniature.score.agreement import compare
+
+    agreement = compare(Path(arguments.first), Path(arguments.second))
+    print(agreement.to_markdown())
+    return DONE if agreement.whole else FAILED

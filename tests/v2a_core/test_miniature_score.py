@@ -6,12 +6,14 @@ import math
 import numpy as np
 import pytest
 
+from v2a_core.config import ConfigError
 from v2a_core.generators.config import GeneratorSettings
 from v2a_core.metrics.base import Score
 from v2a_core.metrics.config import MetricSettings
 from v2a_core.miniature.judge import Judge
 from v2a_core.miniature.score import ScoreSettings, score
-from v2a_core.miniature.score.lines import Line, Ordering, agree, format_table, worst_part
+from v2a_core.miniature.score.agreement import compare
+from v2a_core.miniature.score.lines import Line, Ordering, format_table, worst_part
 from v2a_core.miniature.score.mapping import SeenAndHeard, train_and_map, without_mapper
 from v2a_core.miniature.score.systems import MAPPERS
 from v2a_core.miniature.score.zero_shot import class_embeddings, nearest
@@ -133,11 +135,34 @@ def test_an_ordering_is_held_by_values_and_clear_by_intervals():
     assert ordering(1, 1, 2).verdict == "NOT HELD (intervals overlap)"
 
 
-def test_scores_agree_where_their_intervals_overlap():
-    def result(**values: float):
-        return {"lines": {name: Line(name, name, at(value)).to_dict() for name, value in values.items()}}
+def write_score(folder, settings=TINY, seed=0, **values: float):
+    folder.mkdir()
+    lines = {name: Line(name, f"the {name}", at(value)).to_dict() for name, value in values.items()}
+    text = json.dumps({"settings": settings.model_dump(), "seed": seed, "lines": lines})
+    (folder / "score.json").write_text(text, encoding="utf-8")
+    return folder
 
-    assert agree(result(a=0.5, b=0.5, only=1.0), result(a=0.515, b=0.53)) == {"a": True, "b": False}
+
+def test_scores_agree_where_their_intervals_overlap(tmp_path):
+    first = write_score(tmp_path / "first", a=0.5, b=0.5, seconds=1.0, only=1.0, unknown=math.nan)
+    second = write_score(tmp_path / "second", a=0.515, b=0.53, seconds=9.0, unknown=math.nan)
+    agreement = compare(first, second)
+    assert [(pair.title, pair.agrees) for pair in agreement.pairs] == [("the a", True), ("the b", False)]
+    assert not agreement.whole
+    assert "1 of 2 numbers agree" in agreement.to_markdown()
+    assert "| the b  | 0.500 (0.490 to 0.510) | 0.530 (0.520 to 0.540) | APART |" in agreement.to_markdown()
+    assert compare(first, first).whole
+
+
+def test_scores_that_were_measured_differently_are_not_compared(tmp_path):
+    first = write_score(tmp_path / "first", a=0.5)
+    longer = write_score(tmp_path / "longer", settings=TINY.model_copy(update={"per_class": 3, "processes": 2}), a=0.5)
+    with pytest.raises(ConfigError, match=r"measured differently: per_class 2 and 3$"):
+        compare(first, longer)
+    with pytest.raises(ConfigError, match=r"seed 0 and 5"):
+        compare(first, write_score(tmp_path / "other", seed=5, a=0.5))
+    with pytest.raises(ConfigError, match=r"no score.json in .*v2a models score"):
+        compare(first, tmp_path / "nowhere")
 
 
 def test_worst_part_and_table():

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from v2a_core.metrics.base import Score
 
+JSON_FILE = "score.json"
 HELD, NOT_HELD, OPEN = "held", "NOT HELD", ""
 
 
@@ -92,20 +93,6 @@ class Ordering:
 def worst_part(score: Score) -> tuple[str, Score]:
     """The part with the lowest value."""
     return min(score.parts.items(), key=lambda item: item[1].value)
-
-
-def agree(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, bool]:
-    """For each line of two scores (as JSON), whether their intervals overlap.
-
-    What two training runs from the same seed must do.
-    """
-    lines = {name for name in first["lines"] if name in second["lines"]}
-    found = {}
-    for name in sorted(lines):
-        a, b = first["lines"][name], second["lines"][name]
-        if all(key in line for key in ("low", "high") for line in (a, b)):
-            found[name] = bool(a["low"] <= b["high"] and b["low"] <= a["high"])
-    return found
 
 
 def format_number(value: float) -> str:

@@ -11,10 +11,10 @@ from typing import Any
 from v2a_core.metrics.base import Score
 from v2a_core.miniature.score.config import ScoreSettings
 from v2a_core.miniature.score.judgement import SystemScores
-from v2a_core.miniature.score.lines import HELD, Line, Ordering, format_interval, format_number, format_table
+from v2a_core.miniature.score.lines import HELD, JSON_FILE, Line, Ordering, format_interval, format_number, format_table
 from v2a_core.miniature.score.mapping import Mapped
 
-JSON_FILE, MARKDOWN_FILE = "score.json", "score.md"
+MARKDOWN_FILE = "score.md"
 
 
 @dataclass(frozen=True)

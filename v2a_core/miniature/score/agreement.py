@@ -1,0 +1,105 @@
+"""Whether two scores say the same: of two trainings from one seed they must. Importing this loads no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from v2a_core.config import ConfigError
+from v2a_core.miniature.score.lines import JSON_FILE, format_table
+
+_SPEED = "seconds"  # says more about the machine than about the bundle
+_PROCESSES = "processes"  # changes how fast a score comes, not what comes
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A number of both scores.
+
+    Attributes:
+        title: For people.
+        first: Value and interval.
+        second: The same of the other score.
+    """
+
+    title: str
+    first: tuple[float, float, float]
+    second: tuple[float, float, float]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the intervals overlap."""
+        return self.first[1] <= self.second[2] and self.second[1] <= self.first[2]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """All numbers that both scores have.
+
+    Attributes:
+        pairs: In the first score's order.
+    """
+
+    pairs: tuple[Pair, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether all agree."""
+        return all(pair.agrees for pair in self.pairs)
+
+    def to_markdown(self) -> str:
+        """A table and a sentence."""
+        rows = [
+            [pair.title, _with_interval(pair.first), _with_interval(pair.second), "" if pair.agrees else "APART"]
+            for pair in self.pairs
+        ]
+        agreeing = sum(pair.agrees for pair in self.pairs)
+        table = format_table(["number", "first", "second", ""], rows)
+        return f"{table}\n\n{agreeing} of {len(self.pairs)} numbers agree: their intervals overlap."
+
+
+def compare(first: Path, second: Path) -> Agreement:
+    """Compare two scores.
+
+    Args:
+        first: Folder of a `score.json`.
+        second: Another one.
+
+    Raises:
+        ConfigError: When there is no score, or the two were measured differently.
+    """
+    a, b = _read(first), _read(second)
+    asked, answered = ({**score["settings"], "seed": score["seed"]} for score in (a, b))
+    differing = [name for name in asked if name != _PROCESSES and asked[name] != answered.get(name)]
+    if differing:
+        found = "; ".join(f"{name} {asked[name]} and {answered.get(name)}" for name in differing)
+        raise ConfigError(f"{first} and {second} were measured differently: {found}")
+    pairs = [
+        Pair(line["title"], _interval(line), _interval(b["lines"][name]))
+        for name, line in a["lines"].items()
+        if name in b["lines"] and name != _SPEED and None not in (*_interval(line), *_interval(b["lines"][name]))
+    ]
+    return Agreement(tuple(pairs))
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / JSON_FILE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"no {JSON_FILE} in {folder}: `v2a models score BUNDLE --output {folder}` writes it"
+        ) from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{folder / JSON_FILE} is no JSON: {error}") from None
+
+
+def _interval(line: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    return line.get("value"), line.get("low"), line.get("high")
+
+
+def _with_interval(number: tuple[float, float, float]) -> str:
+    value, low, high = number
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"
