@@ -44,3 +44,13 @@ def ray_session() -> Iterator[None]:
     ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
     yield
     ray.shutdown()
+
+
+@pytest.fixture
+def threads_as_before() -> Iterator[None]:
+    """Torch has as many threads after the test as before it."""
+    import torch
+
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)

@@ -6,7 +6,7 @@ import ctypes
 import functools
 import sys
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 Piece = TypeVar("Piece")
@@ -58,9 +58,14 @@ def side_by_side(work: Callable[[Piece], Result], pieces: Iterable[Piece], lanes
         torch.set_num_threads(max(1, threads // lanes))
         return work(piece)
 
+    futures = [_pool(lanes).submit(run, piece) for piece in pieces]
     try:
-        return list(_pool(lanes).map(run, pieces))
+        return [future.result() for future in futures]
     finally:
+        # After an error, too, no lane works on when this has returned.
+        for future in futures:
+            future.cancel()
+        wait(futures)
         torch.set_num_threads(threads)  # some libraries, and threads to come, take the number that was set last
 
 

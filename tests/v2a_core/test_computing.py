@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 import torch
@@ -9,11 +10,8 @@ from v2a_core.computing import side_by_side
 
 
 @pytest.fixture(autouse=True)
-def four_threads():
-    threads = torch.get_num_threads()
+def four_threads(threads_as_before):
     torch.set_num_threads(4)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_results_come_in_the_order_of_the_pieces():
@@ -54,3 +52,19 @@ def test_an_error_is_raised_and_the_threads_are_as_before():
         side_by_side(fail, range(5), 2)
     assert torch.get_num_threads() == 4
     assert side_by_side(fail, range(3), 2) == [0, 1, 2]
+
+
+def test_no_lane_works_on_after_an_error():
+    ended = []
+
+    def work(piece):
+        if piece == 0:
+            raise ValueError("piece 0 is bad")
+        time.sleep(0.2)
+        ended.append(piece)
+
+    with pytest.raises(ValueError, match=r"piece 0"):
+        side_by_side(work, range(2), 2)
+    before = list(ended)
+    time.sleep(0.4)
+    assert ended == before

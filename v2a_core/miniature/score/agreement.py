@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from v2a_core.config import ConfigError
-from v2a_core.miniature.score.lines import JSON_FILE, format_table
+from v2a_core.metrics.base import Score
+from v2a_core.miniature.score.lines import JSON_FILE, format_table, with_interval
 
 _SPEED = "seconds"  # says more about the machine than about the bundle
 _PROCESSES = "processes"  # changes how fast a score comes, not what comes
@@ -21,18 +23,18 @@ class Pair:
 
     Attributes:
         title: For people.
-        first: Value and interval.
-        second: The same of the other score.
+        first: In one score.
+        second: In the other.
     """
 
     title: str
-    first: tuple[float, float, float]
-    second: tuple[float, float, float]
+    first: Score
+    second: Score
 
     @property
     def agrees(self) -> bool:
         """Whether the intervals overlap."""
-        return self.first[1] <= self.second[2] and self.second[1] <= self.first[2]
+        return self.first.low <= self.second.high and self.second.low <= self.first.high
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Agreement:
     def to_markdown(self) -> str:
         """A table and a sentence."""
         rows = [
-            [pair.title, _with_interval(pair.first), _with_interval(pair.second), "" if pair.agrees else "APART"]
+            [pair.title, with_interval(pair.first), with_interval(pair.second), "" if pair.agrees else "APART"]
             for pair in self.pairs
         ]
         agreeing = sum(pair.agrees for pair in self.pairs)
@@ -78,11 +80,12 @@ def compare(first: Path, second: Path) -> Agreement:
         found = "; ".join(f"{name} {asked[name]} and {answered.get(name)}" for name in differing)
         raise ConfigError(f"{first} and {second} were measured differently: {found}")
     pairs = [
-        Pair(line["title"], _interval(line), _interval(b["lines"][name]))
+        Pair(line["title"], _score(line), _score(b["lines"][name]))
         for name, line in a["lines"].items()
-        if name in b["lines"] and name != _SPEED and None not in (*_interval(line), *_interval(b["lines"][name]))
+        if name in b["lines"] and name != _SPEED
     ]
-    return Agreement(tuple(pairs))
+    known = (pair for pair in pairs if not math.isnan(pair.first.low + pair.second.low))
+    return Agreement(tuple(known))
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -96,10 +99,7 @@ def _read(folder: Path) -> dict[str, Any]:
         raise ConfigError(f"{folder / JSON_FILE} is no JSON: {error}") from None
 
 
-def _interval(line: Mapping[str, Any]) -> tuple[Any, Any, Any]:
-    return line.get("value"), line.get("low"), line.get("high")
-
-
-def _with_interval(number: tuple[float, float, float]) -> str:
-    value, low, high = number
-    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+def _score(line: Mapping[str, Any]) -> Score:
+    """What `Score.to_dict` wrote: what is missing is not known."""
+    value, low, high = (line.get(name, math.nan) for name in ("value", "low", "high"))
+    return Score(value, low, high, line["count"])

@@ -105,6 +105,11 @@ def format_interval(score: Score) -> str:
     return "" if math.isnan(score.low) else f"{score.low:.3f} to {score.high:.3f}"
 
 
+def with_interval(score: Score) -> str:
+    """`value (low to high)`."""
+    return f"{format_number(score.value)} ({format_interval(score)})"
+
+
 def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table whose columns line up, so that it reads on a terminal too."""
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]

@@ -8,10 +8,18 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from v2a_core.metrics.base import Score
 from v2a_core.miniature.score.config import ScoreSettings
 from v2a_core.miniature.score.judgement import SystemScores
-from v2a_core.miniature.score.lines import HELD, JSON_FILE, Line, Ordering, format_interval, format_number, format_table
+from v2a_core.miniature.score.lines import (
+    HELD,
+    JSON_FILE,
+    Line,
+    Ordering,
+    format_interval,
+    format_number,
+    format_table,
+    with_interval,
+)
 from v2a_core.miniature.score.mapping import Mapped
 
 MARKDOWN_FILE = "score.md"
@@ -118,7 +126,7 @@ class ScoreReport:
         rows = []
         for ordering in self.orderings:
             sign = " < " if ordering.better == "lower" else " > "
-            found = [f"{name} {_with_interval(score)}" for name, score in ordering.scores.items()]
+            found = [f"{name} {with_interval(score)}" for name, score in ordering.scores.items()]
             rows.append([ordering.title, sign.join(ordering.scores), ", ".join(found), ordering.verdict])
         return format_table(["the paper's comparisons", "order in the paper", "here", ""], rows)
 
@@ -134,10 +142,6 @@ class ScoreReport:
             f"{settings.sampling_steps} steps of DPM-Solver++, guidance {settings.mapper_guidance:g}."
         )
         return note + "\n\n" + format_table(["mapper", "size", "cosine (validation)", "training"], rows)
-
-
-def _with_interval(score: Score) -> str:
-    return f"{format_number(score.value)} ({format_interval(score)})"
 
 
 def _system(scores: SystemScores) -> dict[str, Any]:
