@@ -139,7 +139,9 @@ def read_timeline(path: Path) -> Timeline:
     with _listening() as heard, open_media(path) as container:
         video = video_stream(container)
         scan = _Scan(video)
-        for packet in packets(container, [video, *container.streams.audio[:1]]):
+        # Where the video's length is not declared, it is the container's, which sound may make longer.
+        others = [] if _declared_s(video) is not None else container.streams.audio[:1]
+        for packet in packets(container, [video, *others]):
             scan.add(packet)
         if not scan.shown:
             raise MediaError("probe", "Empty", "the file has a video stream without a frame")
@@ -185,9 +187,10 @@ class _Scan:
     def __init__(self, video: VideoStream) -> None:
         self.shown: list[tuple[float, float]] = []  # start and end of each frame, in the order of the packets
         self.keys: list[float] = []
-        self.reach_s = 0.0  # end of the last packet of any stream
+        self.reach_s = 0.0  # end of the last packet of any stream that was read
         self.rotation_deg: int | None = None
         self._video = video
+        self._ticks: dict[int, tuple[int, int]] = {}  # length of a tick of each stream, a fraction of seconds
 
     def add(self, packet: Any) -> None:
         """Take note of a packet."""
@@ -197,8 +200,12 @@ class _Scan:
         time = packet.pts if packet.pts is not None else packet.dts
         if time is None or packet.is_discard:
             return
-        start_s = float(time * packet.time_base)
-        end_s = start_s + float((packet.duration or 0) * packet.time_base)
+        if packet.stream_index not in self._ticks:
+            self._ticks[packet.stream_index] = packet.time_base.as_integer_ratio()
+        ticks, per_s = self._ticks[packet.stream_index]
+        # Whole numbers: as exact as with fractions, without their time for each packet.
+        start_s = time * ticks / per_s
+        end_s = start_s + (packet.duration or 0) * ticks / per_s
         self.reach_s = max(self.reach_s, end_s)
         if is_video:
             self.shown.append((start_s, end_s))
