@@ -25,7 +25,7 @@ def choose_dtype(precision: Precision, device: str) -> torch.dtype:
         return _DTYPES[precision]
     if device.startswith("cuda"):
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    return torch.bfloat16 if device == "cpu" and _cpu_has_bf16() else torch.float32
+    return torch.bfloat16 if device == "cpu" and cpu_has_bf16() else torch.float32
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
@@ -33,6 +33,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
-def _cpu_has_bf16() -> bool:
+def cpu_has_bf16() -> bool:
+    """Whether the processor computes in bfloat16."""
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))

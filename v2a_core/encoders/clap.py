@@ -16,6 +16,7 @@ from torch import nn
 from v2a_core.encoders.batching import MicroBatches
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.encoders.htsat import build_htsat
+from v2a_core.encoders.packed import pack
 from v2a_core.models import LocalBundle, ModelError
 from v2a_core.models.checkpoints import load_clap, load_exactly
 from v2a_core.models.clap_config import ClapConfig
@@ -96,6 +97,7 @@ class ClapEncoder:
         self.dtype = choose_dtype(settings.precision, device)
         self._tower = load_audio_tower(config, bundle.clap_path).to(device)
         self._tower.to_precision(self.dtype)
+        pack(self._tower.audio_branch, self.dtype, device)
         self._device = device
         self._batches = MicroBatches(settings.micro_batch, self.dim, device)
 

@@ -13,6 +13,7 @@ import torch
 
 from v2a_core.encoders.batching import MicroBatches
 from v2a_core.encoders.config import EncoderSettings
+from v2a_core.encoders.packed import pack
 from v2a_core.models import LocalBundle
 from v2a_core.precision import choose_dtype
 
@@ -38,6 +39,7 @@ class ImageEncoder(abc.ABC):
         self.dtype = choose_dtype(settings.precision, device)
         self._device = device
         self._tower = self._load_tower(bundle).to(device=device, dtype=self.dtype).eval()
+        pack(self._tower, self.dtype, device)
         mean, std = bundle.clip_normalisation()
         # Applied to 0..255 in one step: (x / 255 - mean) / std.
         self._mean_C11 = 255 * torch.tensor(mean, device=device).view(3, 1, 1)

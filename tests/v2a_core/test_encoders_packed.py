@@ -1,0 +1,83 @@
+"""Packed layers compute what the layers they replace compute."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cosine_similarity
+
+from v2a_core.encoders import packed
+from v2a_core.torchvision_compat import prepare_torchvision
+
+pytestmark = pytest.mark.skipif(not packed.can_pack(), reason="no bfloat16 in this processor")
+
+
+def vision_tower(quick_gelu: bool) -> nn.Module:
+    prepare_torchvision()
+    import open_clip
+
+    torch.manual_seed(0)
+    vision = {"image_size": 64, "patch_size": 16, "width": 128, "layers": 3, "head_width": 32}
+    text = {"context_length": 8, "vocab_size": 8, "width": 64, "heads": 1, "layers": 1}
+    tower: nn.Module = open_clip.CLIP(32, vision, text, quick_gelu=quick_gelu).visual
+    return tower.eval()
+
+
+@pytest.mark.parametrize("quick_gelu", [True, False])
+@torch.inference_mode()
+def test_a_vision_tower_is_the_same_packed(quick_gelu):
+    tower = vision_tower(quick_gelu)
+    images = torch.randn(5, 3, 64, 64)
+    exact = tower(images)
+    plain = copy.deepcopy(tower).bfloat16()
+    changed = copy.deepcopy(plain)
+    packed.pack_layers(changed)
+    assert not any(type(module) in (nn.Linear, nn.MultiheadAttention) for module in changed.modules())
+    found = changed(images.bfloat16()).float()
+    assert cosine_similarity(found, plain(images.bfloat16()).float()).min() > 0.9995
+    assert cosine_similarity(found, exact).min() > 0.9995
+
+
+class Mlp(nn.Module):
+    """As HTSAT has it."""
+
+    def __init__(self, act: nn.Module, bias: bool = True) -> None:
+        super().__init__()
+        self.fc1, self.act, self.fc2 = nn.Linear(48, 96, bias), act, nn.Linear(96, 24, bias)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        outputs: torch.Tensor = self.fc2(self.act(self.fc1(inputs)))
+        return outputs
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("act", [nn.GELU(), nn.GELU(approximate="tanh"), nn.ReLU()])
+@torch.inference_mode()
+def test_an_activation_that_is_part_of_a_layer_is_the_same(act, bias):
+    network = Mlp(act, bias).bfloat16()
+    inputs = torch.randn(2, 7, 48).bfloat16()
+    expected = network(inputs).float()
+    packed.pack_layers(network)
+    assert isinstance(network.act, nn.Identity) == (isinstance(act, nn.GELU) and act.approximate == "none")
+    np.testing.assert_allclose(network(inputs).float(), expected, atol=0.02)
+
+
+@torch.inference_mode()
+def test_small_networks_other_formats_and_devices_are_left_alone(monkeypatch):
+    for parameters, dtype, device in (
+        (10**9, torch.bfloat16, "cpu"),
+        (0, torch.float32, "cpu"),
+        (0, torch.bfloat16, "cuda"),
+    ):
+        monkeypatch.setattr(packed, "LEAST_PARAMETERS", parameters)
+        network = nn.Sequential(nn.Linear(8, 8)).to(dtype)
+        packed.pack(network, dtype, device)
+        assert type(network[0]) is nn.Linear
+    monkeypatch.setattr(packed, "LEAST_PARAMETERS", 0)
+    network = nn.Sequential(nn.Linear(8, 8)).bfloat16()
+    packed.pack(network, torch.bfloat16, "cpu")
+    assert isinstance(network[0], packed.PackedLinear)
