@@ -66,6 +66,33 @@ def test_an_activation_that_is_part_of_a_layer_is_the_same(act, bias):
     np.testing.assert_allclose(network(inputs).float(), expected, atol=0.02)
 
 
+class SwinTransformerBlock(nn.Sequential):
+    """Named as HTSAT's."""
+
+
+class ReadsItsWeights(nn.Module):
+    """As some of timm's attentions do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(8, 8)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(inputs, self.qkv.weight)
+
+
+@torch.inference_mode()
+def test_what_is_no_known_block_is_left_alone(monkeypatch):
+    monkeypatch.setattr(packed, "LEAST_PARAMETERS", 0)
+    pooler = nn.MultiheadAttention(8, 2, batch_first=True).bfloat16()  # CoCa's: of queries with tokens
+    network = nn.ModuleDict({"pooler": pooler, "other": ReadsItsWeights()}).bfloat16()
+    queries, tokens = torch.randn(1, 2, 8).bfloat16(), torch.randn(1, 5, 8).bfloat16()
+    expected = pooler(queries, tokens, tokens, need_weights=False)[0], network["other"](tokens)
+    packed.pack(network, torch.bfloat16, "cpu")
+    found = network["pooler"](queries, tokens, tokens, need_weights=False)[0], network["other"](tokens)
+    assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
+
+
 @torch.inference_mode()
 def test_small_networks_other_formats_and_devices_are_left_alone(monkeypatch):
     for parameters, dtype, device in (
@@ -74,10 +101,10 @@ def test_small_networks_other_formats_and_devices_are_left_alone(monkeypatch):
         (0, torch.bfloat16, "cuda"),
     ):
         monkeypatch.setattr(packed, "LEAST_PARAMETERS", parameters)
-        network = nn.Sequential(nn.Linear(8, 8)).to(dtype)
+        network = SwinTransformerBlock(nn.Linear(8, 8)).to(dtype)
         packed.pack(network, dtype, device)
         assert type(network[0]) is nn.Linear
     monkeypatch.setattr(packed, "LEAST_PARAMETERS", 0)
-    network = nn.Sequential(nn.Linear(8, 8)).bfloat16()
+    network = SwinTransformerBlock(nn.Linear(8, 8)).bfloat16()
     packed.pack(network, torch.bfloat16, "cpu")
     assert isinstance(network[0], packed.PackedLinear)

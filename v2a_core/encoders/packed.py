@@ -16,6 +16,8 @@ from v2a_core.precision import cpu_has_bf16
 
 # Of the network. In a smaller one the layout is no matter.
 LEAST_PARAMETERS = 5_000_000
+# open_clip's and HTSAT's, whose code calls its layers and nothing else; others' may read the weights themselves.
+BLOCKS = ("ResidualAttentionBlock", "SwinTransformerBlock")
 _QUICK_GELU_SCALE = 1.702
 
 # What torch.compile makes of linear layers, too; torch has no other door to them.
@@ -23,7 +25,7 @@ _ops: Any = torch.ops.mkldnn
 
 
 def pack(network: nn.Module, dtype: torch.dtype, device: str) -> None:
-    """Replace the linear layers and attentions of a large network, where that makes it faster; for inference only.
+    """Replace the layers of the blocks of a large network, where that makes it faster; for inference only.
 
     Args:
         network: With its weights, in its number format.
@@ -32,7 +34,8 @@ def pack(network: nn.Module, dtype: torch.dtype, device: str) -> None:
     """
     parameters = sum(parameter.numel() for parameter in network.parameters())
     if device == "cpu" and dtype == torch.bfloat16 and parameters >= LEAST_PARAMETERS and can_pack():
-        pack_layers(network)
+        for block in [module for module in network.modules() if type(module).__name__ in BLOCKS]:
+            pack_layers(block)
 
 
 def can_pack() -> bool:
@@ -41,7 +44,7 @@ def can_pack() -> bool:
 
 
 def pack_layers(network: nn.Module) -> None:
-    """Replace the layers of a network whose linear layers are in bfloat16."""
+    """Replace the linear layers, in bfloat16, and the attentions, each of a sequence with itself."""
     for module in list(network.modules()):
         _pack_mlp(module)
         for name, child in module.named_children():
@@ -76,8 +79,16 @@ class PackedAttention(nn.Module):
         self._in = PackedLinear(attention.in_proj_weight, attention.in_proj_bias)
         self._out = PackedLinear(attention.out_proj.weight, attention.out_proj.bias)
 
-    def forward(self, query: Tensor, *_: Tensor, **__: Any) -> tuple[Tensor, None]:
-        """(items, tokens, width) -> the same, and no weights, as where `need_weights` is off."""
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, *, need_weights: bool, attn_mask: Tensor | None
+    ) -> tuple[Tensor, None]:
+        """(items, tokens, width) -> the same, and no weights.
+
+        Raises:
+            ValueError: For what this attention is not for.
+        """
+        if key is not query or value is not query or need_weights or attn_mask is not None:
+            raise ValueError("a packed attention is of a sequence with itself, without a mask, and tells no weights")
         items, tokens, width = query.shape
         split = self._in(query).view(items, tokens, 3, self._heads, width // self._heads)
         heads = scaled_dot_product_attention(*split.permute(2, 0, 3, 1, 4))
