@@ -85,6 +85,8 @@ def connect(address: str | None) -> None:
     else:
         # Ray ends workers that idled for a second, here between two soundtracks; a new one costs seconds of imports.
         os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "60000")
+        # Nobody announces that this machine is taken away; Ray Train would keep a process that asks.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
         ray.init(address="local", include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
 
 

@@ -19,7 +19,7 @@ from v2a_core.training.config import DataSettings, OptimizerSettings, TrainingSe
 from v2a_core.training.data import Pairs, load
 from v2a_core.training.feed import MemoryFeed
 from v2a_core.training.loop import DivergedError, Trainer, steps_per_epoch, total_steps
-from v2a_core.training.optimizer import MovingAverage, build_optimizer, learning_rate
+from v2a_core.training.optimizer import MovingAverage, build_optimizer, clip_gradients, learning_rate
 from v2a_core.training.selection import select
 
 SMALL = {
@@ -205,27 +205,80 @@ def test_lanes_do_not_change_the_result(data, monkeypatch, threads):
         torch.testing.assert_close(second.state_dict()[name], value, rtol=0, atol=0)
 
 
+class Halves(nn.Module):
+    """A matrix that is used, in the format of products and not, and one that is not."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.unused = nn.Linear(5, 3), nn.Linear(2, 2)
+        self.scale = nn.Parameter(torch.rand(3, 3))
+
+    def forward(self, value):
+        return self.used(value) * self.scale.sum(dim=0)
+
+
+def summed_loss(model, *, value, weight):
+    return (model(value).float().square().sum(dim=1) * weight).sum()
+
+
 def test_lanes_add_to_the_gradients_that_are_there_and_leave_the_unused_alone(monkeypatch):
     monkeypatch.setattr(lanes, "LEAST_PARAMETERS", 1)
     monkeypatch.setattr(lanes, "LEAST_ROWS", 2)
     torch.set_num_threads(4)
-    model = nn.ModuleDict({"used": nn.Linear(5, 3), "unused": nn.Linear(2, 2)})
-    seen = []
+    model, seen = Halves(), []
 
-    def loss(*, value, weight):
+    def loss(model, *, value, weight):
         seen.append(len(value))
-        return (model["used"](value).square().sum(dim=1) * weight).sum()
+        return summed_loss(model, value=value, weight=weight)
 
     inputs = {"value": torch.randn(11, 5), "weight": torch.rand(11)}
-    gradients = lanes.LanedGradients(model, loss)
-    torch.testing.assert_close(gradients(inputs), loss(**inputs))
+    gradients = lanes.LanedGradients(model, loss, torch.float32)
+    torch.testing.assert_close(gradients(inputs), loss(model, **inputs))
     assert sorted(seen) == [2, 3, 3, 3, 11]
     gradients(inputs)
-    laned = model["used"].weight.grad.clone()
-    assert model["unused"].weight.grad is None
+    laned = model.used.weight.grad.clone()
+    assert model.unused.weight.grad is None
     model.zero_grad()
-    (2 * loss(**inputs)).backward()
-    torch.testing.assert_close(laned, model["used"].weight.grad)
+    (2 * loss(model, **inputs)).backward()
+    torch.testing.assert_close(laned, model.used.weight.grad)
+
+
+def test_weights_that_are_rounded_once_for_all_lanes_give_the_gradients_of_autocast(monkeypatch):
+    monkeypatch.setattr(lanes, "LEAST_PARAMETERS", 1)
+    monkeypatch.setattr(lanes, "LEAST_ROWS", 2)
+    torch.set_num_threads(2)
+    model = Halves()
+
+    def loss(model, **inputs):
+        with torch.autocast("cpu", torch.bfloat16):
+            return summed_loss(model, **inputs)
+
+    inputs = {"value": torch.randn(8, 5), "weight": torch.rand(8)}
+    lanes.LanedGradients(model, loss, torch.bfloat16)(inputs)
+    laned = {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert {gradient.dtype for gradient in laned.values()} == {torch.float32}
+    model.zero_grad()
+    for half in (slice(0, 4), slice(4, 8)):
+        loss(model, **{name: values[half] for name, values in inputs.items()}).backward()
+    for name, gradient in laned.items():
+        torch.testing.assert_close(gradient, model.get_parameter(name).grad, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("limit", [0.5, 1e6])
+def test_gradients_are_scaled_to_the_limit_only_where_they_are_larger(limit):
+    model = nn.Linear(5, 3)
+    model(torch.ones(2, 5)).square().sum().backward()
+    expected = [parameter.grad.clone() for parameter in model.parameters()]
+    whole = torch.cat([gradient.flatten() for gradient in expected]).norm()
+    torch.testing.assert_close(clip_gradients(model, limit), whole)
+    for parameter, gradient in zip(model.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient * min(1.0, limit / whole))
+
+
+def test_a_gradient_that_is_not_finite_has_a_norm_that_is_not():
+    model = nn.Linear(5, 3)
+    model(torch.full((2, 5), torch.inf)).sum().backward()
+    assert not torch.isfinite(clip_gradients(model, 0.5))
 
 
 def test_a_data_set_smaller_than_the_batch_works(data):

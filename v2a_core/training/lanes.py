@@ -6,10 +6,13 @@ something else for a moment, as those of a cluster do, makes all of them late. L
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from v2a_core.computing import side_by_side
 
@@ -18,35 +21,82 @@ LEAST_ROWS = 112
 # Of the model. In a smaller one lanes wait for Python, which starts each operator of each.
 LEAST_PARAMETERS = 5_000_000
 
+# Computes a summed loss with a model, or with what is called like it, and the step's inputs by name.
+Loss = Callable[..., Tensor]
+
+
+class _Piece(NamedTuple):
+    """A lane's part of a step."""
+
+    shell: nn.Module
+    weights: dict[str, Tensor]
+    inputs: dict[str, Tensor]
+
 
 class LanedGradients:
     """Computes a summed loss and adds its gradients to the parameters'.
 
     Lanes have gradients of their own, which are added in the rows' order: the same numbers come out each time. They
-    take the memory of the parameters once a lane.
+    take the memory of the parameters once a lane, in the format of the products.
 
     Args:
         model: Whose gradients.
-        loss: Takes the inputs by name, each (rows, ...), one of them `weight`, what each row counts; returns the rows'
-            summed loss. Called from several threads.
+        loss: Takes a model and the inputs by name, each (rows, ...), one of them `weight`, what each row counts;
+            returns the rows' summed loss. Called from several threads.
+        dtype: Format of matrix products under the autocast of `loss`.
     """
 
-    def __init__(self, model: nn.Module, loss: Callable[..., Tensor]) -> None:
-        self._parameters, self._loss = list(model.parameters()), loss
-        self._is_large = sum(parameter.numel() for parameter in self._parameters) >= LEAST_PARAMETERS
+    def __init__(self, model: nn.Module, loss: Loss, dtype: torch.dtype) -> None:
+        self._model, self._loss, self._dtype = model, loss, dtype
+        self._parameters = dict(model.named_parameters())
+        self._buffers = dict(model.named_buffers())
+        self._matrices = {f"{name}.weight" for name, part in model.named_modules() if isinstance(part, nn.Linear)}
+        self._is_large = sum(parameter.numel() for parameter in self._parameters.values()) >= LEAST_PARAMETERS
+        self._shells: list[nn.Module] = []
 
     def __call__(self, inputs: dict[str, Tensor]) -> Tensor:
         """The loss, detached."""
         lanes = min(torch.get_num_threads(), len(inputs["weight"]) // LEAST_ROWS) if self._is_large else 1
-        chunks = zip(*(values.chunk(max(1, lanes)) for values in inputs.values()), strict=True)
-        pieces = [dict(zip(inputs, chunk, strict=True)) for chunk in chunks]
+        if lanes <= 1:
+            loss = self._loss(self._model, **inputs)
+            loss.backward()
+            return loss.detach()
+        weights = self._weights()
+        chunks = zip(*(values.chunk(lanes) for values in inputs.values()), strict=True)
+        pieces = [
+            _Piece(self._shell(lane), weights, dict(zip(inputs, chunk, strict=True)))
+            for lane, chunk in enumerate(chunks)
+        ]
         losses, gradients = zip(*side_by_side(self._work, pieces, lanes), strict=True)
-        for parameter, *parts in zip(self._parameters, *gradients, strict=True):
+        for parameter, *parts in zip(self._parameters.values(), *gradients, strict=True):
             for part in parts:
-                if part is not None:
-                    parameter.grad = part if parameter.grad is None else parameter.grad.add_(part)
+                if part is None:
+                    continue
+                if parameter.grad is None:
+                    # A copy: what autograd returns may be one number seen as many, or somebody else's gradient too.
+                    parameter.grad = part.to(parameter.dtype, copy=True)
+                else:
+                    parameter.grad.add_(part)
         return torch.stack(losses).sum()
 
-    def _work(self, inputs: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-        loss = self._loss(**inputs)
-        return loss.detach(), torch.autograd.grad(loss, self._parameters, allow_unused=True)
+    def _weights(self) -> dict[str, Tensor]:
+        """What lanes compute with. Autocast would round the matrices once a lane, and widen their gradients."""
+        return {
+            name: parameter.detach().to(self._dtype).requires_grad_(parameter.requires_grad)
+            if name in self._matrices
+            else parameter
+            for name, parameter in self._parameters.items()
+        }
+
+    def _shell(self, lane: int) -> nn.Module:
+        """The model without numbers: it is given them for the time of a call, so each lane needs its own."""
+        while len(self._shells) <= lane:
+            self._shells.append(copy.deepcopy(self._model).to("meta"))
+        return self._shells[lane]
+
+    def _work(self, piece: _Piece) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+        def model(*arguments: Any) -> Any:
+            return functional_call(piece.shell, {**self._buffers, **piece.weights}, arguments)
+
+        loss = self._loss(model, **piece.inputs)
+        return loss.detach(), torch.autograd.grad(loss, list(piece.weights.values()), allow_unused=True)

@@ -25,7 +25,7 @@ from v2a_core.training.data import TrainingData
 from v2a_core.training.feed import Batch, Feed, MemoryFeed
 from v2a_core.training.graphed import GraphedGradients
 from v2a_core.training.lanes import LanedGradients
-from v2a_core.training.optimizer import MovingAverage, build_optimizer, learning_rate
+from v2a_core.training.optimizer import MovingAverage, build_optimizer, clip_gradients, learning_rate
 from v2a_core.training.precision import autocast, training_dtype
 from v2a_core.training.validation import score, validate
 
@@ -96,7 +96,7 @@ class Trainer:
         self._graphed = GraphedGradients(model, self._gradients) if graphed else None
         # What torch.compile makes for a CPU has its number of threads written in.
         laned = alone and device == "cpu" and not settings.compile
-        self._laned = LanedGradients(model, self._loss) if laned else None
+        self._laned = LanedGradients(model, self._loss, self._dtype) if laned else None
         self._average = MovingAverage(model, settings.optimizer.ema_decay)
         self._progress = checkpoint.Progress()
         self._best: checkpoint.Best | None = None
@@ -192,17 +192,19 @@ class Trainer:
 
     def _gradients(self, *, condition: Tensor, target: Tensor, weight: Tensor, **draws: Tensor) -> Tensor:
         """The rows' share of the batch's loss, detached, after its gradients are added to the parameters'."""
-        loss = self._loss(condition=condition, target=target, weight=weight, **draws)
+        loss = self._loss(self._wrapped, condition=condition, target=target, weight=weight, **draws)
         loss.backward()
         return loss.detach()
 
-    def _loss(self, *, condition: Tensor, target: Tensor, weight: Tensor, **draws: Tensor) -> Tensor:
+    def _loss(
+        self, model: Callable[..., Tensor], *, condition: Tensor, target: Tensor, weight: Tensor, **draws: Tensor
+    ) -> Tensor:
         with autocast(self._device, self._dtype):
-            losses_B: Tensor = self._wrapped(condition, target, draws)
+            losses_B = model(condition, target, draws)
             return (losses_B * weight).sum()
 
     def _update(self, step: int) -> None:
-        self._norm_sum += nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.optimizer.gradient_clip)
+        self._norm_sum += clip_gradients(self._model, self._settings.optimizer.gradient_clip)
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(step, self._total, self._settings.optimizer)
         self._optimizer.step()

@@ -23,6 +23,20 @@ def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.opti
     )
 
 
+def clip_gradients(model: nn.Module, limit: float) -> Tensor:
+    """Scale the gradients down to a norm of `limit` where theirs is larger.
+
+    Returns:
+        Their norm before, a scalar on their device.
+    """
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    norm = nn.utils.get_total_norm(gradients)
+    # On a CPU it costs nothing to look: mostly there is nothing to scale. A GPU would have to be waited for.
+    if norm.device.type != "cpu" or not norm + 1e-6 <= limit:
+        nn.utils.clip_grads_with_norm_(model.parameters(), limit, norm)
+    return norm
+
+
 def learning_rate(step: int, total_steps: int, settings: OptimizerSettings) -> float:
     """The learning rate of a step (from 0): linear warm-up, then constant or half a cosine to zero."""
     warmup_steps = min(settings.warmup_steps, total_steps // 10)
