@@ -198,22 +198,24 @@ def test_sound_that_begins_before_the_picture_is_cut(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate", "channels", "codec"),
+    ("rate", "channels", "codec", "suffix"),
     [
-        (8000, 1, "aac"),
-        (44_100, 2, "aac"),
-        (48_000, 6, "flac"),
-        (96_000, 2, "flac"),
-        (48_000, 2, "libopus"),
-        (48_000, 6, "aac"),
-        (11_025, 1, "pcm_s16le"),
-        (32_000, 2, "ac3"),
+        (8000, 1, "aac", "mkv"),
+        (44_100, 2, "aac", "ts"),
+        (48_000, 2, "aac", "mp4"),
+        (44_100, 2, "aac", "mkv"),
+        (48_000, 6, "flac", "mkv"),
+        (96_000, 2, "flac", "mkv"),
+        (48_000, 2, "libopus", "mkv"),
+        (48_000, 6, "aac", "mkv"),
+        (11_025, 1, "pcm_s16le", "mkv"),
+        (32_000, 2, "ac3", "mkv"),
     ],
 )
-def test_rates_and_layouts(tmp_path: Path, rate: int, channels: int, codec: str) -> None:
+def test_rates_and_layouts(tmp_path: Path, rate: int, channels: int, codec: str, suffix: str) -> None:
     left = tone(2.0, 500.0, rate)
     sound = np.stack([left, *[np.zeros_like(left)] * (channels - 1)])
-    path = render(tmp_path / "sound.mkv", sound=sound, sound_rate=rate, audio_codec=codec)
+    path = render(tmp_path / f"sound.{suffix}", sound=sound, sound_rate=rate, audio_codec=codec)
     for item in decode(path):
         assert item.waveform is not None
         assert item.waveform.shape == (96_000,)
