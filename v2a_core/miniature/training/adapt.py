@@ -1,7 +1,7 @@
 """Stage `adapt`: the UNet goes on, now also on what mappers make of pictures.
 
 A mapped embedding is not quite that of a sound. On the validation split, the kinds that were made worst are recognised
-more often after it; tempo follows pictures no better.
+more often after it.
 
 Shapes: N scenes, V mappers, F frames of a scene, D numbers of an embedding.
 """

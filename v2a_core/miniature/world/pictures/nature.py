@@ -8,9 +8,10 @@ import numpy as np
 
 from v2a_core.miniature.world.canvas import Canvas
 from v2a_core.miniature.world.look import Look, Moment, mix
-from v2a_core.miniature.world.pictures.base import GROUND_Y, floor
+from v2a_core.miniature.world.pictures.base import GROUND_Y, floor, row_of_marks
 
 _WHITE = (1.0, 1.0, 1.0)
+_STONE = (0.7, 0.68, 0.66)
 
 
 def rain_backdrop(canvas: Canvas, look: Look) -> None:
@@ -84,8 +85,9 @@ def birds(canvas: Canvas, look: Look, moment: Moment) -> None:
 
 
 def fire_backdrop(canvas: Canvas, look: Look) -> None:
-    """Logs on the ground."""
+    """Logs on the ground, behind as many stones as the tempo wants."""
     floor(canvas, look)
+    row_of_marks(canvas, look.marks(2, 12), GROUND_Y + 0.08, GROUND_Y + 0.13, _STONE)
     bark = (0.36, 0.22, 0.13)
     for side in (-1, 1):
         canvas.strokes(

@@ -6,15 +6,17 @@ import numpy as np
 
 from v2a_core.miniature.world.canvas import Canvas
 from v2a_core.miniature.world.look import Look, Moment, mix
-from v2a_core.miniature.world.pictures.base import GROUND_Y, floor
+from v2a_core.miniature.world.pictures.base import GROUND_Y, floor, row_of_marks
 
 _WHITE = (1.0, 1.0, 1.0)
 _METAL = (0.55, 0.58, 0.62)
+_CHALK = (0.85, 0.85, 0.8)
 
 
 def siren_backdrop(canvas: Canvas, look: Look) -> None:
-    """A car seen from the front."""
+    """A car seen from the front, on a road with as many marks as the tempo wants."""
     floor(canvas, look)
+    row_of_marks(canvas, look.marks(2, 12), 0.945, 0.985, _CHALK)
     y = 0.62 + look.y
     body = (0.75, 0.77, 0.8)
     for side in (-1, 1):
@@ -55,10 +57,7 @@ def siren(canvas: Canvas, look: Look, moment: Moment) -> None:
 def ball_backdrop(canvas: Canvas, look: Look) -> None:
     """A floor with marks: their spacing is the rhythm of the bounces."""
     floor(canvas, look)
-    count = look.marks(2, 12)
-    for k in range(count):
-        x = 0.08 + 0.84 * (k + 0.5) / count
-        canvas.box(x - 0.013, GROUND_Y + 0.05, x + 0.013, GROUND_Y + 0.12, (0.85, 0.85, 0.8))
+    row_of_marks(canvas, look.marks(2, 12), GROUND_Y + 0.05, GROUND_Y + 0.12, _CHALK)
 
 
 def ball(canvas: Canvas, look: Look, moment: Moment) -> None:
@@ -80,12 +79,13 @@ def ball(canvas: Canvas, look: Look, moment: Moment) -> None:
 
 
 def bell_backdrop(canvas: Canvas, look: Look) -> None:
-    """The beam and posts that a bell hangs from."""
+    """The beam and posts that a bell hangs from; as many pegs on the beam as the tempo wants."""
     floor(canvas, look, 0.9)
     wood = (0.35, 0.25, 0.17)
     canvas.box(0.1, 0.12 + look.y, 0.9, 0.18 + look.y, wood)
     for x in (0.12, 0.88):
         canvas.box(x - 0.025, 0.12 + look.y, x + 0.025, 0.93, wood)
+    row_of_marks(canvas, look.marks(2, 12), 0.065 + look.y, 0.125 + look.y, _CHALK)
 
 
 def bell(canvas: Canvas, look: Look, moment: Moment) -> None:
