@@ -17,6 +17,7 @@ from v2a_core.miniature.world import (
     render_still,
     sample,
 )
+from v2a_core.miniature.world.look import Look
 
 RATE = 16_000
 ATTRIBUTE = st.floats(0, 1)
@@ -163,6 +164,17 @@ def test_attributes_are_seen_in_one_still_frame():
         near = np.abs(np.diff(sorted_stills, axis=0)).mean()
         far = np.abs(sorted_stills - np.roll(sorted_stills, 7, axis=0)).mean()
         assert far > 1.3 * near, (kind, attribute)
+
+
+@pytest.mark.parametrize(("kind", "y"), [("bouncing ball", 0.925), ("siren", 0.965), ("fire", 0.95), ("bell", None)])
+def test_a_row_of_marks_tells_the_tempo_at_any_time(kind, y):
+    for seed, tempo in ((1, 0.0), (2, 0.3), (3, 0.5), (4, 0.8), (5, 1.0)):
+        happening = Happening(kind, 0.5, tempo, 0.5, seed)
+        row_y = 0.09 + Look.of(happening).y if y is None else y
+        for frame in render_frames(happening, length_s=3.0, size=160, frames_per_second=1):
+            row = frame[int(row_y * 160)].mean(axis=-1)
+            lit = row > (row.min() + row.max()) / 2
+            assert np.count_nonzero(np.diff(lit.astype(int)) == 1) == round(2 + 10 * tempo), (seed, tempo)
 
 
 @pytest.mark.slow
