@@ -17,7 +17,7 @@ import helpers_catalog
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from helpers_processes import wait_until
+from helpers_processes import job_environment, wait_until
 
 from v2a_core.ledger import part_files
 from workflows.cli import main
@@ -43,19 +43,13 @@ def has_more_rows(output, before: int) -> bool:
     return len(rows(output)) > before
 
 
-def environment():
-    # How to prove oneself to a cluster that this process started; what else Ray noted here is of no use there.
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("RAY_") or "_AUTH_" in key}
-    return {**clean, "OMP_NUM_THREADS": "1"}
-
-
 @pytest.mark.timeout(280)
 def test_sigkill_half_way_then_the_same_command(ray_session, tmp_path):
     catalog = tmp_path / "catalog"
     for index in range(6):
         helpers_catalog.video(catalog / f"{index}.mp4", 3.0, hue=40 * index, tone_hz=200 + 60 * index)
     output = tmp_path / "killed"
-    process = subprocess.Popen(command(catalog, output), env=environment(), start_new_session=True)
+    process = subprocess.Popen(command(catalog, output), env=job_environment(), start_new_session=True)
     wait_until(lambda: len(part_files(f"{output}/rows")) >= 3, process, 120)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -74,7 +68,7 @@ def test_sigkill_half_way_then_the_same_command(ray_session, tmp_path):
 
 
 def start(catalog, output, **more):
-    variables = {**environment(), **more}
+    variables = job_environment(**more)
     with open(f"{output}.log", "ab") as log:
         return subprocess.Popen(command(catalog, output), env=variables, start_new_session=True, stdout=log, stderr=log)
 
@@ -96,7 +90,7 @@ def command_of(pid: int) -> str:
 
 
 def finish(catalog, output):
-    subprocess.run(command(catalog, output), env=environment(), check=True, timeout=600)
+    subprocess.run(command(catalog, output), env=job_environment(), check=True, timeout=600)
 
 
 def assert_equal(got, want):

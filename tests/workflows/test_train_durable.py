@@ -14,6 +14,7 @@ import helpers_embeddings as world
 import numpy as np
 import pytest
 import safetensors.numpy
+from helpers_processes import job_environment
 
 pytestmark = pytest.mark.slow
 
@@ -44,18 +45,12 @@ def command(embeddings: str, output: Path, *more: str) -> list[str]:
     return [*tool, *(f"--set={item}" for item in (*SETTINGS, *more))]
 
 
-def environment(**more: str) -> dict[str, str]:
-    # How to prove oneself to a cluster that this process started; what else Ray noted here is of no use there.
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("RAY_") or "_AUTH_" in key}
-    return {**clean, "OMP_NUM_THREADS": "1", **more}
-
-
 def run(embeddings: str, output: Path, *more: str) -> None:
-    subprocess.run(command(embeddings, output, *more), env=environment(), check=True, timeout=200)
+    subprocess.run(command(embeddings, output, *more), env=job_environment(), check=True, timeout=200)
 
 
 def start(embeddings: str, output: Path, *more: str, **extra: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command(embeddings, output, *more), env=environment(**extra), start_new_session=True)
+    return subprocess.Popen(command(embeddings, output, *more), env=job_environment(**extra), start_new_session=True)
 
 
 def wait_for_step(output: Path, step: int, process: subprocess.Popen[bytes]) -> None:

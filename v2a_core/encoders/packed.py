@@ -1,7 +1,7 @@
 """Linear layers on a CPU that computes in bfloat16: weights laid out once, activations part of the product.
 
 A layer of torch brings its weights into the layout of the processor's instructions in each call, and its activation
-is another pass through memory: together a fifth of the time of ViT-B/32.
+is another pass through memory.
 """
 
 from __future__ import annotations
