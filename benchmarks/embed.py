@@ -1,26 +1,31 @@
 """What `v2a embed` costs against what a user would write, and against the least it could cost.
 
-Run `python benchmarks/embed.py` (300 segments; `--segments 60` for a quick look). One run on one machine compares, with
-full-size ViT-B/32 and HTSAT-tiny (random weights), on the same clips of 10 s, 640 x 360, with sound:
+Run `python benchmarks/embed.py` (300 segments; `--segments 60 --rounds 1` for a quick look). One run on one machine
+compares, with full-size ViT-B/32 and HTSAT-tiny (random weights), on the same clips of 10 s, 640 x 360, with sound:
 
 (a) a plain script: decord, one clip at a time, fp32, no Ray;
 (b) the program's own functions in a bare loop, a process a core, no Ray: the ceiling;
 (c) `v2a embed`, Ray and all.
 
-Goals on two cores: (c) at least 2.5 x (a) and 0.9 x (b). Of (b) loading is told apart; (c) is whole, Ray's start and
-loading included, which weigh heavily in a short run. The last line says what the matrix products of CLIP's tower alone
-allow: whatever else is done, nothing that computes in this number format on these cores is faster.
+Each is a command, timed from its start to its end. (b) and (c) run in turns, since machines change their speed from
+minute to minute: their ratio is the median of the rounds. Goals on two cores: (c) at least 2.5 x (a) and 0.9 x (b).
+The rate without imports and loading is told beside it. The last line says what the matrix products of CLIP's tower
+alone allow: whatever else is done, nothing that computes in this number format on these cores is faster.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
+import json
 import os
 import shutil
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +35,6 @@ import yaml
 from matmul import DEVICE, matmul_peak
 from safetensors.torch import save_file
 
-from v2a_core.config import load
 from v2a_core.encoders.clap import ClapAudioTower, ClapEncoder
 from v2a_core.encoders.clip import ClipEncoder
 from v2a_core.encoders.config import EncoderSettings
@@ -48,49 +52,107 @@ CLIP_FLOP = 8.8e9  # of an image: 12 blocks of 50 tokens, width 768
 CLIP_S, RATE, DIFFERENT, BATCH = 10, 48_000, 8, 16
 
 
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of a command, all of it and without imports and loading."""
+
+    whole_s: float
+    working_s: float
+
+
 def main() -> None:
     """Print segments per second of each way, the ratios, and where the time of (c) goes."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--segments", type=int, default=300)
     parser.add_argument("--plain-segments", type=int, help="of (a), the slow one (default: a fifth)")
+    parser.add_argument("--rounds", type=int, default=3, help="of (b) and (c), in turns")
+    parser.add_argument("--way", choices=WAYS, help="work through clips in this process; how (a) and (b) are started")
+    parser.add_argument("--models", help="of --way: a bundle")
+    parser.add_argument("clips", nargs="*", type=Path, help="of --way")
     arguments = parser.parse_args()
+    if arguments.way:
+        print(WAYS[arguments.way](arguments.clips, arguments.models))
+        return
     with tempfile.TemporaryDirectory(prefix="v2a-bench-") as name:
-        folder = Path(name)
-        bundle = _write_bundle(folder / "models")
-        clips = _write_clips(folder / "clips", arguments.segments)
-        few = clips[: arguments.plain_segments or max(8, arguments.segments // 5)]
-        plain = len(few) / _plain(few, bundle)
-        print(f"(a) plain script      {plain:6.2f} segments/s ({len(few)} segments)", flush=True)
-        loading_s, working_s = _bare(clips, bundle)
-        bare = len(clips) / working_s
-        print(f"(b) bare loop         {bare:6.2f} segments/s (and {loading_s:.1f} s to load)", flush=True)
-        summary, first_s = _embed(folder, bundle)
-        total_s = summary["seconds"]["total"]
-        whole = len(clips) / total_s
-        print(f"(c) v2a embed         {whole:6.2f} segments/s, start included (first rows after {first_s:.1f} s)")
-        loaded = len(clips) / (loading_s + working_s)
+        _write_bundle(Path(name) / "models")
+        _write_clips(Path(name) / "clips", arguments.segments)
+        _compare(Path(name), arguments.segments, arguments.plain_segments, arguments.rounds)
+
+
+def _compare(folder: Path, segments: int, plain_segments: int | None, rounds: int) -> None:
+    few = plain_segments or max(8, segments // 5)
+    part = _time_way("plain", folder, few)
+    # Of the others' number of segments, by its rate: its start weighs as much as theirs.
+    plain_s = part.whole_s + part.working_s * (segments / few - 1)
+    print(f"(a) plain script      {_rates(Timing(plain_s, plain_s - part.whole_s + part.working_s), segments)} ({few})")
+    bare, embed, stages = [], [], []
+    for _ in range(rounds):
+        bare.append(_time_way("bare", folder, segments, len(os.sched_getaffinity(0))))
+        print(f"(b) bare loop         {_rates(bare[-1], segments)}", flush=True)
+        timing, seconds = _time_embed(folder, segments)
+        embed.append(timing)
+        stages.append(seconds)
         print(
-            f"    (c) / (a): {whole / plain:.2f} (goal 2.5); (c) / (b): {whole / bare:.2f} (goal 0.9), "
-            f"{whole / loaded:.2f} of (b) with its loading"
+            f"(c) v2a embed         {_rates(timing, segments)}; {bare[-1].whole_s / timing.whole_s:.2f} x (b)",
+            flush=True,
         )
-        stages = {stage: value for stage, value in summary["seconds"].items() if stage != "total"}
-        work = sum(stages.values())
-        shares = ", ".join(f"{stage} {value:.0f} s ({100 * value / work:.0f} %)" for stage, value in stages.items())
-        print(f"    work of its stages: {shares}; {work / total_s:.2f} cores busy with them")
-        dtype = choose_dtype("auto", DEVICE)
-        bound = matmul_peak(dtype) / (CLIP_S * CLIP_FLOP)
-        print(f"    CLIP's products alone, at this machine's rate for {str(dtype)[6:]}: {bound:.2f} segments/s")
+    middle = statistics.median(timing.whole_s for timing in embed)
+    ceiling = statistics.median(low.whole_s / high.whole_s for low, high in zip(bare, embed, strict=True))
+    working = statistics.median(low.working_s / high.whole_s for low, high in zip(bare, embed, strict=True))
+    print(
+        f"    (c) / (a): {plain_s / middle:.2f} (goal 2.5); (c) / (b): {ceiling:.2f} (goal 0.9), "
+        f"{working:.2f} of (b) without its loading"
+    )
+    work = {stage: statistics.median(seconds[stage] for seconds in stages) for stage in stages[0]}
+    shares = ", ".join(f"{stage} {value:.0f} s ({value / sum(work.values()):.0%})" for stage, value in work.items())
+    print(f"    work of its stages: {shares}; {sum(work.values()) / middle:.2f} cores busy with them")
+    dtype = choose_dtype("auto", DEVICE)
+    bound = matmul_peak(dtype) / (CLIP_S * CLIP_FLOP)
+    print(f"    CLIP's products alone, at this machine's rate for {str(dtype)[6:]}: {bound:.2f} segments/s")
 
 
-def _plain(clips: Sequence[Path], bundle: str) -> float:
-    """What many write first: everything in turn, in fp32."""
+def _rates(timing: Timing, segments: int) -> str:
+    return f"{segments / timing.whole_s:6.2f} segments/s ({segments / timing.working_s:.2f} without loading)"
+
+
+def _time_way(way: str, folder: Path, segments: int, processes: int = 1) -> Timing:
+    """The times of processes that share the clips."""
+    clips = sorted(map(str, (folder / "clips").iterdir()))[:segments]
+    command = [sys.executable, __file__, "--way", way, "--models", str(folder / "models" / "bundle.yaml")]
+    started = time.perf_counter()
+    running = [
+        subprocess.Popen([*command, *clips[part::processes]], stdout=subprocess.PIPE) for part in range(processes)
+    ]
+    working_s = max(float(process.communicate()[0]) for process in running)
+    assert not any(process.returncode for process in running)
+    return Timing(time.perf_counter() - started, working_s)
+
+
+def _time_embed(folder: Path, segments: int) -> tuple[Timing, dict[str, float]]:
+    """The command's times, and those that its summary tells of its stages."""
+    output = folder / "out"
+    catalog, models = str(folder / "clips"), str(folder / "models" / "bundle.yaml")
+    command = [sys.executable, "-m", "workflows.embed", catalog, "--output", str(output), "--models", models]
+    started = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    whole_s = time.perf_counter() - started
+    summary = json.loads((output / "summary.json").read_text())
+    shutil.rmtree(output)
+    assert summary["counts"]["rows_done_now"] == segments, summary["counts"]
+    assert not summary["counts"]["sources_rejected"], summary["counts"]
+    seconds = dict(summary["seconds"])
+    return Timing(whole_s, seconds.pop("total")), seconds
+
+
+def _plain(clips: Sequence[Path], models: str) -> float:
+    """What many write first: everything in turn, in fp32; seconds of working."""
     import decord
     from PIL import Image
 
     prepare_torchvision()
     from open_clip.transform import image_transform
 
-    local = load_bundle(bundle).resolve()
+    local = load_bundle(models).resolve()
     tower = ClipEncoder(local, EncoderSettings(precision="fp32"))._tower
     ears = _laion_clap(ClapEncoder(local, EncoderSettings(precision="fp32"))._tower)
     transform = image_transform(224, is_train=False)
@@ -117,36 +179,20 @@ def _laion_clap(tower: Any) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda waveforms_BT: tower.audio_projection(tower.audio_branch({"waveform": waveforms_BT})["embedding"])
 
 
-def _bare(clips: Sequence[Path], bundle: str) -> tuple[float, float]:
-    """Seconds of loading and of working, of one process a core that share the clips."""
-    cores = len(os.sched_getaffinity(0))
-    context = multiprocessing.get_context("spawn")
-    barrier, results = context.Barrier(cores), context.Queue()
-    workers = [
-        context.Process(target=_bare_worker, args=(clips[core::cores], bundle, barrier, results))
-        for core in range(cores)
-    ]
-    for worker in workers:
-        worker.start()
-    times = [results.get() for _ in workers]
-    for worker in workers:
-        worker.join()
-    return max(loading for loading, _ in times), max(working for _, working in times)
-
-
-def _bare_worker(clips: Sequence[Path], bundle: str, barrier: Any, results: Any) -> None:
+def _bare(clips: Sequence[Path], models: str) -> float:
+    """One of the processes, a core each; seconds of working."""
     torch.set_num_threads(1)
-    started = time.perf_counter()
-    local = load_bundle(bundle).resolve()
+    local = load_bundle(models).resolve()
     clip, clap = ClipEncoder(local, EncoderSettings()), ClapEncoder(local, EncoderSettings())
-    loaded = time.perf_counter()
-    barrier.wait()
     began = time.perf_counter()
     for start in range(0, len(clips), BATCH):
         decoded = [_decode(path, local.media_spec()) for path in clips[start : start + BATCH]]
         clip.encode(np.concatenate([segment.frames_NHWC for segment in decoded]))
         clap.encode(np.stack([segment.waveform for segment in decoded if segment.waveform is not None]))
-    results.put((loaded - started, time.perf_counter() - began))
+    return time.perf_counter() - began
+
+
+WAYS = {"plain": _plain, "bare": _bare}
 
 
 def _decode(path: Path, spec: Any) -> DecodedSegment:
@@ -154,27 +200,7 @@ def _decode(path: Path, spec: Any) -> DecodedSegment:
     return next(item for item in decode_source(request) if isinstance(item, DecodedSegment))
 
 
-def _embed(folder: Path, bundle: str) -> tuple[dict[str, Any], float]:
-    """The job's summary, and the seconds until its first rows."""
-    from v2a_core.parts import PartWriter
-    from workflows import embed
-    from workflows.embed_config import EmbedJob
-
-    arrivals: list[float] = []
-    add = PartWriter.add
-
-    def watched(self: PartWriter, table: Any) -> Any:
-        arrivals.append(time.perf_counter())
-        return add(self, table)
-
-    PartWriter.add = watched  # type: ignore[method-assign]
-    started = time.perf_counter()
-    summary = embed.run([str(folder / "clips")], str(folder / "out"), load(EmbedJob, job="embed"), models=bundle)
-    assert not summary["counts"]["sources_rejected"], summary["counts"]
-    return summary, arrivals[0] - started
-
-
-def _write_bundle(folder: Path) -> str:
+def _write_bundle(folder: Path) -> None:
     """The paper's encoders with random weights, as files, with the miniature's generator (which is not used)."""
     prepare_torchvision()
     import open_clip
@@ -200,13 +226,11 @@ def _write_bundle(folder: Path) -> str:
         "generator": {"weights": str(load_bundle("miniature").resolve().generator_path)},
     }
     (folder / "bundle.yaml").write_text(yaml.safe_dump(description))
-    return str(folder / "bundle.yaml")
 
 
-def _write_clips(folder: Path, count: int) -> list[Path]:
+def _write_clips(folder: Path, count: int) -> None:
     folder.mkdir()
     generator = np.random.default_rng(0)
-    made = []
     for number in range(count):
         path = folder / f"{number:04d}.mp4"
         if number < DIFFERENT:
@@ -215,9 +239,7 @@ def _write_clips(folder: Path, count: int) -> list[Path]:
             tone = 0.3 * np.sin(2 * np.pi * (220 + 60 * number) * np.arange(CLIP_S * RATE) / RATE)
             write_video(path, frames, 25, tone.astype(np.float32), RATE)
         else:
-            shutil.copyfile(made[number % DIFFERENT], path)
-        made.append(path)
-    return made
+            shutil.copyfile(folder / f"{number % DIFFERENT:04d}.mp4", path)
 
 
 if __name__ == "__main__":

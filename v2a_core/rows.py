@@ -78,8 +78,8 @@ def decoded_row(source: Source, source_id: str, decoded: DecodedSegment, seconds
         "damaged": decoded.damaged,
         "decoded_share": decoded.decoded_share,
         "status": OK,
-        "frames": decoded.frames_NHWC.tobytes(),
-        "waveform": None if decoded.waveform is None else decoded.waveform.tobytes(),
+        "frames": _bytes_of(decoded.frames_NHWC),
+        "waveform": None if decoded.waveform is None else _bytes_of(decoded.waveform),
         "decode_s": seconds,
     }
 
@@ -159,6 +159,11 @@ def per_row_seconds(seconds: float, used: Sequence[bool]) -> pa.Array:
     """A batch's time, shared by the rows that took part."""
     share = seconds / max(1, sum(used))
     return pa.array([share if part else 0.0 for part in used], pa.float64())
+
+
+def _bytes_of(array: npt.NDArray[Any]) -> memoryview:
+    """The array's memory, not copied: Arrow does that."""
+    return np.ascontiguousarray(array).data.cast("B")
 
 
 def _segment_fields(segment: Segment) -> dict[str, Any]:

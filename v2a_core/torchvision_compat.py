@@ -1,28 +1,37 @@
-"""Makes `import torchvision` work where its compiled operators do not match torch (a CUDA wheel beside CPU torch)."""
+"""Makes `import torchvision` work, and quick: open_clip, diffusers and transformers all import it."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import torch
 
 _declared: list[torch.library.Library] = []  # a Library takes its declarations back when it is collected
+_COMPILER = "torch._dynamo.utils"
 
 
 def prepare_torchvision() -> None:
-    """Call before the first import of open_clip, diffusers or transformers, all of which import torchvision.
+    """Import torchvision, if it is installed. Call before the first import of open_clip, diffusers or transformers.
 
-    torchvision gives Python versions to two operators that only its compiled half declares, and fails with
-    "operator torchvision::nms does not exist" when that half cannot be loaded. Declaring their schemas is enough
-    for the transforms, which are all that is used of it here.
+    It gives Python versions to two operators that only its compiled half declares, and fails with "operator
+    torchvision::nms does not exist" when that half cannot be loaded (a CUDA wheel beside CPU torch). Declaring their
+    schemas is enough for the transforms, which are all that is used of it here.
     """
-    if _declared or hasattr(torch.ops.torchvision, "nms") or _load_compiled_half():
+    if "torchvision" in sys.modules or importlib.util.find_spec("torchvision") is None:
         return
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _declared.append(library)
+    if not _declared and not hasattr(torch.ops.torchvision, "nms") and not _load_compiled_half():
+        library = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _declared.append(library)
+    with _compiler_on_demand():
+        importlib.import_module("torchvision")
 
 
 def _load_compiled_half() -> bool:
@@ -35,3 +44,32 @@ def _load_compiled_half() -> bool:
             continue  # built for another torch, or for a GPU runtime that is not here
         return True
     return False
+
+
+@contextlib.contextmanager
+def _compiler_on_demand() -> Iterator[None]:
+    """What torchvision imports of torch's compiler is loaded when it is called.
+
+    It is one function of an operator for boxes, and brings sympy and a thousand modules more: a second and a half of
+    each process.
+    """
+    if _COMPILER in sys.modules:
+        yield
+        return
+    stand_in: Any = ModuleType(_COMPILER)
+    stand_in.__getattr__ = _on_demand
+    sys.modules[_COMPILER] = stand_in
+    try:
+        yield
+    finally:
+        del sys.modules[_COMPILER]
+
+
+def _on_demand(name: str) -> Callable[..., Any]:
+    if name.startswith("__"):
+        raise AttributeError(name)
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        return getattr(importlib.import_module(_COMPILER), name)(*arguments, **named)
+
+    return call

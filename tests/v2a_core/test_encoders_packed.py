@@ -11,6 +11,9 @@ from torch import nn
 from torch.nn.functional import cosine_similarity
 
 from v2a_core.encoders import packed
+from v2a_core.encoders.clap import ClapAudioTower
+from v2a_core.encoders.class_token import keep_class_token
+from v2a_core.models.clap_config import ClapConfig, Htsat
 from v2a_core.torchvision_compat import prepare_torchvision
 
 pytestmark = pytest.mark.skipif(not packed.can_pack(), reason="no bfloat16 in this processor")
@@ -29,17 +32,46 @@ def vision_tower(quick_gelu: bool) -> nn.Module:
 
 @pytest.mark.parametrize("quick_gelu", [True, False])
 @torch.inference_mode()
-def test_a_vision_tower_is_the_same_packed(quick_gelu):
+def test_a_vision_tower_is_the_same_packed(monkeypatch, quick_gelu):
+    monkeypatch.setattr(packed, "LEAST_PARAMETERS", 0)
     tower = vision_tower(quick_gelu)
     images = torch.randn(5, 3, 64, 64)
     exact = tower(images)
     plain = copy.deepcopy(tower).bfloat16()
     changed = copy.deepcopy(plain)
-    packed.pack_layers(changed)
-    assert not any(type(module) in (nn.Linear, nn.MultiheadAttention) for module in changed.modules())
+    keep_class_token(changed)
+    packed.pack(changed, torch.bfloat16, "cpu")
+    assert not any(type(module) in (nn.Linear, nn.MultiheadAttention, nn.Conv2d) for module in changed.modules())
     found = changed(images.bfloat16()).float()
     assert cosine_similarity(found, plain(images.bfloat16()).float()).min() > 0.9995
     assert cosine_similarity(found, exact).min() > 0.9995
+
+
+@torch.inference_mode()
+def test_an_audio_tower_is_the_same_packed():
+    torch.manual_seed(0)
+    tower = ClapAudioTower(ClapConfig(htsat=Htsat(embed_dim=32, depths=(2, 2), num_heads=(2, 4)))).eval()
+    for name, table in tower.named_parameters():
+        if "relative_position_bias_table" in name:
+            table.normal_(std=1.0)  # large enough to be missed
+    waveforms = 0.1 * torch.randn(3, 480_000)
+    exact = tower(waveforms)
+    tower.to_precision(torch.bfloat16)
+    plain = tower(waveforms).float()
+    packed.pack_layers(tower.audio_branch)
+    assert sum(type(module).__name__ == "PackedWindowAttention" for module in tower.modules()) == 4
+    found = tower(waveforms).float()
+    assert cosine_similarity(found, plain).min() > 0.9995
+    assert cosine_similarity(found, exact).min() > 0.9995
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@torch.inference_mode()
+def test_patches_that_do_not_fit_are_cut_as_by_a_convolution(bias):
+    layer = nn.Conv2d(3, 24, (4, 6), (4, 6), bias=bias).bfloat16()
+    images = torch.randn(2, 3, 17, 20).bfloat16()
+    found = packed.PackedPatches(layer)(images)
+    np.testing.assert_allclose(found.float(), layer(images).float(), atol=0.05)
 
 
 class Mlp(nn.Module):

@@ -34,7 +34,7 @@ from v2a_core.models import bundle, load_bundle
 from v2a_core.encoders.clip import ClipEncoder, _image_tower
 from v2a_core.encoders.config import EncoderSettings
 ClipEncoder(load_bundle("miniature").resolve(), EncoderSettings())
-print(sorted({"timm", "transformers"} & set(sys.modules)))
+print(sorted({"timm", "transformers", "sympy", "torch._dynamo"} & set(sys.modules)))
 tower = _image_tower(bundle._builtin_clip_config("ViT-B-16-SigLIP"))
 print(type(tower).__name__, "timm" in sys.modules)
 """
@@ -53,3 +53,16 @@ print(sorted({"numba", "librosa.filters", "scipy.signal", "laion_clap"} & set(sy
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout.split("\n")[0] == "[]"
+
+
+def test_what_torchvision_takes_from_the_compiler_is_there_when_it_is_called():
+    code = """
+import torch
+from v2a_core.torchvision_compat import prepare_torchvision
+prepare_torchvision()
+from torchvision.ops import roi_align
+boxes = [torch.tensor([[0.0, 0.0, 2.0, 2.0]])]
+print(roi_align(torch.arange(16.0).view(1, 1, 4, 4), boxes, 1, aligned=True).shape)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.strip() == "torch.Size([1, 1, 1, 1])"

@@ -14,6 +14,8 @@ from v2a_core.precision import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
+# What a forward pass holds of more frames leaves a core's cache.
+_SIZE, _SIZE_ON_CPU = 32, 16
 _MOST_LANES = 8  # Python starts each operator of each lane: with many more they wait for it
 
 
@@ -23,13 +25,14 @@ class MicroBatches:
     On a CPU, batches run side by side in lanes.
 
     Args:
-        size: Items in one forward pass, to begin with.
+        size: Items in one forward pass, to begin with; 0 chooses by the device.
         dim: Numbers in an embedding.
         device: Where the network is.
     """
 
     def __init__(self, size: int, dim: int, device: str = "cpu") -> None:
-        self.size, self._dim, self._on_cpu = size, dim, device == "cpu"
+        self._dim, self._on_cpu = dim, device == "cpu"
+        self.size = size or (_SIZE_ON_CPU if self._on_cpu else _SIZE)
 
     def run(self, forward: Callable[[slice], torch.Tensor], count: int) -> npt.NDArray[np.float32]:
         """L2-normalised float32 (count, dim).

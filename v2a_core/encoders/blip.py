@@ -12,6 +12,7 @@ import torch
 from v2a_core.encoders.images import ImageEncoder
 from v2a_core.models import LocalBundle, ModelError
 from v2a_core.models.checkpoints import load_exactly, load_tensors
+from v2a_core.models.unset import UnsetWeights
 from v2a_core.torchvision_compat import prepare_torchvision
 
 _PARTS = ("vision_model.", "vision_proj.")
@@ -48,7 +49,7 @@ class _Tower(torch.nn.Module):
         from transformers.models.blip.modeling_blip import BlipVisionModel
 
         vision = BlipVisionConfig(**config)
-        with torch.device("meta"):
+        with UnsetWeights():
             self.vision_model = BlipVisionModel(vision)
             self.vision_proj = torch.nn.Linear(vision.hidden_size, dim)
 

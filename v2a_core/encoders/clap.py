@@ -20,6 +20,7 @@ from v2a_core.encoders.packed import pack
 from v2a_core.models import LocalBundle, ModelError
 from v2a_core.models.checkpoints import load_clap, load_exactly
 from v2a_core.models.clap_config import ClapConfig
+from v2a_core.models.unset import UnsetWeights
 from v2a_core.precision import choose_dtype
 
 _FRONT_END = ("spectrogram_extractor.", "logmel_extractor.")
@@ -64,12 +65,17 @@ class ClapAudioTower(nn.Module):
     def forward(self, waveforms_BT: torch.Tensor) -> torch.Tensor:
         """Embed waveforms, float32 (B, T) -> (B, D), not normalised.
 
-        HTSAT's own forward pass, without its training branches (SpecAugment, mix-up) and in two precisions.
+        HTSAT's own forward pass as far as the embedding, in two precisions: without its training branches
+        (SpecAugment, mix-up) and its classifier.
         """
-        image = self.audio_branch.reshape_wav2img(self.log_mel(waveforms_BT))
-        dtype = self.audio_projection[0].weight.dtype
-        features_BF = self.audio_branch.forward_features(image.to(dtype))["embedding"]
-        embedding_BD: torch.Tensor = self.audio_projection(features_BF)
+        branch = self.audio_branch
+        image = branch.reshape_wav2img(self.log_mel(waveforms_BT)).to(self.audio_projection[0].weight.dtype)
+        tokens = branch.patch_embed(image)
+        if branch.ape:
+            tokens = tokens + branch.absolute_pos_embed
+        for layer in branch.layers:
+            tokens, _ = layer(tokens)
+        embedding_BD: torch.Tensor = self.audio_projection(branch.norm(tokens).mean(1))
         return embedding_BD
 
 
@@ -139,7 +145,8 @@ def load_audio_tower(config: ClapConfig, checkpoint: Path) -> ClapAudioTower:
             f"{checkpoint} holds no CLAP audio tower (no key begins with 'audio_branch.'); the diffusers folders of "
             "AudioLDM hold the text tower only: take laion's or AudioLDM's original checkpoint"
         )
-    tower = ClapAudioTower(config)
+    with UnsetWeights():
+        tower = ClapAudioTower(config)
     _check_front_end(tower, tensors, checkpoint)
     # Recomputed from the config instead: a checkpoint in half precision has only a coarse copy.
     front_end = tuple(f"audio_branch.{part}" for part in _FRONT_END)

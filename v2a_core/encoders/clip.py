@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from v2a_core.encoders.class_token import keep_class_token
 from v2a_core.encoders.images import ImageEncoder
 from v2a_core.models import LocalBundle, ModelError
 from v2a_core.models.checkpoints import load_exactly, load_tensors
+from v2a_core.models.unset import UnsetWeights
 from v2a_core.torchvision_compat import prepare_torchvision
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ class ClipEncoder(ImageEncoder):
             raise ModelError(f"{bundle.clip_path} holds no CLIP image tower: no key begins with {_PREFIX!r}")
         tower = _image_tower(bundle.clip_architecture())
         load_exactly(tower, visual, bundle.clip_path)
+        keep_class_token(tower)
         return tower
 
 
@@ -36,7 +39,7 @@ def _image_tower(config: Mapping[str, Any]) -> torch.nn.Module:
     """open_clip's image tower without weights. The text tower, half of CLIP, is never built at its real size."""
     open_clip = _import_open_clip(dict(config["vision_cfg"]))
     no_text = {"context_length": 8, "vocab_size": 8, "width": 64, "heads": 1, "layers": 1}
-    with torch.device("meta"):
+    with UnsetWeights():
         model = open_clip.CLIP(
             embed_dim=config["embed_dim"],
             vision_cfg=dict(config["vision_cfg"]),

@@ -75,8 +75,9 @@ class ImageEncoder(abc.ABC):
         return self._batches.run(lambda items: self._forward(frames_NHWC[items]), len(frames_NHWC))
 
     def _forward(self, frames_NHWC: npt.NDArray[np.uint8]) -> torch.Tensor:
-        # Bytes travel to the device, not floats. `torch.tensor` copies: arrays from Arrow are read-only.
-        pixels_NCHW = torch.tensor(frames_NHWC).to(self._device).permute(0, 3, 1, 2)
-        normal_NCHW = (pixels_NCHW - self._mean_C11) / self._std_C11
+        # Bytes travel to the device, not floats, and are brought into the network's order while they are bytes.
+        # `torch.tensor` copies: arrays from Arrow are read-only.
+        pixels_NCHW = torch.tensor(frames_NHWC).to(self._device).permute(0, 3, 1, 2).contiguous().float()
+        normal_NCHW = pixels_NCHW.sub_(self._mean_C11).div_(self._std_C11)
         embedding_ND: torch.Tensor = self._tower(normal_NCHW.to(self.dtype))
         return embedding_ND

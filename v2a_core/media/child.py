@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
@@ -21,6 +22,9 @@ from v2a_core.media.types import MediaError
 
 _POLL_S = 0.1
 _START_LIMIT_S = 120.0
+# A segment's pixels and samples are megabytes: with the usual 64 KiB, each of the two processes waits for the other
+# twice as long. Larger ones leave the processor's cache.
+_PIPE_BYTES = 256 * 2**10
 
 
 class ChildEndedError(Exception):
@@ -39,6 +43,7 @@ class DecoderProcess:
         self._errors: Any = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child)
         requests, self._requests_end = os.pipe()
         self._results_end, results = os.pipe()
+        _widen(results)
         lifeline, self._lifeline = os.pipe()
         given = (requests, results, lifeline)
         arguments = [*map(str, given), str(settings.memory_limit_mb), decoder]
@@ -149,6 +154,12 @@ class DecoderProcess:
 
     def _memory_message(self) -> str:
         return f"the decoder needed more than {self._settings.memory_limit_mb} MB; it was ended"
+
+
+def _widen(pipe: int) -> None:
+    # Linux only, and refused to a user who has thousands of them.
+    with contextlib.suppress(AttributeError, OSError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def _environment() -> dict[str, str]:

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
+import numpy as np
+
 from v2a_core.media.types import MediaError
 
 DECODER = "v2a_core.media.decode:decode_source"
@@ -40,7 +42,7 @@ def receive(pipe: Connection) -> Any:
     head = pipe.recv_bytes()
     buffers = []
     for size in sizes:
-        buffer = bytearray(size)
+        buffer = np.empty(size, np.uint8)  # a bytearray would be zeroed first
         pipe.recv_bytes_into(buffer)
         buffers.append(buffer)
     return pickle.loads(head, buffers=buffers)  # noqa: S301 (from our own process)
