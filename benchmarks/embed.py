@@ -9,7 +9,8 @@ compares, with full-size ViT-B/32 and HTSAT-tiny (random weights), on the same c
 
 Each is a command, timed from its start to its end. (b) and (c) run in turns, since machines change their speed from
 minute to minute: their ratio is the median of the rounds. Goals on two cores: (c) at least 2.5 x (a) and 0.9 x (b).
-The rate without imports and loading is told beside it. The last line says what the matrix products of CLIP's tower
+The rate without imports and loading is told beside it. What Ray's start and end cost does not grow with a run:
+`--segments 1000` shows how little is left of it. The last line says what the matrix products of CLIP's tower
 alone allow: whatever else is done, nothing that computes in this number format on these cores is faster.
 """
 
