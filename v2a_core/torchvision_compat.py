@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,9 +24,10 @@ def prepare_torchvision() -> None:
     torchvision::nms does not exist" when that half cannot be loaded (a CUDA wheel beside CPU torch). Declaring their
     schemas is enough for the transforms, which are all that is used of it here.
     """
-    if "torchvision" in sys.modules or importlib.util.find_spec("torchvision") is None:
+    spec = None if "torchvision" in sys.modules else importlib.util.find_spec("torchvision")
+    if spec is None:
         return
-    if not _declared and not hasattr(torch.ops.torchvision, "nms") and not _load_compiled_half():
+    if not _declared and not hasattr(torch.ops.torchvision, "nms") and not _load_compiled_half(spec):
         library = torch.library.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -34,10 +36,8 @@ def prepare_torchvision() -> None:
         importlib.import_module("torchvision")
 
 
-def _load_compiled_half() -> bool:
-    spec = importlib.util.find_spec("torchvision")
-    folders = spec.submodule_search_locations if spec else None
-    for compiled in (file for folder in folders or () for file in Path(folder).glob("_C*.so")):
+def _load_compiled_half(spec: ModuleSpec) -> bool:
+    for compiled in (file for folder in spec.submodule_search_locations or () for file in Path(folder).glob("_C*.so")):
         try:
             torch.ops.load_library(str(compiled))
         except OSError:

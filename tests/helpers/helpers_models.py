@@ -103,3 +103,14 @@ def full_clap() -> dict[str, torch.Tensor]:
         "logit_scale_a": torch.tensor(2.6),
     }
     return {**tower.state_dict(), **text}
+
+
+def vision_tower(quick_gelu: bool = False, **vision: Any) -> Any:
+    """A small image tower of open_clip, (N, 3, 64, 64) -> (N, 32), with the same random weights each time."""
+    prepare_torchvision()
+    import open_clip
+
+    torch.manual_seed(0)
+    vision = {"image_size": 64, "patch_size": 16, "width": 128, "layers": 3, "head_width": 32, **vision}
+    text = {"context_length": 8, "vocab_size": 8, "width": 64, "heads": 1, "layers": 1}
+    return open_clip.CLIP(32, vision, text, quick_gelu=quick_gelu).visual.eval()

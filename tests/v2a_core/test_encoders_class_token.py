@@ -4,20 +4,9 @@ import copy
 
 import pytest
 import torch
+from helpers_models import vision_tower
 
 from v2a_core.encoders.class_token import ClassTokenBlock, keep_class_token
-from v2a_core.torchvision_compat import prepare_torchvision
-
-TEXT = {"context_length": 8, "vocab_size": 8, "width": 64, "heads": 1, "layers": 1}
-VISION = {"image_size": 64, "patch_size": 16, "width": 128, "head_width": 32, "layers": 3}
-
-
-def vision_tower(**vision):
-    prepare_torchvision()
-    import open_clip
-
-    torch.manual_seed(0)
-    return open_clip.CLIP(32, {**VISION, **vision}, TEXT).visual.eval()
 
 
 @pytest.mark.parametrize("vision", [{}, {"layers": 1}, {"ls_init_value": 0.5}, {"final_ln_after_pool": True}])

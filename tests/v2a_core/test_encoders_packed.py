@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from helpers_models import vision_tower
 from torch import nn
 from torch.nn.functional import cosine_similarity
 
@@ -14,20 +15,8 @@ from v2a_core.encoders import packed
 from v2a_core.encoders.clap import ClapAudioTower
 from v2a_core.encoders.class_token import keep_class_token
 from v2a_core.models.clap_config import ClapConfig, Htsat
-from v2a_core.torchvision_compat import prepare_torchvision
 
 pytestmark = pytest.mark.skipif(not packed.can_pack(), reason="no bfloat16 in this processor")
-
-
-def vision_tower(quick_gelu: bool) -> nn.Module:
-    prepare_torchvision()
-    import open_clip
-
-    torch.manual_seed(0)
-    vision = {"image_size": 64, "patch_size": 16, "width": 128, "layers": 3, "head_width": 32}
-    text = {"context_length": 8, "vocab_size": 8, "width": 64, "heads": 1, "layers": 1}
-    tower: nn.Module = open_clip.CLIP(32, vision, text, quick_gelu=quick_gelu).visual
-    return tower.eval()
 
 
 @pytest.mark.parametrize("quick_gelu", [True, False])

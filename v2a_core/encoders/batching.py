@@ -14,7 +14,7 @@ from v2a_core.precision import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
-# What a forward pass holds of more frames leaves a core's cache.
+# On a CPU a forward pass of more frames does not fit into a core's cache.
 _SIZE, _SIZE_ON_CPU = 32, 16
 _MOST_LANES = 8  # Python starts each operator of each lane: with many more they wait for it
 

@@ -47,7 +47,7 @@ def can_pack() -> bool:
 
 
 def pack_layers(network: nn.Module) -> None:
-    """Replace the linear layers, in bfloat16, and the attentions, each of a sequence with itself."""
+    """Replace the linear layers, in bfloat16, and the attentions, each to one sequence."""
     for module in list(network.modules()):
         _pack_mlp(module)
         for name, child in module.named_children():
