@@ -7,7 +7,7 @@ DEMO_OUTPUT ?= demo-output
 NICE :=  # what runs beside jobs on Ray gets no more than its workers, which are nice by 15
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-parts test-jobs test-all fuzz lint types format clean
+.PHONY: help setup demo test test-parts test-jobs test-all fuzz attack lint types format clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,10 +33,13 @@ test-jobs: $(READY)
 	$(BIN)/python -m pytest tests/workflows
 
 test-all: lint types  ## the same with the slow tests (full-size models, long runs)
-	$(BIN)/python -m pytest -m 'not fuzz'
+	$(BIN)/python -m pytest -m 'not fuzz and not attack'
 
 fuzz: $(READY)  ## 2,000 mutated files through a real job: no crash, no hang, no stray process (minutes)
 	$(BIN)/python -m pytest -m fuzz -s tests/workflows/test_fuzz.py
+
+attack: $(READY)  ## what an enemy or bad luck would try, and a table of what held (minutes)
+	$(BIN)/python -m pytest -m attack tests/attacks
 
 lint: $(READY)
 	$(BIN)/ruff check .

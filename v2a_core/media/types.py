@@ -82,6 +82,10 @@ class DecodedSegment:
     source_duration_s: float
 
 
+# What cannot be fetched or written now may be there, or have room, at the next run: such a reject is never final.
+TRANSIENT_STAGES = ("fetch", "write")
+
+
 class MediaError(ValueError):
     """A source or segment that cannot be processed; becomes a rejected row.
 
@@ -94,6 +98,11 @@ class MediaError(ValueError):
     def __init__(self, stage: str, error_type: str, message: str, attempts: int = 1) -> None:
         super().__init__(message)
         self.stage, self.error_type, self.attempts = stage, error_type, attempts
+
+    @property
+    def transient(self) -> bool:
+        """Whether the next run tries it again."""
+        return self.stage in TRANSIENT_STAGES
 
     def __reduce__(self) -> tuple[type[MediaError], tuple[str, str, str, int]]:
         """Exceptions with several arguments need this to travel between processes."""
