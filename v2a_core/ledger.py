@@ -23,14 +23,17 @@ class Ledger:
     Attributes:
         complete: Ids of the sources with nothing left to do.
         partial: For each source that is not complete, the ids of its segments that have a row.
-        rows: Rows of the output.
-        parts: Files that hold them.
+        parts: Rows of each file that holds them, by its name.
     """
 
     complete: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
     partial: dict[str, list[str]] = field(default_factory=dict)
-    rows: int = 0
-    parts: int = 0
+    parts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the output."""
+        return sum(self.parts.values())
 
     def unfinished(self, source_ids: Sequence[str]) -> list[int]:
         """Positions of the sources that are not complete."""
@@ -64,7 +67,8 @@ def embeddings_ledger(folder: str) -> Ledger:
     parts = part_files(folder)
     if not parts:
         return Ledger()
-    table = pa.concat_tables([read_part(uri, ["source_id", "segment_id", "segment_count"]) for uri in parts])
+    tables = [read_part(uri, ["source_id", "segment_id", "segment_count"]) for uri in parts]
+    table = pa.concat_tables(tables)
     # A source that was rejected as a whole has one row and a segment count of 0: it is complete.
     counts = table.group_by("source_id").aggregate([("segment_id", "count_distinct"), ("segment_count", "max")])
     is_complete = pc.greater_equal(counts["segment_id_count_distinct"], counts["segment_count_max"])
@@ -74,7 +78,7 @@ def embeddings_ledger(folder: str) -> Ledger:
     rest = table.filter(pc.is_in(table["source_id"], value_set=unfinished))
     for source, segment in zip(rest["source_id"].to_pylist(), rest["segment_id"].to_pylist(), strict=True):
         partial.setdefault(source, []).append(segment)
-    return Ledger(complete, partial, table.num_rows, len(parts))
+    return Ledger(complete, partial, _rows_by_name(parts, tables))
 
 
 def index_ledger(folder: str) -> Ledger:
@@ -82,5 +86,10 @@ def index_ledger(folder: str) -> Ledger:
     parts = part_files(folder)
     if not parts:
         return Ledger()
-    table = pa.concat_tables([read_part(uri, ["source_id"]) for uri in parts])
-    return Ledger(pc.unique(table["source_id"]), {}, table.num_rows, len(parts))
+    tables = [read_part(uri, ["source_id"]) for uri in parts]
+    sources = pc.unique(pa.concat_tables(tables)["source_id"])
+    return Ledger(sources, {}, _rows_by_name(parts, tables))
+
+
+def _rows_by_name(parts: Sequence[str], tables: Sequence[pa.Table]) -> dict[str, int]:
+    return {uri.rsplit("/", 1)[-1]: table.num_rows for uri, table in zip(parts, tables, strict=True)}

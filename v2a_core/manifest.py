@@ -1,12 +1,17 @@
 """The manifest of an output: what made it, so that a reader can refuse what does not fit.
 
 `manifest.json` is written before the first row and completed after the last. Its `identity` is what every row of the
-output depends on; a run that would mix two identities in one output is refused.
+output depends on; a run that would mix two identities in one output is refused. Each part of the output carries the
+identity's digest, and the manifest the name of each part: a part of another output is noticed, and one that is gone.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
+import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from v2a_core import __version__, storage
@@ -14,6 +19,8 @@ from v2a_core.config import ConfigError
 from v2a_core.schema import SCHEMA_VERSION
 
 FILE_NAME = "manifest.json"
+_IDENTIFYING = ("job", "schema_version", "identity")
+_CARRIED_ON = ("identity", "output_id", "created", "runs", "contents")
 
 
 def new(
@@ -31,6 +38,7 @@ def new(
     return {
         "job": job,
         "schema_version": SCHEMA_VERSION,
+        "output_id": uuid.uuid4().hex,
         "program": {"name": "v2a", "version": __version__},
         "identity": identity,
         "spaces": spaces,
@@ -40,6 +48,19 @@ def new(
         "status": "running",
         "runs": [],
     }
+
+
+def identity_digest(manifest: Mapping[str, Any]) -> str:
+    """32 hexadecimal digits of what every row of an output depends on: job, schema version and identity."""
+    told = {key: manifest.get(key) for key in _IDENTIFYING}
+    canonical = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
+
+
+def part_metadata(manifest: Mapping[str, Any], **more: str) -> dict[str, str]:
+    """The key-value metadata of a part of this output: what it belongs to, and `more`, all in keys `v2a.*`."""
+    told = {"schema_version": str(manifest["schema_version"]), "identity": identity_digest(manifest), **more}
+    return {f"v2a.{key}": value for key, value in told.items()}
 
 
 def open_output(output: str, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -55,27 +76,45 @@ def open_output(output: str, manifest: dict[str, Any]) -> dict[str, Any]:
         storage.write_json(uri, manifest)
         return manifest
     differences = _differences(
-        {key: earlier.get(key) for key in ("job", "schema_version", "identity")},
-        {key: manifest[key] for key in ("job", "schema_version", "identity")},
+        {key: earlier.get(key) for key in _IDENTIFYING}, {key: manifest[key] for key in _IDENTIFYING}
     )
     if differences:
         raise ConfigError(
             f"{output} was made differently; use another --output, or the same settings:\n" + "\n".join(differences)
         )
-    taken = {**manifest, "created": earlier["created"], "runs": earlier.get("runs", [])}
+    # The identity as it was first written: digests of equal values of other types (1 and 1.0) would differ.
+    taken = {**manifest, **{key: earlier[key] for key in _CARRIED_ON if key in earlier}}
     storage.write_json(uri, taken)
     return taken
 
 
 def close_output(
-    output: str, manifest: dict[str, Any], summary: dict[str, Any], contents: dict[str, int] | None = None
+    output: str, manifest: dict[str, Any], summary: dict[str, Any], parts: Mapping[str, int] | None = None
 ) -> None:
-    """Complete the manifest with what the run did, and with what the output holds in all (rows, parts)."""
+    """Complete the manifest with what the run did.
+
+    Args:
+        output: Folder or URI.
+        manifest: As `open_output` gave it.
+        summary: Of the run.
+        parts: Rows of each part that was found or written, by file name. Those that earlier runs recorded stay
+            recorded: a part that was lost since is missed until somebody decides to do without it.
+    """
     runs = [*manifest["runs"], {"finished": _now(), **summary}]
     complete = {**manifest, "status": summary["status"], "counts": summary["counts"], "runs": runs}
-    if contents is not None:
-        complete["contents"] = contents
+    if parts is not None:
+        complete["contents"] = contents({**recorded_parts(manifest), **parts})
     storage.write_json(storage.join(output, FILE_NAME), complete)
+
+
+def contents(parts: Mapping[str, int]) -> dict[str, Any]:
+    """What an output holds, as its manifest records it: rows in all, and of each part by its file name."""
+    return {"rows": sum(parts.values()), "parts": dict(sorted(parts.items()))}
+
+
+def recorded_parts(manifest: Mapping[str, Any]) -> dict[str, int]:
+    """Rows of each part that a manifest records, by file name."""
+    return dict((manifest.get("contents") or {}).get("parts") or {})
 
 
 def read(output: str, *, job: str) -> dict[str, Any]:

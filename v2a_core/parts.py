@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 
 from v2a_core import storage
 from v2a_core.config import Settings, setting
-from v2a_core.ledger import Ledger
 
 _CHECKSUM_DIGITS = 16
 _ROW_GROUP = 2048  # some 25 MB of embeddings: a reader that wants one label or split passes over the others
@@ -36,6 +35,9 @@ class PartSettings(Settings):
 
 class PartWriter:
     """Buffers rows and writes them as `part-*.parquet`, atomically.
+
+    Attributes:
+        written: Rows of each part that was written, by its file name, for the manifest.
 
     Args:
         folder: Folder or URI prefix of the parts.
@@ -61,7 +63,7 @@ class PartWriter:
         self._buffer: list[pa.Table] = []
         self._bytes = 0
         self._started = self._last_write = time.monotonic()
-        self.parts = self.rows = 0
+        self.written: dict[str, int] = {}
 
     def add(self, table: pa.Table) -> pa.Table:
         """Take rows over; returns those that were new."""
@@ -98,14 +100,10 @@ class PartWriter:
         with tempfile.TemporaryDirectory(prefix="v2a-") as folder:
             path = Path(folder) / "part.parquet"
             pq.write_table(table.take(order), path, compression="zstd", row_group_size=_ROW_GROUP)
-            storage.upload(path, storage.join(self._folder, f"part-{time.time_ns():019d}-{checksum(path)}.parquet"))
+            name = f"part-{time.time_ns():019d}-{checksum(path)}.parquet"
+            storage.upload(path, storage.join(self._folder, name))
         self._buffer, self._bytes = [], 0
-        self.parts += 1
-        self.rows += table.num_rows
-
-    def contents(self, before: Ledger) -> dict[str, int]:
-        """What the folder holds now, for the manifest."""
-        return {"rows": before.rows + self.rows, "parts": before.parts + self.parts}
+        self.written[name] = table.num_rows
 
 
 def checksum(path: Path) -> str:

@@ -41,25 +41,28 @@ class Report:
     Attributes:
         output: Folder or URI.
         job: `embed` or `generate`.
-        rows: Rows that were read.
-        parts: Files.
+        parts: Rows of each file; None for one that cannot be read.
         problems: What is wrong.
         notes: What is worth knowing: sources in several versions, rejects.
     """
 
     output: str
     job: str
-    rows: int = 0
-    parts: int = 0
+    parts: dict[str, int | None] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        """Rows that were read."""
+        return sum(rows or 0 for rows in self.parts.values())
 
     def lines(self) -> Iterator[str]:
         """The report for a person."""
         yield from (f"problem: {problem}" for problem in self.problems)
         yield from (f"note: {note}" for note in self.notes)
         what = f"{len(self.problems)} problems" if self.problems else "nothing wrong"
-        yield f"verify: {self.rows} rows in {self.parts} parts, {what} -> {self.output}"
+        yield f"verify: {self.rows} rows in {len(self.parts)} parts, {what} -> {self.output}"
 
 
 def verify(output: str) -> Report:
@@ -94,7 +97,7 @@ def _read_parts(report: Report, folder: str) -> Iterator[pa.Table]:
     schema = INDEX if report.job == "generate" else None
     for uri in part_files(folder):
         name = uri.rsplit("/", 1)[-1]
-        report.parts += 1
+        report.parts[name] = None
         content = storage.read_bytes(uri)
         expected = checksum_in_name(uri)
         if expected is not None and bytes_checksum(content) != expected:
@@ -104,7 +107,7 @@ def _read_parts(report: Report, folder: str) -> Iterator[pa.Table]:
         except (pa.ArrowException, OSError) as error:
             report.problems.append(f"{name}: not readable as Parquet: {str(error).splitlines()[0]}")
             continue
-        report.rows += table.num_rows
+        report.parts[name] = table.num_rows
         # An encoder decides how wide its embeddings are; all parts are of one.
         schema = schema or embeddings_schema(vision_dim_of(table.schema))
         wrong = _schema_problems(table.schema, schema)
@@ -204,10 +207,11 @@ def _check_manifest(report: Report, made_by: dict[str, Any]) -> None:
     if made_by.get("status") != "done":
         report.problems.append(f"manifest: the last run is {made_by.get('status')!r}, not done: run the job again")
         return
-    contents = made_by.get("contents") or {}
-    for name, found in (("rows", report.rows), ("parts", report.parts)):
-        if name in contents and contents[name] != found:
-            report.problems.append(f"manifest: {contents[name]} {name} were written, {found} are there")
+    for name, rows in manifest.recorded_parts(made_by).items():
+        if name not in report.parts:
+            report.problems.append(f"{name}: this part is gone, and {rows} rows with it")
+        elif report.parts[name] not in (None, rows):
+            report.problems.append(f"{name}: {rows} rows were written, {report.parts[name]} are there")
 
 
 def _problem(report: Report, part: str, what: str, table: pa.Table, bad: np.ndarray[Any, Any]) -> None:

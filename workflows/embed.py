@@ -16,7 +16,7 @@ from v2a_core.encoders.config import EncoderSettings
 from v2a_core.ledger import embeddings_ledger
 from v2a_core.models import Bundle, LocalBundle, load_bundle
 from v2a_core.parts import PartWriter
-from v2a_core.schema import ROWS_FOLDER, SCHEMA_VERSION, embeddings_schema
+from v2a_core.schema import ROWS_FOLDER, embeddings_schema
 from workflows import pipeline, runtime
 from workflows.embed_config import EmbedJob
 from workflows.estimate import estimate
@@ -80,11 +80,7 @@ def run(
         id_column="segment_id",
         seen=ledger.expected_again(),
         settings=job.output,
-        metadata={
-            "v2a.schema_version": str(SCHEMA_VERSION),
-            "v2a.vision_space": local.vision_space,
-            "v2a.audio_space": local.audio_space,
-        },
+        metadata=manifest.part_metadata(made_by, vision_space=local.vision_space, audio_space=local.audio_space),
     )
     data = None
     if planned:
@@ -92,7 +88,7 @@ def run(
         data = _chain(planned, job, bundle, local, runtime.prepare_data(job.pools))
     stream("embed", data, rejected, writer, tally, job.limits, STAGE_COLUMNS)
     summary = tally.summary(output, "done", bundle=local.name, trained=local.trained)
-    manifest.close_output(output, made_by, summary, writer.contents(ledger))
+    manifest.close_output(output, made_by, summary, {**ledger.parts, **writer.written})
     return finish(summary)
 
 

@@ -23,7 +23,7 @@ from v2a_core.metrics.measure import Result, measure, read_rows, to_markdown, wi
 from v2a_core.metrics.rows import EVALUATED, READ
 from v2a_core.models import Bundle, LocalBundle, load_bundle
 from v2a_core.parts import PartWriter
-from v2a_core.schema import OK, ROWS_FOLDER, SCHEMA_VERSION
+from v2a_core.schema import OK, ROWS_FOLDER
 from workflows import pipeline, runtime
 from workflows.evaluate_config import EvaluateJob
 from workflows.run import describe_bundle, reach, stream
@@ -88,7 +88,7 @@ def run(
         id_column="segment_id",
         seen=ledger.expected_again(),
         settings=job.output,
-        metadata={"v2a.schema_version": str(SCHEMA_VERSION), "v2a.audio_space": local.audio_space},
+        metadata=manifest.part_metadata(claimed, audio_space=local.audio_space),
     )
     data = None
     if planned.num_rows:
@@ -101,7 +101,7 @@ def run(
     )
     metrics = {result.name: result.to_dict() for result in results}
     summary = tally.summary(output, "done", bundle=local.name, trained=local.trained, metrics=metrics)
-    manifest.close_output(output, claimed, summary)
+    manifest.close_output(output, claimed, summary, {**ledger.parts, **writer.written})
     return finish(summary)
 
 

@@ -17,7 +17,7 @@ from v2a_core.gather import SOUNDTRACKS, SourceGatherer
 from v2a_core.ledger import index_ledger
 from v2a_core.models import Bundle, LocalBundle, check_spaces, load_bundle
 from v2a_core.parts import PartWriter
-from v2a_core.schema import INDEX, INDEX_FOLDER, SCHEMA_VERSION
+from v2a_core.schema import INDEX, INDEX_FOLDER
 from v2a_core.text_conditions import said_otherwise
 from workflows import conditions, pipeline, runtime
 from workflows.estimate import estimate
@@ -102,7 +102,7 @@ def run(
         id_column="source_id",
         seen=ledger.expected_again(),
         settings=job.output,
-        metadata={"v2a.schema_version": str(SCHEMA_VERSION)},
+        metadata=manifest.part_metadata(made_by),
     )
     data = None
     if planned:
@@ -111,7 +111,7 @@ def run(
         data = chain(planned, output, runtime.prepare_data(job.pools))
     stream("generate", data, rejected, writer, tally, job.limits, STAGE_COLUMNS)
     summary = tally.summary(output, "done", bundle=local.name, trained=local.trained, mapper=mapper)
-    manifest.close_output(output, made_by, summary, writer.contents(ledger))
+    manifest.close_output(output, made_by, summary, {**ledger.parts, **writer.written})
     return finish(summary)
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from v2a_core import manifest, storage
 from v2a_core.config import ConfigError
+from v2a_core.schema import SCHEMA_VERSION
 
 
 def new(**identity):
@@ -45,5 +46,28 @@ def test_a_reader_refuses_what_is_not_its_input(tmp_path):
         manifest.read(str(tmp_path), job="train")
     uri = storage.join(str(tmp_path), manifest.FILE_NAME)
     storage.write_json(uri, {**storage.read_json(uri), "schema_version": 99})
-    with pytest.raises(ConfigError, match="schema version 99, this program reads 3"):
+    with pytest.raises(ConfigError, match=f"schema version 99, this program reads {SCHEMA_VERSION}"):
         manifest.read(str(tmp_path), job="embed")
+
+
+def test_an_output_keeps_its_name_and_every_part_that_was_ever_written(tmp_path):
+    first = manifest.open_output(str(tmp_path), new())
+    manifest.close_output(str(tmp_path), first, summary(), {"part-1": 2, "part-2": 3})
+    second = manifest.open_output(str(tmp_path), new())
+    assert manifest.read(str(tmp_path), job="embed")["contents"]["rows"] == 5  # while the second run goes on, too
+    manifest.close_output(str(tmp_path), second, summary(), {"part-2": 3, "part-3": 4})
+    read = manifest.read(str(tmp_path), job="embed")
+    assert read["contents"] == {"rows": 9, "parts": {"part-1": 2, "part-2": 3, "part-3": 4}}
+    assert len(first["output_id"]) == 32
+    assert read["output_id"] == first["output_id"] != new()["output_id"]
+
+
+def test_parts_name_what_they_belong_to(tmp_path):
+    made_by = manifest.open_output(str(tmp_path), new(clip="abc", steps=1))
+    told = manifest.part_metadata(made_by, audio_space="clap:1")
+    assert told["v2a.identity"] == manifest.identity_digest(manifest.read(str(tmp_path), job="embed"))
+    assert len(told["v2a.identity"]) == 32
+    assert (told["v2a.schema_version"], told["v2a.audio_space"]) == (str(SCHEMA_VERSION), "clap:1")
+    assert manifest.identity_digest(new(clip="xyz", steps=1)) != told["v2a.identity"]
+    again = manifest.open_output(str(tmp_path), new(clip="abc", steps=1.0))  # the same settings, spelt otherwise
+    assert manifest.part_metadata(again)["v2a.identity"] == told["v2a.identity"]
