@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from v2a_core.catalog import Source
 from v2a_core.media.types import DecodedSegment, MediaError, Segment
+from v2a_core.public import public, public_text
 from v2a_core.retrying import Traffic
 from v2a_core.schema import EMBEDDINGS, OK, REJECTED
 
@@ -55,7 +56,7 @@ def catalog_fields(source: Source, source_id: str) -> dict[str, Any]:
     """The columns that every row of a source has."""
     return {
         "source_id": source_id,
-        "source_uri": source.uri,
+        "source_uri": public(source.uri),
         "source_name": source.name,
         "kind": source.kind,
         "label": source.label,
@@ -96,7 +97,7 @@ def rejected_row(
         "status": REJECTED,
         "reject_stage": error.stage,
         "reject_type": error.error_type,
-        "reject_message": str(error),
+        "reject_message": public_text(str(error)),
         "attempts": error.attempts,
         "decode_s": seconds,
     }
@@ -138,7 +139,7 @@ def reject_where(rows: pa.Table, bad: Sequence[bool], error: MediaError) -> pa.T
         "status": REJECTED,
         "reject_stage": error.stage,
         "reject_type": error.error_type,
-        "reject_message": str(error),
+        "reject_message": public_text(str(error)),
         "attempts": error.attempts,
     }
     mask = pa.array(list(bad))

@@ -11,7 +11,6 @@ import contextlib
 import io
 import json
 import os
-import re
 import shutil
 import tempfile
 import uuid
@@ -24,13 +23,15 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from v2a_core import retrying, storage_s3
+from v2a_core.public import has_password
+from v2a_core.public import public as public
+from v2a_core.public import public_text as public_text
 from v2a_core.retrying import ShortReadError
 from v2a_core.storage_config import StorageSettings
 
 T = TypeVar("T")
 
 _S3 = ("s3://", "s3a://")
-_PASSWORD = re.compile(r"[^/@]*:[^/@]+@")
 
 _CHUNK_BYTES = 32 * 2**20  # of a download: what is fetched again when a transfer is cut
 _BLOCK_BYTES = 2**20  # what is read ahead of a reader that seeks
@@ -74,9 +75,8 @@ def filesystem(uri: str) -> tuple[Any, str]:
     Raises:
         ValueError: For a URI with a password in it: URIs are written into rows, manifests and logs.
     """
-    scheme, separator, rest = uri.partition("://")
-    if separator and _PASSWORD.match(rest):
-        raise ValueError(f"{scheme}://... holds a password: give credentials through the environment, not in a URI")
+    if has_password(uri):
+        raise ValueError(f"{public(uri)} holds a password: give credentials through the environment, not in a URI")
     if uri.startswith(_S3):
         fs = storage_s3.filesystem(_access.of(uri))
         return fs, str(fs._strip_protocol(uri))
