@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from helpers_media import make_tar
 
-from v2a_core.catalog import CatalogListing, CatalogSettings, Source, list_sources, source_id
+from v2a_core.catalog import CatalogListing, CatalogSettings, Source, list_sources, source_id, source_key
 from v2a_core.catalog.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.media.types import MediaError
@@ -418,6 +418,21 @@ def test_ids_depend_on_content_span_and_sampling(tmp_path: Path) -> None:
     }
     assert len(others | {base}) == 6
     assert source_id(Source.from_row({**a.to_row(), "label": "x"}), segments, frames) == base
+
+
+def test_a_place_keeps_its_key_whatever_lies_there(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("uri,start_s\na.mp4,\na.mp4,1\nb.mp4,\n")
+    touch(tmp_path, "b.mp4")
+    found = listing(tmp_path / "t.csv")
+    gone = {source_key(source) for source, _ in found.rejects}
+    touch(tmp_path, "a.mp4")
+    there = listing(tmp_path / "t.csv").sources
+    assert {source_key(source) for source in there} == gone | {source_key(found.sources[0])}
+    assert len({source_key(source) for source in there}) == 3
+    sampling = SegmentSettings(), FrameSettings()
+    assert not {source_id(source, *sampling) for source, _ in found.rejects} & {
+        source_id(source, *sampling) for source in there
+    }
 
 
 def test_what_cannot_be_fetched(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from v2a_core.catalog.listing import CatalogListing, list_sources
 from v2a_core.catalog.shard_stream import ShardReader
-from v2a_core.catalog.source import Source, plan_segments, read_together, source_id
+from v2a_core.catalog.source import Source, plan_segments, read_together, source_id, source_key
 from v2a_core.catalog_config import CatalogSettings
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "plan_segments",
     "read_together",
     "source_id",
+    "source_key",
 ]

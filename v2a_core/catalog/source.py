@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from v2a_core import storage
-from v2a_core.catalog.files import is_remote
+from v2a_core.catalog.files import is_remote, public
 from v2a_core.catalog.shard_stream import ShardReader, is_compressed
 from v2a_core.media import segments as plan
 from v2a_core.media.config import FrameSettings, SegmentSettings
@@ -125,8 +125,17 @@ def _stream_of(source: Source) -> str | None:
 
 def source_id(source: Source, segments: SegmentSettings, frames: FrameSettings) -> str:
     """A 32-character id: the same for the same content, span and sampling, on every run and machine."""
-    span = [None if value is None else round(value * 1e6) for value in (source.start_s, source.duration_s)]
-    return plan.digest(source.uri, source.version, span, *_sampling(segments, frames))
+    return plan.digest(public(source.uri), source.version, span_us(source), *_sampling(segments, frames))
+
+
+def source_key(source: Source) -> str:
+    """A 32-character key of a place: the same for every version of what lies there, however it is sampled."""
+    return plan.digest(public(source.uri), span_us(source))
+
+
+def span_us(source: Source) -> list[int | None]:
+    """Start and length of the span, whole microseconds: what is told apart."""
+    return [None if value is None else round(value * 1e6) for value in (source.start_s, source.duration_s)]
 
 
 @functools.lru_cache(maxsize=8)
