@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from v2a_core import naming, rows, storage
+from v2a_core import naming, rows, storage, trouble
 from v2a_core.catalog import Source
 from v2a_core.media.config import FinishSettings
 from v2a_core.media.loudness import finish_waveform
 from v2a_core.media.mux import MixUnder, mux_soundtrack, muxed_suffix
 from v2a_core.media.types import MediaError
 from v2a_core.media.write import write_audio
+from v2a_core.public import public_text
 from v2a_core.schema import OK, REJECTED
 
 
@@ -60,12 +64,18 @@ def finish_row(row: dict[str, Any], job: FinishJob) -> dict[str, Any]:
     try:
         files = _write_files(rows.unpack_source(row["source"]), row, waveform, job)
     except MediaError as error:
-        files = {"reject_stage": error.stage, "reject_type": error.error_type, "reject_message": str(error)}
-        files |= {"status": REJECTED, "attempts": error.attempts}
+        files = _rejected(error)
     except OSError as error:
-        files = {"reject_stage": "write", "reject_type": type(error).__name__, "reject_message": str(error)}
-        files |= {"status": REJECTED, "attempts": 1}
+        trouble.check(error, writing=True)
+        files = _rejected(MediaError("write", type(error).__name__, str(error)))
+    except Exception as error:  # noqa: BLE001 (whatever a file does to levelling or muxing costs that file's row)
+        files = _rejected(MediaError("finish", type(error).__name__, str(error)))
     return {**row, **files, "waveform": None, "losers": None, "finish_s": time.monotonic() - started}
+
+
+def _rejected(error: MediaError) -> dict[str, Any]:
+    told = {"reject_stage": error.stage, "reject_type": error.error_type, "reject_message": public_text(str(error))}
+    return {"status": REJECTED, "attempts": error.attempts, **told}
 
 
 def _write_files(
@@ -75,37 +85,56 @@ def _write_files(
     finished = finish_waveform(waveform, row["sample_rate_hz"], settings)
     sound, rate = finished.waveform, finished.sample_rate
     stem = naming.output_stem(row["source_name"], row["source_id"])
-    audio_uri = storage.join(job.output, "audio", f"{stem}.{settings.audio_format}")
-    with storage.writing(audio_uri) as path:
-        write_audio(path, sound, rate, settings.audio_format, job.tags())
-    loser_uris = _write_losers(row["losers"] or [], row["sample_rate_hz"], stem, job)
-    video_uri = None
+    audio_path = f"audio/{stem}.{settings.audio_format}"
+    with _writing(job, audio_path) as file:
+        write_audio(file.path, sound, rate, settings.audio_format, job.tags())
+    files: dict[str, Any] = {"audio_path": audio_path, "audio_sha256": file.sha256}
+    files["loser_paths"] = _write_losers(row["losers"] or [], row["sample_rate_hz"], stem, job)
     if source.kind == "video" and settings.mux != "none":
         mix = MixUnder(settings.mix_under_db, settings.true_peak_dbtp) if settings.mux == "mix" else None
+        # Fetching refuses a file that was replaced: its picture is not the one that the sound was made for.
         with source.fetch() as video:
-            video_uri = storage.join(job.output, "video", f"{stem}{muxed_suffix(video)}")
-            with storage.writing(video_uri) as path:
-                mux_soundtrack(video, _at_offset(sound, source.start_s or 0.0, rate), rate, path, job.tags(), mix)
+            video_path = f"video/{stem}{muxed_suffix(video)}"
+            with _writing(job, video_path) as file:
+                mux_soundtrack(video, _at_offset(sound, source.start_s or 0.0, rate), rate, file.path, job.tags(), mix)
+        files |= {"video_path": video_path, "video_sha256": file.sha256}
     return {
         **job.marks,
-        "audio_uri": audio_uri,
-        "video_uri": video_uri,
-        "loser_uris": loser_uris,
+        **files,
+        "start_s": source.start_s,
         "sample_rate_hz": rate,
         "true_peak_dbtp": finished.true_peak_dbtp,
         "loudness_lufs": finished.loudness_lufs,
     }
 
 
+@dataclass
+class _File:
+    """A file that is being written, and the hash of what was."""
+
+    path: Path
+    sha256: str = ""
+
+
+@contextlib.contextmanager
+def _writing(job: FinishJob, path: str) -> Iterator[_File]:
+    """Write a file of the output, given by its path inside."""
+    with storage.writing(storage.join(job.output, path)) as temporary:
+        file = _File(temporary)
+        yield file
+        with temporary.open("rb") as written:
+            file.sha256 = hashlib.file_digest(written, "sha256").hexdigest()
+
+
 def _write_losers(losers: Sequence[bytes], sample_rate: int, stem: str, job: FinishJob) -> list[str] | None:
     """Candidates that were not chosen, levelled like the chosen one; None without any."""
-    uris = []
+    paths = []
     for number, loser in enumerate(losers):
         finished = finish_waveform(np.frombuffer(loser, np.float32), sample_rate, job.settings)
-        uris.append(storage.join(job.output, "candidates", f"{stem}-{number}.{job.settings.audio_format}"))
-        with storage.writing(uris[-1]) as path:
-            write_audio(path, finished.waveform, finished.sample_rate, job.settings.audio_format, job.tags())
-    return uris or None
+        paths.append(f"candidates/{stem}-{number}.{job.settings.audio_format}")
+        with _writing(job, paths[-1]) as file:
+            write_audio(file.path, finished.waveform, finished.sample_rate, job.settings.audio_format, job.tags())
+    return paths or None
 
 
 def _at_offset(waveform: npt.NDArray[np.float32], start_s: float, sample_rate: int) -> npt.NDArray[np.float32]:

@@ -15,8 +15,6 @@ SOUNDTRACKS = pa.schema(
     [
         *INDEX,
         pa.field("source", pa.string()),
-        pa.field("starts_s", pa.list_(pa.float64())),
-        pa.field("conditions", pa.list_(pa.list_(pa.float32(), EMBEDDING_DIM))),
         pa.field("waveform", pa.large_binary()),  # float32 (samples,)
         pa.field("losers", pa.list_(pa.large_binary())),  # the same, of the other candidates
         pa.field("decode_s", pa.float64()),
@@ -31,7 +29,7 @@ SOUNDTRACKS = pa.schema(
     ]
 )
 
-_KEPT = ("source_id", "source_uri", "source_name", "kind", "label", "split", "caption", "source")
+_KEPT = ("source_id", "source_key", "source_uri", "source_name", "kind", "label", "split", "caption", "source")
 _REASON = ("status", "reject_stage", "reject_type", "reject_message", "attempts")
 _SUMMED = ("decode_s", "clip_s", "map_s", "bytes_read", "retries")
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from v2a_core import arrays, rows
 from v2a_core.media.types import MediaError
 from v2a_core.ranking import CandidateSettings, Listener
-from v2a_core.schema import OK
+from v2a_core.schema import EMBEDDING_DIM, OK
 from v2a_core.seeds import segment_seed
 from v2a_core.soundtrack import JoinSettings, Track
 from v2a_core.text_conditions import TextConditions, TextSettings
@@ -85,13 +85,14 @@ class SoundtrackMaker:
         self._text = TextConditions(job.text, generator.embed_text)
 
     def make(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Rows of `gather.SOUNDTRACKS` with `waveform` and how it was made, without `conditions`; rejected rows pass.
+        """Rows of `gather.SOUNDTRACKS` with `waveform` and how it was made; rejected rows pass.
+
+        Their `conditions` are those that the sound was made from: words are mixed in.
 
         They come a few at a time, so that no more than these are held, and as soon as they are made.
         """
         orders = self._orders(batch)
         ordered = {order.row for order in orders}
-        batch = batch.drop_columns(["conditions"])
         yield batch.take(pa.array([row for row in range(batch.num_rows) if row not in ordered], pa.int64()))
         sounds = self._generator.generate_tracks(
             [track for order in orders for track in order.tracks], self._job.join.overlap_s
@@ -141,6 +142,7 @@ class SoundtrackMaker:
         if not is_made:
             return columns
         columns |= {"waveform": sounds[best].tobytes(), "sample_rate_hz": rate, "seed": self._job.seed}
+        columns["conditions"] = order.tracks[best].conditions_ND
         if len(sounds) > 1:
             columns |= {"candidate": best, "candidate_scores": scores}
         if self._job.candidates.keep_losers:
@@ -195,6 +197,8 @@ def _fill(batch: pa.Table, made: Sequence[tuple[int, dict[str, Any]]]) -> pa.Tab
     """The rows that were made, with their new columns; rejected where there is no sound."""
     table = batch.take(pa.array([row for row, _ in made], pa.int64()))
     columns = {name: pa.array([values[name] for _, values in made], kind) for name, kind in _NEW.items()}
+    conditions = [values.get("conditions") for _, values in made]
+    columns["conditions"] = arrays.vector_lists(conditions, EMBEDDING_DIM, np.float32)
     bad = [values["waveform"] is None for _, values in made]
     return rows.reject_where(
         rows.replace(table, columns), bad, MediaError("generate", "NonFinite", "the generated sound is not finite")

@@ -1,11 +1,12 @@
 """What is already done, read from the output itself: there is no side database that could disagree with it.
 
-Ids stay in Arrow columns: a million finished sources cost some 50 MB, and are compared all at once.
+Ids stay in Arrow columns: a million finished sources cost some 150 MB, and are compared all at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +15,50 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from v2a_core import storage
+from v2a_core.latest import COLUMNS, latest
+from v2a_core.schema import OK, REJECTED
+
+_REASONS = ("status", "reject_stage", "reject_type")
+_GOOD = pa.schema([("source_id", pa.string()), ("source_key", pa.string()), ("good", pa.int64())])
+_REJECTED = pa.schema([("source_id", pa.string()), ("source_key", pa.string()), ("reason", pa.string())])
+
+
+class UnreadablePartError(OSError):
+    """A file of an output that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """What an output has of a source that is not complete.
+
+    Attributes:
+        segments: Ids of the segments that have a row.
+        indices: Their places in the source.
+        count: Segments of the whole source.
+    """
+
+    segments: list[str] = field(default_factory=list)
+    indices: list[int] = field(default_factory=list)
+    count: int = 0
+
+    def missing(self) -> list[int]:
+        """Places of the segments without a row."""
+        return sorted(set(range(self.count)) - set(self.indices))
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What an output holds of the newest version of each source.
+
+    Attributes:
+        sources: Sources with a row.
+        good: Rows that are good.
+        rejected: Rows that are rejected, by reason.
+    """
+
+    sources: int = 0
+    good: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
@@ -22,13 +67,17 @@ class Ledger:
 
     Attributes:
         complete: Ids of the sources with nothing left to do.
-        partial: For each source that is not complete, the ids of its segments that have a row.
+        partial: What there is of each source that is not complete.
         parts: Rows of each file that holds them, by its name.
+        good: Of the newest version of each source, how many good rows it has.
+        rejected: Rejected rows of these, with their reasons.
     """
 
     complete: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
-    partial: dict[str, list[str]] = field(default_factory=dict)
+    partial: dict[str, Partial] = field(default_factory=dict)
     parts: dict[str, int] = field(default_factory=dict)
+    good: pa.Table = field(default_factory=_GOOD.empty_table)
+    rejected: pa.Table = field(default_factory=_REJECTED.empty_table)
 
     @property
     def rows(self) -> int:
@@ -42,7 +91,33 @@ class Ledger:
 
     def expected_again(self) -> set[str]:
         """Ids of rows that a run may make a second time: those of sources that it takes up again."""
-        return {segment for segments in self.partial.values() for segment in segments}
+        return {segment for partial in self.partial.values() for segment in partial.segments}
+
+    def good_among(self, source_ids: Sequence[str]) -> int:
+        """How many of some sources have a good row."""
+        found = self.good.filter(pc.greater(self.good["good"], 0))["source_id"]
+        return int(pc.sum(pc.is_in(found, value_set=pa.array(source_ids, pa.string()))).as_py() or 0)
+
+    def totals(self, replaced: Collection[str] = ()) -> Totals:
+        """What the output held before this run.
+
+        Args:
+            replaced: Keys of the sources of which a newer version has come since: theirs no longer counts.
+        """
+        gone = pa.array(list(replaced), pa.string())
+        good, rejected = (
+            table.filter(pc.invert(pc.is_in(table["source_key"], value_set=gone))) if len(gone) else table
+            for table in (self.good, self.rejected)
+        )
+        return Totals(good.num_rows, int(pc.sum(good["good"]).as_py() or 0), Counter(rejected["reason"].to_pylist()))
+
+    def other_versions(self, ids_by_key: dict[str, str]) -> set[str]:
+        """Keys of the sources that the output has in another version only than that of `ids_by_key`."""
+        if not ids_by_key:
+            return set()
+        known = self.good.filter(pc.is_in(self.good["source_key"], value_set=pa.array(list(ids_by_key), pa.string())))
+        rows = zip(known["source_key"].to_pylist(), known["source_id"].to_pylist(), strict=True)
+        return {key for key, identity in rows if ids_by_key[key] != identity}
 
 
 def part_files(folder: str) -> list[str]:
@@ -56,40 +131,85 @@ def read_columns(folder: str, columns: Sequence[str]) -> pa.Table | None:
     return pa.concat_tables(tables) if tables else None
 
 
+def read_latest(folder: str, columns: Sequence[str]) -> pa.Table | None:
+    """The same of the newest version of each source."""
+    table = read_columns(folder, list(dict.fromkeys([*columns, *COLUMNS])))
+    return None if table is None else latest(table).select(list(columns))
+
+
 def read_part(uri: str, columns: Sequence[str]) -> pa.Table:
-    """Some columns of a part; of a remote one only they are fetched."""
+    """Some columns of a part; of a remote one only they are fetched.
+
+    Raises:
+        UnreadablePartError: When it is damaged; names it and what to do.
+    """
     with storage.open_read(uri) as file:
-        return pq.read_table(file, columns=list(columns))
+        try:
+            return pq.read_table(file, columns=list(columns))
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            output = uri.rsplit("/", 2)[0]
+            told = str(error).splitlines()[0]
+            raise UnreadablePartError(
+                f"{uri} is damaged ({told}): `v2a verify {output} --repair` takes it out, then the same command makes "
+                "its rows anew"
+            ) from None
 
 
 def embeddings_ledger(folder: str) -> Ledger:
-    """The ledger of an embeddings output: a source is complete when all its segments have a row."""
-    parts = part_files(folder)
+    """The ledger of an output with a row a segment: a source is complete when all its segments have one."""
+    parts = _read_parts(folder, ["segment_id", "segment_index", "segment_count"])
     if not parts:
         return Ledger()
-    tables = [read_part(uri, ["source_id", "segment_id", "segment_count"]) for uri in parts]
-    table = pa.concat_tables(tables)
-    # A source that was rejected as a whole has one row and a segment count of 0: it is complete.
-    counts = table.group_by("source_id").aggregate([("segment_id", "count_distinct"), ("segment_count", "max")])
-    is_complete = pc.greater_equal(counts["segment_id_count_distinct"], counts["segment_count_max"])
+    table = pa.concat_tables(parts.values())
+    # A source that was rejected as a whole has one row, which is no segment, and a segment count of 0.
+    is_segment = pc.greater_equal(table["segment_index"], 0)
+    counted = table.append_column("segment", pc.if_else(is_segment, table["segment_id"], pa.scalar(None, pa.string())))
+    counts = counted.group_by("source_id").aggregate([("segment", "count_distinct"), ("segment_count", "max")])
+    is_complete = pc.greater_equal(counts["segment_count_distinct"], counts["segment_count_max"])
     complete = counts.filter(is_complete)["source_id"].combine_chunks()
-    partial: dict[str, list[str]] = {}
     unfinished = counts.filter(pc.invert(is_complete))["source_id"].combine_chunks()
-    rest = table.filter(pc.is_in(table["source_id"], value_set=unfinished))
-    for source, segment in zip(rest["source_id"].to_pylist(), rest["segment_id"].to_pylist(), strict=True):
-        partial.setdefault(source, []).append(segment)
-    return Ledger(complete, partial, _rows_by_name(parts, tables))
+    rest = table.filter(pc.and_(is_segment, pc.is_in(table["source_id"], value_set=unfinished)))
+    return _ledger(table, complete, _partial(rest), parts)
 
 
 def index_ledger(folder: str) -> Ledger:
     """The ledger of an index: a row is written when the media files of its source are complete."""
-    parts = part_files(folder)
+    parts = _read_parts(folder, [])
     if not parts:
         return Ledger()
-    tables = [read_part(uri, ["source_id"]) for uri in parts]
-    sources = pc.unique(pa.concat_tables(tables)["source_id"])
-    return Ledger(sources, {}, _rows_by_name(parts, tables))
+    table = pa.concat_tables(parts.values())
+    return _ledger(table, pc.unique(table["source_id"]), {}, parts)
 
 
-def _rows_by_name(parts: Sequence[str], tables: Sequence[pa.Table]) -> dict[str, int]:
-    return {uri.rsplit("/", 1)[-1]: table.num_rows for uri, table in zip(parts, tables, strict=True)}
+def _read_parts(folder: str, more: Sequence[str]) -> dict[str, pa.Table]:
+    """What a ledger needs of each part, by its name."""
+    columns = [*COLUMNS, *_REASONS, *more]
+    return {uri.rsplit("/", 1)[-1]: read_part(uri, columns) for uri in part_files(folder)}
+
+
+def _partial(segments: pa.Table) -> dict[str, Partial]:
+    partial: dict[str, Partial] = {}
+    names = ["source_id", "segment_id", "segment_index", "segment_count"]
+    for row in segments.select(names).to_pylist():
+        known = partial.get(row["source_id"], Partial(count=row["segment_count"]))
+        known.segments.append(row["segment_id"])
+        known.indices.append(row["segment_index"])
+        partial[row["source_id"]] = known
+    return partial
+
+
+def _ledger(table: pa.Table, complete: pa.Array, partial: dict[str, Partial], parts: Mapping[str, pa.Table]) -> Ledger:
+    newest = latest(table)
+    is_good = pc.cast(pc.equal(newest["status"], OK), pa.int64())
+    good = newest.append_column("good", is_good).group_by(["source_id", "source_key"]).aggregate([("good", "sum")])
+    rejected = newest.filter(pc.equal(newest["status"], REJECTED))
+    reason = pc.binary_join_element_wise(rejected["reject_stage"], rejected["reject_type"], ": ")
+    return Ledger(
+        complete,
+        partial,
+        {name: part.num_rows for name, part in parts.items()},
+        good.rename_columns(["source_id", "source_key", "good"]),
+        rejected.select(["source_id", "source_key"]).append_column("reason", reason),
+    )

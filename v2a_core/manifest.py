@@ -129,11 +129,28 @@ def read(output: str, *, job: str) -> dict[str, Any]:
         raise ConfigError(f"{output} has no {FILE_NAME}: it is not an output of `v2a {job}`") from None
     if manifest.get("job") != job:
         raise ConfigError(f"{output} is an output of `v2a {manifest.get('job')}`, an output of `v2a {job}` is needed")
-    if manifest.get("schema_version") != SCHEMA_VERSION:
-        raise ConfigError(
-            f"{output} has schema version {manifest.get('schema_version')}, this program reads {SCHEMA_VERSION}"
-        )
+    _check_version(output, manifest)
     return dict(manifest)
+
+
+def check_own(output: str, job: str) -> None:
+    """Refuse to go on with an output whose rows this program does not know.
+
+    Raises:
+        ConfigError: When it is of another job or schema version.
+    """
+    if storage.exists(storage.join(output, FILE_NAME)):
+        read(output, job=job)
+
+
+def _check_version(output: str, manifest: Mapping[str, Any]) -> None:
+    found = manifest.get("schema_version")
+    if found != SCHEMA_VERSION:
+        job, made_by = manifest.get("job"), (manifest.get("program") or {}).get("version", "another version")
+        raise ConfigError(
+            f"{output} has schema version {found} (written by v2a {made_by}), this program reads and writes "
+            f"{SCHEMA_VERSION}: make it anew, `v2a {job} ... --output` with another folder"
+        )
 
 
 def _differences(earlier: Any, now: Any, key: str = "") -> list[str]:

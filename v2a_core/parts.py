@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from v2a_core import storage
 from v2a_core.config import Settings, setting
+from v2a_core.rows import stamped
 
 _CHECKSUM_DIGITS = 16
 _ROW_GROUP = 2048  # some 25 MB of embeddings: a reader that wants one label or split passes over the others
@@ -74,7 +75,7 @@ class PartWriter:
                 self._seen.add(identity)
                 fresh.append(row)
         rows = table if len(fresh) == len(ids) else table.take(pa.array(fresh, pa.int64()))
-        rows = rows.select(self._schema.names).cast(self._schema)
+        rows = stamped(rows, self._schema)
         if rows.num_rows:
             self._buffer.append(rows)
             self._bytes += rows.nbytes

@@ -8,6 +8,7 @@ each stage took.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from v2a_core.catalog import Source
-from v2a_core.media.types import DecodedSegment, MediaError, Segment
+from v2a_core.catalog.source import source_key
+from v2a_core.ledger import Partial
+from v2a_core.media.types import TRANSIENT_STAGES, DecodedSegment, MediaError, Segment
 from v2a_core.public import public, public_text
 from v2a_core.retrying import Traffic
 from v2a_core.schema import EMBEDDINGS, OK, REJECTED
@@ -56,6 +59,7 @@ def catalog_fields(source: Source, source_id: str) -> dict[str, Any]:
     """The columns that every row of a source has."""
     return {
         "source_id": source_id,
+        "source_key": source_key(source),
         "source_uri": public(source.uri),
         "source_name": source.name,
         "kind": source.kind,
@@ -101,6 +105,33 @@ def rejected_row(
         "attempts": error.attempts,
         "decode_s": seconds,
     }
+
+
+def rejected_rest(row: dict[str, Any], partial: Partial) -> list[dict[str, Any]]:
+    """A source that was rejected as a whole when some of its segments were there: a reject for each of the others."""
+    return [
+        {
+            **row,
+            "segment_id": f"{row['source_id']}-{index}",
+            "segment_index": index,
+            "segment_count": partial.count,
+        }
+        for index in partial.missing()
+    ]
+
+
+def stamped(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Rows as they are recorded: the columns of `schema`, with the time."""
+    if "recorded_at" in schema.names:
+        now = pa.scalar(time.time_ns() // 1000, pa.timestamp("us", "UTC"))
+        rows = replace(rows, {"recorded_at": pa.repeat(now, rows.num_rows)})
+    return rows.select(schema.names).cast(schema)
+
+
+def is_transient(rows: pa.Table) -> pa.ChunkedArray:
+    """Which rows are rejects that the next run tries again."""
+    rejected = pa.compute.equal(rows["status"], REJECTED)
+    return pa.compute.and_(rejected, pa.compute.is_in(rows["reject_stage"], value_set=pa.array(TRANSIENT_STAGES)))
 
 
 def table(rows: Sequence[dict[str, Any]]) -> pa.Table:

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 EMBEDDING_DIM = 512  # of CLAP; of CLIP ViT-B/32 too, other vision encoders have another width
 
 # Inside an output, of the rows of `v2a embed` and `v2a evaluate`, and of `v2a generate`: nothing but Parquet lies
 # there, so that other programs read the folder as it is.
 ROWS_FOLDER, INDEX_FOLDER = "rows", "index"
 
+# Beside them, of a job that could not fetch or write everything: what the next run tries again.
+UNFINISHED_FILE = "unfinished/sources.parquet"
+
 OK = "ok"
 REJECTED = "rejected"
 
 _CATALOG_FIELDS = [
     pa.field("source_id", pa.string(), nullable=False),
+    pa.field("source_key", pa.string()),  # of the place and span: the same for all versions of its content
     pa.field("source_uri", pa.string(), nullable=False),
     pa.field("source_name", pa.string(), nullable=False),  # path inside the catalog
     pa.field("kind", pa.string(), nullable=False),  # video | image
@@ -33,6 +37,7 @@ _STATUS_FIELDS = [
     pa.field("reject_type", pa.string()),
     pa.field("reject_message", pa.string()),
     pa.field("attempts", pa.int32()),
+    pa.field("recorded_at", pa.timestamp("us", "UTC")),  # when the row was written: the newest version of a source wins
 ]
 
 
@@ -84,9 +89,16 @@ INDEX = pa.schema(
     [
         *_CATALOG_FIELDS,
         pa.field("duration_s", pa.float64()),  # of the soundtrack
+        pa.field("start_s", pa.float64()),  # of the span that a table's row asks for; null for a whole source
         pa.field("segment_ids", pa.list_(pa.string())),
-        pa.field("audio_uri", pa.string()),
-        pa.field("video_uri", pa.string()),  # null for images and with `mux: none`
+        pa.field("starts_s", pa.list_(pa.float64())),  # of each segment, in the soundtrack
+        # What each segment's sound was made from, 512 numbers of CLAP's space, L2-normalised, words mixed in.
+        pa.field("conditions", pa.list_(pa.list_(pa.float32(), EMBEDDING_DIM))),
+        # Paths of files are relative to the output: it can be moved.
+        pa.field("audio_path", pa.string()),
+        pa.field("audio_sha256", pa.string()),
+        pa.field("video_path", pa.string()),  # null for images and with `mux: none`
+        pa.field("video_sha256", pa.string()),
         pa.field("sample_rate_hz", pa.int32()),
         pa.field("true_peak_dbtp", pa.float32()),
         pa.field("loudness_lufs", pa.float32()),
@@ -96,7 +108,7 @@ INDEX = pa.schema(
         # Null with a single candidate: number of the kept one, and the CLAP similarity of each to the conditions.
         pa.field("candidate", pa.int32()),
         pa.field("candidate_scores", pa.list_(pa.float32())),
-        pa.field("loser_uris", pa.list_(pa.string())),
+        pa.field("loser_paths", pa.list_(pa.string())),
         # Who made the sound; the container's metadata says the same.
         pa.field("ai_generated", pa.bool_()),
         pa.field("program", pa.string()),  # name and version
@@ -106,3 +118,6 @@ INDEX = pa.schema(
         *_STATUS_FIELDS,
     ]
 )
+
+# What could not be fetched or written, a row a source.
+UNFINISHED = pa.schema([*_CATALOG_FIELDS[:4], *_STATUS_FIELDS])

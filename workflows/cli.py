@@ -289,11 +289,16 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _failed(error: Exception) -> int:
+    from v2a_core.trouble import StopRunError
+    from v2a_core.unfinished import UnfinishedError
     from workflows.summary import TooManyRejectsError
 
     if isinstance(error, TooManyRejectsError):
         print(f"v2a: {error}", file=sys.stderr)
         return TOO_MANY_REJECTS
+    if isinstance(error, (UnfinishedError, StopRunError)):
+        print(f"v2a: {error}", file=sys.stderr)
+        return FAILED
     if isinstance(error, TrainingStoppedError):
         print(f"v2a: training stopped: {error}", file=sys.stderr)
         return TRAINING_STOPPED

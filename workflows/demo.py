@@ -14,7 +14,7 @@ import pyarrow as pa
 from v2a_core import __version__, storage
 from v2a_core.catalog import CatalogSettings, Source, list_sources
 from v2a_core.config import ConfigError, load
-from v2a_core.ledger import read_columns
+from v2a_core.ledger import read_latest
 from v2a_core.metrics.rows import EVALUATED
 from v2a_core.miniature.world.write import DemoCatalog, write_demo_catalog
 from v2a_core.models import LocalBundle, load_bundle
@@ -112,7 +112,7 @@ def _job_report(name: str, seconds: float, summary: Mapping[str, Any]) -> JobRep
 
 
 def _report(folder: Path, jobs: list[JobReport], bundle: LocalBundle) -> DemoReport:
-    index = read_columns(str(folder / "soundtracks" / INDEX_FOLDER), INDEX.names)
+    index = read_latest(str(folder / "soundtracks" / INDEX_FOLDER), INDEX.names)
     table = index.sort_by([("label", "ascending"), ("source_name", "ascending")]) if index else INDEX.empty_table()
     return DemoReport(
         entries=_entries(folder, table, _verdicts(folder)),
@@ -126,7 +126,7 @@ def _report(folder: Path, jobs: list[JobReport], bundle: LocalBundle) -> DemoRep
 
 def _verdicts(folder: Path) -> dict[str, Verdict]:
     """What the bundle's judge heard in each soundtrack, by source id; nothing for bundles without a judge."""
-    rows = read_columns(str(folder / "metrics" / ROWS_FOLDER), EVALUATED.names)
+    rows = read_latest(str(folder / "metrics" / ROWS_FOLDER), EVALUATED.names)
     heard = [row for row in (rows.to_pylist() if rows else []) if row["verdict"]]
     return {
         row["source_id"]: Verdict(row["verdict"], row["verdict_probability"], row["verdict"] == row["label"])
@@ -158,8 +158,8 @@ def _entry(folder: Path, source: Source, row: Mapping[str, Any], verdict: Verdic
         name=row["source_name"],
         kind=row["kind"],
         original=_original(folder, source, row["source_id"]),
-        made_video=Path(row["video_uri"]) if row["video_uri"] else None,
-        made_audio=Path(row["audio_uri"]),
+        made_video=folder / "soundtracks" / row["video_path"] if row["video_path"] else None,
+        made_audio=folder / "soundtracks" / row["audio_path"],
         label=row["label"],
         caption=row["caption"],
         split=row["split"],

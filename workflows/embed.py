@@ -10,19 +10,20 @@ from typing import Any
 import pyarrow as pa
 from ray.data import ActorPoolStrategy, Dataset
 
-from v2a_core import manifest, stages, storage
+from v2a_core import manifest, rows, stages, storage
 from v2a_core.decoding import DecodeSettings
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.ledger import embeddings_ledger
 from v2a_core.models import Bundle, LocalBundle, load_bundle
 from v2a_core.parts import PartWriter
 from v2a_core.schema import ROWS_FOLDER, embeddings_schema
+from v2a_core.unfinished import Unfinished
 from workflows import pipeline, runtime
 from workflows.embed_config import EmbedJob
 from workflows.estimate import estimate
-from workflows.run import describe_bundle, list_catalog, reach, show_plan, stream
+from workflows.run import conclude, describe_bundle, list_catalog, plan_work, reach, show_plan, stream
 from workflows.runtime import Pools, Worker
-from workflows.summary import Tally, finish
+from workflows.summary import Tally
 
 STAGE_COLUMNS = {"decode": "decode_s", "clip": "clip_s", "clap": "clap_s"}
 
@@ -53,25 +54,23 @@ def run(
 
     Raises:
         ConfigError: Wrong configuration, an empty catalog, or an output that was made differently.
-        TooManyRejectsError: More rejected sources than the limits allow.
+        TooManyRejectsError: More rejected sources than the limits allow, or nothing good at all.
+        UnfinishedError: Some sources could not be fetched; the next run tries them again.
     """
     tally = Tally("embed")
     checked = reach(catalog, output, job.storage, job.output_storage)
     bundle = load_bundle(models)
     listing = list_catalog(catalog, job.catalog, limit)
-    tally.listed = listing.count
     folder = storage.join(output, ROWS_FOLDER)
+    manifest.check_own(output, "embed")
     ledger = embeddings_ledger(folder)
-    planned = pipeline.plan(listing.sources, ledger, job.segments, job.frames)
-    rejected = listing.rejected_rows(ledger, job.segments, job.frames)
-    tally.planned = len(planned) + len(rejected)
-    tally.done_before = tally.listed - tally.planned
+    plan = plan_work(listing, ledger, tally, job)
     local = bundle.resolve()
     if dry_run:
         runtime.connect(address)
         pools = runtime.prepare_data(job.pools)
         chain = functools.partial(_chain, job=job, bundle=bundle, local=local, pools=pools)
-        time_needed = estimate(planned, chain, STAGE_COLUMNS, pools) if planned else None
+        time_needed = estimate(plan.sources, chain, STAGE_COLUMNS, pools) if plan.sources else None
         return show_plan("embed", output, checked, listing, tally, pools, time_needed)
     made_by = manifest.open_output(output, _manifest(job, local))
     writer = PartWriter(
@@ -82,14 +81,12 @@ def run(
         settings=job.output,
         metadata=manifest.part_metadata(made_by, vision_space=local.vision_space, audio_space=local.audio_space),
     )
-    data = None
-    if planned:
+    data, unfinished = None, Unfinished(output)
+    if plan.sources:
         runtime.connect(address)
-        data = _chain(planned, job, bundle, local, runtime.prepare_data(job.pools))
-    stream("embed", data, rejected, writer, tally, job.limits, STAGE_COLUMNS)
-    summary = tally.summary(output, "done", bundle=local.name, trained=local.trained)
-    manifest.close_output(output, made_by, summary, {**ledger.parts, **writer.written})
-    return finish(summary)
+        data = _chain(plan.sources, job, bundle, local, runtime.prepare_data(job.pools))
+    stream("embed", data, rows.table(plan.rejected), writer, tally, job.limits, STAGE_COLUMNS, unfinished)
+    return conclude(output, made_by, tally, writer, unfinished, bundle=local.name, trained=local.trained)
 
 
 def _chain(

@@ -24,11 +24,12 @@ from v2a_core.metrics.rows import EVALUATED, READ
 from v2a_core.models import Bundle, LocalBundle, load_bundle
 from v2a_core.parts import PartWriter
 from v2a_core.schema import OK, ROWS_FOLDER
+from v2a_core.unfinished import Unfinished
 from workflows import pipeline, runtime
 from workflows.evaluate_config import EvaluateJob
-from workflows.run import describe_bundle, reach, stream
+from workflows.run import conclude, describe_bundle, reach, stream
 from workflows.runtime import Pools, Worker
-from workflows.summary import Tally, finish
+from workflows.summary import Tally
 
 JSON_FILE, TABLE_FILE = "metrics.json", "metrics.md"
 STAGE_COLUMNS = {"read": "read_s", "embed": "embed_s"}
@@ -63,25 +64,28 @@ def run(
 
     Raises:
         ConfigError: Wrong configuration, no soundtracks, other embedding spaces, or an output made differently.
-        TooManyRejectsError: More unreadable soundtracks than the limits allow.
+        TooManyRejectsError: More unreadable soundtracks than the limits allow, or none that is readable.
+        UnfinishedError: Some soundtracks could not be fetched; the next run tries them again.
     """
     checked = reach([soundtracks], output, job.storage, None)
     bundle = load_bundle(models)
     made_by = inputs.read_manifest(soundtracks, allow_unfinished=job.allow_unfinished)
     index = inputs.read_index(soundtracks, limit)
     folder = storage.join(output, ROWS_FOLDER)
+    manifest.check_own(output, "evaluate")
     ledger = embeddings_ledger(folder)
     planned = index.filter(pc.invert(pc.is_in(index["source_id"], value_set=ledger.complete)))
     tally = Tally("evaluate", listed=index.num_rows, planned=planned.num_rows)
-    tally.done_before = tally.listed - tally.planned
+    tally.done_before, tally.before = tally.listed - tally.planned, ledger
+    tally.good_before = ledger.good_among(index["source_id"].to_pylist())
     if dry_run:
         return _show_plan(soundtracks, output, tally, checked)
     local = bundle.resolve()
     inputs.check_space(soundtracks, made_by, local)
     references = inputs.read_references(embeddings, local) if embeddings else None
     judge = job.judge or inputs.own_judge(local)
-    read = ReadSettings(inputs.segments_of(made_by), job.decoder, local.media_spec(), job.originals)
-    claimed = manifest.open_output(output, _manifest(soundtracks, made_by, job, local, judge, embeddings))
+    read = ReadSettings(soundtracks, inputs.segments_of(made_by), job.decoder, local.media_spec(), job.originals)
+    claimed = manifest.open_output(output, _manifest(made_by, job, local, judge, embeddings))
     writer = PartWriter(
         folder,
         EVALUATED,
@@ -90,19 +94,18 @@ def run(
         settings=job.output,
         metadata=manifest.part_metadata(claimed, audio_space=local.audio_space),
     )
-    data = None
+    data, unfinished = None, Unfinished(output)
     if planned.num_rows:
         runtime.connect(address)
         pools = runtime.prepare_data(job.pools)
         data = _chain(inputs.with_sources(planned, job.originals), job, bundle, judge, read, embeddings is None, pools)
-    stream("evaluate", data, (), writer, tally, job.limits, STAGE_COLUMNS)
+    stream("evaluate", data, READ.empty_table(), writer, tally, job.limits, STAGE_COLUMNS, unfinished)
     results = _report(
         output, index, references, job, {"soundtracks": soundtracks, "judge": judge, "bundle": local.name}
     )
     metrics = {result.name: result.to_dict() for result in results}
-    summary = tally.summary(output, "done", bundle=local.name, trained=local.trained, metrics=metrics)
-    manifest.close_output(output, claimed, summary, {**ledger.parts, **writer.written})
-    return finish(summary)
+    told = {"bundle": local.name, "trained": local.trained, "metrics": metrics}
+    return conclude(output, claimed, tally, writer, unfinished, **told)
 
 
 def _chain(
@@ -223,7 +226,6 @@ def _show_plan(soundtracks: str, output: str, tally: Tally, checked: dict[str, A
 
 
 def _manifest(
-    soundtracks: str,
     made_by: dict[str, Any],
     job: EvaluateJob,
     local: LocalBundle,
@@ -233,12 +235,12 @@ def _manifest(
     return manifest.new(
         "evaluate",
         identity={
-            "soundtracks": storage.canonical(soundtracks),
+            "soundtracks": made_by["output_id"],  # not where they are: outputs may be moved
             "made_by": made_by["identity"],
             "clap": local.fingerprints()["clap"],
             "judge": inputs.judge_fingerprint(judge) if judge else None,
             "originals": job.originals,
-            "embeddings": storage.canonical(embeddings) if embeddings else None,
+            "embeddings": manifest.read(embeddings, job="embed")["output_id"] if embeddings else None,
         },
         config=job.model_dump(),
         bundle=describe_bundle(local),

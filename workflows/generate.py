@@ -19,13 +19,14 @@ from v2a_core.models import Bundle, LocalBundle, check_spaces, load_bundle
 from v2a_core.parts import PartWriter
 from v2a_core.schema import INDEX, INDEX_FOLDER
 from v2a_core.text_conditions import said_otherwise
+from v2a_core.unfinished import Unfinished
 from workflows import conditions, pipeline, runtime
 from workflows.estimate import estimate
 from workflows.generate_config import GenerateJob
-from workflows.run import describe_bundle, list_catalog, reach, show_plan, stream
+from workflows.run import conclude, describe_bundle, list_catalog, plan_work, reach, show_plan, stream
 from workflows.runtime import Pools, Worker
 from workflows.sound import make_sound, sound_identity
-from workflows.summary import Tally, finish
+from workflows.summary import Tally
 
 # UNet, VAE and vocoder are parts of generate.
 STAGES = ("decode", "clip", "map", "generate", "unet", "vae", "vocoder", "finish")
@@ -63,20 +64,18 @@ def run(
     Raises:
         ConfigError: Wrong configuration, an empty catalog, a mapper of other embedding spaces, or an output that was
             made differently.
-        TooManyRejectsError: More rejected sources than the limits allow.
+        TooManyRejectsError: More rejected sources than the limits allow, or nothing good at all.
+        UnfinishedError: Some sources could not be fetched, or their files not written; the next run tries them again.
     """
     conditions.check(mapper, embeddings, job)
     tally = Tally("generate")
     checked = reach(catalog, output, job.storage, job.output_storage)
     bundle = load_bundle(models)
     listing = list_catalog(catalog, job.catalog, limit)
-    tally.listed = listing.count
     index = storage.join(output, INDEX_FOLDER)
+    manifest.check_own(output, "generate")
     ledger = index_ledger(index)
-    planned = pipeline.plan(listing.sources, ledger, job.segments, job.frames)
-    rejected = listing.rejected_rows(ledger, job.segments, job.frames)
-    tally.planned = len(planned) + len(rejected)
-    tally.done_before = tally.listed - tally.planned
+    plan = plan_work(listing, ledger, tally, job)
     _tell_changed_words(index, listing.sources, job)
     local = bundle.resolve()
     fingerprint = conditions.origin(mapper, job, local)
@@ -93,7 +92,7 @@ def run(
         pools = runtime.prepare_data(job.pools)
         # Soundtracks of the sample end in the memory of the workers that made them.
         sampled = functools.partial(chain, destination="memory://v2a-dry-run", pools=pools)
-        time_needed = estimate(planned, sampled, STAGE_COLUMNS, pools) if planned else None
+        time_needed = estimate(plan.sources, sampled, STAGE_COLUMNS, pools) if plan.sources else None
         return show_plan("generate", output, checked, listing, tally, pools, time_needed)
     made_by = manifest.open_output(output, _manifest(job, local, fingerprint))
     writer = PartWriter(
@@ -104,15 +103,15 @@ def run(
         settings=job.output,
         metadata=manifest.part_metadata(made_by),
     )
-    data = None
-    if planned:
+    data, unfinished = None, Unfinished(output)
+    if plan.sources:
         check_spaces(local)
         runtime.connect(address)
-        data = chain(planned, output, runtime.prepare_data(job.pools))
-    stream("generate", data, rejected, writer, tally, job.limits, STAGE_COLUMNS)
-    summary = tally.summary(output, "done", bundle=local.name, trained=local.trained, mapper=mapper)
-    manifest.close_output(output, made_by, summary, {**ledger.parts, **writer.written})
-    return finish(summary)
+        data = chain(plan.sources, output, runtime.prepare_data(job.pools))
+    rejected = pa.Table.from_pylist(plan.rejected, schema=SOUNDTRACKS)
+    stream("generate", data, rejected, writer, tally, job.limits, STAGE_COLUMNS, unfinished)
+    told = {"bundle": local.name, "trained": local.trained, "mapper": mapper}
+    return conclude(output, made_by, tally, writer, unfinished, **told)
 
 
 def _chain(
@@ -174,10 +173,11 @@ class GatherStage:
 def _finish_batch(batch: pa.Table, job: FinishJob, worker: Worker) -> pa.Table:
     worker.set_up()
     finished = []
-    for row in batch.to_pylist():
+    for row in batch.drop_columns(["conditions"]).to_pylist():
         before = retrying.traffic()
         finished.append(rows.with_traffic(finish_row(row, job), retrying.traffic().since(before)))
-    return pa.Table.from_pylist(finished, schema=SOUNDTRACKS).drop_columns(["waveform", "losers", "conditions"])
+    table = pa.Table.from_pylist(finished, schema=SOUNDTRACKS).drop_columns(["waveform", "losers"])
+    return rows.replace(table, {"conditions": batch["conditions"]})
 
 
 def _manifest(job: GenerateJob, local: LocalBundle, mapper_fingerprint: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +15,7 @@ from v2a_core import embedded, retrying, rows, stages
 from v2a_core.catalog import ShardReader, Source, read_together, source_id
 from v2a_core.decoding import DecodeSettings, decode_rows
 from v2a_core.encoders.config import EncoderSettings
-from v2a_core.ledger import Ledger
+from v2a_core.ledger import Ledger, Partial
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.models import Bundle
 from workflows import runtime
@@ -26,16 +26,25 @@ ROWS_PER_YIELD = 4  # segments that a decode task gives on at once
 
 # Ray keeps a reference and a task for each block: a catalog of a million sources gets larger blocks, not more of them.
 _MAX_BLOCKS, _LEAST_PER_BLOCK = 10_000, 4
-_PLAN = pa.schema([("source", pa.string()), ("source_id", pa.string()), ("done_segments", pa.list_(pa.string()))])
+_PLAN = pa.schema(
+    [
+        ("source", pa.string()),
+        ("source_id", pa.string()),
+        # What earlier runs have of it.
+        ("done_segments", pa.list_(pa.string())),
+        ("done_indices", pa.list_(pa.int32())),
+        ("segment_count", pa.int32()),
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedSource:
-    """A source with something left to do."""
+    """A source with something left to do, and what there is of it."""
 
     source: Source
     source_id: str
-    done_segments: Sequence[str] = ()
+    done: Partial = field(default_factory=Partial)
 
 
 def plan(
@@ -44,7 +53,7 @@ def plan(
     """The sources that the ledger does not hold completely, with the segments it has of them."""
     ids = [source_id(source, segments, frames) for source in sources]
     return [
-        PlannedSource(sources[position], ids[position], ledger.partial.get(ids[position], ()))
+        PlannedSource(sources[position], ids[position], ledger.partial.get(ids[position], Partial()))
         for position in ledger.unfinished(ids)
     ]
 
@@ -84,7 +93,9 @@ def plan_blocks(planned: Sequence[PlannedSource], size: int) -> Iterator[pa.Tabl
             {
                 "source": [rows.pack_source(item.source) for item in part],
                 "source_id": [item.source_id for item in part],
-                "done_segments": [item.done_segments for item in part],
+                "done_segments": [item.done.segments for item in part],
+                "done_indices": [item.done.indices for item in part],
+                "segment_count": [item.done.count for item in part],
             },
             schema=_PLAN,
         )
@@ -193,11 +204,20 @@ def _decode_batch(batch: pa.Table, settings: DecodeSettings, worker: Worker) -> 
     seen = retrying.traffic()
     with ShardReader() as shards:
         for item in batch.to_pylist():
-            source = rows.unpack_source(item["source"])
-            for row in decode_rows(source, item["source_id"], item["done_segments"], settings, shards):
+            for row in _decode(item, settings, shards):
                 before, seen = seen, retrying.traffic()
                 pending.append(rows.with_traffic(row, seen.since(before)))
                 if len(pending) == ROWS_PER_YIELD:
                     yield rows.table(pending)
                     pending = []
     yield rows.table(pending)
+
+
+def _decode(item: Mapping[str, Any], settings: DecodeSettings, shards: ShardReader) -> Iterator[dict[str, Any]]:
+    done = Partial(item["done_segments"], item["done_indices"], item["segment_count"])
+    source = rows.unpack_source(item["source"])
+    for row in decode_rows(source, item["source_id"], done.segments, settings, shards):
+        if row["segment_index"] < 0 and done.segments:
+            yield from rows.rejected_rest(row, done)
+        else:
+            yield row

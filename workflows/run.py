@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import ray
 from ray.data import Dataset
+from ray.exceptions import RayTaskError
 
-from v2a_core import rows, storage
+from v2a_core import manifest, rows, storage
 from v2a_core.catalog import CatalogSettings, Source, list_sources, source_id
+from v2a_core.catalog.source import source_key
 from v2a_core.config import ConfigError
 from v2a_core.ledger import Ledger
 from v2a_core.media.config import FrameSettings, SegmentSettings
@@ -23,11 +26,21 @@ from v2a_core.parts import PartWriter
 from v2a_core.preflight import check_storage
 from v2a_core.storage import StorageAccess
 from v2a_core.storage_config import StorageSettings
-from workflows import runtime
+from v2a_core.trouble import StopRunError
+from v2a_core.unfinished import Unfinished
+from workflows import pipeline, runtime
 from workflows.metrics import RunMetrics
 from workflows.progress import RunProgress
 from workflows.run_config import LimitSettings
-from workflows.summary import Tally
+from workflows.summary import Tally, finish
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run has to do: sources, and rows of entries that were rejected while listing."""
+
+    sources: list[pipeline.PlannedSource]
+    rejected: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -129,11 +142,12 @@ def _workers(pools: runtime.Pools) -> dict[str, Any]:
 def stream(
     job: str,
     data: Dataset | None,
-    rejected: Sequence[dict[str, Any]],
+    rejected: pa.Table,
     writer: PartWriter,
     tally: Tally,
     limits: LimitSettings,
     stage_columns: dict[str, str],
+    unfinished: Unfinished,
 ) -> None:
     """Run the chain and write its rows, in this process: one writer, so that a row is written once.
 
@@ -141,8 +155,8 @@ def stream(
     """
     try:
         with RunProgress(job, tally.planned, tally.notes, tally.stages) as bar:
-            if rejected:
-                tally.add(writer.add(rows.table(rejected)))
+            if rejected.num_rows:
+                tally.add(writer.add(rejected))
                 tally.rejected_early = len(tally.rejected_sources)
                 tally.check(limits)
             if data is None:
@@ -151,12 +165,76 @@ def stream(
             for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
                 tally.add_seconds(batch, stage_columns)
                 tally.add_traffic(batch)
-                written = writer.add(batch)
+                final, waiting = unfinished.split(batch)
+                written = writer.add(final)
                 tally.arrive(batch)
                 tally.add(written)
+                tally.wait(waiting)
                 metrics.add(batch, written, tally.all_traffic())
                 bar.update(len(tally.sources))
                 tally.check(limits)
             tally.check_whole()
+    except RayTaskError as error:
+        raise own_error(error) from None
     finally:
         writer.flush()
+        unfinished.save()
+
+
+def own_error(error: RayTaskError) -> Exception:
+    """What a worker raised to stop the run, out of what Ray wraps around it; else the error itself."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, StopRunError):
+            return cause
+        cause = getattr(cause, "cause", None) or cause.__cause__
+    return error
+
+
+def plan_work(listing: Listing, ledger: Ledger, tally: Tally, job: Any) -> Plan:
+    """What of a catalog an output does not hold yet; the tally learns of it.
+
+    Args:
+        listing: The catalog.
+        ledger: The output.
+        tally: Of this run.
+        job: The configuration, for `segments` and `frames`.
+    """
+    planned = pipeline.plan(listing.sources, ledger, job.segments, job.frames)
+    rejected = listing.rejected_rows(ledger, job.segments, job.frames)
+    tally.listed, tally.planned, tally.before = listing.count, len(planned) + len(rejected), ledger
+    tally.done_before = tally.listed - tally.planned
+    if ledger.rows:
+        tally.good_before = ledger.good_among([source_id(item, job.segments, job.frames) for item in listing.sources])
+        ids_by_key = {source_key(item.source): item.source_id for item in planned}
+        ids_by_key |= {row["source_key"]: row["source_id"] for row in rejected}
+        tally.replaced = {key: ids_by_key[key] for key in ledger.other_versions(ids_by_key)}
+        if tally.replaced:
+            print(
+                f"{tally.job}: {len(tally.replaced)} sources have changed since they were done: their new versions are "
+                "done now, and readers take the latest",
+                flush=True,
+            )
+    return Plan(planned, rejected)
+
+
+def conclude(
+    output: str,
+    made_by: dict[str, Any],
+    tally: Tally,
+    writer: PartWriter,
+    unfinished: Unfinished,
+    **more: Any,
+) -> dict[str, Any]:
+    """The end of a streaming job: summary and manifest, and whether it was a success.
+
+    Raises:
+        UnfinishedError: Sources wait for the next run.
+        NothingMadeError: No source of the catalog has anything good.
+    """
+    summary = tally.summary(output, "unfinished" if unfinished.count else "done", **more)
+    manifest.close_output(output, made_by, summary, {**tally.before.parts, **writer.written})
+    finish(summary)
+    unfinished.check()
+    tally.check_good()
+    return summary

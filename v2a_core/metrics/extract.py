@@ -29,6 +29,8 @@ Floats = npt.NDArray[np.float32]
 
 LENGTH_TOLERANCE_S = 0.05
 SHORTEST_JUDGED_S = 0.2
+# What an index says of its own row, not of what is evaluated here.
+_OF_THE_INDEX_ALONE = frozenset({"reject_stage", "reject_type", "reject_message", "attempts", "recorded_at"})
 # Only the sound of an original is wanted; the decoder wants a frame a segment at least.
 _FEW_FRAMES = FrameSettings(frames_per_second=0.05)
 
@@ -38,12 +40,14 @@ class ReadSettings:
     """How soundtracks and their originals are read.
 
     Attributes:
+        soundtracks: Folder or URI of the output that holds them.
         segments: As the soundtracks were made.
         guard: Limits of the decoder of the originals.
         spec: What the audio encoder wants.
         originals: Whether the original sound of each source is read too.
     """
 
+    soundtracks: str
     segments: SegmentSettings
     guard: GuardSettings
     spec: MediaSpec
@@ -93,29 +97,30 @@ class Ears(NamedTuple):
     embed_references: bool
 
 
-def spans(duration_s: float, count: int, length_s: float) -> list[tuple[float, float]]:
-    """Start and length of the segments of a soundtrack; the last one reaches its end."""
-    starts = [index * length_s for index in range(count)]
-    return [(start, end - start) for start, end in zip(starts, [*starts[1:], duration_s], strict=True)]
+def spans(starts_s: Sequence[float], duration_s: float, length_s: float) -> list[tuple[float, float]]:
+    """Start and length of the segments of a soundtrack, which ends after `duration_s`; one alone is all of it."""
+    if len(starts_s) == 1:
+        return [(0.0, duration_s)]
+    return [(start, min(length_s, duration_s - start)) for start in starts_s]
 
 
 def read_soundtrack(row: Mapping[str, Any], settings: ReadSettings) -> list[dict[str, Any]]:
     """The rows of one soundtrack, `rows.READ` without embeddings; one rejected row when it cannot be read.
 
     Args:
-        row: Of the index, with `source` (JSON), and `conditions` and `start_s` where they are known.
+        row: Of the index, with `source` (JSON).
         settings: How.
     """
     started = time.monotonic()
     fields = {
-        name: row[name] for name in EVALUATED.names if name in row and not name.startswith(("reject", "attempts"))
+        name: row[name] for name in EVALUATED.names if name in row and name not in _OF_THE_INDEX_ALONE
     }
     try:
-        waveform, rate = _read_made(row)
+        waveform, rate = _read_made(row, settings.soundtracks)
     except MediaError as error:
         return [fields | _rejected(row, error)]
     originals = _read_originals(row, settings) if settings.originals else {}
-    cut = spans(row["duration_s"], len(row["segment_ids"]), settings.segments.length_s)
+    cut = spans(row["starts_s"], row["duration_s"], settings.segments.length_s)
     found = []
     for index, (segment_id, (start_s, length_s)) in enumerate(zip(row["segment_ids"], cut, strict=True)):
         piece = waveform[round(start_s * rate) : round((start_s + length_s) * rate)]
@@ -127,7 +132,7 @@ def read_soundtrack(row: Mapping[str, Any], settings: ReadSettings) -> list[dict
             | {"start_s": start_s, "duration_s": length_s, "made": made.tobytes()}
             | _describe(made, length_s, settings.spec, "")
             | _original(original, length_s, settings.spec)
-            | {"condition": (row.get("conditions") or [None] * len(cut))[index]}
+            | {"condition": row["conditions"][index]}
         )
     for item in found:
         item["read_s"] = (time.monotonic() - started) / len(found)
@@ -162,15 +167,15 @@ def embed_sounds(batch: pa.Table, ears: Ears) -> pa.Table:
     return rows.reject_where(batch, bad, MediaError("clap", "NonFinite", "the embedding of the sound is not finite"))
 
 
-def _read_made(row: Mapping[str, Any]) -> tuple[Floats, int]:
-    uri = row["audio_uri"]
+def _read_made(row: Mapping[str, Any], soundtracks: str) -> tuple[Floats, int]:
+    uri = storage.join(soundtracks, row["audio_path"])
     try:
         with storage.local_copy(uri) as path:
             waveform, rate = read_audio(path)
     except FileNotFoundError:
-        raise MediaError("read", "NotFound", f"no file {uri}") from None
+        raise MediaError("fetch", "NotFound", f"no file {uri}") from None
     except OSError as error:
-        raise MediaError("read", type(error).__name__, f"{uri}: {error}") from None
+        raise MediaError("fetch", type(error).__name__, f"{uri}: {error}") from None
     length_s = len(waveform) / rate
     if abs(length_s - row["duration_s"]) > LENGTH_TOLERANCE_S:
         raise MediaError(

@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from v2a_core import arrays, manifest, rows, storage
 from v2a_core.catalog import CatalogSettings, Source, list_sources
 from v2a_core.catalog.files import is_tar
 from v2a_core.config import ConfigError
-from v2a_core.ledger import part_files, read_columns
+from v2a_core.ledger import read_latest
 from v2a_core.media.config import SegmentSettings
 from v2a_core.models import LocalBundle
 from v2a_core.models.digests import fingerprint, tree
@@ -24,10 +23,6 @@ from v2a_core.schema import INDEX, INDEX_FOLDER, OK, ROWS_FOLDER
 
 if TYPE_CHECKING:
     from v2a_core.miniature.judge import Judge
-
-# Columns of an index that not every version has.
-_OPTIONAL = ("start_s", "conditions")
-
 
 def read_manifest(soundtracks: str, *, allow_unfinished: bool) -> dict[str, Any]:
     """What `v2a generate` wrote down.
@@ -65,13 +60,9 @@ def read_index(soundtracks: str, limit: int | None) -> pa.Table:
     Raises:
         ConfigError: When there are none.
     """
-    folder = storage.join(soundtracks, INDEX_FOLDER)
-    parts = part_files(folder)
-    if not parts:
+    table = read_latest(storage.join(soundtracks, INDEX_FOLDER), INDEX.names)
+    if table is None:
         raise ConfigError(f"{soundtracks} holds no index/part-*.parquet: run `v2a generate` into it first")
-    has = set.intersection(*(_schema_names(part) for part in parts))
-    table = read_columns(folder, list(dict.fromkeys([*INDEX.names, *(name for name in _OPTIONAL if name in has)])))
-    assert table is not None  # there are parts
     good = table.filter(pc.equal(table["status"], OK))
     if not good.num_rows:
         raise ConfigError(f"{soundtracks} holds no soundtrack: all {table.num_rows} rows of its index are rejected")
@@ -81,13 +72,12 @@ def read_index(soundtracks: str, limit: int | None) -> pa.Table:
 
 def with_sources(index: pa.Table, originals: bool) -> pa.Table:
     """The index with the sources of its rows, to fetch the originals again."""
-    starts = index["start_s"].to_pylist() if "start_s" in index.schema.names else [None] * index.num_rows
-    items = index.select(["source_uri", "source_name", "kind", "duration_s"]).to_pylist()
+    items = index.select(["source_uri", "source_name", "kind", "start_s", "duration_s"]).to_pylist()
     members = _shard_members({item["source_uri"] for item in items}) if originals else {}
     sources = []
-    for item, start_s in zip(items, starts, strict=True):
+    for item in items:
         source = members.get(item["source_uri"]) or Source(item["source_uri"], item["source_name"], item["kind"])
-        fields = source.to_row() | {"start_s": start_s, "duration_s": item["duration_s"]}
+        fields = source.to_row() | {"start_s": item["start_s"], "duration_s": item["duration_s"]}
         sources.append(rows.pack_source(Source.from_row(fields)))
     return index.append_column("source", pa.array(sources, pa.string()))
 
@@ -103,7 +93,7 @@ def read_references(embeddings: str, local: LocalBundle) -> dict[str, npt.NDArra
         raise ConfigError(
             f"--embeddings {embeddings} is of the audio space {space!r}, the models of {local.audio_space!r}"
         )
-    table = read_columns(storage.join(embeddings, ROWS_FOLDER), ["segment_id", "clap_embedding"])
+    table = read_latest(storage.join(embeddings, ROWS_FOLDER), ["segment_id", "clap_embedding"])
     if table is None:
         raise ConfigError(
             f"--embeddings {embeddings} holds no {ROWS_FOLDER}/part-*.parquet: run `v2a embed` into it first"
@@ -155,8 +145,3 @@ def _shard_members(uris: set[str]) -> dict[str, Source]:
         if storage.exists(shard):
             found |= {source.uri: source for source in list_sources([shard], CatalogSettings()).sources}
     return found
-
-
-def _schema_names(uri: str) -> set[str]:
-    with storage.open_read(uri) as file:
-        return set(pq.read_schema(file).names)

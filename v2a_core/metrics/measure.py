@@ -20,7 +20,7 @@ from v2a_core.metrics.similarity import cosine
 from v2a_core.schema import OK
 
 _VECTORS = ("clap_embedding", "reference_embedding")
-_NO_NEED = ("start_s", "audio_uri", "source_uri")
+_NO_NEED = ("start_s", "audio_path", "source_uri")
 
 
 @dataclass(frozen=True)

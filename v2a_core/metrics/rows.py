@@ -6,8 +6,8 @@ import pyarrow as pa
 
 from v2a_core.schema import INDEX
 
-_CATALOG = ("source_id", "source_uri", "source_name", "kind", "label", "split", "caption")
-_STATUS = ("status", "reject_stage", "reject_type", "reject_message", "attempts")
+_CATALOG = ("source_id", "source_key", "source_uri", "source_name", "kind", "label", "split", "caption")
+_STATUS = ("status", "reject_stage", "reject_type", "reject_message", "attempts", "recorded_at")
 
 # What belongs to the original sound is null where there is none; `reference_note` says why.
 EVALUATED = pa.schema(
@@ -18,7 +18,7 @@ EVALUATED = pa.schema(
         pa.field("segment_count", pa.int32(), nullable=False),
         pa.field("start_s", pa.float64()),  # in the soundtrack
         pa.field("duration_s", pa.float64()),
-        pa.field("audio_uri", pa.string()),
+        pa.field("audio_path", pa.string()),  # relative to the soundtracks
         pa.field("clap_embedding", pa.list_(pa.float32())),  # 512, L2-normalised
         pa.field("reference_embedding", pa.list_(pa.float32())),
         pa.field("similarity_to_condition", pa.float32()),  # cosines
