@@ -66,7 +66,8 @@ def finish_row(row: dict[str, Any], job: FinishJob) -> dict[str, Any]:
     except MediaError as error:
         files = _rejected(error)
     except OSError as error:
-        trouble.check(error, writing=True)
+        if trouble.stops_run(error, writing=True):
+            raise trouble.stop(error, job.output) from None
         files = _rejected(MediaError("write", type(error).__name__, str(error)))
     except Exception as error:  # noqa: BLE001 (whatever a file does to levelling or muxing costs that file's row)
         files = _rejected(MediaError("finish", type(error).__name__, str(error)))

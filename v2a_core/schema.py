@@ -22,7 +22,9 @@ REJECTED = "rejected"
 
 _CATALOG_FIELDS = [
     pa.field("source_id", pa.string(), nullable=False),
-    pa.field("source_key", pa.string()),  # of the place and span: the same for all versions of its content
+    pa.field(
+        "source_key", pa.string(), nullable=False
+    ),  # of the place and span: the same for all versions of its content
     pa.field("source_uri", pa.string(), nullable=False),
     pa.field("source_name", pa.string(), nullable=False),  # path inside the catalog
     pa.field("kind", pa.string(), nullable=False),  # video | image
@@ -37,7 +39,9 @@ _STATUS_FIELDS = [
     pa.field("reject_type", pa.string()),
     pa.field("reject_message", pa.string()),
     pa.field("attempts", pa.int32()),
-    pa.field("recorded_at", pa.timestamp("us", "UTC")),  # when the row was written: the newest version of a source wins
+    pa.field(
+        "recorded_at", pa.timestamp("us", "UTC"), nullable=False
+    ),  # when the row was written: the newest version of a source wins
 ]
 
 

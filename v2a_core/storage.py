@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from v2a_core import retrying, storage_s3
+from v2a_core import retrying, storage_s3, trouble
 from v2a_core.public import has_password
 from v2a_core.public import public as public
 from v2a_core.public import public_text as public_text
@@ -189,7 +189,8 @@ def writing(uri: str) -> Iterator[Path]:
         # suffix stays: encoders choose the container by it.
         temporary = parent / f".{uuid.uuid4().hex}.{name[-64:]}"
         try:
-            yield temporary
+            with _full_disks_told(temporary):
+                yield temporary
             _sync(temporary)
             os.replace(temporary, path)
         finally:
@@ -197,7 +198,8 @@ def writing(uri: str) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="v2a-") as folder:
         temporary = Path(folder) / name[-64:]
-        yield temporary
+        with _full_disks_told(temporary):
+            yield temporary
         attempt(uri, lambda: fs.put_file(str(temporary), path))
 
 
@@ -297,6 +299,20 @@ def _chunks(fs: Any, path: str, uri: str) -> Iterator[bytes]:
     size = int(attempt(uri, lambda: fs.info(path))["size"])
     for start in range(0, size, _CHUNK_BYTES):
         yield _read_range(fs, path, uri, start, min(_CHUNK_BYTES, size - start))
+
+
+@contextlib.contextmanager
+def _full_disks_told(path: Path) -> Iterator[None]:
+    """A full disk is an OSError, whatever a library that wrote to it makes of that."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        full = trouble.no_room(path)
+        if full is None:
+            raise
+        raise full from error
 
 
 def _sync(path: Path) -> None:

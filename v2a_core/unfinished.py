@@ -1,4 +1,4 @@
-"""Sources that could not be fetched, or whose results could not be written: told and counted, tried again by the next run.
+"""Sources that could not be fetched, or whose results could not be written: told, counted, and tried again.
 
 They never stand among the rows of an output, which are final. One small file beside them lists what waits.
 """

@@ -289,14 +289,14 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _failed(error: Exception) -> int:
-    from v2a_core.trouble import StopRunError
+    from v2a_core.trouble import StorageStopError
     from v2a_core.unfinished import UnfinishedError
     from workflows.summary import TooManyRejectsError
 
     if isinstance(error, TooManyRejectsError):
         print(f"v2a: {error}", file=sys.stderr)
         return TOO_MANY_REJECTS
-    if isinstance(error, (UnfinishedError, StopRunError)):
+    if isinstance(error, (UnfinishedError, StorageStopError)):
         print(f"v2a: {error}", file=sys.stderr)
         return FAILED
     if isinstance(error, TrainingStoppedError):

@@ -26,7 +26,7 @@ from v2a_core.parts import PartWriter
 from v2a_core.preflight import check_storage
 from v2a_core.storage import StorageAccess
 from v2a_core.storage_config import StorageSettings
-from v2a_core.trouble import StopRunError
+from v2a_core.trouble import StorageStopError, stop, stops_run
 from v2a_core.unfinished import Unfinished
 from workflows import pipeline, runtime
 from workflows.metrics import RunMetrics
@@ -176,16 +176,25 @@ def stream(
             tally.check_whole()
     except RayTaskError as error:
         raise own_error(error) from None
+    except OSError as error:
+        raise _storage_error(error) from None
     finally:
-        writer.flush()
-        unfinished.save()
+        try:
+            writer.flush()
+            unfinished.save()
+        except OSError as error:
+            raise _storage_error(error) from None
+
+
+def _storage_error(error: OSError) -> Exception:
+    return stop(error) if stops_run(error, writing=True) else error
 
 
 def own_error(error: RayTaskError) -> Exception:
     """What a worker raised to stop the run, out of what Ray wraps around it; else the error itself."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, StopRunError):
+        if isinstance(cause, StorageStopError):
             return cause
         cause = getattr(cause, "cause", None) or cause.__cause__
     return error

@@ -8,14 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v2a_core import ledger, storage
+from v2a_core.latest import latest
 from v2a_core.parts import PartSettings, PartWriter
-from v2a_core.schema import EMBEDDINGS, OK, REJECTED
+from v2a_core.schema import EMBEDDINGS, INDEX, OK, REJECTED
 
 
 def row(source: str, index: int, count: int, **more):
     return {
-        "segment_id": f"{source}-{index}", "source_id": source, "source_uri": f"/{source}", "source_name": source,
-        "kind": "video", "segment_index": index, "segment_count": count, "status": OK, **more,
+        "segment_id": f"{source}-{index}", "source_id": source, "source_key": f"key of {source}",
+        "source_uri": f"/{source}", "source_name": source, "kind": "video", "segment_index": index,
+        "segment_count": count, "status": OK, **more,
     }  # fmt: skip
 
 
@@ -38,7 +40,8 @@ def test_a_source_is_done_when_all_its_segments_have_a_row(tmp_path):
     parts.flush()
     read = ledger.embeddings_ledger(str(tmp_path))
     assert set(read.complete.to_pylist()) == {"whole", "bad"}
-    assert read.partial == {"half": ["half-0"]}
+    assert read.partial == {"half": ledger.Partial(["half-0"], [0], 2)}
+    assert read.partial["half"].missing() == [1]
     assert (read.rows, read.parts) == (4, parts.written)
     assert read.expected_again() == {"half-0"}
     assert read.unfinished(["bad", "new", "half", "whole"]) == [1, 2]
@@ -120,10 +123,63 @@ def test_any_order_with_repeats_gives_each_row_once(tmp_path_factory, arrivals, 
 
 
 def test_index_ledger_reads_sources(tmp_path):
-    pq.write_table(pa.table({"source_id": ["a", "b"]}), tmp_path / "part-1.parquet")
+    parts = PartWriter(
+        str(tmp_path), INDEX, id_column="source_id", seen=set(), settings=PartSettings(), metadata={}
+    )  # fmt: skip
+    parts.add(pa.Table.from_pylist([row("a", 0, 1), row("b", 0, 1)], schema=INDEX))
+    parts.flush()
     assert ledger.index_ledger(str(tmp_path)).complete.to_pylist() == ["a", "b"]
 
 
 def test_a_table_without_a_column_of_the_schema_is_refused(tmp_path):
     with pytest.raises(KeyError):
         writer(tmp_path).add(pa.table({"segment_id": ["a"]}))
+
+
+def test_a_source_that_was_rejected_as_a_whole_is_no_segment(tmp_path):
+    parts = writer(tmp_path)
+    parts.add(table(*(row("torn", index, 5) for index in range(4)), row("torn", -1, 0, status=REJECTED)))
+    parts.flush()
+    read = ledger.embeddings_ledger(str(tmp_path))
+    assert (read.complete.to_pylist(), read.partial["torn"].missing()) == ([], [4])
+
+
+def test_the_newest_version_of_a_source_counts(tmp_path):
+    parts = writer(tmp_path)
+    reject = {"status": REJECTED, "reject_stage": "decode", "reject_type": "Truncated"}
+    parts.add(table(row("old", -1, 0, source_key="same place", **reject), row("other", 0, 1)))
+    parts.flush()
+    before = ledger.embeddings_ledger(str(tmp_path))
+    assert (before.totals().sources, before.totals().good) == (2, 1)
+    assert before.totals().rejected == {"decode: Truncated": 1}
+    assert before.other_versions({"same place": "new", "key of other": "other", "a third": "third"}) == {"same place"}
+    assert before.totals({"same place"}) == ledger.Totals(1, 1)
+    parts.add(table(row("new", 0, 2, source_key="same place"), row("new", 1, 2, source_key="same place")))
+    parts.flush()
+    after = ledger.embeddings_ledger(str(tmp_path))
+    assert after.totals() == ledger.Totals(2, 3)
+    assert after.good_among(["old", "new", "other"]) == 2
+    assert set(after.complete.to_pylist()) == {"old", "new", "other"}  # a version that comes back is not done again
+    read = ledger.read_latest(str(tmp_path), ["segment_id"])
+    assert sorted(read["segment_id"].to_pylist()) == ["new-0", "new-1", "other-0"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 50)), max_size=20))
+def test_every_source_keeps_the_rows_of_its_last_version_and_no_others(found):
+    keys = pa.array([f"k{key}" for key, _, _ in found], pa.string())
+    ids = pa.array([f"k{key}v{version}" for key, version, _ in found], pa.string())
+    times = pa.array([time for _, _, time in found], pa.timestamp("us", "UTC"))
+    kept = latest(pa.table({"source_key": keys, "source_id": ids, "recorded_at": times})).to_pylist()
+    newest = {}
+    for key, version, time in found:
+        newest[key] = max(newest.get(key, (-1, "")), (time, f"k{key}v{version}"))
+    last_times = {}
+    for key, version, time in found:
+        name = f"k{key}v{version}"
+        last_times[name] = max(last_times.get(name, -1), time)
+    assert {row["source_key"] for row in kept} == {f"k{key}" for key, _, _ in found}
+    for key in newest:
+        versions = {row["source_id"] for row in kept if row["source_key"] == f"k{key}"}
+        assert len(versions) == 1
+        assert last_times[versions.pop()] == newest[key][0]

@@ -152,14 +152,14 @@ def test_soundtracks_need_their_files(tmp_path, capsys):
     uris = [str(tmp_path / f"{name}.wav") for name in ("good", "empty", "gone")] + [None]
     values = {
         "source_id": list("abcd"), "source_uri": list("abcd"), "source_name": list("abcd"), "kind": ["video"] * 4,
-        "audio_uri": uris, "status": ["ok"] * 4,
+        "audio_path": uris, "status": ["ok"] * 4,
     }  # fmt: skip
     table = pa.table({field.name: values.get(field.name, pa.nulls(4)) for field in INDEX}).cast(INDEX)
     folder = write(tmp_path / "out", table, INDEX, "source_id", "generate", "index")
     assert main(["verify", str(folder)]) == 1
     out = capsys.readouterr().out
-    assert "1 rows: audio_uri: the file is empty: b" in out
-    assert "1 rows: audio_uri: there is no such file: c" in out
+    assert "1 rows: audio_path: the file is empty: b" in out
+    assert "1 rows: audio_path: there is no such file: c" in out
     assert "1 rows: ok, but without a soundtrack: d" in out
     assert "3 problems" in out
 

@@ -1,28 +1,30 @@
 from __future__ import annotations
 
+import csv
 import json
+import shutil
+from pathlib import Path
 
 import helpers_catalog
+import helpers_outputs
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from v2a_core import manifest, storage
-from v2a_core.catalog import CatalogSettings, list_sources, plan_segments, source_id
 from v2a_core.config import ConfigError, load
 from v2a_core.ledger import read_columns
-from v2a_core.media.config import FrameSettings, SegmentSettings
-from v2a_core.media.write import write_audio
 from v2a_core.miniature.judge import Judge
 from v2a_core.miniature.world import KINDS
 from v2a_core.models import load_bundle
-from v2a_core.schema import EMBEDDING_DIM, INDEX
-from workflows import evaluate
+from v2a_core.unfinished import UnfinishedError
+from workflows import embed, evaluate, generate
+from workflows.embed_config import EmbedJob
 from workflows.evaluate_config import EvaluateJob
+from workflows.generate_config import GenerateJob
 
-RATE = 16_000
-SEGMENTS, FRAMES = SegmentSettings(length_s=1.0, min_length_s=0.4), FrameSettings(image_segment_s=1.0)
+SAMPLING = ("segments.length_s=1.0", "segments.min_length_s=0.4", "frames.image_segment_s=1.0")
+QUICK = ("generator.num_inference_steps=2", "generator.precision=fp32", "encoders.precision=fp32")
 SETTINGS = ("encoders.precision=fp32", "metrics.resamples=50", "metrics.frechet_resamples=5", "output.interval_s=0")
 
 
@@ -30,55 +32,19 @@ def job(*overrides: str) -> EvaluateJob:
     return load(EvaluateJob, job="evaluate", overrides=[*SETTINGS, *overrides])
 
 
-def tone(seconds: float, hz: float) -> np.ndarray:
-    times = np.arange(round(seconds * RATE)) / RATE
-    return (0.3 * np.sin(2 * np.pi * hz * times)).astype(np.float32)
-
-
-def write_soundtracks(output, catalog, *, status="done", columns=("start_s", "conditions"), spaces=None) -> str:
-    """What `v2a generate` would have written for a catalog, with tones as soundtracks and one file cut short."""
-    local = load_bundle("miniature").resolve()
-    spaces = spaces or {"vision": local.vision_space, "audio": local.audio_space}
-    items = []
-    for number, source in enumerate(list_sources([str(catalog)], CatalogSettings()).sources):
-        seconds = {"mute & odd%20[name].mp4": 1.2, "one.mp4": 2.5}.get(source.name.rpartition("/")[2], 1.0)
-        identity = source_id(source, SEGMENTS, FRAMES)
-        audio = output / "audio" / f"{identity}.wav"
-        audio.parent.mkdir(parents=True, exist_ok=True)
-        write_audio(audio, tone(seconds, 440 + 20 * number), RATE, "wav")
-        if source.name == "broken.mp4":
-            audio.write_bytes(b"RIFF, it says")
-        segments = plan_segments(identity, seconds, source, SEGMENTS)
-        conditions = np.random.default_rng(number).normal(size=(len(segments), EMBEDDING_DIM)).astype(np.float32)
-        items.append(
-            {
-                "source_id": identity,
-                "source_uri": source.uri,
-                "source_name": source.name,
-                "kind": source.kind,
-                "label": source.label or source.name.partition("/")[0],
-                "caption": f"a sound, number {number}",
-                "duration_s": seconds,
-                "segment_ids": [segment.segment_id for segment in segments],
-                "audio_uri": str(audio),
-                "sample_rate_hz": RATE,
-                "seed": 0,
-                "status": "ok",
-                "start_s": None,
-                "conditions": conditions.tolist(),
-            }
-        )
-    extra = {"start_s": pa.float64(), "conditions": pa.list_(pa.list_(pa.float32(), EMBEDDING_DIM))}
-    fields = [*INDEX, *(pa.field(name, extra[name]) for name in columns if name not in INDEX.names)]
-    table = pa.Table.from_pylist(items, schema=pa.schema(fields))
-    storage.write_bytes(str(output / "index" / "part-0.parquet"), b"")
-    pq.write_table(table, output / "index" / "part-0.parquet")
-    made_by = manifest.new(
-        "generate", identity={"segments": SEGMENTS.model_dump()}, config={}, bundle={}, spaces=spaces
-    )
-    manifest.open_output(str(output), made_by)
-    manifest.close_output(str(output), made_by, {"status": status, "counts": {}})
-    return str(output)
+def write_table(folder: Path) -> str:
+    """The catalog's loose files as a table: labels, captions, and a span of one of them."""
+    rows = [
+        {"uri": "rain/one.mp4", "label": "rain", "caption": "rain on a roof"},
+        {"uri": "bell/one.mp4", "label": "bell", "caption": "a bell", "start_s": 1.0, "duration_s": 1.0},
+        {"uri": "bell/mute & odd%20[name].mp4", "label": "bell", "caption": "a bell, far away"},
+        {"uri": "still.png", "caption": "a still"},
+    ]
+    with (folder / "table.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["uri", "label", "caption", "start_s", "duration_s"])
+        writer.writeheader()
+        writer.writerows(rows)
+    return str(folder / "table.csv")
 
 
 def rows_of(output) -> dict[str, list[dict]]:
@@ -97,8 +63,20 @@ def catalog(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def soundtracks(catalog, tmp_path_factory):
-    return write_soundtracks(tmp_path_factory.mktemp("soundtracks"), catalog)
+def listed(catalog):
+    return [write_table(catalog), str(catalog / "shard-000.tar")]
+
+
+@pytest.fixture(scope="module")
+def soundtracks(ray_session, listed, tmp_path_factory):
+    """What `v2a generate` makes of the catalog; then one of its files is damaged."""
+    output = tmp_path_factory.mktemp("made") / "soundtracks"
+    mapper = helpers_catalog.random_mapper(tmp_path_factory.mktemp("mapper"), load_bundle("miniature").resolve())
+    settings = load(GenerateJob, job="generate", overrides=[*SAMPLING, *QUICK, "output.interval_s=0"])
+    generate.run(listed, str(output), settings, mapper=mapper, models="miniature")
+    (victim,) = [row for row in helpers_outputs.index_rows(output) if row["source_name"] == "shard-000/key1.mp4"]
+    Path(victim["audio_path"]).write_bytes(b"RIFF, it says")
+    return str(output)
 
 
 @pytest.fixture(scope="module")
@@ -119,10 +97,10 @@ def test_a_row_a_segment_and_a_reject_for_a_broken_file(evaluated):
     output, summary = evaluated
     found = rows_of(output)
     assert {name: len(items) for name, items in found.items()} == {
-        "rain/one.mp4": 3, "bell/one.mp4": 3, "bell/mute & odd%20[name].mp4": 1, "still.png": 1, "broken.mp4": 1,
+        "rain/one.mp4": 3, "bell/one.mp4": 1, "bell/mute & odd%20[name].mp4": 1, "still.png": 1,
         "shard-000/key0.mp4": 1, "shard-000/key1.mp4": 1,
     }  # fmt: skip
-    (broken,) = found["broken.mp4"]
+    (broken,) = found["shard-000/key1.mp4"]
     assert (broken["status"], broken["reject_stage"]) == ("rejected", "read")
     assert "not a readable audio file" in broken["reject_message"]
     assert summary["counts"]["sources_rejected"] == 1
@@ -131,8 +109,17 @@ def test_a_row_a_segment_and_a_reject_for_a_broken_file(evaluated):
             if row["status"] == "ok":
                 assert np.linalg.norm(row["clap_embedding"]) == pytest.approx(1, abs=1e-3)
                 assert row["verdict"] in KINDS
-                assert -1 <= row["similarity_to_condition"] <= 1
-                assert -1 <= row["similarity_to_caption"] <= 1
+                assert row["similarity_to_condition"] is not None
+                assert (row["similarity_to_caption"] is None) == (row["caption"] is None)
+
+
+def test_a_sound_is_compared_with_the_condition_that_made_it(evaluated, soundtracks):
+    found = rows_of(evaluated[0])
+    for made in helpers_outputs.index_rows(soundtracks):
+        good = [row for row in found[made["source_name"]] if row["status"] == "ok"]
+        for row, condition in zip(good, made["conditions"], strict=False):
+            assert np.linalg.norm(condition) == pytest.approx(1, abs=1e-3)
+            assert row["similarity_to_condition"] == pytest.approx(np.dot(condition, row["clap_embedding"]), abs=1e-4)
 
 
 def test_originals_are_compared_where_they_have_sound(evaluated):
@@ -142,6 +129,8 @@ def test_originals_are_compared_where_they_have_sound(evaluated):
             assert row["reference_note"] is None
             assert row["reference_pitch_hz"] == pytest.approx(hz, rel=0.05)
             assert np.linalg.norm(row["reference_embedding"]) == pytest.approx(1, abs=1e-3)
+    # The table asks for its second second alone, and the sound is compared with that.
+    assert found["bell/one.mp4"][0]["start_s"] == 0
     assert found["bell/mute & odd%20[name].mp4"][0]["reference_note"] == "no sound"
     assert found["still.png"][0]["reference_note"] == "an image has no sound"
     assert found["still.png"][0]["reference_onsets_s"] is None
@@ -158,10 +147,11 @@ def test_the_metrics_are_written_as_json_and_table(evaluated):
     content = json.loads((output / "metrics.json").read_text())
     metrics = content["metrics"]
     assert metrics == json.loads(json.dumps(summary["metrics"]))
-    assert content["counts"] == {"soundtracks": 7, "segments": 10, "rejected": 1}
+    assert content["counts"] == {"soundtracks": 6, "segments": 7, "rejected": 1}
     assert metrics["clap_frechet"]["value"] > 0
-    assert metrics["class_accuracy"]["count"] == 8
-    assert metrics["clap_similarity_condition"]["count"] == metrics["clap_similarity_caption"]["count"] == 10
+    assert metrics["class_accuracy"]["count"] == 6
+    assert metrics["clap_similarity_condition"]["count"] == 7
+    assert metrics["clap_similarity_caption"]["count"] == 6
     assert "Fréchet distance (CLAP)" in (output / "metrics.md").read_text()
     assert manifest.read(str(output), job="evaluate")["status"] == "done"
 
@@ -175,45 +165,67 @@ def test_a_second_run_does_nothing_and_says_the_same(evaluated, soundtracks, jud
 
 
 @pytest.mark.slow
-def test_embeddings_are_the_references_when_they_are_given(ray_session, soundtracks, evaluated, tmp_path):
-    """Embeddings of the made sounds themselves: every made sound is at its reference."""
-    local = load_bundle("miniature").resolve()
-    table = read_columns(f"{evaluated[0]}/rows", ["segment_id", "clap_embedding"])
-    embeddings = tmp_path / "embeddings"
-    embeddings.mkdir()
-    (embeddings / "rows").mkdir()
-    pq.write_table(table, embeddings / "rows" / "part-0.parquet")
-    spaces = {"vision": local.vision_space, "audio": local.audio_space}
-    manifest.open_output(str(embeddings), manifest.new("embed", identity={}, config={}, bundle={}, spaces=spaces))
+def test_embeddings_are_the_references_when_they_are_given(soundtracks, listed, evaluated, tmp_path):
+    """Embeddings of the same catalog: the same references as the originals themselves."""
+    settings = load(EmbedJob, job="embed", overrides=[*SAMPLING, "encoders.precision=fp32"])
+    embed.run(listed, str(tmp_path / "embeddings"), settings, models="miniature")
     output = tmp_path / "evaluation"
     settings = job("originals=false", "metrics.frechet_resamples=0")
-    summary = evaluate.run(soundtracks, str(output), settings, models="miniature", embeddings=str(embeddings))
-    metrics = summary["metrics"]
-    assert metrics["clap_frechet"]["value"] == pytest.approx(0, abs=1e-4)
-    assert metrics["clap_similarity_reference"]["value"] == pytest.approx(1, abs=1e-3)
+    summary = evaluate.run(
+        soundtracks, str(output), settings, models="miniature", embeddings=str(tmp_path / "embeddings")
+    )
+    metrics, by_originals = summary["metrics"], evaluated[1]["metrics"]
+    for name in ("clap_frechet", "clap_similarity_reference"):
+        assert metrics[name]["value"] == pytest.approx(by_originals[name]["value"], abs=2e-3)
     assert "not_measured" in metrics["onset_agreement"]
-    assert metrics["class_accuracy"]["value"] < 0.5  # by the bundle's own judge: the sounds are tones
-    assert json.loads((output / "metrics.json").read_text())["references"].startswith("10 of 10")
+    assert json.loads((output / "metrics.json").read_text())["references"].startswith("5 of 7")
 
 
-def test_what_does_not_fit_is_refused(soundtracks, catalog, judge, tmp_path):
+def test_what_does_not_fit_is_refused(soundtracks, judge, tmp_path):
     with pytest.raises(ConfigError, match="not an output of `v2a generate`"):
         evaluate.run(str(tmp_path), str(tmp_path / "out"), job(), models="miniature")
     with pytest.raises(ConfigError, match="judge = '/none'"):
         evaluate.run(soundtracks, str(tmp_path / "out"), job("judge=/none"), models="miniature")
     with pytest.raises(ConfigError, match="not an output of `v2a embed`"):
         evaluate.run(soundtracks, str(tmp_path / "out"), job(), models="miniature", embeddings=judge)
-    other = write_soundtracks(tmp_path / "a", catalog, spaces={"vision": "v", "audio": "another:space"})
+    other = changed(soundtracks, tmp_path / "a", spaces={"vision": "v", "audio": "another:space"})
     with pytest.raises(ConfigError, match="audio space 'another:space'"):
         evaluate.run(other, str(tmp_path / "out"), job(), models="miniature")
-    unfinished = write_soundtracks(tmp_path / "b", catalog, status="stopped", columns=())
+    old = changed(soundtracks, tmp_path / "b", schema_version=3)
+    with pytest.raises(ConfigError, match=r"schema version 3 .* make it anew, `v2a generate"):
+        evaluate.run(old, str(tmp_path / "out"), job(), models="miniature")
+    unfinished = changed(soundtracks, tmp_path / "c", status="running")
     with pytest.raises(ConfigError, match="not finished"):
         evaluate.run(unfinished, str(tmp_path / "out"), job(), models="miniature")
     plan = evaluate.run(
         unfinished, str(tmp_path / "out"), job("allow_unfinished=true"), models="miniature", dry_run=True, limit=3
     )
     assert (plan["listed"], plan["to_do"]) == (3, 3)
-    assert not (tmp_path / "out" / "manifest.json").exists()
+    assert not (tmp_path / "out").exists()
+
+
+def changed(soundtracks: str, output: Path, **manifest_values) -> str:
+    shutil.copytree(soundtracks, output)
+    uri = str(output / "manifest.json")
+    storage.write_json(uri, storage.read_json(uri) | manifest_values)
+    return str(output)
+
+
+def test_outputs_travel(soundtracks, evaluated, judge, tmp_path, monkeypatch):
+    """Copied elsewhere and named by a relative path: nothing is lost, nothing is done again."""
+    shutil.copytree(soundtracks, tmp_path / "elsewhere" / "sounds")
+    shutil.copytree(evaluated[0], tmp_path / "metrics")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    summary = evaluate.run("sounds", "../metrics", job(f"judge={judge}"), models="miniature")
+    assert (summary["counts"]["sources_done_before"], summary["counts"]["sources_done_now"]) == (6, 0)
+    assert summary["totals"]["rows_good"] == 7
+    lost = next(Path("sounds/audio/rain").glob("*.wav"))
+    lost.rename("away.wav")
+    with pytest.raises(UnfinishedError, match=r"1 source could not be fetched .*no file sounds/audio/rain/one"):
+        evaluate.run("sounds", "again", job(f"judge={judge}", "originals=false"), models="miniature")
+    Path("away.wav").rename(lost)
+    summary = evaluate.run("sounds", "again", job(f"judge={judge}", "originals=false"), models="miniature")
+    assert (summary["counts"]["sources_done_now"], summary["totals"]["rows_good"]) == (1, 7)
 
 
 def test_another_judge_on_the_same_output_is_refused(evaluated, soundtracks, tmp_path):

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import hashlib
+import shutil
+from pathlib import Path
+
 import av
 import helpers_catalog
+import helpers_outputs
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import soundfile
 
 from v2a_core.config import ConfigError, load
-from v2a_core.ledger import part_files
 from v2a_core.models import load_bundle
 from workflows import generate
+from workflows.cli import main
 from workflows.generate_config import GenerateJob
 
 SETTINGS = (
@@ -25,9 +29,7 @@ def job(*overrides: str) -> GenerateJob:
 
 
 def index(output) -> dict[str, dict]:
-    rows = [row for part in part_files(f"{output}/index") for row in pq.read_table(part).to_pylist()]
-    assert len({row["source_id"] for row in rows}) == len(rows)
-    return {row["source_name"]: row for row in rows}
+    return {row["source_name"]: row for row in helpers_outputs.index_rows(output)}
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +44,17 @@ def mapper(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def generated(ray_session, catalog, mapper, tmp_path_factory):
-    output = tmp_path_factory.mktemp("soundtracks")
-    summary = generate.run([str(catalog)], str(output), job(), mapper=mapper, models="miniature")
+def listed(catalog, tmp_path_factory):
+    """The catalog, and a table with a row that names no file."""
+    table = tmp_path_factory.mktemp("table") / "table.csv"
+    table.write_text(f"uri\n{catalog}/still.png\ngone.mp4\n")
+    return [str(catalog), str(table)]
+
+
+@pytest.fixture(scope="module")
+def generated(ray_session, listed, mapper, tmp_path_factory):
+    output = tmp_path_factory.mktemp("made") / "soundtracks"
+    summary = generate.run(listed, str(output), job(), mapper=mapper, models="miniature")
     return output, summary
 
 
@@ -57,25 +67,40 @@ def durations(path) -> tuple[float, float]:
 def test_every_readable_source_has_its_files(generated):
     output, summary = generated
     rows = index(output)
-    assert len(rows) == 7
+    assert len(rows) == 8
     assert [name for name, row in rows.items() if row["status"] != "ok"] == ["broken.mp4"]
     assert summary["counts"]["sources_rejected"] == 1
     for row in rows.values():
         if row["status"] != "ok":
-            assert row["audio_uri"] is None
+            assert row["audio_path"] is None
             continue
-        waveform, rate = soundfile.read(row["audio_uri"])
+        waveform, rate = soundfile.read(row["audio_path"])
         assert rate == row["sample_rate_hz"] == 16_000
         assert len(waveform) == pytest.approx(row["duration_s"] * rate, abs=1)
         assert np.isfinite(waveform).all()
         assert 0.01 < np.abs(waveform).max() <= 10 ** (-1 / 20) + 1e-3  # neither silent nor clipped
-        assert (row["video_uri"] is None) == (row["kind"] == "image")
+        assert (row["video_path"] is None) == (row["kind"] == "image")
+
+
+def test_a_row_of_a_table_that_names_no_file_costs_itself(generated):
+    output, summary = generated
+    row = index(output)["gone.mp4"]
+    assert (row["status"], row["reject_stage"], row["reject_type"]) == ("rejected", "catalog", "NotFound")
+    assert summary["totals"]["rows_rejected"] == 2
+    assert summary["totals"]["rejected_by_reason"]["catalog: NotFound"] == 1
+
+
+def test_files_are_told_by_their_hashes(generated):
+    for row in index(generated[0]).values():
+        for path, sha256 in ((row["audio_path"], row["audio_sha256"]), (row["video_path"], row["video_sha256"])):
+            assert (path is None) == (sha256 is None)
+            assert path is None or hashlib.sha256(Path(path).read_bytes()).hexdigest() == sha256
 
 
 def test_sound_and_picture_of_a_video_last_equally_long(generated, catalog):
     rows = index(generated[0])
     for name in ("rain/one.mp4", "bell/one.mp4", "bell/mute & odd%20[name].mp4"):
-        video, audio = durations(rows[name]["video_uri"])
+        video, audio = durations(rows[name]["video_path"])
         assert audio == pytest.approx(video, abs=0.05)
         assert video == pytest.approx(durations_of_video(catalog / name), abs=0.01)
 
@@ -88,16 +113,29 @@ def durations_of_video(path) -> float:
 
 def test_names_mirror_the_catalog_and_never_collide(generated):
     rows = index(generated[0])
-    assert "/audio/rain/one-" in rows["rain/one.mp4"]["audio_uri"]
-    assert "/audio/bell/one-" in rows["bell/one.mp4"]["audio_uri"]
-    assert len({row["audio_uri"] for row in rows.values()}) == 7
+    assert "/audio/rain/one-" in rows["rain/one.mp4"]["audio_path"]
+    assert "/audio/bell/one-" in rows["bell/one.mp4"]["audio_path"]
+    assert len({row["audio_path"] for row in rows.values()}) == 7  # six soundtracks, and none
 
 
-def test_a_second_run_does_nothing(generated, catalog, mapper, capsys):
-    output, _ = generated
-    summary = generate.run([str(catalog)], str(output), job(), mapper=mapper, models="miniature")
-    assert summary["counts"]["sources_done_now"] == 0
-    assert "nothing to do" in capsys.readouterr().out
+def test_a_second_run_does_nothing_and_tells_what_is_there(generated, listed, mapper, tmp_path, monkeypatch, capsys):
+    shutil.copytree(generated[0], tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    for output in (str(generated[0]), "moved"):
+        summary = generate.run(listed, output, job(), mapper=mapper, models="miniature")
+        assert (summary["counts"]["sources_done_now"], summary["totals"]) == (0, generated[1]["totals"])
+        out = capsys.readouterr().out
+        assert "nothing to do: all 8 sources were done before" in out
+        assert "the output holds 6 soundtracks of 8 sources; rejected: " in out
+        assert "1 x catalog: NotFound" in out
+
+
+def test_nothing_made_is_no_success(mapper, tmp_path, capsys):
+    (tmp_path / "table.csv").write_text("uri\ngone.mp4\nalso gone.mp4\n")
+    command = ["generate", str(tmp_path / "table.csv"), "--mapper", mapper, "--models", "miniature"]
+    for _ in range(2):
+        assert main([*command, "--output", str(tmp_path / "soundtracks")]) == 3
+        assert "nothing could be made of any of the 2 sources (2 x catalog: NotFound)" in capsys.readouterr().err
 
 
 @pytest.mark.slow  # the generator's own tests say so too, in seconds
@@ -106,8 +144,8 @@ def test_the_same_source_sounds_the_same_in_any_batch(generated, catalog, mapper
     path = catalog / "rain" / "one.mp4"
     generate.run([str(path)], str(tmp_path), alone, mapper=mapper, models="miniature")
     (row,) = index(tmp_path).values()
-    one, _ = soundfile.read(row["audio_uri"])
-    other, _ = soundfile.read(index(generated[0])["rain/one.mp4"]["audio_uri"])
+    one, _ = soundfile.read(row["audio_path"])
+    other, _ = soundfile.read(index(generated[0])["rain/one.mp4"]["audio_path"])
     np.testing.assert_allclose(one, other, atol=2e-3)
 
 

@@ -6,14 +6,13 @@ import functools
 
 import helpers_catalog
 import helpers_models
+import helpers_outputs
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import soundfile
 
 from v2a_core.config import ConfigError, load
 from v2a_core.decoding import DecodeSettings
-from v2a_core.ledger import part_files
 from v2a_core.models import load_bundle
 from workflows import conditions, embed, generate
 from workflows.embed_config import EmbedJob
@@ -31,9 +30,7 @@ def job(*overrides: str) -> GenerateJob:
 
 
 def index(output) -> dict[str, dict]:
-    return {
-        row["source_name"]: row for part in part_files(f"{output}/index") for row in pq.read_table(part).to_pylist()
-    }
+    return {row["source_name"]: row for row in helpers_outputs.index_rows(output)}
 
 
 def opened(catalog) -> set[str]:
@@ -75,7 +72,7 @@ def test_the_same_sounds_without_decoding_again(world, tmp_path, monkeypatch):
         assert row["segment_ids"] == want[name]["segment_ids"]
         assert row["duration_s"] == pytest.approx(want[name]["duration_s"])
         np.testing.assert_allclose(
-            soundfile.read(row["audio_uri"])[0], soundfile.read(want[name]["audio_uri"])[0], atol=2e-3
+            soundfile.read(row["audio_path"])[0], soundfile.read(want[name]["audio_path"])[0], atol=2e-3
         )
 
 

@@ -7,13 +7,12 @@ import csv
 import helpers_blip
 import helpers_catalog
 import helpers_models
+import helpers_outputs
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import soundfile
 
 from v2a_core.config import ConfigError, load
-from v2a_core.ledger import part_files
 from v2a_core.models import load_bundle
 from workflows import conditions, generate
 from workflows.cli import main
@@ -30,9 +29,7 @@ def job(*overrides: str) -> GenerateJob:
 
 
 def index(output) -> dict[str, dict]:
-    return {
-        row["source_name"]: row for part in part_files(f"{output}/index") for row in pq.read_table(part).to_pylist()
-    }
+    return {row["source_name"]: row for row in helpers_outputs.index_rows(output)}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +60,7 @@ def test_captions_of_the_catalog_become_sound(ray_session, catalog, tmp_path):
     for name in ("dog.mp4", "rain.mp4"):
         row = rows[name]
         assert (row["status"], row["mapper"], row["bundle"]) == ("ok", "text:caption", "miniature")
-        waveform, rate = soundfile.read(row["audio_uri"])
+        waveform, rate = soundfile.read(row["audio_path"])
         assert len(waveform) == pytest.approx(row["duration_s"] * rate, abs=1)
         assert 0.01 < np.abs(waveform).max() <= 0.9
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import helpers_catalog
+import helpers_outputs
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import soundfile
 
 from v2a_core.config import load
-from v2a_core.ledger import part_files
 from v2a_core.models import load_bundle
 from workflows import generate
 from workflows.generate_config import GenerateJob
@@ -36,8 +35,7 @@ def mapper(tmp_path_factory):
 def run(paths, output, mapper, *overrides: str) -> dict[str, dict]:
     job = load(GenerateJob, job="generate", overrides=[*SETTINGS, *overrides])
     generate.run([str(path) for path in paths], str(output), job, mapper=mapper, models="miniature")
-    rows = [row for part in part_files(f"{output}/index") for row in pq.read_table(part).to_pylist()]
-    return {row["source_uri"]: row for row in rows}
+    return {row["source_uri"]: row for row in helpers_outputs.index_rows(output)}
 
 
 def test_the_same_sound_in_any_batch_order_and_number_of_workers(ray_session, catalog, mapper, tmp_path):
@@ -46,7 +44,7 @@ def test_the_same_sound_in_any_batch_order_and_number_of_workers(ray_session, ca
     alone = ("pools.segments_per_batch=1", "pools.soundtracks_per_batch=1", "generator.micro_batch=1")
     two = run(paths[::-1], tmp_path / "two", mapper, *alone, "pools.model_actors=2", "pools.sources_per_block=1")
     for path in paths:
-        first, second = (soundfile.read(rows[str(path)]["audio_uri"])[0] for rows in (one, two))
+        first, second = (soundfile.read(rows[str(path)]["audio_path"])[0] for rows in (one, two))
         np.testing.assert_allclose(first, second, atol=1e-3)
 
 
@@ -60,8 +58,8 @@ def test_prompts_of_a_catalog_and_candidates(ray_session, catalog, mapper, tmp_p
     assert (rows[str(still)]["prompt"], rows[str(still)]["negative_prompt"]) == ("wind", "hum")
     for row in rows.values():
         assert row["candidate"] == int(np.argmax(row["candidate_scores"]))
-        (loser,) = row["loser_uris"]
-        kept, lost = (soundfile.read(uri)[0] for uri in (row["audio_uri"], loser))
+        (loser,) = row["loser_paths"]
+        kept, lost = (soundfile.read(uri)[0] for uri in (row["audio_path"], loser))
         assert len(kept) == len(lost)
         assert np.abs(kept - lost).max() > 1e-3
     # Other words for what is finished: it is kept, and that is said.

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import helpers_catalog
+import helpers_outputs
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import soundfile
 from helpers_processes import wait_until
@@ -53,9 +53,7 @@ class World:
 
 
 def rows(output: Path) -> dict[str, dict]:
-    read = [row for part in part_files(f"{output}/index") for row in pq.read_table(part).to_pylist()]
-    assert len({row["source_id"] for row in read}) == len(read)
-    return {row["source_id"]: row for row in read}
+    return {row["source_id"]: row for row in helpers_outputs.index_rows(output)}
 
 
 def assert_same(got_in: Path, want_in: Path, sources: int) -> None:
@@ -65,11 +63,11 @@ def assert_same(got_in: Path, want_in: Path, sources: int) -> None:
     for identity, row in want.items():
         mine = got[identity]
         assert mine["status"] == row["status"] == "ok"
-        for column in ("audio_uri", "video_uri"):
+        for column in ("audio_path", "video_path"):
             relative = Path(row[column]).relative_to(want_in)
             assert Path(mine[column]).relative_to(got_in) == relative
             assert (got_in / relative).is_file()
-        one, other = soundfile.read(mine["audio_uri"])[0], soundfile.read(row["audio_uri"])[0]
+        one, other = soundfile.read(mine["audio_path"])[0], soundfile.read(row["audio_path"])[0]
         np.testing.assert_allclose(one, other, atol=1e-3)
     for kind in ("audio", "video"):
         files = [file for file in (got_in / kind).rglob("*") if file.is_file()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import helpers_catalog
 import helpers_models
+import helpers_outputs
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -43,11 +44,11 @@ def test_blip_from_videos_to_soundtracks(ray_session, tmp_path):
     for name, reused in (("soundtracks", None), ("reused", embeddings)):
         output = str(tmp_path / name)
         generate.run(inputs, output, settings, mapper=mapper, models=models, embeddings=reused)
-        made = [row for part in part_files(f"{output}/index") for row in pq.read_table(part).to_pylist()]
+        made = helpers_outputs.index_rows(output)
         assert sorted(row["status"] for row in made) == ["ok"] * 4 + ["rejected"]
         for row in made:
             if row["status"] == "ok":
-                assert np.abs(soundfile.read(row["audio_uri"])[0]).max() > 0.01
+                assert np.abs(soundfile.read(row["audio_path"])[0]).max() > 0.01
 
 
 def test_without_a_mapper_another_width_is_refused(tmp_path):

@@ -108,10 +108,6 @@ def remote_info(fs: Any, info: dict[str, Any]) -> FileInfo:
     return FileInfo(fs.unstrip_protocol(info["name"]), size, f"{size}-{text}")
 
 
-# A URI without the secrets in it: the catalog names, tells and digests nothing else.
-public = getattr(storage, "public", lambda uri: uri)
-
-
 def hidden(name: str) -> bool:
     """Whether a part of a relative path begins with a dot."""
     return any(part.startswith(".") for part in name.split("/"))

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from v2a_core import storage
-from v2a_core.catalog.files import is_remote, public
+from v2a_core import storage, trouble
+from v2a_core.catalog.files import is_remote
 from v2a_core.catalog.shard_stream import ShardReader, is_compressed
 from v2a_core.media import segments as plan
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.media.types import MediaError, Segment
+from v2a_core.public import public
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class Source:
 
         Raises:
             MediaError: With stage `fetch`, when the bytes cannot be had.
+            StorageStopError: When there is no room for a copy.
         """
         with contextlib.ExitStack() as scope:
             try:
@@ -85,6 +87,8 @@ class Source:
             except (OSError, ValueError) as error:
                 if isinstance(error, MediaError):
                     raise
+                if isinstance(error, OSError) and trouble.stops_run(error, writing=False):
+                    raise trouble.stop(error, self.uri) from None
                 raise MediaError("fetch", type(error).__name__, f"{self.uri}: {error}") from None
             yield path
 

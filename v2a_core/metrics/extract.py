@@ -112,9 +112,7 @@ def read_soundtrack(row: Mapping[str, Any], settings: ReadSettings) -> list[dict
         settings: How.
     """
     started = time.monotonic()
-    fields = {
-        name: row[name] for name in EVALUATED.names if name in row and name not in _OF_THE_INDEX_ALONE
-    }
+    fields = {name: row[name] for name in EVALUATED.names if name in row and name not in _OF_THE_INDEX_ALONE}
     try:
         waveform, rate = _read_made(row, settings.soundtracks)
     except MediaError as error:

@@ -24,6 +24,7 @@ from v2a_core.schema import INDEX, INDEX_FOLDER, OK, ROWS_FOLDER
 if TYPE_CHECKING:
     from v2a_core.miniature.judge import Judge
 
+
 def read_manifest(soundtracks: str, *, allow_unfinished: bool) -> dict[str, Any]:
     """What `v2a generate` wrote down.
 
