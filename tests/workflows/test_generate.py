@@ -68,8 +68,8 @@ def test_every_readable_source_has_its_files(generated):
     output, summary = generated
     rows = index(output)
     assert len(rows) == 8
-    assert [name for name, row in rows.items() if row["status"] != "ok"] == ["broken.mp4"]
-    assert summary["counts"]["sources_rejected"] == 1
+    assert sorted(name for name, row in rows.items() if row["status"] != "ok") == ["broken.mp4", "gone.mp4"]
+    assert summary["counts"]["sources_rejected"] == 2
     for row in rows.values():
         if row["status"] != "ok":
             assert row["audio_path"] is None
