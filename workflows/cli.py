@@ -134,7 +134,7 @@ def _job(
                 metavar="VALUE",
                 # Text is taken as it is: "a dog: two barks", "no" and "1984" mean something else in YAML.
                 type=json.dumps if option.type == "str" else str,
-                help=f"{option.meaning} (--set {option.key}; default: {option.default})",
+                help=f"{option.meaning} (--set {option.key}; default: {option.default})".replace("%", "%%"),
             )
     parser.set_defaults(command=command)
     return parser

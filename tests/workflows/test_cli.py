@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
-from workflows.cli import main
+from workflows.cli import build_parser, main
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -15,6 +17,23 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
         code = int(error.code or 0)
     captured = capsys.readouterr()
     return code, captured.out, captured.err
+
+
+def commands(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command and subcommand, as the words that lead there."""
+    yield path
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                yield from commands(below, (*path, name))
+
+
+@pytest.mark.parametrize("words", commands(build_parser()), ids=" ".join)
+def test_every_command_has_a_help(capsys, words):
+    code, out, err = run(capsys, *words, "--help")
+    assert code == 0
+    assert out.startswith("usage: v2a")
+    assert not err
 
 
 @pytest.mark.parametrize("job", ["embed", "train", "generate"])
