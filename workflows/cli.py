@@ -13,6 +13,7 @@ from typing import Any
 from v2a_core import __version__
 from v2a_core.config import ConfigError, Settings, load, options
 from v2a_core.interpolation.config import InterpolationSettings
+from workflows import cluster_address
 from workflows.cli_models import add_models_commands, count
 from workflows.embed_config import EmbedJob
 from workflows.evaluate_config import EvaluateJob
@@ -30,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
+        if "address" in arguments:  # before models load: that takes longer
+            cluster_address.check(arguments.address)
         return command(arguments)
     except ConfigError as error:
         print(f"v2a: {error}", file=sys.stderr)
