@@ -65,6 +65,7 @@ def run(
     planned = pipeline.plan(listing.sources, ledger, job.segments, job.frames)
     rejected = listing.rejected_rows(ledger, job.segments, job.frames)
     tally.planned = len(planned) + len(rejected)
+    tally.expected = {item.source_id: item.source.name for item in planned}
     tally.done_before = tally.listed - tally.planned
     local = bundle.resolve()
     if dry_run:

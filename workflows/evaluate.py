@@ -74,6 +74,7 @@ def run(
     planned = index.filter(pc.invert(pc.is_in(index["source_id"], value_set=ledger.complete)))
     tally = Tally("evaluate", listed=index.num_rows, planned=planned.num_rows)
     tally.done_before = tally.listed - tally.planned
+    tally.expected = dict(zip(planned["source_id"].to_pylist(), planned["source_name"].to_pylist(), strict=True))
     if dry_run:
         return _show_plan(soundtracks, output, tally, checked)
     local = bundle.resolve()

@@ -26,8 +26,10 @@ from v2a_core.storage_config import StorageSettings
 from workflows import runtime
 from workflows.metrics import RunMetrics
 from workflows.progress import RunProgress
+from workflows.restarts import bound_restarts
 from workflows.run_config import LimitSettings
 from workflows.summary import Tally
+from workflows.watchdog import watch
 
 
 @dataclass(frozen=True)
@@ -148,15 +150,17 @@ def stream(
             if data is None:
                 return
             metrics = RunMetrics(job, stage_columns)
-            for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
-                tally.add_seconds(batch, stage_columns)
-                tally.add_traffic(batch)
-                written = writer.add(batch)
-                tally.arrive(batch)
-                tally.add(written)
-                metrics.add(batch, written, tally.all_traffic())
-                bar.update(len(tally.sources))
-                tally.check(limits)
+            bound_restarts(data)
+            with watch(data, tally, limits):
+                for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
+                    tally.add_seconds(batch, stage_columns)
+                    tally.add_traffic(batch)
+                    written = writer.add(batch)
+                    tally.arrive(batch)
+                    tally.add(written)
+                    metrics.add(batch, written, tally.all_traffic())
+                    bar.update(len(tally.sources))
+                    tally.check(limits)
             tally.check_whole()
     finally:
         writer.flush()

@@ -34,6 +34,7 @@ class Tally:
         done_before: Sources that earlier runs had finished.
         planned: Sources of this run.
         rejected_early: Of them, those that were rejected while listing.
+        expected: Names of the sources that the chain is to give rows for, by id.
     """
 
     job: str
@@ -45,6 +46,7 @@ class Tally:
     sources: set[str] = field(default_factory=set)
     rejected_sources: set[str] = field(default_factory=set)
     rejected_early: int = 0
+    expected: dict[str, str] = field(default_factory=dict)
     stage_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     traffic: Traffic = field(default_factory=Traffic)  # of the workers
     started: float = field(default_factory=time.monotonic)
