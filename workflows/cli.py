@@ -19,6 +19,7 @@ from workflows.embed_config import EmbedJob
 from workflows.evaluate_config import EvaluateJob
 from workflows.exit_codes import BAD_CONFIGURATION, DONE, FAILED, MEANINGS, TOO_MANY_REJECTS, TRAINING_STOPPED
 from workflows.generate_config import GenerateJob
+from workflows.signals import interrupt_on_sigterm
 from workflows.train_config import TrainingStoppedError, TrainJob
 
 _CATALOG = (
@@ -30,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     arguments = build_parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
+    interrupt_on_sigterm()
     try:
         if "address" in arguments:  # before models load: that takes longer
             cluster_address.check(arguments.address)

@@ -15,7 +15,7 @@ from v2a_core import storage
 from v2a_core.computing import prepare_torch
 from v2a_core.config import ConfigError
 from v2a_core.storage import StorageAccess
-from workflows import cluster_address, session_folder
+from workflows import cluster_address, session_folder, signals
 from workflows.look_ahead import limit_look_ahead
 from workflows.loopback import listen_on_loopback
 from workflows.restarts import TASK_RETRIES, pass_arguments_by_value
@@ -89,7 +89,11 @@ def connect(address: str | None) -> None:
         return
     logging.getLogger("ray._private.authentication.authentication_token_setup").addFilter(_is_news)
     cluster_address.check(address)
-    cluster = cluster_address.chosen(address)
+    with signals.kept():
+        _init(cluster_address.chosen(address))
+
+
+def _init(cluster: str | None) -> None:
     if cluster is None:
         _start_here()
         return
