@@ -15,7 +15,7 @@ help:  ## this list
 setup: $(READY)  ## install everything into .venv (a second call takes no time)
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v < (3, 13) else "v2a needs Python 3.10 to 3.12, this is %d.%d: make PYTHON=python3.11 ..." % v)'
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 13) else "v2a needs Python 3.11 or 3.12, this is %d.%d: make PYTHON=python3.11 ..." % v)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@

@@ -13,11 +13,13 @@ from typing import Any
 from v2a_core import __version__
 from v2a_core.config import ConfigError, Settings, load, options
 from v2a_core.interpolation.config import InterpolationSettings
+from workflows import cluster_address
 from workflows.cli_models import add_models_commands, count
 from workflows.embed_config import EmbedJob
 from workflows.evaluate_config import EvaluateJob
 from workflows.exit_codes import BAD_CONFIGURATION, DONE, FAILED, MEANINGS, TOO_MANY_REJECTS, TRAINING_STOPPED
 from workflows.generate_config import GenerateJob
+from workflows.signals import interrupt_on_sigterm
 from workflows.train_config import TrainingStoppedError, TrainJob
 
 _CATALOG = (
@@ -29,7 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     arguments = build_parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
+    interrupt_on_sigterm()
     try:
+        if "address" in arguments:  # before models load: that takes longer
+            cluster_address.check(arguments.address)
         return command(arguments)
     except ConfigError as error:
         print(f"v2a: {error}", file=sys.stderr)
@@ -134,7 +139,7 @@ def _job(
                 metavar="VALUE",
                 # Text is taken as it is: "a dog: two barks", "no" and "1984" mean something else in YAML.
                 type=json.dumps if option.type == "str" else str,
-                help=f"{option.meaning} (--set {option.key}; default: {option.default})",
+                help=f"{option.meaning} (--set {option.key}; default: {option.default})".replace("%", "%%"),
             )
     parser.set_defaults(command=command)
     return parser

@@ -32,7 +32,7 @@ def add_models_commands(commands: Any) -> None:
     init.add_argument("--seed", type=int, default=0, help="seed of the weights (default: %(default)s)")
     init.set_defaults(command=_init)
     world = actions.add_parser("world", help="write the miniature world as a catalog: labelled videos, shards, stills")
-    world.add_argument("--count", type=count, required=True, metavar="N", help="scenes; 80 % train, 10 % validation")
+    world.add_argument("--count", type=count, required=True, metavar="N", help="scenes; 80 %% train, 10 %% validation")
     world.add_argument("--output", required=True, metavar="URI", help="folder or URI")
     world.add_argument("--seed", type=int, default=0, help="another seed is another world (default: %(default)s)")
     world.set_defaults(command=_world)

@@ -78,6 +78,7 @@ def run(
     tally = Tally("evaluate", listed=index.num_rows, planned=planned.num_rows)
     tally.done_before, tally.before = tally.listed - tally.planned, ledger
     tally.good_before = ledger.good_among(index["source_id"].to_pylist())
+    tally.expected = dict(zip(planned["source_id"].to_pylist(), planned["source_name"].to_pylist(), strict=True))
     if dry_run:
         return _show_plan(soundtracks, output, tally, checked)
     local = bundle.resolve()

@@ -31,8 +31,10 @@ from v2a_core.unfinished import Unfinished
 from workflows import pipeline, runtime
 from workflows.metrics import RunMetrics
 from workflows.progress import RunProgress
+from workflows.restarts import bound_restarts
 from workflows.run_config import LimitSettings
 from workflows.summary import Tally, finish
+from workflows.watchdog import watch
 
 
 @dataclass(frozen=True)
@@ -162,17 +164,19 @@ def stream(
             if data is None:
                 return
             metrics = RunMetrics(job, stage_columns)
-            for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
-                tally.add_seconds(batch, stage_columns)
-                tally.add_traffic(batch)
-                final, waiting = unfinished.split(batch)
-                written = writer.add(final)
-                tally.arrive(batch)
-                tally.add(written)
-                tally.wait(waiting)
-                metrics.add(batch, written, tally.all_traffic())
-                bar.update(len(tally.sources))
-                tally.check(limits)
+            bound_restarts(data)
+            with watch(data, tally, limits):
+                for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
+                    tally.add_seconds(batch, stage_columns)
+                    tally.add_traffic(batch)
+                    final, waiting = unfinished.split(batch)
+                    written = writer.add(final)
+                    tally.arrive(batch)
+                    tally.add(written)
+                    tally.wait(waiting)
+                    metrics.add(batch, written, tally.all_traffic())
+                    bar.update(len(tally.sources))
+                    tally.check(limits)
             tally.check_whole()
     except RayTaskError as error:
         raise own_error(error) from None
@@ -213,6 +217,7 @@ def plan_work(listing: Listing, ledger: Ledger, tally: Tally, job: Any) -> Plan:
     rejected = listing.rejected_rows(ledger, job.segments, job.frames)
     tally.listed, tally.planned, tally.before = listing.count, len(planned) + len(rejected), ledger
     tally.done_before = tally.listed - tally.planned
+    tally.expected = {item.source_id: item.source.name for item in planned}
     if ledger.rows:
         tally.good_before = ledger.good_among([source_id(item, job.segments, job.frames) for item in listing.sources])
         ids_by_key = {source_key(item.source): item.source_id for item in planned}

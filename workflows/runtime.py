@@ -13,8 +13,12 @@ from ray.data import DataContext
 
 from v2a_core import storage
 from v2a_core.computing import prepare_torch
+from v2a_core.config import ConfigError
 from v2a_core.storage import StorageAccess
+from workflows import cluster_address, session_folder, signals
 from workflows.look_ahead import limit_look_ahead
+from workflows.loopback import listen_on_loopback
+from workflows.restarts import TASK_RETRIES, pass_arguments_by_value
 from workflows.run_config import PoolSettings
 
 BLOCK_BYTES = 32 * 2**20  # a few segments' pixels: stages start early on small catalogs, memory stays low on large ones
@@ -77,17 +81,43 @@ def connect(address: str | None) -> None:
     """Connect to the cluster at `address` (or RAY_ADDRESS), else start Ray on this machine.
 
     Does nothing when this process is connected already.
+
+    Raises:
+        ConfigError: When there is no cluster at the address, or it lets nobody in without another token.
     """
     if ray.is_initialized():
         return
-    if address or os.environ.get("RAY_ADDRESS"):
-        ray.init(address=address or "auto", logging_level=logging.WARNING)
-    else:
-        # Ray ends workers that idled for a second, here between two soundtracks; a new one costs seconds of imports.
-        os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "60000")
-        # Nobody announces that this machine is taken away; Ray Train would keep a process that asks.
-        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-        ray.init(address="local", include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
+    logging.getLogger("ray._private.authentication.authentication_token_setup").addFilter(_is_news)
+    cluster_address.check(address)
+    with signals.kept():
+        _init(cluster_address.chosen(address))
+
+
+def _init(cluster: str | None) -> None:
+    if cluster is None:
+        _start_here()
+        return
+    try:
+        ray.init(address=cluster, logging_level=logging.WARNING)
+    except (ConnectionError, ray.exceptions.AuthenticationError) as error:
+        raise ConfigError(f"the Ray cluster at {cluster} cannot be used: {error}") from None
+
+
+def _start_here() -> None:
+    # Ray ends workers that idled for a second, here between two soundtracks; a new one costs seconds of imports.
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "60000")
+    # Nobody announces that this machine is taken away; Ray Train would keep a process that asks.
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+    # A task that memory does not suffice for is tried again for ever otherwise.
+    os.environ.setdefault("RAY_task_oom_retries", str(TASK_RETRIES))
+    listen_on_loopback()
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        logging_level=logging.WARNING,
+        log_to_driver=False,
+        _temp_dir=session_folder.make(),
+    )
 
 
 def prepare_data(settings: PoolSettings) -> Pools:
@@ -95,6 +125,7 @@ def prepare_data(settings: PoolSettings) -> Pools:
     context = DataContext.get_current()
     pools = plan_pools(settings)
     limit_look_ahead(context, max(pools.segments_per_batch, pools.soundtracks_per_batch) * pools.actors)
+    pass_arguments_by_value()
     context.target_max_block_size = BLOCK_BYTES
     context.target_min_block_size = 1  # never merge small blocks: a source of one segment goes on at once
     context.execution_options.preserve_order = False
@@ -148,8 +179,9 @@ def plan_pools(settings: PoolSettings) -> Pools:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Not so: that a model stage reserves a share of a CPU beside that of its GPU, said for every stage."""
-    return "Specifying both num_cpus and num_gpus" not in record.getMessage()
+    """Not so: that a model stage has a CPU beside its GPU, said for every stage, and that strangers are kept out."""
+    told = ("Specifying both num_cpus and num_gpus", "Token authentication is enabled")
+    return not any(text in record.getMessage() for text in told)
 
 
 def device() -> str:

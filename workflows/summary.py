@@ -43,6 +43,7 @@ class Tally:
         before: What the output held before the run.
         replaced: Keys of the sources of which the output holds another version than the planned one, with the id of
             the planned one.
+        expected: Names of the sources that the chain is to give rows for, by id.
     """
 
     job: str
@@ -60,6 +61,7 @@ class Tally:
     before: Ledger = field(default_factory=Ledger)
     replaced: dict[str, str] = field(default_factory=dict)
     rejected_early: int = 0
+    expected: dict[str, str] = field(default_factory=dict)
     stage_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     traffic: Traffic = field(default_factory=Traffic)  # of the workers
     started: float = field(default_factory=time.monotonic)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 from pathlib import Path
 
@@ -65,6 +66,35 @@ def test_a_stage_does_not_work_far_ahead_of_the_next(ray_session: None, tmp_path
     assert sorted(row["number"] for row in rows) == list(range(40))
     # Four wait, two are with the slow stage, and some tasks of the quick one were under way.
     assert max(row["ahead"] for row in rows) <= 20
+
+
+def test_an_actor_that_dies_starts_again_from_what_it_was_built_with(
+    ray_session: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Mortal:
+        """Ends its process in its first call, once."""
+
+        def __init__(self, marker: Path) -> None:
+            self._marker = marker
+
+        def __call__(self, batch: pa.Table) -> pa.Table:
+            if not self._marker.exists():
+                self._marker.touch()
+                os._exit(1)
+            return batch.append_column("built", pa.array([self._marker.name]))
+
+    runtime.prepare_data(PoolSettings())
+    data = pipeline.from_tables([pa.table({"number": [0]})])
+    data = data.map_batches(
+        Mortal,
+        fn_constructor_kwargs={"marker": tmp_path / "once"},
+        num_cpus=0.2,
+        compute=ActorPoolStrategy(size=1),
+        batch_format="pyarrow",
+    )
+    assert data.take_all() == [{"number": 0, "built": "once"}]
+    # Ray's complaint that what an actor was built with lies in the object store, where it can be lost.
+    assert "constructor arguments" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 3, 4, 7, 8, 64])

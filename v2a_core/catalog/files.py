@@ -103,7 +103,7 @@ def remote_info(fs: Any, info: dict[str, Any]) -> FileInfo:
     mark = next((mark for mark in marks if mark), "")
     if isinstance(mark, datetime.datetime):
         # The same on every machine, whatever its time zone, and whether a listing or a look-up gave it.
-        mark = (mark if mark.tzinfo else mark.replace(tzinfo=datetime.timezone.utc)).timestamp()
+        mark = (mark if mark.tzinfo else mark.replace(tzinfo=datetime.UTC)).timestamp()
     text = f"{mark:.6f}" if isinstance(mark, float) else str(mark).strip('"')
     return FileInfo(fs.unstrip_protocol(info["name"]), size, f"{size}-{text}")
 

@@ -1,0 +1,40 @@
+"""Workers of Ray Data that die: how they start again, and how often."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.data import ActorPoolStrategy, Dataset
+from ray.data._internal.execution.operators.actor_pool_map_operator import ActorPoolMapOperator
+
+# By default Ray tries for ever, also what kills its worker each time. What is lost more often stops the run, which goes
+# on from its output.
+TASK_RETRIES = 5  # of one task, or of one batch of an actor
+ACTOR_RESTARTS = 20  # of one actor in a run: machines come and go
+
+
+def bound_restarts(data: Dataset) -> None:
+    """Limit how often the tasks and actors of a dataset are tried again."""
+    waiting: list[Any] = [data._logical_plan.dag]
+    while waiting:
+        operator = waiting.pop()
+        waiting += operator.input_dependencies
+        # `map_batches` takes them as options of Ray too, but will not in later versions.
+        options = getattr(operator, "ray_remote_args", None)
+        if options is None:
+            continue
+        if isinstance(getattr(operator, "compute", None), ActorPoolStrategy):
+            options.setdefault("max_restarts", ACTOR_RESTARTS)
+            options.setdefault("max_task_retries", TASK_RETRIES)
+        else:
+            options.setdefault("max_retries", TASK_RETRIES)
+
+
+def pass_arguments_by_value() -> None:
+    """Make the actors of Ray Data keep what they were built with.
+
+    Ray Data puts it into the object store, where it may be gone when an actor is to start again (ray-project/ray issue
+    53727); Ray says so for each actor. By value it is part of what the cluster knows of the actor.
+    """
+    ActorPoolMapOperator._map_transformer_ref = property(lambda operator: operator._map_transformer)
+    ActorPoolMapOperator._data_context_ref = property(lambda operator: operator.data_context)
