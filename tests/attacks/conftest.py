@@ -38,6 +38,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _title(item: pytest.Item) -> str:
     """What a test says that it tries: the first line of its docstring, else its name."""
-    told = (getattr(item, "obj", None) and item.obj.__doc__ or "").strip().splitlines()
+    told = ((getattr(item, "obj", None) and item.obj.__doc__) or "").strip().splitlines()
     case = f" [{item.callspec.id}]" if hasattr(item, "callspec") else ""
     return (told[0] if told else item.name.partition("[")[0].removeprefix("test_").replace("_", " ")) + case
