@@ -10,13 +10,12 @@ from typing import Any
 
 from v2a_core.catalog import files
 from v2a_core.catalog.records import BadRecord, read_csv, read_json_lines, read_parquet
-from v2a_core.catalog_config import TEXT_FIELDS
+from v2a_core.catalog_config import MAX_TEXT, TEXT_FIELDS
 from v2a_core.media.types import MediaError
 from v2a_core.public import public
 
 COLUMNS = ("uri", "start_s", "duration_s", *TEXT_FIELDS)
 
-_MAX_TEXT = 10_000  # characters of a label: it is repeated in every row
 _MAX_URI = 8192
 _MAX_SECONDS = 1e8  # three years
 _SHOWN = 80
@@ -81,7 +80,7 @@ def checked_text(name: str, value: object) -> str | None:
     if isinstance(value, list | tuple | dict | set):
         raise ValueError(f"column {name} holds a {type(value).__name__}, not a text")
     text = str(value)
-    limit = _MAX_URI if name == "uri" else _MAX_TEXT
+    limit = _MAX_URI if name == "uri" else MAX_TEXT
     if len(text) > limit:
         raise ValueError(f"column {name} holds {len(text):,} characters; {limit:,} are allowed")
     if not files.is_text(text):
