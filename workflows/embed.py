@@ -11,6 +11,7 @@ import pyarrow as pa
 from ray.data import ActorPoolStrategy, Dataset
 
 from v2a_core import manifest, stages, storage
+from v2a_core.catalog.apart import check_apart
 from v2a_core.decoding import DecodeSettings
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.ledger import embeddings_ledger
@@ -55,6 +56,7 @@ def run(
         ConfigError: Wrong configuration, an empty catalog, or an output that was made differently.
         TooManyRejectsError: More rejected sources than the limits allow.
     """
+    check_apart(catalog, output)
     tally = Tally("embed")
     checked = reach(catalog, output, job.storage, job.output_storage)
     bundle = load_bundle(models)
