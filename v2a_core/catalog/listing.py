@@ -18,7 +18,7 @@ from v2a_core.catalog.source import Source, member_mark, span_us
 from v2a_core.catalog.table import Row, read_table
 from v2a_core.catalog.tar import Shard, list_shard
 from v2a_core.catalog.vggsound import read_vggsound
-from v2a_core.catalog_config import TEXT_FIELDS, CatalogSettings
+from v2a_core.catalog_config import CatalogSettings
 from v2a_core.media.types import MediaError
 from v2a_core.public import public, public_text
 
@@ -237,7 +237,7 @@ class _Lister:
 
     def _is_new(self, source: Source, row: Row | None = None) -> bool:
         key = (public(source.uri), *span_us(source))
-        said = hash(tuple(getattr(source, name) for name in TEXT_FIELDS))
+        said = hash((source.label, source.split, source.caption, source.prompt, source.negative_prompt))
         if key not in self._seen:
             self._seen[key] = said
             return True

@@ -144,8 +144,11 @@ def source_key(source: Source) -> str:
 
 def span_us(source: Source) -> tuple[int | None, int | None]:
     """Start and length of the span, whole microseconds: what is told apart."""
-    start, length = (None if value is None else round(value * 1e6) for value in (source.start_s, source.duration_s))
-    return start, length
+    return _microseconds(source.start_s), _microseconds(source.duration_s)
+
+
+def _microseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1e6)
 
 
 @functools.lru_cache(maxsize=8)
