@@ -10,6 +10,7 @@ from v2a_core.config import Settings, setting
 
 # What a table or a shard's metadata may say of a source.
 TEXT_FIELDS = ("label", "split", "caption", "prompt", "negative_prompt")
+MAX_TEXT = 10_000  # characters of one of them: it is repeated in every row
 
 
 class CatalogSettings(Settings):

@@ -25,6 +25,8 @@ _PARTS = ("token", "signature", "secret", "passw", "auth", "credential", "apikey
 
 def public(uri: str) -> str:
     """A URI without user and password, and without a query that holds a credential."""
+    if "://" not in uri:
+        return uri  # a path: millions of them are asked for
     uri = _USER.sub(r"\1", _PASSWORD.sub(r"\1", uri))
     if not uri.lower().startswith(("http://", "https://")) or "?" not in uri.partition("#")[0]:
         return uri  # elsewhere a `?` is a letter of a name

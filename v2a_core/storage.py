@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -32,6 +33,7 @@ from v2a_core.storage_config import StorageSettings
 T = TypeVar("T")
 
 _S3 = ("s3://", "s3a://")
+_CHAINED = re.compile(r"::[A-Za-z][A-Za-z0-9+.\-]*://")  # `zip://clips/a.mp4::https://host/clips.zip`
 
 _CHUNK_BYTES = 32 * 2**20  # of a download: what is fetched again when a transfer is cut
 _BLOCK_BYTES = 2**20  # what is read ahead of a reader that seeks
@@ -80,6 +82,10 @@ def filesystem(uri: str) -> tuple[Any, str]:
     if uri.startswith(_S3):
         fs = storage_s3.filesystem(_access.of(uri))
         return fs, str(fs._strip_protocol(uri))
+    if "::" in uri and not _CHAINED.search(uri):
+        # Letters of a name, which fsspec would take for the end of it.
+        kind = fsspec.get_filesystem_class(uri.partition("://")[0] if "://" in uri else "file")
+        return kind(**kind._get_kwargs_from_urls(uri)), str(kind._strip_protocol(uri))
     return fsspec.core.url_to_fs(uri)  # type: ignore[no-any-return]
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from ray.data import ActorPoolStrategy, Dataset
 
 from v2a_core import manifest, rows, stages, storage
+from v2a_core.catalog.apart import check_apart
 from v2a_core.decoding import DecodeSettings
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.ledger import embeddings_ledger
@@ -57,6 +58,7 @@ def run(
         TooManyRejectsError: More rejected sources than the limits allow, or nothing good at all.
         UnfinishedError: Some sources could not be fetched; the next run tries them again.
     """
+    check_apart(catalog, output)
     tally = Tally("embed")
     checked = reach(catalog, output, job.storage, job.output_storage)
     bundle = load_bundle(models)

@@ -12,6 +12,7 @@ from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 
 from v2a_core import __version__, embedded, manifest, retrying, rows, storage
 from v2a_core.catalog import Source, source_id
+from v2a_core.catalog.apart import check_apart
 from v2a_core.finishing import FinishJob, finish_row
 from v2a_core.gather import SOUNDTRACKS, SourceGatherer
 from v2a_core.ledger import index_ledger
@@ -67,6 +68,7 @@ def run(
         TooManyRejectsError: More rejected sources than the limits allow, or nothing good at all.
         UnfinishedError: Some sources could not be fetched, or their files not written; the next run tries them again.
     """
+    check_apart(catalog, output)
     conditions.check(mapper, embeddings, job)
     tally = Tally("generate")
     checked = reach(catalog, output, job.storage, job.output_storage)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,6 +82,8 @@ def list_catalog(catalog: Sequence[str], settings: CatalogSettings, limit: int |
         listed = list_sources(catalog, settings)
     except (ValueError, FileNotFoundError) as error:
         raise ConfigError(str(error)) from None
+    for note in listed.notes:
+        print(note, file=sys.stderr, flush=True)  # on the terminal; what a plan prints is JSON
     sources, rejects = listed.sources, listed.rejects
     if limit is not None:
         sources, rejects = sources[:limit], rejects[: max(0, limit - len(sources))]

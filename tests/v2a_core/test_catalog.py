@@ -19,6 +19,7 @@ from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.media.types import MediaError
 
 VIDEO = b"video bytes " * 50
+TS = (b"G" + bytes(187)) * 20
 
 
 def listing(*inputs: object, **settings: int) -> CatalogListing:
@@ -64,7 +65,8 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", sorted(VIDEO_SUFFIXES | IMAGE_SUFFIXES))
 def test_every_kind_of_file(tmp_path: Path, suffix: str) -> None:
-    assert names(touch(tmp_path, f"a{suffix}") / f"a{suffix}") == [f"a{suffix}"]
+    head = TS if suffix == ".ts" else VIDEO
+    assert names(touch(tmp_path, f"a{suffix}", content=head) / f"a{suffix}") == [f"a{suffix}"]
 
 
 @pytest.mark.parametrize(
@@ -277,7 +279,7 @@ def test_hostile_members_decide_no_path(tmp_path: Path) -> None:
         assert "\n" not in source.name
         with source.fetch() as local:
             assert local.read_bytes() == VIDEO
-            assert local.name == "member.mp4"
+            assert local.name == "source.mp4"
         assert not local.exists()
 
 
@@ -342,9 +344,8 @@ def test_bad_rows_are_rejects_and_good_ones_survive(tmp_path: Path) -> None:
     found = listing(tmp_path / "t.csv")
     assert [source.name for source in found.sources] == ["a.mp4"]
     kinds = [error.error_type for _, error in found.rejects]
-    assert kinds[:5] == ["BadRow"] * 4 + ["NotMedia"]
-    assert len(kinds) == 7
-    assert "row 3: start_s = 'later'" in str(found.rejects[0][1])
+    assert kinds == [*["BadRow"] * 4, "NotMedia", "NotFound", "BadRow"]
+    assert "t.csv, line 3: column start_s = 'later'" in str(found.rejects[0][1])
     assert len({source_id(source, SegmentSettings(), FrameSettings()) for source, _ in found.rejects}) == 7
 
 
@@ -408,6 +409,8 @@ def test_ids_depend_on_content_span_and_sampling(tmp_path: Path) -> None:
     assert len(base) == 32
     assert base == source_id(Source.from_row(a.to_row()), SegmentSettings(), FrameSettings())
     os.utime(tmp_path / "a.mp4", ns=(1, 1))
+    assert source_id(listing(tmp_path).sources[0], segments, frames) == base  # touched is not changed
+    touch(tmp_path, "a.mp4", content=VIDEO[::-1])
     changed = listing(tmp_path).sources[0]
     others = {
         source_id(b, segments, frames),

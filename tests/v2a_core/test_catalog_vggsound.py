@@ -45,7 +45,7 @@ def check(found: CatalogListing) -> None:
     assert [error.error_type for _, error in found.rejects] == ["NotFound", "BadRow", "BadRow", "BadRow"]
     missing, error = found.rejects[0]
     assert (missing.name, missing.label) == ("gone_gone_1_000125.mp4", "dog barking")
-    assert "row 4" in str(error)
+    assert "vggsound.csv, line 4, column uri:" in str(error)
 
 
 def test_labels_and_missing_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

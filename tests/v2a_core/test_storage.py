@@ -57,3 +57,13 @@ def test_a_missing_folder_lists_nothing(folder):
     assert storage.list_files(folder) == []
     with pytest.raises(FileNotFoundError):
         storage.read_bytes(storage.join(folder, "none"))
+
+
+def test_colons_are_letters_of_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path / "out::put", "out::put", f"file://{tmp_path}/out::put"):
+        assert storage.canonical(str(folder)) == str(tmp_path / "out::put")
+        storage.write_bytes(storage.join(str(folder), "a::b.bin"), b"content")
+    assert [path.name for path in tmp_path.iterdir()] == ["out::put"]
+    chained = storage.filesystem(f"simplecache::file://{tmp_path}/out::put/a::b.bin")[0]
+    assert type(chained).__name__ == "SimpleCacheFileSystem"

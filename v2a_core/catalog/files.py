@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
+import itertools
 import os
 import re
 import stat as stat_mode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from v2a_core import storage
+from v2a_core.catalog.contents import HEAD_BYTES, is_transport_stream, local_version
+from v2a_core.media.types import MediaError
+from v2a_core.public import public
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m4v", ".mpg", ".mpeg", ".gif"})
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
@@ -20,6 +24,9 @@ TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.zst")
 TABLE_SUFFIXES = (".csv", ".parquet", ".jsonl", ".ndjson")
 
 _MAX_PART = 150
+# What filesystems call that by which a new content is told.
+_MARKS = ("ETag", "etag", "md5Hash", "LastModified", "Last-Modified", "mtime", "modified", "created")
+_READERS, _FILES_AT_ONCE = 16, 128  # local files are read side by side: on a share that is waiting, not computing
 
 
 @dataclass(frozen=True)
@@ -29,17 +36,21 @@ class FileInfo:
     Attributes:
         uri: Absolute path of a local file, else its URI; opens the file.
         size: Bytes.
-        version: Changes when the content changes: size, and etag or time of modification.
+        version: Changes when the content changes: size, and a hash of both ends of a local file, else etag or time
+            of modification. Empty of a file that is neither media nor a shard.
+        error: Why it cannot be read, if that is known.
     """
 
     uri: str
-    size: int
-    version: str
+    size: int = 0
+    version: str = ""
+    error: OSError | None = None
 
 
 def media_kind(name: str) -> str | None:
     """`video`, `image`, or None for a name that is neither."""
-    suffix = "." + name.rsplit(".", 1)[-1].lower() if "." in name else ""
+    path = path_of(name)
+    suffix = "." + path.rsplit(".", 1)[-1].lower() if "." in path else ""
     if suffix in VIDEO_SUFFIXES:
         return "video"
     return "image" if suffix in IMAGE_SUFFIXES else None
@@ -47,12 +58,40 @@ def media_kind(name: str) -> str | None:
 
 def is_tar(name: str) -> bool:
     """Whether a name is that of a tar shard."""
-    return name.lower().endswith(TAR_SUFFIXES)
+    return path_of(name).lower().endswith(TAR_SUFFIXES)
 
 
 def is_table(name: str) -> bool:
     """Whether a name is that of a table."""
-    return name.lower().endswith(TABLE_SUFFIXES)
+    return path_of(name).lower().endswith(TABLE_SUFFIXES)
+
+
+def may_be_text(name: str) -> bool:
+    """Whether only the content tells if it is a video: TypeScript and transport streams share `.ts`."""
+    return path_of(name).lower().endswith(".ts")
+
+
+def is_video_inside(uri: str) -> bool:
+    """Whether a file that may be text is a transport stream.
+
+    Raises:
+        OSError: When it cannot be read.
+    """
+    if is_remote(uri):
+        with storage.open_read(uri, HEAD_BYTES) as file:
+            return is_transport_stream(file.read(HEAD_BYTES))
+    with Path(uri).open("rb") as local:
+        return is_transport_stream(local.read(HEAD_BYTES))
+
+
+def path_of(uri: str) -> str:
+    """A URI up to its query and fragment, where it can have them; elsewhere `?` and `#` are letters of a name."""
+    return re.split("[?#]", uri, maxsplit=1)[0] if is_web(uri) else uri
+
+
+def is_web(uri: str) -> bool:
+    """Whether a web server has the file: it lists no folders, and a query belongs to the address."""
+    return uri.lower().startswith(("http://", "https://"))
 
 
 def is_remote(uri: str) -> bool:
@@ -62,7 +101,9 @@ def is_remote(uri: str) -> bool:
 
 def local_path(uri: str) -> Path:
     """The absolute path of a local URI; links are kept as they are."""
-    return Path(os.path.abspath(Path(uri.removeprefix("file://")).expanduser()))
+    path = uri.removeprefix("file://")
+    # `~name` is a name: a shell has replaced those of users, and a table's row has no shell.
+    return Path(os.path.abspath(os.path.expanduser(path) if path == "~" or path.startswith("~/") else path))
 
 
 def stat(uri: str) -> FileInfo:
@@ -70,18 +111,59 @@ def stat(uri: str) -> FileInfo:
 
     Raises:
         FileNotFoundError: When there is no file.
+        OSError: When it cannot be read.
     """
     if not is_remote(uri):
-        return _local_info(str(local_path(uri)))
+        info = _local_info(str(local_path(uri)))
+        if info.error:
+            raise info.error
+        return info
     fs, path = storage.filesystem(uri)
-    info = fs.info(path)
+    info = storage.attempt(uri, lambda: fs.info(path))
     if info["type"] != "file":
-        raise FileNotFoundError(f"{uri} is a folder, not a file")
+        raise FileNotFoundError(f"{public(uri)} is a folder, not a file")
     return remote_info(fs, info)
 
 
+def check_version(uri: str, version: str) -> None:
+    """Check that a file is still the one that was listed.
+
+    Args:
+        uri: The file.
+        version: As it was listed; empty when that is not known.
+
+    Raises:
+        FileNotFoundError: When there is no file.
+        OSError: When it cannot be read.
+        MediaError: When its version is another one.
+    """
+    if not version and is_remote(uri):
+        return
+    if (info := stat(uri)).version != version and version:
+        raise MediaError(
+            "fetch",
+            "Changed",
+            f"{public(uri)} was replaced after it was listed: {info.size:,} bytes of another content; the next run "
+            "lists it again",
+        )
+
+
+def stat_all(paths: Iterable[str]) -> Iterator[FileInfo]:
+    """Look many local files up, side by side; those that cannot be read have an `error`."""
+    waiting = iter(paths)
+    groups = iter(lambda: list(itertools.islice(waiting, _FILES_AT_ONCE)), [])
+    with ThreadPoolExecutor(_READERS) as pool:
+        # Not all at once: a million results would wait in memory for whoever reads them.
+        for run in iter(lambda: list(itertools.islice(groups, _READERS)), []):
+            for found in pool.map(lambda group: [_local_info(path) for path in group], run):
+                yield from found
+
+
 def walk(uri: str) -> Iterator[FileInfo]:
-    """All files below a folder or prefix, by name; hidden ones (a part begins with `.`) are left out."""
+    """All files below a folder or prefix, by name; hidden ones (a part begins with `.`) are left out.
+
+    A link that leads nowhere and a folder inside that may not be read have an `error`.
+    """
     if is_remote(uri):
         fs, path = storage.filesystem(uri)
         fs.invalidate_cache()
@@ -91,15 +173,18 @@ def walk(uri: str) -> Iterator[FileInfo]:
             if below and found[name]["type"] == "file" and not hidden(below):
                 yield remote_info(fs, found[name])
         return
-    for path in sorted(_local_files(local_path(uri), set())):
-        with contextlib.suppress(FileNotFoundError):  # removed since
-            yield _local_info(path)
+    for info in stat_all(sorted(_local_files(str(local_path(uri)), set()))):
+        if not isinstance(info.error, FileNotFoundError) or os.path.islink(info.uri):  # else removed since
+            yield info
 
 
 def remote_info(fs: Any, info: dict[str, Any]) -> FileInfo:
     """From what a filesystem tells about a file."""
     size = int(info.get("size") or 0)
-    marks = (info.get(key) for key in ("ETag", "etag", "md5Hash", "LastModified", "mtime", "modified", "created"))
+    marks = (
+        info.get(key)
+        for key in ("ETag", "etag", "md5Hash", "LastModified", "Last-Modified", "mtime", "modified", "created")
+    )
     mark = next((mark for mark in marks if mark), "")
     if isinstance(mark, datetime.datetime):
         # The same on every machine, whatever its time zone, and whether a listing or a look-up gave it.
@@ -130,26 +215,47 @@ def is_text(name: str) -> bool:
 
 def readable(name: str) -> str:
     """A name that can be written and read, whatever bytes it was made of."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half of a pair of UTF-16, as JSON can spell it
+        return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _local_info(path: str) -> FileInfo:
-    status = os.stat(path)
-    if not stat_mode.S_ISREG(status.st_mode):
-        raise FileNotFoundError(f"{path} is not a file")
-    return FileInfo(path, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
+    try:
+        if media_kind(path) or is_tar(path):
+            return FileInfo(path, *local_version(path))
+        if not stat_mode.S_ISREG(os.stat(path).st_mode):
+            raise FileNotFoundError(f"{path} is not a file")
+    except OSError as error:
+        return FileInfo(path, error=error)
+    return FileInfo(path)
 
 
-def _local_files(folder: Path, above: set[str]) -> Iterator[str]:
-    """Files below a folder; linked folders are followed, but not in circles."""
+def _local_files(folder: str, above: set[str]) -> Iterator[str]:
+    """Files below a folder, links that lead nowhere, and folders that may not be read.
+
+    Linked folders are followed, but not in circles.
+    """
     real = os.path.realpath(folder)
     if real in above:
         return
-    with os.scandir(folder) as entries:
+    try:
+        entries = os.scandir(folder)
+    except PermissionError:
+        if not above:
+            raise
+        yield folder
+        return
+    with entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
-                yield from _local_files(Path(entry.path), above | {real})
-            elif entry.is_file():
+            try:
+                inside, wanted = entry.is_dir(), entry.is_file() or entry.is_symlink()
+            except OSError:  # a link to itself
+                inside, wanted = False, True
+            if inside:
+                yield from _local_files(entry.path, above | {real})
+            elif wanted:
                 yield entry.path

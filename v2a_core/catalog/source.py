@@ -11,12 +11,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from v2a_core import storage, trouble
-from v2a_core.catalog.files import is_remote
+from v2a_core.catalog import files
 from v2a_core.catalog.shard_stream import ShardReader, is_compressed
 from v2a_core.media import segments as plan
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.media.types import MediaError, Segment
-from v2a_core.public import public
+from v2a_core.public import public, public_text
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,35 +76,43 @@ class Source:
             shards: Reads members of shards; give one to all members of a shard, so that it is read once.
 
         Raises:
-            MediaError: With stage `fetch`, when the bytes cannot be had.
+            MediaError: With stage `fetch`, when the bytes cannot be had, or are not those that were listed.
             StorageStopError: When there is no room for a copy.
         """
         with contextlib.ExitStack() as scope:
             try:
                 path = self._locate(scope, shards or scope.enter_context(ShardReader()))
             except FileNotFoundError:
-                raise MediaError("fetch", "NotFound", f"no file {self.shard_uri or self.uri}") from None
+                raise MediaError("fetch", "NotFound", f"no file {public(self.shard_uri or self.uri)}") from None
             except (OSError, ValueError) as error:
                 if isinstance(error, MediaError):
                     raise
                 if isinstance(error, OSError) and trouble.stops_run(error, writing=False):
-                    raise trouble.stop(error, self.uri) from None
-                raise MediaError("fetch", type(error).__name__, f"{self.uri}: {error}") from None
+                    raise trouble.stop(error, public(self.uri)) from None
+                told = public_text(f"{public(self.uri)}: {error}")
+                raise MediaError("fetch", type(error).__name__, told) from None
             yield path
 
     def _locate(self, scope: contextlib.ExitStack, shards: ShardReader) -> Path:
+        if not files.is_remote(self.shard_uri or self.uri) and self.member is None:
+            files.check_version(self.uri, self.version)
+            return files.local_path(self.uri)
+        folder = scope.enter_context(tempfile.TemporaryDirectory(prefix="v2a-"))
+        # Of the name only the suffix, which is one of the known ones.
+        path = Path(folder) / f"source{PurePosixPath(self.name).suffix}"
         if self.member is not None and self.shard_uri and self.member_offset is not None:
-            folder = scope.enter_context(tempfile.TemporaryDirectory(prefix="v2a-"))
-            # Of the member's name only the suffix, which is one of the known ones.
-            path = Path(folder) / f"member{PurePosixPath(self.name).suffix}"
-            shards.copy(self.shard_uri, self.member_offset, self.member_size or 0, path)
-            return path
-        if is_remote(self.uri):
-            return scope.enter_context(storage.local_copy(self.uri))
-        path = Path(self.uri)
-        if not path.is_file():
-            raise FileNotFoundError(self.uri)
+            version = self.version.removesuffix(member_mark(self.member, self.member_offset, self.member_size or 0))
+            shards.copy(self.shard_uri, self.member_offset, self.member_size or 0, path, version)
+        else:
+            storage.download(self.uri, path)
+            # After the last byte: whatever was replaced before it is noticed.
+            files.check_version(self.uri, self.version)
         return path
+
+
+def member_mark(member: str, offset: int, size: int) -> str:
+    """What the version of a shard's member has behind that of its shard."""
+    return f"/{member}/{offset}+{size}"
 
 
 def read_together(sources: Sequence[Source], size: int) -> Iterator[tuple[int, int]]:
@@ -137,9 +145,13 @@ def source_key(source: Source) -> str:
     return plan.digest(public(source.uri), span_us(source))
 
 
-def span_us(source: Source) -> list[int | None]:
+def span_us(source: Source) -> tuple[int | None, int | None]:
     """Start and length of the span, whole microseconds: what is told apart."""
-    return [None if value is None else round(value * 1e6) for value in (source.start_s, source.duration_s)]
+    return _microseconds(source.start_s), _microseconds(source.duration_s)
+
+
+def _microseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1e6)
 
 
 @functools.lru_cache(maxsize=8)

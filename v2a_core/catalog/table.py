@@ -1,33 +1,39 @@
-"""Tables of sources: CSV, Parquet or JSON lines with a `uri` column, row by row."""
+"""Tables of sources: CSV, Parquet or JSON lines with a `uri` column, row by row; each value is checked."""
 
 from __future__ import annotations
 
-import csv
-import difflib
-import io
-import json
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator
+import numbers
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from v2a_core import storage
 from v2a_core.catalog import files
-from v2a_core.catalog.files import FileInfo
-from v2a_core.catalog_config import TEXT_FIELDS
+from v2a_core.catalog.records import BadRecord, read_csv, read_json_lines, read_parquet
+from v2a_core.catalog_config import MAX_TEXT, TEXT_FIELDS
 from v2a_core.media.types import MediaError
+from v2a_core.public import public
 
 COLUMNS = ("uri", "start_s", "duration_s", *TEXT_FIELDS)
 
-# From so many rows in one remote folder on, listing the folder is cheaper than asking for every file.
-_LIST_FROM = 8
+_MAX_URI = 8192
+_MAX_SECONDS = 1e8  # three years
+_SHOWN = 80
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row with its values checked; `error` tells what is wrong with it."""
+    """A row with its values checked.
 
+    Attributes:
+        place: Table, line or row: `clips.csv, line 7`.
+        number: Of the line, or row.
+        uri: What it names; of a row with an error possibly empty.
+        values: Fields of `Source`.
+        error: What is wrong with it.
+    """
+
+    place: str
     number: int
     uri: str
     values: dict[str, Any]
@@ -40,129 +46,60 @@ def read_table(uri: str) -> Iterator[Row]:
     Raises (while iterating):
         ValueError: When it is not a table or has no `uri` column.
     """
-    name = uri.lower()
-    records: Iterable[dict[str, Any]]
-    if name.endswith(".parquet"):
-        records, first = _parquet(uri), 1
-    elif name.endswith(".csv"):
-        records, first = _csv(uri), 2
+    name = files.path_of(uri)
+    folder, _, base = public(name).rpartition("/")
+    if name.lower().endswith(".parquet"):
+        records, unit = read_parquet(uri, COLUMNS), "row"
     else:
-        records, first = _json_lines(uri), 1
-    folder = uri.rpartition("/")[0]
-    for number, record in enumerate(records, start=first):
-        yield _row(number, record, folder)
-
-
-class Lookup:
-    """Finds the files of a table's rows; a remote folder that is asked for often is listed once."""
-
-    def __init__(self) -> None:
-        self._asked: Counter[str] = Counter()
-        self._folders: dict[str, dict[str, FileInfo]] = {}
-
-    def find(self, uri: str) -> FileInfo:
-        """Look a file up.
-
-        Raises:
-            FileNotFoundError: When there is none.
-        """
-        if not files.is_remote(uri):
-            return files.stat(uri)
-        parent, _, name = uri.rpartition("/")
-        self._asked[parent] += 1
-        if self._asked[parent] < _LIST_FROM:
-            return files.stat(uri)
-        if parent not in self._folders:
-            fs, path = storage.filesystem(parent)
-            entries = [entry for entry in fs.ls(path, detail=True) if entry["type"] == "file"]
-            infos = {entry["name"].rpartition("/")[2]: files.remote_info(fs, entry) for entry in entries}
-            self._folders[parent] = infos
+        records, unit = (read_csv if name.lower().endswith(".csv") else read_json_lines)(uri), "line"
+    for number, record in records:
+        place = f"{files.readable(base)}, {unit} {number}"
         try:
-            return self._folders[parent][name]
-        except KeyError:
-            raise FileNotFoundError(uri) from None
+            if isinstance(record, BadRecord):
+                raise ValueError(record.reason)
+            yield Row(place, number, _uri(record.get("uri"), folder), dict(_values(record)))
+        except ValueError as error:
+            yield bad_row(place, number, error)
 
 
-def _csv(uri: str) -> Iterator[dict[str, Any]]:
-    reader = csv.DictReader(io.StringIO(read_text(uri), newline=""))
-    _check_columns(uri, list(reader.fieldnames or []))
-    try:
-        yield from reader
-    except csv.Error as error:
-        raise ValueError(f"{uri}, line {reader.line_num}: not readable as CSV: {error}") from None
+def bad_row(place: str, number: int, error: ValueError) -> Row:
+    """A row that cannot be used."""
+    return Row(place, number, "", {}, MediaError("catalog", "BadRow", f"{place}: {error}"))
 
 
-def _json_lines(uri: str) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(read_text(uri).splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{uri}, line {number}: not readable as JSON: {error}") from None
-        if not isinstance(record, dict):
-            raise ValueError(f"{uri}, line {number}: a line must hold a JSON object")
-        _check_columns(uri, list(record))
-        yield record
-
-
-def _parquet(uri: str) -> Iterator[dict[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(io.BytesIO(read_bytes(uri)))
-        _check_columns(uri, file.schema_arrow.names)
-        wanted = [name for name in COLUMNS if name in file.schema_arrow.names]
-        for batch in file.iter_batches(columns=wanted):
-            yield from batch.to_pylist()
-    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
-        raise ValueError(f"{uri} is not readable as Parquet: {error}") from None
-
-
-def read_bytes(uri: str) -> bytes:
-    """The whole file, local or not."""
-    return storage.read_bytes(uri) if files.is_remote(uri) else files.local_path(uri).read_bytes()
-
-
-def read_text(uri: str) -> str:
-    """The text of a file.
+def checked_text(name: str, value: object) -> str | None:
+    """A value as text that can be written down; None for nothing.
 
     Raises:
-        ValueError: When it is not UTF-8.
+        ValueError: Naming the column, when it is no text, or too long.
     """
-    try:
-        return read_bytes(uri).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{uri} is not UTF-8 text: {error}") from None
+    if isinstance(value, bytes):  # how some programs write text into Parquet
+        value = value.decode("utf-8", "surrogateescape")
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, list | tuple | dict | set):
+        raise ValueError(f"column {name} holds a {type(value).__name__}, not a text")
+    text = str(value)
+    limit = _MAX_URI if name == "uri" else MAX_TEXT
+    if len(text) > limit:
+        raise ValueError(f"column {name} holds {len(text):,} characters; {limit:,} are allowed")
+    if not files.is_text(text):
+        raise ValueError(f"column {name} = {_shown(text)} is not UTF-8 text")
+    return text if text.strip() else None
 
 
-def _check_columns(uri: str, names: list[str]) -> None:
-    if "uri" in names:
-        return
-    near = difflib.get_close_matches("uri", [name.lower() for name in names], n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r} to be `uri`?" if near else ""
-    raise ValueError(f"{uri} has no column `uri`, only {', '.join(map(repr, names)) or 'none'}{hint}")
-
-
-def _row(number: int, record: dict[str, Any], folder: str) -> Row:
-    given = str(record.get("uri") or "").strip()
-    uri = _resolve(given, folder) if given else folder
-    try:
-        if not given:
-            raise ValueError("the uri is empty")
-        values = dict(_values(record))
-    except ValueError as error:
-        return Row(number, uri, {}, MediaError("catalog", "BadRow", f"row {number}: {error}"))
-    return Row(number, uri, values)
-
-
-def _resolve(uri: str, folder: str) -> str:
+def _uri(value: object, folder: str) -> str:
+    text = checked_text("uri", value)
+    if text is None:
+        raise ValueError("column uri is empty")
+    if "\0" in text:
+        raise ValueError(f"column uri = {_shown(text)} is a name that no file can have")
+    uri = text.strip()
     if files.is_remote(uri):
         return uri
     if files.is_remote(folder) and not uri.startswith(("/", "file://")):
         return f"{folder}/{uri}"
-    return str(files.local_path(uri if uri.startswith(("/", "~", "file://")) else f"{folder}/{uri}"))
+    return str(files.local_path(uri if uri.startswith(("/", "~/", "file://")) else f"{folder}/{uri}"))
 
 
 def _values(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -171,20 +108,35 @@ def _values(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         if value is not None:
             yield name, value
     for name in TEXT_FIELDS:
-        value = record.get(name)
-        if value is not None and str(value).strip():
-            yield name, str(value)
+        text = checked_text(name, record.get(name))
+        if text is not None:
+            yield name, text
 
 
 def _seconds(name: str, value: Any) -> float | None:
+    """A time in whole microseconds, as spans are told apart by."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     try:
-        seconds = float(value)
+        if isinstance(value, bool) or not isinstance(value, str | numbers.Number):
+            raise TypeError
+        seconds = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise ValueError(f"{name} = {value!r} is not a number of seconds") from None
+        raise ValueError(f"column {name} = {_shown(value)} is not a number of seconds") from None
+    except OverflowError:
+        seconds = math.inf
     if math.isnan(seconds):
         return None  # how tables from pandas spell "nothing"
-    if not math.isfinite(seconds) or seconds < 0 or (name == "duration_s" and seconds == 0):
-        raise ValueError(f"{name} = {value!r} is out of range")
+    seconds = round(seconds, 6) if math.isfinite(seconds) else seconds
+    if not 0 <= seconds <= _MAX_SECONDS or (name == "duration_s" and seconds == 0):
+        raise ValueError(f"column {name} = {_shown(value)} is out of range: 0 to {_MAX_SECONDS:,.0f} seconds")
     return seconds
+
+
+def _shown(value: object) -> str:
+    """A value as a message can hold it."""
+    try:
+        text = ascii(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits
+        return f"a {type(value).__name__}"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

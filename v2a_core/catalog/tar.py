@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from v2a_core.catalog.files import FileInfo, is_text, media_kind, readable
+from v2a_core.catalog.contents import HEAD_BYTES, is_transport_stream
+from v2a_core.catalog.files import FileInfo, is_text, may_be_text, media_kind, readable
 from v2a_core.catalog.shard_stream import is_compressed, open_shard
 from v2a_core.catalog.tar_headers import BoundedStream, CheckedHeader
-from v2a_core.catalog_config import TEXT_FIELDS
+from v2a_core.catalog_config import MAX_TEXT, TEXT_FIELDS
 from v2a_core.media.types import MediaError
 
 _MAX_SIDECAR = 1 << 20
-_MAX_TEXT = 10_000  # characters of a label: it is repeated in every row
 _PLAIN_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 
 
@@ -101,13 +101,14 @@ def _entries(archive: tarfile.TarFile, end: int | None, max_bytes: int, shard: S
 
 def _take(archive: tarfile.TarFile, entry: tarfile.TarInfo, shard: Shard, sidecars: dict[str, dict[str, str]]) -> None:
     key, extension = _split_key(entry.name)
-    if media_kind(entry.name):
+    if may_be_text(entry.name) and not is_transport_stream(_head(archive, entry, HEAD_BYTES)):
+        shard.skipped["not media"] += 1
+    elif media_kind(entry.name):
         shard.members.append(Member(entry.name, entry.offset_data, entry.size))
     elif extension in ("json", "txt") and entry.size <= _MAX_SIDECAR:
-        content = archive.extractfile(entry)
         try:
-            labels = _read_sidecar(content.read() if content else b"", extension)
-        except ValueError:
+            labels = _read_sidecar(_head(archive, entry, _MAX_SIDECAR), extension)
+        except (ValueError, RecursionError):  # lists in lists in lists
             shard.skipped["unreadable metadata in a shard"] += 1
         else:
             # JSON says more than a caption alone: it wins, whichever comes first.
@@ -117,22 +118,29 @@ def _take(archive: tarfile.TarFile, entry: tarfile.TarInfo, shard: Shard, sideca
         shard.skipped["not media"] += 1
 
 
+def _head(archive: tarfile.TarFile, entry: tarfile.TarInfo, size: int) -> bytes:
+    content = archive.extractfile(entry)
+    return content.read(size) if content else b""
+
+
 def _read_sidecar(content: bytes, extension: str) -> dict[str, str]:
     text = content.decode()
     if extension == "txt":
-        _check_length(text)
+        _check(text)
         return {"caption": text.strip()} if text.strip() else {}
     values = json.loads(text)
     if not isinstance(values, dict):
         raise ValueError("not a JSON object")
     wanted = {name: values.get(name) for name in TEXT_FIELDS}
-    _check_length(*wanted.values())
-    return {name: str(value) for name, value in wanted.items() if isinstance(value, str | int | float) and value != ""}
+    texts = {name: str(value) for name, value in wanted.items() if isinstance(value, str | int | float) and value != ""}
+    _check(*texts.values())
+    return texts
 
 
-def _check_length(*texts: object) -> None:
-    if any(isinstance(text, str) and len(text) > _MAX_TEXT for text in texts):
-        raise ValueError(f"longer than {_MAX_TEXT:,} characters")
+def _check(*texts: str) -> None:
+    """What cannot be written into a row is refused: too long, or half a pair of UTF-16, which JSON can spell."""
+    if any(len(text) > MAX_TEXT or not is_text(text) for text in texts):
+        raise ValueError(f"longer than {MAX_TEXT:,} characters, or no text")
 
 
 def _labelled(member: Member, sidecars: dict[str, dict[str, str]]) -> Member:

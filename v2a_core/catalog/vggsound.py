@@ -6,14 +6,14 @@ The files are clips already, named `<id>_<start:06d>.mp4`: the start second name
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Iterator
 
 from v2a_core import storage
 from v2a_core.catalog import files
-from v2a_core.catalog.table import Row, read_text
-from v2a_core.media.types import MediaError
+from v2a_core.catalog.records import read_text
+from v2a_core.catalog.table import Row, bad_row, checked_text
+from v2a_core.public import public
 
 _COLUMNS = 4
 
@@ -26,22 +26,24 @@ def read_vggsound(uri: str, media_root: str) -> Iterator[Row]:
         media_root: Folder or URI prefix with the files.
 
     Raises (while iterating):
-        ValueError: When it is not UTF-8 text, or not readable as CSV.
+        ValueError: When it is no text.
     """
     root = media_root.rstrip("/") if files.is_remote(media_root) else str(files.local_path(media_root))
+    base = files.readable(public(files.path_of(uri)).rpartition("/")[2])
     # Lines, not the whole text, so that a stray quote costs its line and not all that follow.
-    for number, line in enumerate(io.StringIO(read_text(uri)), start=1):
+    for number, line in enumerate(read_text(uri).split("\n"), start=1):
         if line.strip():
-            yield _row(number, line.strip(), root)
+            yield _row(f"{base}, line {number}", number, line.strip(), root)
 
 
-def _row(number: int, line: str, root: str) -> Row:
+def _row(place: str, number: int, line: str, root: str) -> Row:
     try:
         identity, start, label, split = _split(line)
+        texts = {"label": checked_text("label", label), "split": checked_text("split", split)}
     except ValueError as error:
-        return Row(number, root, {}, MediaError("catalog", "BadRow", f"row {number}: {error}"))
-    values = {name: value for name, value in (("label", label), ("split", split)) if value}
-    return Row(number, storage.join(root, f"{identity}_{start:06d}.mp4"), values)
+        return bad_row(place, number, error)
+    values = {name: value for name, value in texts.items() if value}
+    return Row(place, number, storage.join(root, f"{identity}_{start:06d}.mp4"), values)
 
 
 def _split(line: str) -> tuple[str, int, str, str]:

@@ -1,0 +1,144 @@
+"""What an input stands for: a file, a folder, a prefix, a glob, a brace pattern -> the files behind it."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from v2a_core import storage
+from v2a_core.catalog import files
+from v2a_core.catalog.files import FileInfo
+from v2a_core.public import public
+
+_MAX_BRACES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file behind an input.
+
+    Attributes:
+        info: The file; of one that a pattern names and that is not there, its `error` is a FileNotFoundError.
+        name: Its name inside the input.
+        named: Whether the input names it, and not its folder.
+    """
+
+    info: FileInfo
+    name: str
+    named: bool
+
+
+def expand(given: str) -> Iterator[Entry]:
+    """The files behind an input. What exists literally is taken literally, whatever characters are in its name.
+
+    Raises:
+        ValueError: When there is nothing.
+    """
+    if is_folder(given):
+        yield from _below(given)
+        return
+    try:
+        info = files.stat(given)
+    except (FileNotFoundError, NotADirectoryError):
+        yield from _expand_pattern(given)
+        return
+    if not (files.media_kind(info.uri) or files.is_tar(info.uri) or files.is_table(info.uri)):
+        raise ValueError(f"{public(given)!r} is neither a video nor an image, a tar shard or a table, by its name")
+    yield Entry(info, _base(info.uri), True)
+
+
+def _expand_pattern(given: str) -> Iterator[Entry]:
+    names = list(expand_braces(given))
+    if len(names) == 1 and not _has_magic(names[0]):
+        raise ValueError(f"{public(given)!r} does not exist: no file, no folder, nothing with this prefix")
+    found = 0
+    for name in names:
+        if _has_magic(name):
+            for entry in _glob(name):
+                found += 1
+                yield entry
+            continue
+        try:
+            info = files.stat(name)
+            found += 1
+        except (FileNotFoundError, NotADirectoryError) as error:
+            info = FileInfo(name, error=error)
+        yield Entry(info, _base(name), True)
+    if not found:
+        raise ValueError(f"{public(given)!r} matches no file (tried {len(names)} name{'s' * (len(names) > 1)})")
+
+
+def _glob(pattern: str) -> Iterator[Entry]:
+    """Matches of a glob, files and whole folders, by name."""
+    if remote := files.is_remote(pattern):
+        fs, path = storage.filesystem(pattern)
+        matches = [fs.unstrip_protocol(name) for name in sorted(fs.glob(path))]
+        pattern = fs.unstrip_protocol(path)
+    else:
+        pattern = str(files.local_path(pattern))
+        matches = sorted(glob.glob(pattern, recursive=True))
+    fixed = len(re.split(r"[*?\[]", pattern)[0].rpartition("/")[0])
+    for are_folders, run in itertools.groupby(matches, is_folder):
+        if not are_folders:
+            for info in map(files.stat, run) if remote else files.stat_all(run):
+                yield Entry(info, info.uri[fixed:].lstrip("/"), True)
+        elif "**" not in pattern:  # `**` already matched everything inside
+            for folder in run:
+                name = folder[fixed:].lstrip("/")
+                yield from (Entry(entry.info, f"{name}/{entry.name}", False) for entry in _below(folder))
+
+
+def _below(folder: str) -> Iterator[Entry]:
+    if files.is_remote(folder):
+        fs, path = storage.filesystem(folder)
+        base = fs.unstrip_protocol(path)
+    else:
+        base = str(files.local_path(folder))
+    for info in files.walk(folder):
+        yield Entry(info, info.uri[len(base) :].lstrip("/"), False)
+
+
+def is_folder(given: str) -> bool:
+    """Whether a path or URI is a folder, or a prefix with files below it."""
+    if not files.is_remote(given):
+        return files.local_path(given).is_dir()
+    if files.is_web(given) and (files.media_kind(given) or files.is_tar(given) or files.is_table(given)):
+        return False  # to find out would fetch the file and look for links in it
+    fs, path = storage.filesystem(given)
+    return bool(fs.isdir(path))
+
+
+def _has_magic(name: str) -> bool:
+    return glob.has_magic(files.path_of(name))
+
+
+def _base(uri: str) -> str:
+    return files.path_of(uri).rpartition("/")[2]
+
+
+def expand_braces(pattern: str) -> Iterator[str]:
+    """`{000..009}` and `{a,b}`, as a shell expands them; other braces stay as they are.
+
+    Raises:
+        ValueError: When a range stands for more than a million names.
+    """
+    match = re.search(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}", pattern)
+    if match is None:
+        yield pattern
+        return
+    first, last, choices = match.groups()
+    if choices is not None:
+        middles = choices.split(",")
+    else:
+        low, high = int(first), int(last)
+        if abs(high - low) >= _MAX_BRACES:
+            raise ValueError(f"{match.group()} in {pattern!r} stands for more than {_MAX_BRACES:,} names")
+        step = 1 if high >= low else -1
+        width = len(first) if first.startswith("0") or last.startswith("0") else 0
+        middles = [f"{number:0{width}d}" for number in range(low, high + step, step)]
+    for middle in middles:
+        for rest in expand_braces(pattern[match.end() :]):
+            yield f"{pattern[: match.start()]}{middle}{rest}"
