@@ -29,6 +29,7 @@ from v2a_core.storage_access import filesystem as filesystem
 from v2a_core.storage_access import in_use as in_use
 from v2a_core.storage_access import look as look
 from v2a_core.storage_access import look_through as look_through
+from v2a_core.storage_access import refuse_password
 from v2a_core.storage_access import use as use
 from v2a_core.storage_ranges import chunks, open_ranges
 
@@ -36,14 +37,15 @@ _BLOCK_BYTES = 2**20  # what is read ahead of a reader that seeks
 
 
 def is_local(uri: str) -> bool:
-    """Whether a URI or path is on this machine's file system."""
-    return isinstance(filesystem(uri)[0], LocalFileSystem)
+    """Whether a URI or path is on this machine's file system; nothing is opened or connected to."""
+    refuse_password(uri)
+    scheme, separator, _ = uri.partition("://")
+    return not separator or scheme in ("file", "local")
 
 
 def canonical(uri: str) -> str:
     """One spelling for one file: an absolute path for local files, the URI as given otherwise."""
-    fs, path = filesystem(uri)
-    return str(path) if isinstance(fs, LocalFileSystem) else uri.rstrip("/")
+    return str(filesystem(uri)[1]) if is_local(uri) else uri.rstrip("/")
 
 
 def join(base: str, *parts: str) -> str:
@@ -181,6 +183,23 @@ def copy_tree(uri: str, folder: Path) -> None:
             target = folder / name[len(path) :].lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
             download(fs.unstrip_protocol(name), target)
+
+
+def check_there(output: str, file: str) -> None:
+    """End a run whose output was renamed or removed meanwhile, rather than begin a second one in its place.
+
+    Args:
+        output: Folder or URI of the output; only those of this machine are looked at.
+        file: A file that was in it when the run began.
+
+    Raises:
+        StorageStopError: When it is gone.
+    """
+    if "://" not in output and not os.path.exists(join(output, file)):
+        raise trouble.StorageStopError(
+            f"{output} was renamed or removed while it was written: there is no {file} in it any more; what was made "
+            "is where it went, the same command goes on from there when it is back"
+        )
 
 
 def remove(uri: str) -> None:

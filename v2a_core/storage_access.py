@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import fsspec
 
 from v2a_core import patience, retrying, storage_http, storage_s3
-from v2a_core.public import has_password, public
+from v2a_core.config import ConfigError
+from v2a_core.public import has_password, public, public_text
 from v2a_core.storage_config import StorageSettings
 
 T = TypeVar("T")
@@ -59,16 +60,38 @@ def filesystem(uri: str) -> tuple[Any, str]:
     """The filesystem behind a URI and the path on it. Made anew in each process: s3fs is not fork-safe.
 
     Raises:
-        ValueError: For a URI with a password in it: URIs are written into rows, manifests and logs.
+        ConfigError: For a URI with a password in it (URIs are written into rows, manifests and logs), and for one
+            whose scheme is not known, or needs a package that is not there.
     """
-    if has_password(uri):
-        raise ValueError(f"{public(uri)} holds a password: give credentials through the environment, not in a URI")
+    refuse_password(uri)
     if uri.startswith(_S3):
         fs = storage_s3.filesystem(_access.of(uri))
         return fs, str(fs._strip_protocol(uri))
     if uri.startswith(_WEB):
         return storage_http.filesystem(_access.of(uri)), uri
-    return fsspec.core.url_to_fs(uri)  # type: ignore[no-any-return]
+    if "://" not in uri:
+        return fsspec.core.url_to_fs(uri)  # type: ignore[no-any-return]
+    return patience.within(_access.of(uri).longest_s, public(uri), lambda: _open(uri))
+
+
+def refuse_password(uri: str) -> None:
+    """Raise ConfigError for a URI with a password in it."""
+    if has_password(uri):
+        raise ConfigError(f"{public(uri)} holds a password: give credentials through the environment, not in a URI")
+
+
+def _open(uri: str) -> tuple[Any, str]:
+    """The filesystem of a scheme that is not known here; some connect at once."""
+    try:
+        return fsspec.core.url_to_fs(uri)  # type: ignore[no-any-return]
+    except OSError as error:
+        if type(error) is not OSError:
+            raise
+        raise ConfigError(f"{public(uri)} cannot be opened: {str(error).splitlines()[0]}") from None  # libjvm: a page
+    except ImportError as error:
+        raise ConfigError(f"{public(uri)}: a Python package is missing on this machine: {error}") from None
+    except Exception as error:  # noqa: BLE001 (what a filesystem that somebody installed says of a wrong address)
+        raise ConfigError(f"{public(uri)} cannot be opened: {public_text(str(error))}") from None
 
 
 def attempt(uri: str, operation: Callable[[], T], size: int = 0) -> T:
