@@ -7,14 +7,17 @@ import dataclasses
 import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from v2a_core import storage
+from v2a_core import patience, storage
 from v2a_core.config import ConfigError
+from v2a_core.public import public, public_text
 from v2a_core.storage import StorageAccess
 from v2a_core.storage_config import StorageSettings
 
-_ATTEMPTS, _TIMEOUT_S = 5, 10.0  # a wrong address is told in seconds, a store that is slowed down still passes
+# A wrong address is told in seconds, a store that is slowed down still passes, and one that is silent is told of, too.
+_ATTEMPTS, _TIMEOUT_S, _LONGEST_S = 5, 10.0, 20.0
 
 
 def check_storage(catalog: Sequence[str], output: str, access: StorageAccess) -> dict[str, Any]:
@@ -33,7 +36,7 @@ def check_storage(catalog: Sequence[str], output: str, access: StorageAccess) ->
     """
     with _quickly(access):
         checked = [uri for uri in dict.fromkeys(catalog) if "://" in uri]
-        return {"inputs": [_check_input(uri) for uri in checked], "output": _check_output(output)}
+        return {"inputs": [_check_input(uri) for uri in checked], "output": check_output(output)}
 
 
 def _check_input(uri: str) -> str:
@@ -42,9 +45,22 @@ def _check_input(uri: str) -> str:
     prefix = fixed if fixed == uri else fixed.rpartition("/")[0] + "/"
     first = _try("list", prefix, lambda: _first_file(prefix))
     if first is None:
-        return f"list works: {uri} (nothing there)"
+        return f"list works: {public(uri)} (nothing there)"
     _try("read", first, lambda: _read_a_byte(first))
-    return f"list and read work: {uri}"
+    return f"list and read work: {public(uri)}"
+
+
+def check_output(output: str) -> str:
+    """Try what writing an output needs; what did not exist before does not exist after.
+
+    Returns:
+        What worked.
+
+    Raises:
+        ConfigError: Naming what was denied, and why.
+    """
+    with _no_folders_left(output):
+        return _check_output(output)
 
 
 def _check_output(output: str) -> str:
@@ -64,11 +80,12 @@ def _check_output(output: str) -> str:
 
 def _try(action: str, uri: str, operation: Callable[[], Any]) -> Any:
     try:
-        return operation()
+        return patience.within(_LONGEST_S + 2, public(uri), operation)
     except OSError as error:
         kind = "denied" if isinstance(error, PermissionError) else "not possible"
         # `from None`: the context of a request holds its signature.
-        raise ConfigError(f"storage: {action} is {kind} at {uri}: {type(error).__name__}: {error}") from None
+        told = public_text(f"{type(error).__name__}: {error}")
+        raise ConfigError(f"storage: {action} is {kind} at {public(uri)}: {told}") from None
 
 
 def _first_file(uri: str) -> str | None:
@@ -100,11 +117,28 @@ def _delete(uri: str) -> None:
 
 
 @contextlib.contextmanager
+def _no_folders_left(output: str) -> Iterator[None]:
+    """Local folders that the block makes are gone after it."""
+    if not storage.is_local(output):
+        yield
+        return
+    folder = Path(storage.canonical(output))
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # somebody else is using it, or it could not be made
+            for path in made:
+                path.rmdir()
+
+
+@contextlib.contextmanager
 def _quickly(access: StorageAccess) -> Iterator[None]:
     def quick(settings: StorageSettings) -> StorageSettings:
         limits = {
             "attempts": min(_ATTEMPTS, settings.attempts),
             "timeout_s": min(_TIMEOUT_S, settings.timeout_s),
+            "fetch_timeout_s": min(_LONGEST_S, settings.longest_s),
         }
         return settings.model_copy(update=limits)
 
