@@ -77,7 +77,7 @@ def train_worker(config: dict[str, Any]) -> dict[str, Any]:
                 device=device,
                 report=functools.partial(_report, records, board),
                 on_progress=board.put.remote,
-                feed=_feed(work, device),
+                feed=_feed(work, device, config["epoch_number"]),
             )
             last = ray.train.get_checkpoint()
             with last.as_directory() if last else contextlib.nullcontext() as folder:
@@ -113,13 +113,13 @@ def _load(work: TrainWork, device: str) -> TrainingData:
     )
 
 
-def _feed(work: TrainWork, device: str) -> Feed | None:
-    if work.placement != "stream":
+def _feed(work: TrainWork, device: str, number: Any) -> Feed | None:
+    if number is None:
         return None
     from v2a_core.training.feed import StreamFeed
     from workflows.train_stream import open_epochs
 
-    batches = open_epochs(work.job.training.global_batch, device)
+    batches = open_epochs(work.job.training.global_batch, device, number)
     return StreamFeed(batches, work.selection.vision_dim, EMBEDDING_DIM, device)
 
 
@@ -158,14 +158,18 @@ def fit(work: TrainWork, total_steps: int) -> Any:
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", CONTROLLER_POLL_S)
     board = ray.remote(num_cpus=0)(_Board).remote()
     worker: Any = train_worker  # it returns a value, of which Ray's annotation does not know
-    streamed = work.placement == "stream"
-    if streamed:
-        from workflows.train_stream import UnevenSplit, training_rows
+    datasets = dataset_config = number = None
+    if work.placement == "stream":
+        from workflows.train_stream import EpochNumber, UnevenSplit, training_rows
+
+        number = ray.remote(num_cpus=0)(EpochNumber).remote()
+        rows = training_rows(work.selection, work.spaces, job.mapper.aggregator, job.seed, number)
+        datasets, dataset_config = {"train": rows}, UnevenSplit()
     trainer = TorchTrainer(
         worker,
-        train_loop_config={"work": work, "board": board},
-        datasets={"train": training_rows(work.selection, work.spaces, job.mapper.aggregator)} if streamed else None,
-        dataset_config=UnevenSplit() if streamed else None,
+        train_loop_config={"work": work, "board": board, "epoch_number": number},
+        datasets=datasets,
+        dataset_config=dataset_config,
         scaling_config=_scaling_config(job.scaling),
         run_config=_run_config(work.output, job),
     )
