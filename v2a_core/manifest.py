@@ -69,12 +69,26 @@ def open_output(output: str, manifest: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: When the output was made by another job, schema or identity; names both sides.
     """
-    uri = storage.join(output, FILE_NAME)
-    try:
-        earlier = storage.read_json(uri)
-    except FileNotFoundError:
+    uri, earlier = storage.join(output, FILE_NAME), same(output, manifest)
+    if earlier is None:
         storage.write_json(uri, manifest)
         return manifest
+    # The identity as it was first written: digests of equal values of other types (1 and 1.0) would differ.
+    taken = {**manifest, **{key: earlier[key] for key in _CARRIED_ON if key in earlier}}
+    storage.write_json(uri, taken)
+    return taken
+
+
+def same(output: str, manifest: dict[str, Any]) -> dict[str, Any] | None:
+    """The manifest of the earlier run that a run may go on with, None on a new output. Writes nothing.
+
+    Raises:
+        ConfigError: When the output was made by another job, schema or identity; names both sides.
+    """
+    try:
+        earlier: dict[str, Any] = storage.read_json(storage.join(output, FILE_NAME))
+    except FileNotFoundError:
+        return None
     differences = _differences(
         {key: earlier.get(key) for key in _IDENTIFYING}, {key: manifest[key] for key in _IDENTIFYING}
     )
@@ -82,10 +96,7 @@ def open_output(output: str, manifest: dict[str, Any]) -> dict[str, Any]:
         raise ConfigError(
             f"{output} was made differently; use another --output, or the same settings:\n" + "\n".join(differences)
         )
-    # The identity as it was first written: digests of equal values of other types (1 and 1.0) would differ.
-    taken = {**manifest, **{key: earlier[key] for key in _CARRIED_ON if key in earlier}}
-    storage.write_json(uri, taken)
-    return taken
+    return earlier
 
 
 def close_output(

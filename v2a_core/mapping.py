@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.mappers.config import SamplingSettings
 from v2a_core.models import LocalBundle
@@ -11,6 +14,11 @@ from v2a_core.schema import EMBEDDING_DIM
 from v2a_core.stages import ConditionMapper
 
 NO_MAPPER = "none"
+
+
+def canonical_mapper(mapper: str) -> str:
+    """A mapper's absolute path where it is a local folder, which a worker elsewhere finds; other names as they are."""
+    return storage.canonical(mapper) if Path(mapper).exists() else mapper
 
 
 def load_condition_mapper(mapper: str, device: str, sampling: SamplingSettings | None) -> ConditionMapper:

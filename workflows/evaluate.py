@@ -67,6 +67,8 @@ def run(
         TooManyRejectsError: More unreadable soundtracks than the limits allow, or none that is readable.
         UnfinishedError: Some soundtracks could not be fetched; the next run tries them again.
     """
+    # Workers do not stand where the command was given.
+    soundtracks, output = storage.canonical(soundtracks), storage.canonical(output)
     checked = reach([soundtracks], output, job.storage, None)
     bundle = load_bundle(models)
     made_by = inputs.read_manifest(soundtracks, allow_unfinished=job.allow_unfinished)

@@ -16,6 +16,7 @@ from v2a_core.catalog.apart import check_apart
 from v2a_core.finishing import FinishJob, finish_row
 from v2a_core.gather import SOUNDTRACKS, SourceGatherer
 from v2a_core.ledger import index_ledger
+from v2a_core.mapping import canonical_mapper
 from v2a_core.models import Bundle, LocalBundle, check_spaces, load_bundle
 from v2a_core.parts import PartWriter
 from v2a_core.schema import INDEX, INDEX_FOLDER
@@ -70,6 +71,9 @@ def run(
     """
     check_apart(catalog, output)
     conditions.check(mapper, embeddings, job)
+    # Workers do not stand where the command was given.
+    output, mapper = storage.canonical(output), mapper and canonical_mapper(mapper)
+    embeddings = embeddings and storage.canonical(embeddings)
     tally = Tally("generate")
     checked = reach(catalog, output, job.storage, job.output_storage)
     bundle = load_bundle(models)

@@ -14,11 +14,11 @@ from v2a_core.mappers.config import MapperSettings
 from v2a_core.models import load_bundle
 from v2a_core.schema import EMBEDDING_DIM
 from v2a_core.storage import StorageAccess
-from v2a_core.training import placement
+from v2a_core.training import leftovers, placement
 from v2a_core.training.config import TrainingSettings
 from v2a_core.training.reading import read_manifest
 from v2a_core.training.selection import Selection, select
-from workflows import runtime
+from workflows import runtime, train_snapshot
 from workflows.train_config import TrainingStoppedError, TrainJob
 from workflows.train_export import export
 from workflows.train_fit import TrainWork, check_resources, fit, uses_gpu
@@ -55,16 +55,17 @@ def run(
     """
     started = time.monotonic()
     storage.use(StorageAccess(job.storage))
+    # Workers do not stand where the command was given.
+    given, embeddings, output = embeddings, storage.canonical(embeddings), storage.canonical(output)
     made_by = read_manifest(embeddings, job.data)
     _check_models(models, made_by, embeddings)
     selection = select(embeddings, job.data, limit)
+    mine = _manifest(job, made_by, selection, limit)
+    finished = _finished(output, mine)
     if dry_run:
         runtime.connect(address)
         check_resources(job.scaling, _placement(selection, job))
-        return show_plan(_plan(embeddings, selection, job))
-    output = storage.canonical(output)
-    mine = _manifest(job, made_by, selection, limit)
-    finished = _finished(output, mine)
+        return show_plan(_plan(given, selection, job))
     if finished is not None:
         print(f"train: nothing to do, {output} was trained with this configuration before", flush=True)
         return finished
@@ -72,8 +73,10 @@ def run(
     work = TrainWork(selection, made_by["spaces"], job, _placement(selection, job), output)
     check_resources(job.scaling, work.placement)
     claimed = manifest.open_output(output, mine)
+    train_snapshot.mend(output)
+    leftovers.abort_uploads(output)
     result = fit(work, _steps(selection, job.training))
-    summary = export(result, work, claimed, embeddings, time.monotonic() - started)
+    summary = export(result, work, claimed, given, time.monotonic() - started)
     storage.write_json(storage.join(output, "summary.json"), summary)
     manifest.close_output(output, claimed, summary)
     print(sentence(summary), flush=True)
@@ -139,15 +142,18 @@ def _manifest(job: TrainJob, made_by: dict[str, Any], selection: Selection, limi
 
 
 def _finished(output: str, mine: dict[str, Any]) -> dict[str, Any] | None:
-    """The summary of a finished run with the same configuration."""
+    """The summary of a finished run with the same configuration; None when there is something left to do.
+
+    Raises:
+        ConfigError: When the output was made with another one.
+    """
+    earlier = manifest.same(output, mine)
+    if earlier is None or earlier.get("status") not in ("done", "stopped"):
+        return None
     try:
-        earlier = storage.read_json(storage.join(output, manifest.FILE_NAME))
+        return dict(storage.read_json(storage.join(output, "summary.json")))
     except FileNotFoundError:
-        return None
-    same = all(earlier.get(key) == mine[key] for key in ("job", "schema_version", "identity"))
-    if not same or earlier.get("status") not in ("done", "stopped"):
-        return None
-    return dict(storage.read_json(storage.join(output, "summary.json")))
+        return None  # trained, and not all was written: the last checkpoint is exported again
 
 
 def _plan(embeddings: str, selection: Selection, job: TrainJob) -> dict[str, Any]:

@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.fs
 import ray
 import ray.train
-from ray.train import CheckpointUploadMode
 from ray.train.torch import TorchTrainer
 
 from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.schema import EMBEDDING_DIM
 from v2a_core.storage import StorageAccess
+from v2a_core.training import kept
 from v2a_core.training.placement import Placement
 from v2a_core.training.selection import Selection
+from v2a_core.trouble import StorageStopError, stop, stops_run
 from workflows.progress import RunProgress
 from workflows.train_config import ScalingSettings, TrainingStoppedError, TrainJob
+from workflows.train_report import Uploads, report, storage_trouble
 
 if TYPE_CHECKING:
     from v2a_core.training.data import TrainingData
     from v2a_core.training.feed import Feed
-    from v2a_core.training.records import Records
 
-CHECKPOINTS = "checkpoints"
 POLL_S = 1.0
 # Ray's controller takes in one report a poll: at its default of 2 s, the checkpoints of short epochs would queue up.
 CONTROLLER_POLL_S = "0.2"
@@ -54,6 +54,7 @@ def train_worker(config: dict[str, Any]) -> dict[str, Any]:
 
     from v2a_core.computing import prepare_torch
     from v2a_core.mappers import build
+    from v2a_core.training.leftovers import scratch
     from v2a_core.training.loop import DivergedError, Trainer
     from v2a_core.training.records import Records
 
@@ -63,9 +64,12 @@ def train_worker(config: dict[str, Any]) -> dict[str, Any]:
     prepare_torch(_threads(job.scaling))
     device = str(ray.train.torch.get_device())
     try:
-        with (
-            Records(work.output, job.records, job.model_dump()) if _rank() == 0 else contextlib.nullcontext() as records
-        ):
+        with contextlib.ExitStack() as scope:
+            records = uploads = local = None
+            if _rank() == 0:
+                records = scope.enter_context(Records(work.output, job.records, job.model_dump()))
+                local = scope.enter_context(scratch())
+                uploads = scope.enter_context(Uploads(work.output))
             data = _load(work, device)
             torch.manual_seed(job.seed)
             model = build(job.mapper, EMBEDDING_DIM, work.selection.vision_dim).to(device)
@@ -75,9 +79,10 @@ def train_worker(config: dict[str, Any]) -> dict[str, Any]:
                 job.training,
                 seed=job.seed,
                 device=device,
-                report=functools.partial(_report, records, board),
+                report=functools.partial(report, records, uploads, board),
                 on_progress=board.put.remote,
-                feed=_feed(work, device),
+                feed=_feed(work, device, config["epoch_number"]),
+                scratch=local,
             )
             last = ray.train.get_checkpoint()
             with last.as_directory() if last else contextlib.nullcontext() as folder:
@@ -86,6 +91,10 @@ def train_worker(config: dict[str, Any]) -> dict[str, Any]:
                 trainer.run(Path(folder) if folder else None)
     except (ConfigError, DivergedError) as error:
         return {"stopped": str(error), "kind": "configuration" if isinstance(error, ConfigError) else "diverged"}
+    except OSError as error:
+        if not stops_run(error, writing=True):
+            raise
+        return {"stopped": str(stop(error)), "kind": "storage"}
     return {"stopped": trainer.stopped, "kind": "patience", "continued_from": trainer.continued_from}
 
 
@@ -113,31 +122,14 @@ def _load(work: TrainWork, device: str) -> TrainingData:
     )
 
 
-def _feed(work: TrainWork, device: str) -> Feed | None:
-    if work.placement != "stream":
+def _feed(work: TrainWork, device: str, number: Any) -> Feed | None:
+    if number is None:
         return None
     from v2a_core.training.feed import StreamFeed
     from workflows.train_stream import open_epochs
 
-    batches = open_epochs(work.job.training.global_batch, device)
+    batches = open_epochs(work.job.training.global_batch, device, number)
     return StreamFeed(batches, work.selection.vision_dim, EMBEDDING_DIM, device)
-
-
-def _report(records: Records | None, board: Any, metrics: dict[str, Any], folder: Path | None) -> None:
-    """Tell Ray; from the first worker, with a checkpoint that is uploaded while training goes on."""
-    if folder is None or records is None:
-        ray.train.report(metrics)
-        return
-    from v2a_core.training.checkpoint import LOSSES_FILE, METRICS_FILE, read_rows
-
-    records.write(read_rows(folder / METRICS_FILE), read_rows(folder / LOSSES_FILE))
-    ray.train.report(
-        {name: value for name, value in metrics.items() if name != "by_class"},
-        checkpoint=ray.train.Checkpoint.from_directory(folder),
-        checkpoint_upload_mode=CheckpointUploadMode.ASYNC,
-        delete_local_checkpoint_after_upload=True,
-    )
-    board.put.remote(metrics)
 
 
 def _rank() -> int:
@@ -158,23 +150,43 @@ def fit(work: TrainWork, total_steps: int) -> Any:
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", CONTROLLER_POLL_S)
     board = ray.remote(num_cpus=0)(_Board).remote()
     worker: Any = train_worker  # it returns a value, of which Ray's annotation does not know
-    streamed = work.placement == "stream"
-    if streamed:
-        from workflows.train_stream import UnevenSplit, training_rows
-    trainer = TorchTrainer(
+    datasets = dataset_config = number = None
+    if work.placement == "stream":
+        from workflows.train_stream import EpochNumber, UnevenSplit, training_rows
+
+        number = ray.remote(num_cpus=0)(EpochNumber).remote()
+        rows = training_rows(work.selection, work.spaces, job.mapper.aggregator, job.seed, number)
+        datasets, dataset_config = {"train": rows}, UnevenSplit()
+    trainer = _Trainer(
         worker,
-        train_loop_config={"work": work, "board": board},
-        datasets={"train": training_rows(work.selection, work.spaces, job.mapper.aggregator)} if streamed else None,
-        dataset_config=UnevenSplit() if streamed else None,
+        train_loop_config={"work": work, "board": board, "epoch_number": number},
+        datasets=datasets,
+        dataset_config=dataset_config,
         scaling_config=_scaling_config(job.scaling),
         run_config=_run_config(work.output, job),
     )
     with _Watch(board, total_steps):
-        result: Any = trainer.fit()  # annotated as Tune's Result, which has less
+        try:
+            result: Any = trainer.fit()  # annotated as Tune's Result, which has less
+        except ray.train.TrainingFailedError as error:
+            raise storage_trouble(error) or error from None
     ended = result.return_value or {}
     if ended.get("stopped") and ended["kind"] != "patience":
-        raise (ConfigError if ended["kind"] == "configuration" else TrainingStoppedError)(ended["stopped"])
+        raise _ENDINGS[ended["kind"]](ended["stopped"])
     return result
+
+
+class _Trainer(TorchTrainer):
+    """Ctrl-C ends a training as it ends the other jobs, with KeyboardInterrupt.
+
+    Ray Train's own handler takes the signal, stops the workers and exits with 0, and without a word.
+    """
+
+    def _register_sigint_handler(self, controller: Any) -> None:
+        """Leave the handler as it is; the workers go when this process disconnects from Ray."""
+
+
+_ENDINGS = {"configuration": ConfigError, "diverged": TrainingStoppedError, "storage": StorageStopError}
 
 
 def _scaling_config(scaling: ScalingSettings) -> ray.train.ScalingConfig:
@@ -193,7 +205,7 @@ def _run_config(output: str, job: TrainJob) -> ray.train.RunConfig:
     remote = None if storage.is_local(output) else pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fs))
     return ray.train.RunConfig(
         # The same name in the same place: Ray goes on from the last checkpoint there.
-        name=CHECKPOINTS,
+        name=kept.FOLDER,
         storage_path=str(path),
         storage_filesystem=remote,  # the program's own: one set of credentials and endpoints for everything
         failure_config=ray.train.FailureConfig(max_failures=job.scaling.max_failures),

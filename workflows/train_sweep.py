@@ -111,7 +111,7 @@ def run_sweep(
             print(f"\n{name}", flush=True)
             train.run(embeddings, storage.join(output, name), job, models=models, limit=limit, dry_run=True)
         return []
-    output = storage.canonical(output)
+    embeddings, output = storage.canonical(embeddings), storage.canonical(output)
     started = time.monotonic()
 
     def start(name: str) -> Any:

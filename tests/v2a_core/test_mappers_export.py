@@ -151,3 +151,64 @@ def test_the_model_card_says_what_it_is(tmp_path):
     assert head["license"] == "other"
     assert "A V2A mapper: flow mlp" in card
     assert "from `clip:1`" in card
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda frames: frames.tolist(),
+        list,
+        tuple,
+        lambda frames: torch.from_numpy(frames),
+        lambda frames: torch.from_numpy(frames).requires_grad_(),
+        lambda frames: [torch.from_numpy(frame) for frame in frames],
+        lambda frames: frames.astype(np.float64),
+        lambda frames: [frame.tolist() for frame in frames],
+        # As a column of Parquet comes out of pandas.
+        lambda frames: np.array([*frames, None], object)[:-1],
+    ],
+    ids=["lists", "arrays", "tuple", "tensor", "gradient", "tensors", "float64", "mixed", "objects"],
+)
+def test_a_call_takes_frames_as_people_have_them(tmp_path, given):
+    mapper = export(tmp_path)
+    np.testing.assert_array_equal(mapper(given(frames(1)[0])), mapper(frames(1)[0]))
+
+
+def test_a_call_takes_coarser_numbers(tmp_path):
+    mapper, one = export(tmp_path), frames(1)[0]
+    half = mapper(one.astype(np.float16))
+    np.testing.assert_allclose(half, mapper(one), atol=1e-3)
+    np.testing.assert_array_equal(half, mapper(torch.from_numpy(one).half()))
+    np.testing.assert_allclose(mapper(torch.from_numpy(one).bfloat16()), mapper(one), atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (np.zeros(512), r"clip_frames: frame embeddings of shape \(512,\), not \(n >= 1, 512\): one frame is"),
+        (np.zeros((2, 3, 512)), r"shape \(2, 3, 512\), .* several segments are mapped by mapper.map"),
+        (np.zeros((512, 3)), r"shape \(512, 3\), .* it looks transposed"),
+        (np.zeros((3, 768)), r"shape \(3, 768\), not \(n >= 1, 512\)$"),
+        (np.zeros((0, 512)), r"shape \(0, 512\)"),
+        ([], r"shape \(0,\)"),
+        ([np.zeros(512), np.zeros(511)], "frames of 511 and 512 numbers, and each must have 512"),
+        ([[0.0] * 512, [0.0] * 3], "frames of 3 and 512 numbers"),
+        ("frames.npy", "a str that holds other things than numbers"),
+        (np.array([["a"] * 512]), "a ndarray that holds other things than numbers"),
+        ([None], "a list that holds other things than numbers .there is a NoneType."),
+        (np.full((2, 512), np.nan), "not finite"),
+    ],
+)  # fmt: skip
+def test_what_are_no_frames_is_said_plainly(tmp_path, given, message):
+    with pytest.raises(ValueError, match=message):
+        export(tmp_path)(given)
+
+
+def test_segments_have_frames_of_their_own_number(tmp_path):
+    mapper = export(tmp_path)
+    segments = [item[:count] for item, count in zip(frames(3), (3, 1, 2), strict=True)]
+    together = mapper.map([segments[0].tolist(), torch.from_numpy(segments[1]), segments[2]], [1, 2, 3])
+    for number, item in enumerate(segments):
+        np.testing.assert_allclose(together[number], mapper.map([item], [number + 1])[0], atol=1e-6)
+    with pytest.raises(ValueError, match=r"segment 1: frame embeddings of shape \(3, 511\)"):
+        mapper.map([segments[0], frames(1)[0][:, :511]], [1, 2])

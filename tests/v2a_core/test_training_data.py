@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v2a_core import arrays
-from v2a_core.aggregators import AGGREGATORS
+from v2a_core.aggregators import aggregate, epoch_seeds, together
 from v2a_core.config import ConfigError
 from v2a_core.training.config import DataSettings
 from v2a_core.training.data import TrainingData, load
@@ -32,7 +32,7 @@ def test_aggregates_as_the_aggregator_does(tmp_path, aggregator):
     frames = frames_of([1, 2, 3, 7, 4, 1])
     rows = world.table(6, clip_frames=frames, split=["train"] * 4 + ["val"] * 2)
     data = read(world.write(tmp_path / "e", rows), aggregator)
-    expected = np.stack([AGGREGATORS[aggregator](item, 0) for item in frames])
+    expected = aggregate(aggregator, *together(frames), np.zeros(6, np.uint64))
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     found = torch.cat([data.train.condition_NV, data.validation.condition_NV]).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -187,3 +187,29 @@ def test_embeddings_of_another_width_are_refused(tmp_path):
     folder = world.write(tmp_path / "e", rows.set_column(column, "clap_embedding", arrays.vectors(heard, 256)))
     with pytest.raises(ConfigError, match="audio embeddings have 256 numbers, not 512"):
         read(folder)
+
+
+def test_a_drawn_frame_is_the_segments_own_wherever_its_row_stands(tmp_path):
+    """By (seed, epoch, segment): in memory as in a stream, in any order and division into files."""
+    from v2a_core.training.reading import read_part
+
+    rows = world.table(40, clip_frames=frames_of([9] * 40), split=["train"] * 39 + ["val"])
+    ahead = read(world.write(tmp_path / "a", rows, parts=2), "random").train
+    backwards = rows.take([*range(38, -1, -1), 39])
+    back = read(world.write(tmp_path / "b", backwards, parts=1), "random").train
+    for pairs in (ahead, back):
+        pairs.begin_epoch(5, 3)
+    torch.testing.assert_close(ahead.condition_NV.flip(0), back.condition_NV)
+    selection, streamed = select(str(tmp_path / "a"), DataSettings()), []
+    for part in range(2):
+        for chunk in read_part(selection, part, world.SPACES, 512):
+            train = chunk.codes == TRAIN
+            streamed.append(chunk.conditions(train, "random", epoch_seeds(chunk.keys[train], 5, 3)))
+    units = torch.nn.functional.normalize(torch.from_numpy(np.concatenate(streamed)), dim=-1)
+    torch.testing.assert_close(ahead.condition_NV, units)
+
+
+def test_an_unknown_aggregator_is_refused_by_name(tmp_path):
+    folder = world.write(tmp_path / "e", world.table(4, split=["train"] * 3 + ["val"]))
+    with pytest.raises(ValueError, match="unknown aggregator 'median'; known: average, middle, random"):
+        read(folder, "median")

@@ -47,7 +47,9 @@ def test_an_epoch_goes_on_in_the_middle():
 
 def test_a_stream_gives_all_rows_in_the_batches_that_come():
     rows = torch.arange(10.0)[:, None]
-    feed = StreamFeed(lambda: iter([(rows[:4], rows[:4], None), (rows[4:], rows[4:], torch.ones(6))]), 1, 1, "cpu")
+    feed = StreamFeed(
+        lambda epoch: iter([(rows[:4], rows[:4], None), (rows[4:], rows[4:], torch.ones(6))]), 1, 1, "cpu"
+    )
     steps = list(feed.epoch(0, 0))
     assert [step.rows for step in steps] == [4, 6]
     assert torch.equal(torch.cat([step.target_BE for step in steps]), rows)

@@ -17,12 +17,13 @@ import torch
 from huggingface_hub import ModelHubMixin, snapshot_download
 
 from v2a_core import storage
-from v2a_core.aggregators import AGGREGATORS
+from v2a_core.aggregators import aggregate, together
 from v2a_core.config import ConfigError
 from v2a_core.mappers import METHODS, NETWORKS, build
 from v2a_core.mappers.base import MapperModel, normalize
 from v2a_core.mappers.card import CARD_FILE, write_card
 from v2a_core.mappers.config import MAPPER_SCHEMA_VERSION, MapperConfig, SamplingSettings
+from v2a_core.mappers.frames import as_frames
 from v2a_core.seeds import segment_seed
 
 WEIGHTS_FILE = "mapper.safetensors"
@@ -94,7 +95,7 @@ class Mapper(ModelHubMixin):
 
     def __call__(
         self,
-        clip_frames: npt.NDArray[Any],
+        clip_frames: Any,
         *,
         num_samples: int = 1,
         guidance_scale: float | None = None,
@@ -103,8 +104,9 @@ class Mapper(ModelHubMixin):
         """Audio embeddings for one segment: several that could fit it.
 
         Args:
-            clip_frames: CLIP embeddings of the frames, (n, 512), n >= 1, any float dtype, in the space
-                `config.vision_space`; 512 is `config.vision_dim`, that of CLIP ViT-B/32.
+            clip_frames: CLIP embeddings of the frames, (n, 512), n >= 1: an array or a tensor of any number type on
+                any device, or a list of vectors; in the space `config.vision_space`. 512 is `config.vision_dim`, that
+                of CLIP ViT-B/32.
             num_samples: How many embeddings; those of a regression mapper are all alike.
             guidance_scale: Classifier-free guidance, 1 is none; None: as the mapper was exported.
             seed: Sample i of a seed is the same whatever `num_samples` is.
@@ -119,8 +121,9 @@ class Mapper(ModelHubMixin):
         sampling = self.sampling or own
         if guidance_scale is not None and sampling is not None:
             sampling = sampling.model_copy(update={"guidance_scale": float(guidance_scale)})
+        frames = as_frames(clip_frames, self.config.vision_dim)
         seeds = [segment_seed(seed, str(number), "sample") for number in range(num_samples)]
-        return self._map([clip_frames] * num_samples, seeds, sampling)
+        return self._map([frames] * num_samples, seeds, sampling)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """What `save_pretrained` and `push_to_hub` write: the same files as the export."""
@@ -128,12 +131,12 @@ class Mapper(ModelHubMixin):
         save_weights(self.model, weights)
         save_mapper(str(save_directory), weights, self.config)
 
-    def map(self, clip_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
+    def map(self, clip_frames: Sequence[Any], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
         """The audio embeddings of segments.
 
         Args:
-            clip_frames: For each segment the CLIP embeddings of its frames, (n, 512), n >= 1, any float dtype, in the
-                space `config.vision_space`.
+            clip_frames: For each segment the CLIP embeddings of its frames, (n, 512), n >= 1, n of its own: whatever
+                `mapper(...)` takes; in the space `config.vision_space`.
             seeds: For each segment a 63-bit seed.
 
         Returns:
@@ -143,7 +146,9 @@ class Mapper(ModelHubMixin):
         Raises:
             ValueError: On frames of another shape, frames that are not finite, or too few seeds.
         """
-        return self._map(clip_frames, seeds, self.sampling)
+        dim = self.config.vision_dim
+        frames = [as_frames(item, dim, f"segment {row}") for row, item in enumerate(clip_frames)]
+        return self._map(frames, seeds, self.sampling)
 
     def _map(
         self, clip_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int], sampling: SamplingSettings | None
@@ -159,16 +164,14 @@ class Mapper(ModelHubMixin):
         return np.concatenate(mapped)
 
     def _aggregate(self, clip_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
-        """One vector a segment, not yet L2-normalised: the mean of unit vectors is shorter than they are."""
-        aggregate, dim = AGGREGATORS[self.config.mapper.aggregator], self.config.vision_dim
-        condition_BV = np.empty((len(seeds), dim), np.float32)
-        for row, (frames, seed) in enumerate(zip(clip_frames, seeds, strict=True)):
-            if frames.ndim != 2 or frames.shape[1] != dim or not len(frames):
-                raise ValueError(f"segment {row}: frame embeddings of shape {frames.shape}, not (n >= 1, {dim})")
-            # Another stream than the noise: which frame is seen must not depend on the first number drawn there.
-            condition_BV[row] = aggregate(frames, segment_seed(seed, "", "aggregator"))
-            if not np.isfinite(condition_BV[row]).all():
-                raise ValueError(f"segment {row}: frame embeddings are not finite")
+        """One vector a segment, not yet L2-normalised."""
+        if not clip_frames:
+            return np.zeros((0, self.config.vision_dim), np.float32)
+        # Another stream than the noise: which frame is seen must not depend on the first number drawn there.
+        own_seeds = np.array([segment_seed(seed, "", "aggregator") for seed in seeds], np.uint64)
+        condition_BV = aggregate(self.config.mapper.aggregator, *together(clip_frames), own_seeds)
+        for row in np.flatnonzero(~np.isfinite(condition_BV).all(axis=1)):
+            raise ValueError(f"segment {row}: frame embeddings are not finite")
         return condition_BV
 
 

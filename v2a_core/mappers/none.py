@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from v2a_core.aggregators import average
+from v2a_core.aggregators import aggregate, together
 
 
 class NoMapper:
@@ -22,6 +22,6 @@ class NoMapper:
 
     def map(self, clip_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
         """L2-normalised float32 (B, D) from B arrays (n, D); there is no chance in it."""
-        means_BD = np.stack([average(frames, seed) for frames, seed in zip(clip_frames, seeds, strict=True)])
+        means_BD = aggregate("average", *together(clip_frames), np.array(seeds, np.uint64))
         normal: npt.NDArray[np.float32] = means_BD / np.linalg.norm(means_BD, axis=1, keepdims=True)
         return normal

@@ -3,8 +3,9 @@
 A folder: `mapper.safetensors` (the moving average: what would be exported), `best.safetensors` (the best one so far,
 when that is another), `best.npz` (validation rows as the best one mapped them), `state.pt` (weights, optimiser,
 counters), `metrics.jsonl` and `losses.jsonl` (validations and training losses so far), `facts.json` (what the data
-held). The state holds no random state and no scheduler: all random numbers and learning rates come from the seed and
-the step; the data's position is the epoch and the step within it.
+held), `checkpoint.json` (what the other files must be, see kept.py). The state holds no random state and no scheduler:
+all random numbers and learning rates come from the seed and the step; the data's position is the epoch and the step
+within it.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from v2a_core.mappers.base import MapperModel
 from v2a_core.mappers.export import WEIGHTS_FILE, save_weights, weights_of
+from v2a_core.training import kept
 from v2a_core.training.optimizer import MovingAverage
 from v2a_core.training.validation import MappedRows
+from v2a_core.trouble import no_room
 
 STATE_FILE = "state.pt"
 BEST_FILE = "best.safetensors"
@@ -81,7 +85,29 @@ def save(
     best: Best | None,
     facts: dict[str, Any],
 ) -> None:
-    """Write a checkpoint into an existing folder."""
+    """Write a checkpoint into an existing folder.
+
+    Raises:
+        OSError: When it cannot be written, whatever the library that writes a part of it says.
+    """
+    try:
+        _write(folder, model, average, optimizer, progress, best, facts)
+    except (RuntimeError, safetensors.SafetensorError) as error:
+        full = no_room(folder / STATE_FILE)
+        if full is None:
+            raise
+        raise full from error
+
+
+def _write(
+    folder: Path,
+    model: MapperModel,
+    average: MovingAverage,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    best: Best | None,
+    facts: dict[str, Any],
+) -> None:
     counters = {name: value for name, value in asdict(progress).items() if name not in ("history", "losses")}
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": counters}
     torch.save(state, folder / STATE_FILE)
@@ -95,6 +121,7 @@ def save(
     for name, rows in ((METRICS_FILE, progress.history), (LOSSES_FILE, progress.losses)):
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (folder / FACTS_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    kept.describe(folder, progress.step)
 
 
 def restore(

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from v2a_core.aggregators import DRAWING, Seeds, epoch_seeds, find, random_places
 from v2a_core.config import ConfigError
 from v2a_core.training.reading import Chunk, read_part
 from v2a_core.training.selection import SPLIT_NAMES, TRAIN, VALIDATION, Selection
@@ -37,6 +38,7 @@ class Pairs:
         condition_NV: Aggregated visual embeddings, L2-normalised float32; of the current epoch.
         frames_FV: Every frame, float16, when a new one is drawn each epoch; else None.
         offsets_N: Row i's frames are `offsets_N[i]` up to `offsets_N[i + 1]`, int64 (N + 1,).
+        keys_N: What tells the segments apart, where frames are drawn.
         weight_N: What each row counts in the loss, float32; None: 1.
         label_N: Each row's label, int64, -1 without one; None: not known.
         shard: Which rows of the split these are.
@@ -46,7 +48,8 @@ class Pairs:
     target_NE: Tensor
     condition_NV: Tensor
     frames_FV: Tensor | None = None
-    offsets_N: Tensor | None = None
+    offsets_N: npt.NDArray[np.int64] | None = None
+    keys_N: Seeds | None = None
     weight_N: Tensor | None = None
     label_N: Tensor | None = None
     shard: Shard = Shard()
@@ -60,15 +63,12 @@ class Pairs:
         return self.rows
 
     def begin_epoch(self, seed: int, epoch: int) -> None:
-        """Draw each row's frame anew, by (seed, epoch); does nothing for the other aggregators."""
-        if self.frames_FV is None or self.offsets_N is None:
+        """Draw each row's frame anew, by (seed, epoch, segment); does nothing for the other aggregators."""
+        if self.frames_FV is None or self.offsets_N is None or self.keys_N is None:
             return
-        drawn = np.random.default_rng([seed, epoch]).random(self.rows)[self.shard.rank :: self.shard.workers]
-        random = torch.from_numpy(drawn).to(self.offsets_N.device)
-        counts = self.offsets_N.diff()
-        # Rounding can reach the count itself for a number next to one.
-        pick = self.offsets_N[:-1] + torch.minimum((random * counts).long(), counts - 1)
-        self.condition_NV = torch.nn.functional.normalize(self.frames_FV[pick].float(), dim=-1)
+        places = random_places(self.offsets_N, epoch_seeds(self.keys_N, seed, epoch))
+        drawn_NV = self.frames_FV[torch.from_numpy(places).to(self.frames_FV.device)]
+        self.condition_NV = torch.nn.functional.normalize(drawn_NV.float(), dim=-1)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def load(
     Args:
         selection: Which rows.
         spaces: The manifest's spaces; every file must be of them.
-        aggregator: `average` and `middle` are computed here, once; for `random` all frames are kept.
+        aggregator: Computed here, once; for one that draws all frames are kept.
         embedding_dim: E.
         device: Where the tensors go.
         shard: Keep this share of the training rows only.
@@ -112,7 +112,9 @@ def load(
 
     Raises:
         ConfigError: On files of several spaces, embeddings of another width, or too few usable pairs.
+        ValueError: For an aggregator that is not known.
     """
+    find(aggregator)
     train, validation = _Columns(aggregator, device, shard or Shard()), _Columns(aggregator, device)
     left_out = {**selection.left_out, "no embedding": 0, "not finite": 0}
     counts = dict.fromkeys(SPLIT_NAMES, 0)
@@ -149,12 +151,14 @@ class _Columns:
         values: dict[str, Any] = {"target": chunk.targets[rows], "label": chunk.labels[rows]}
         if chunk.weights is not None:
             values["weight"] = chunk.weights[rows]
-        if self.aggregator == "random":
-            values |= {"frames": chunk.frames[np.repeat(rows, counts)], "counts": counts[rows]}
+        if self.aggregator in DRAWING:
+            values |= {
+                "frames": chunk.frames[np.repeat(rows, counts)],
+                "counts": counts[rows],
+                "keys": chunk.keys[rows],
+            }
         else:
-            values["condition"] = (
-                chunk.conditions(rows, self.aggregator) if rows.any() else chunk.frames[:0].astype(np.float32)
-            )
+            values["condition"] = chunk.conditions(rows, self.aggregator, chunk.keys[rows])
         for name, value in values.items():
             self.columns[name].append(value)
 
@@ -169,8 +173,8 @@ class _Columns:
         if "condition" in columns:
             pairs.condition_NV = _unit(columns["condition"]).to(self.device)
         elif len(target):
-            offsets = np.concatenate([[0], np.cumsum(columns["counts"])]).astype(np.int64)
-            pairs.offsets_N = torch.from_numpy(offsets).to(self.device)
+            pairs.offsets_N = np.concatenate([[0], np.cumsum(columns["counts"])]).astype(np.int64)
+            pairs.keys_N = columns["keys"]
             pairs.frames_FV = torch.from_numpy(columns["frames"]).to(self.device)
             pairs.begin_epoch(0, 0)
         return pairs

@@ -81,8 +81,8 @@ class StreamFeed:
     is not the same in another run; going on within an epoch skips as many steps as were done.
 
     Args:
-        open_epoch: Opens an epoch: this worker's batches of (condition, target, weight or None) on its device,
-            L2-normalised.
+        open_epoch: Opens an epoch, by its number: this worker's batches of (condition, target, weight or None) on its
+            device, L2-normalised.
         vision_dim: V.
         embedding_dim: E.
         device: Where they are.
@@ -90,7 +90,7 @@ class StreamFeed:
 
     def __init__(
         self,
-        open_epoch: Callable[[], Iterator[tuple[Tensor, Tensor, Tensor | None]]],
+        open_epoch: Callable[[int], Iterator[tuple[Tensor, Tensor, Tensor | None]]],
         vision_dim: int,
         embedding_dim: int,
         device: str,
@@ -100,7 +100,7 @@ class StreamFeed:
 
     def epoch(self, epoch: int, start: int) -> Iterator[Batch]:
         """The steps of an epoch."""
-        batches, rank = self._open_epoch(), distributed.rank()
+        batches, rank = self._open_epoch(epoch), distributed.rank()
         for index in range(2**62):
             condition, target, weight = next(batches, self._none)
             counts = torch.zeros(distributed.world_size(), dtype=torch.int64, device=self._device)

@@ -63,6 +63,7 @@ class Trainer:
             holds a checkpoint and is the callee's to delete. Called without new metrics for checkpoints in between.
         on_progress: Called now and then with step, total and loss.
         feed: Where training rows come from; by default, `data.train`.
+        scratch: Where the folders of checkpoints are made; by default, among the machine's temporary files.
 
     Attributes:
         continued_from: The step of the checkpoint that the run went on from; 0 without one.
@@ -80,7 +81,9 @@ class Trainer:
         report: Report,
         on_progress: OnProgress | None = None,
         feed: Feed | None = None,
+        scratch: Path | None = None,
     ) -> None:
+        self._scratch = scratch
         self._model, self._data, self._settings = model, data, settings
         self._seed, self._device = seed, device
         self._report, self._on_progress = report, on_progress
@@ -282,7 +285,7 @@ class Trainer:
         """Report, with a checkpoint from the first worker."""
         folder = None
         if distributed.rank() == 0:
-            folder = Path(tempfile.mkdtemp(prefix="v2a-checkpoint-"))
+            folder = Path(tempfile.mkdtemp(prefix="v2a-checkpoint-", dir=self._scratch))
             facts = {"rows": self._data.counts, "left_out": self._data.left_out}
             checkpoint.save(folder, self._model, self._average, self._optimizer, self._progress, self._best, facts)
         self._report(metrics, folder)

@@ -5,6 +5,7 @@ Shapes: F frames of all rows, V width of a visual embedding, E of an audio embed
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from v2a_core import manifest, storage
+from v2a_core.aggregators import Seeds, aggregate
 from v2a_core.config import ConfigError
 from v2a_core.training.config import DataSettings
 from v2a_core.training.selection import LEFT_OUT, Selection
@@ -51,7 +53,7 @@ def read_part(selection: Selection, part: int, spaces: dict[str, str], embedding
     with storage.open_read(uri) as file:
         parquet = pq.ParquetFile(file)
         _check_part(uri, parquet, selection.part_rows[part], spaces)
-        for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=["clip_frames", "clap_embedding"]):
+        for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=["segment_id", "clip_frames", "clap_embedding"]):
             rows = np.arange(start, start + batch.num_rows)
             start += batch.num_rows
             rows = rows[selection.codes_N[rows] != LEFT_OUT]
@@ -68,6 +70,7 @@ class Chunk:
         frames: (F, V) float16.
         offsets: Row i's frames are `offsets[i]` up to `offsets[i + 1]`, (rows + 1,).
         targets: (rows, E) float32.
+        keys: What tells the segments apart, uint64 (rows,), by their ids: aggregators that draw are seeded with it.
         codes, labels, weights: The selection's, of these rows.
         incomplete, infinite: Rows that lack a side, or hold numbers that cannot be used.
     """
@@ -75,22 +78,18 @@ class Chunk:
     frames: npt.NDArray[np.float16]
     offsets: npt.NDArray[np.int64]
     targets: npt.NDArray[np.float32]
+    keys: Seeds
     codes: npt.NDArray[np.int8]
     labels: npt.NDArray[np.int32]
     weights: npt.NDArray[np.float32] | None
     incomplete: int
     infinite: int
 
-    def conditions(self, rows: npt.NDArray[np.bool_], aggregator: str) -> npt.NDArray[np.float32]:
-        """One vector a marked row, not yet L2-normalised; for `random`, other frames at each call."""
+    def conditions(self, rows: npt.NDArray[np.bool_], aggregator: str, seeds: Seeds) -> npt.NDArray[np.float32]:
+        """One vector a marked row, not yet L2-normalised; `seeds` are those of the marked rows."""
         counts = np.diff(self.offsets)
-        if aggregator == "average":
-            sums = np.add.reduceat(self.frames.astype(np.float32), self.offsets[:-1], axis=0)
-            means: npt.NDArray[np.float32] = (sums / counts[:, None])[rows].astype(np.float32)
-            return means
-        places = counts // 2 if aggregator == "middle" else np.random.default_rng().integers(counts)
-        frames: npt.NDArray[np.float32] = self.frames[(self.offsets[:-1] + places)[rows]].astype(np.float32)
-        return frames
+        offsets = np.concatenate([[0], np.cumsum(counts[rows])]).astype(np.int64)
+        return aggregate(aggregator, self.frames[np.repeat(rows, counts)], offsets, seeds)
 
 
 def _check_part(uri: str, parquet: pq.ParquetFile, rows: int, spaces: dict[str, str]) -> None:
@@ -124,12 +123,18 @@ def _read_chunk(table: pa.Table, rows: npt.NDArray[np.int64], selection: Selecti
         frames=frames[np.repeat(finite, counts)],
         offsets=np.concatenate([[0], np.cumsum(counts[finite])]).astype(np.int64),
         targets=targets[finite],
+        keys=_keys(kept["segment_id"].filter(pa.array(finite))),
         codes=selection.codes_N[usable],
         labels=selection.labels_N[usable],
         weights=None if selection.weights_N is None else selection.weights_N[usable],
         incomplete=int((~complete).sum()),
         infinite=int((~finite).sum()),
     )
+
+
+def _keys(segment_ids: pa.ChunkedArray) -> Seeds:
+    digests = (hashlib.blake2b(identity.encode(), digest_size=8).digest() for identity in segment_ids.to_pylist())
+    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
 
 
 def _check_widths(table: pa.Table, dim: int) -> None:

@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 
 from v2a_core import mappers
-from v2a_core.aggregators import AGGREGATORS
+from v2a_core.aggregators import DRAWING, aggregate, together
 from v2a_core.mappers.base import normalize
 from v2a_core.mappers.config import MapperConfig, MapperSettings
 from v2a_core.mappers.export import WEIGHTS_FILE, Mapper
@@ -98,17 +98,16 @@ def train_and_map(
 
 def without_mapper(frames: Frames) -> Floats:
     """CLIP's own embedding in place of CLAP's: the mean of the frames, L2-normalised (N, D)."""
-    means = np.stack([AGGREGATORS["average"](item, 0) for item in frames])
+    means = aggregate("average", *together(frames), np.zeros(len(frames), np.uint64))
     return normalize(torch.from_numpy(means)).numpy()
 
 
 def _pairs(pairs: SeenAndHeard, settings: MapperSettings, seed: int) -> Pairs:
     target = normalize(torch.from_numpy(pairs.sounds_ND))
-    if settings.aggregator == "random":
-        counts = [len(item) for item in pairs.frames]
-        offsets = torch.from_numpy(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
-        drawn = Pairs(target, target, torch.from_numpy(np.concatenate(pairs.frames)), offsets)
+    frames, offsets = together(pairs.frames)
+    keys = np.arange(len(pairs.frames), dtype=np.uint64)
+    if settings.aggregator in DRAWING:
+        drawn = Pairs(target, target, torch.from_numpy(frames), offsets, keys)
         drawn.begin_epoch(seed, 0)
         return drawn
-    aggregate = AGGREGATORS[settings.aggregator]
-    return Pairs(target, normalize(torch.from_numpy(np.stack([aggregate(item, 0) for item in pairs.frames]))))
+    return Pairs(target, normalize(torch.from_numpy(aggregate(settings.aggregator, frames, offsets, keys))))
