@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from v2a_core import __version__, manifest, storage
+from v2a_core import __version__, manifest, storage, unfinished
 from v2a_core.config import ConfigError
-from v2a_core.ledger import read_columns
+from v2a_core.ledger import read_latest
 from v2a_core.metrics.rows import EVALUATED
 from v2a_core.report.types import (
     BundleReport,
@@ -57,13 +57,14 @@ def read_report(soundtracks: str, metrics: str | None = None, limit: int | None 
         ConfigError: When there is no such output, or the metrics are of other soundtracks.
     """
     made_by = manifest.read(soundtracks, job="generate")
-    index = read_columns(storage.join(soundtracks, INDEX_FOLDER), INDEX.names)
+    index = read_latest(storage.join(soundtracks, INDEX_FOLDER), INDEX.names)
     table = index.sort_by([("label", "ascending"), ("source_name", "ascending")]) if index else INDEX.empty_table()
     good = table.filter(pc.equal(table["status"], OK))
+    bad = [*unfinished.read(soundtracks).to_pylist(), *table.filter(pc.not_equal(table["status"], OK)).to_pylist()]
     measured = _measured(metrics, good) if metrics else Measured()
     return PageReport(
         entries=[_entry(soundtracks, row, measured) for row in good.slice(0, limit).to_pylist()],
-        rejects=[_reject(row) for row in table.filter(pc.not_equal(table["status"], OK)).to_pylist()],
+        rejects=[_reject(row) for row in bad],
         bundle=_bundle_report(made_by["bundle"]),
         version=__version__,
         total=good.num_rows,
@@ -72,20 +73,19 @@ def read_report(soundtracks: str, metrics: str | None = None, limit: int | None 
     )
 
 
-def _media(soundtracks: str, row: Mapping[str, Any], kind: str) -> str | None:
+def _media(soundtracks: str, path: str | None) -> str | None:
     """Where a file of a row is: paths in an index are relative to the output."""
-    uri: str | None = row[f"{kind}_uri"]
-    return uri
+    return None if path is None else storage.join(soundtracks, path)
 
 
 def _entry(soundtracks: str, row: Mapping[str, Any], measured: Measured) -> PageEntry:
     return PageEntry(
         name=row["source_name"],
         kind=row["kind"],
-        made_video=_media(soundtracks, row, "video"),
-        made_audio=_media(soundtracks, row, "audio"),
+        made_video=_media(soundtracks, row["video_path"]),
+        made_audio=_media(soundtracks, row["audio_path"]),
         source=row["source_uri"],
-        start_s=row.get("start_s") or 0.0,
+        start_s=row["start_s"] or 0.0,
         duration_s=row["duration_s"] or 0.0,
         label=row["label"],
         caption=row["caption"],
@@ -97,11 +97,13 @@ def _entry(soundtracks: str, row: Mapping[str, Any], measured: Measured) -> Page
 
 def _measured(metrics: str, soundtracks: pa.Table) -> Measured:
     manifest.read(metrics, job="evaluate")
-    table = read_columns(storage.join(metrics, ROWS_FOLDER), EVALUATED.names)
+    table = read_latest(storage.join(metrics, ROWS_FOLDER), EVALUATED.names)
     rows = table.to_pylist() if table else []
     known = set(soundtracks["source_id"].to_pylist())
     if not any(row["source_id"] in known for row in rows):
-        raise ConfigError(f"--metrics {metrics} holds no row of these soundtracks: evaluate them first (`v2a evaluate`)")
+        raise ConfigError(
+            f"--metrics {metrics} holds no row of these soundtracks: `v2a evaluate` measures them"
+        )
     similarities = defaultdict(list)
     for row in rows:
         if row["similarity_to_condition"] is not None:
