@@ -27,6 +27,7 @@ def run(soundtracks: str, settings: PageSettings, *, output: str | None = None, 
     """
     storage.use(StorageAccess(settings.storage))
     report = read_report(soundtracks, metrics, settings.limit)
+    print(f"page: drawing {len(report.entries)} soundtracks", flush=True)
     page = write_page(output or storage.join(soundtracks, "index.html"), report, settings.decoder)
     shown = f"{len(report.entries)} soundtracks"
     if report.total > len(report.entries):

@@ -89,16 +89,18 @@ document.addEventListener("keydown", (event) => {
   if (step && now && event.target === now.button) { now.player.currentTime += step; event.preventDefault(); }
 });
 
+// What a card is found by: its label or name, caption and name; not its scores.
+const texts = new Map(cards.map((card) => [card, [...card.querySelectorAll("h3, .caption, .name")].map((part) => part.textContent).join(" ").toLowerCase()]));
 const shown = () => cards.filter((card) => !card.hidden);
 
 function select() {
   const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
   for (const card of cards) {
-    const text = card.textContent.toLowerCase();
     const other = label && label.value && card.dataset.label !== label.value;
-    card.hidden = Boolean(other) || !words.every((word) => text.includes(word));
+    card.hidden = Boolean(other) || !words.every((word) => texts.get(card).includes(word));
   }
   if (now && now.figure.closest(".card").hidden) stopAll();
+  if (tools.getBoundingClientRect().top <= 0) find("#soundtracks").scrollIntoView(); // the first that fits is in sight
   count.textContent = `${shown().length} of ${cards.length} shown`;
 }
 
