@@ -62,7 +62,7 @@ def _jobs(folder: Path, catalog: DemoCatalog, models: str) -> dict[str, Callable
     embeddings, mapper, soundtracks, metrics = (str(folder / name) for name in _OUTPUTS)
     both = [*catalog.lessons, *catalog.shown]
     embed_job = load(EmbedJob, job="demo", source="embed")
-    train_job = load(TrainJob, job="demo", source="train")
+    train_job = load(TrainJob, job="train", source="small")
     generate_job = load(GenerateJob, job="demo", source="generate")
     evaluate_job = load(EvaluateJob, job="demo", source="evaluate")
     return {
