@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 import traceback
@@ -11,10 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from v2a_core import __version__
-from v2a_core.config import ConfigError, Settings, load, options
+from v2a_core.config import ConfigError, Settings
 from v2a_core.interpolation.config import InterpolationSettings
 from workflows import cluster_address
 from workflows.cli_models import add_models_commands, count
+from workflows.cli_options import add_config, add_flags, load_settings, overrides, settings_table
+from workflows.cli_page import add_page_command
 from workflows.embed_config import EmbedJob
 from workflows.evaluate_config import EvaluateJob
 from workflows.exit_codes import BAD_CONFIGURATION, DONE, FAILED, MEANINGS, TOO_MANY_REJECTS, TRAINING_STOPPED
@@ -89,6 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
     verify.add_argument("output", metavar="URI", help="folder or URI that `v2a embed` or `v2a generate` wrote")
     verify.set_defaults(command=_verify)
 
+    add_page_command(commands)
     demo = commands.add_parser("demo", help="all jobs on a small catalog, and a page to listen to")
     demo.add_argument("--output", default="demo-output", metavar="DIR", help="local folder (default: %(default)s)")
     _models_option(demo, "miniature")
@@ -112,35 +114,18 @@ def _job(
         help=meaning,
         description=f"{meaning[0].upper()}{meaning[1:]}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"settings (--set key=value, or YAML for --config):\n{_settings_table(settings)}\n\n{MEANINGS}",
+        epilog=f"settings (--set key=value, or YAML for --config):\n{settings_table(settings)}\n\n{MEANINGS}",
     )
     parser.add_argument(
         "--output", required=True, metavar="URI", help="folder or URI of the output; finished work in it is kept"
     )
-    parser.add_argument("--config", metavar="FILE", help=f"YAML file, or the name of one in configs/{name}/")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="one setting, dotted; may be repeated",
-    )
+    add_config(parser, name)
     _models_option(parser, None if name == "train" else "paper")
     if bulk:
         parser.add_argument("--limit", type=count, metavar="N", help="take the first N sources")
         parser.add_argument("--dry-run", action="store_true", help="list, plan and check, do nothing")
         _address_option(parser)
-    for option in options(settings):
-        if option.flag:
-            parser.add_argument(
-                option.flag,
-                dest=f"flag:{option.key}",
-                metavar="VALUE",
-                # Text is taken as it is: "a dog: two barks", "no" and "1984" mean something else in YAML.
-                type=json.dumps if option.type == "str" else str,
-                help=f"{option.meaning} (--set {option.key}; default: {option.default})".replace("%", "%%"),
-            )
+    add_flags(parser, settings)
     parser.set_defaults(command=command)
     return parser
 
@@ -164,26 +149,8 @@ def _address_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _settings_table(settings: type[Settings]) -> str:
-    lines = []
-    for option in options(settings):
-        unit = f" {option.unit}" if option.unit else ""
-        default = "none" if option.default is None else option.default
-        lines.append(f"  {option.key} = {default}{unit}\n      {option.meaning} [{option.type}]")
-    return "\n".join(lines)
-
-
-def _load(arguments: argparse.Namespace, job: str, settings: type[Any]) -> Any:
-    return load(settings, job=job, source=arguments.config, overrides=_overrides(arguments))
-
-
-def _overrides(arguments: argparse.Namespace) -> list[str]:
-    flags = {key.partition(":")[2]: value for key, value in vars(arguments).items() if key.startswith("flag:")}
-    return [*arguments.overrides, *(f"{key}={value}" for key, value in flags.items() if value is not None)]
-
-
 def _embed(arguments: argparse.Namespace) -> int:
-    job = _load(arguments, "embed", EmbedJob)
+    job = load_settings(arguments, "embed", EmbedJob)
     from workflows import embed
 
     embed.run(
@@ -201,7 +168,7 @@ def _embed(arguments: argparse.Namespace) -> int:
 def _train(arguments: argparse.Namespace) -> int:
     if arguments.sweep:
         return _train_sweep(arguments)
-    job = _load(arguments, "train", TrainJob)
+    job = load_settings(arguments, "train", TrainJob)
     from workflows import train
 
     train.run(
@@ -224,7 +191,7 @@ def _train_sweep(arguments: argparse.Namespace) -> int:
     run_sweep(
         arguments.embeddings,
         arguments.output,
-        load_sweep(arguments.sweep, _overrides(arguments)),
+        load_sweep(arguments.sweep, overrides(arguments)),
         models=arguments.models,
         limit=arguments.limit,
         dry_run=arguments.dry_run,
@@ -234,7 +201,7 @@ def _train_sweep(arguments: argparse.Namespace) -> int:
 
 
 def _generate(arguments: argparse.Namespace) -> int:
-    job = _load(arguments, "generate", GenerateJob)
+    job = load_settings(arguments, "generate", GenerateJob)
     from workflows import generate
 
     generate.run(
@@ -252,7 +219,7 @@ def _generate(arguments: argparse.Namespace) -> int:
 
 
 def _interpolate(arguments: argparse.Namespace) -> int:
-    settings = _load(arguments, "interpolate", InterpolationSettings)
+    settings = load_settings(arguments, "interpolate", InterpolationSettings)
     from workflows import interpolate
 
     first, second = arguments.ends
@@ -277,7 +244,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    job = _load(arguments, "evaluate", EvaluateJob)
+    job = load_settings(arguments, "evaluate", EvaluateJob)
     from workflows import evaluate
 
     evaluate.run(

@@ -5,31 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from v2a_core import __version__, storage
+from v2a_core import storage
 from v2a_core.catalog import CatalogSettings, Source, list_sources
 from v2a_core.config import ConfigError, load
-from v2a_core.ledger import read_latest
-from v2a_core.metrics.rows import EVALUATED
 from v2a_core.miniature.world.write import DemoCatalog, write_demo_catalog
-from v2a_core.models import LocalBundle, load_bundle
-from v2a_core.report import (
-    BundleReport,
-    DemoEntry,
-    DemoReport,
-    JobReport,
-    MetricReport,
-    ModelReport,
-    RejectReport,
-    Verdict,
-    write_demo_page,
-)
-from v2a_core.schema import INDEX, INDEX_FOLDER, OK, ROWS_FOLDER
+from v2a_core.models import load_bundle
+from v2a_core.report import JobReport, PageReport, read_report, write_page
 from workflows import embed, evaluate, generate, runtime, train
 from workflows.embed_config import EmbedJob
 from workflows.evaluate_config import EvaluateJob
@@ -66,7 +51,7 @@ def run(output: str, *, models: str = "miniature", address: str | None = None) -
     for name, job in _jobs(folder, catalog, models).items():
         summary, seconds = _timed(job)
         reports.append(_job_report(name, seconds, summary))
-    page = write_demo_page(folder, _report(folder, reports, bundle))
+    page = Path(write_page(str(folder / "index.html"), _report(folder, reports)))
     spent = ", ".join(f"{report.name} {report.seconds:.1f} s" for report in reports)
     note = "" if bundle.trained else " (untrained weights: the sounds mean nothing)"
     print(f"demo: done: {spent}\ndemo: open {page}{note}", flush=True)
@@ -77,7 +62,7 @@ def _jobs(folder: Path, catalog: DemoCatalog, models: str) -> dict[str, Callable
     embeddings, mapper, soundtracks, metrics = (str(folder / name) for name in _OUTPUTS)
     both = [*catalog.lessons, *catalog.shown]
     embed_job = load(EmbedJob, job="demo", source="embed")
-    train_job = load(TrainJob, job="demo", source="train")
+    train_job = load(TrainJob, job="train", source="small")
     generate_job = load(GenerateJob, job="demo", source="generate")
     evaluate_job = load(EvaluateJob, job="demo", source="evaluate")
     return {
@@ -111,86 +96,23 @@ def _job_report(name: str, seconds: float, summary: Mapping[str, Any]) -> JobRep
     return JobReport(name, seconds, counts, stages)
 
 
-def _report(folder: Path, jobs: list[JobReport], bundle: LocalBundle) -> DemoReport:
-    index = read_latest(str(folder / "soundtracks" / INDEX_FOLDER), INDEX.names)
-    table = index.sort_by([("label", "ascending"), ("source_name", "ascending")]) if index else INDEX.empty_table()
-    return DemoReport(
-        entries=_entries(folder, table, _verdicts(folder)),
-        scores=_scores(folder),
-        jobs=jobs,
-        rejects=[_reject(row) for row in table.to_pylist() if row["status"] != OK],
-        bundle=_bundle_report(bundle),
-        version=__version__,
-    )
-
-
-def _verdicts(folder: Path) -> dict[str, Verdict]:
-    """What the bundle's judge heard in each soundtrack, by source id; nothing for bundles without a judge."""
-    rows = read_latest(str(folder / "metrics" / ROWS_FOLDER), EVALUATED.names)
-    heard = [row for row in (rows.to_pylist() if rows else []) if row["verdict"]]
-    return {
-        row["source_id"]: Verdict(row["verdict"], row["verdict_probability"], row["verdict"] == row["label"])
-        for row in heard
-    }
-
-
-def _scores(folder: Path) -> list[MetricReport]:
-    """The metrics that could be measured."""
-    metrics = storage.read_json(str(folder / "metrics" / evaluate.JSON_FILE))["metrics"]
-    return [
-        MetricReport(found["title"], found["value"], found.get("low"), found.get("high"), found["better"])
-        for found in metrics.values()
-        if "value" in found
-    ]
-
-
-def _entries(folder: Path, index: pa.Table, verdicts: Mapping[str, Verdict]) -> list[DemoEntry]:
+def _report(folder: Path, jobs: list[JobReport]) -> PageReport:
+    """The page of the soundtracks, with what ran and the originals beside them."""
+    report = read_report(str(folder / "soundtracks"), str(folder / "metrics"))
     sources = {source.uri: source for source in _sources(_catalog(folder).shown)}
-    return [
-        _entry(folder, sources[row["source_uri"]], row, verdicts.get(row["source_id"]))
-        for row in index.to_pylist()
-        if row["status"] == OK
+    entries = [
+        replace(entry, original=str(_original(folder, sources[entry.source], number)))
+        for number, entry in enumerate(report.entries)
+        if entry.source is not None
     ]
+    return replace(report, entries=entries, jobs=jobs)
 
 
-def _entry(folder: Path, source: Source, row: Mapping[str, Any], verdict: Verdict | None) -> DemoEntry:
-    return DemoEntry(
-        name=row["source_name"],
-        kind=row["kind"],
-        original=_original(folder, source, row["source_id"]),
-        made_video=folder / "soundtracks" / row["video_path"] if row["video_path"] else None,
-        made_audio=folder / "soundtracks" / row["audio_path"],
-        label=row["label"],
-        caption=row["caption"],
-        split=row["split"],
-        verdict=verdict,
-    )
-
-
-def _original(folder: Path, source: Source, source_id: str) -> Path:
+def _original(folder: Path, source: Source, number: int) -> Path:
     """The source as a file that a page can show: a shard's member is copied out."""
     if source.shard_uri is None:
         return Path(source.uri)
-    path = folder / "originals" / f"{source_id}{Path(source.name).suffix}"
+    path = folder / "originals" / f"{number:04d}{Path(source.name).suffix}"
     with source.fetch() as member:
         storage.write_bytes(str(path), member.read_bytes())
     return path
-
-
-def _reject(row: Mapping[str, Any]) -> RejectReport:
-    return RejectReport(
-        name=row["source_name"],
-        stage=row["reject_stage"],
-        error_type=row["reject_type"],
-        message=row["reject_message"],
-        attempts=row["attempts"],
-        job="generate",
-    )
-
-
-def _bundle_report(bundle: LocalBundle) -> BundleReport:
-    parts = {"clip": "sees the frames", "clap": "hears the sound", "generator": "makes the sound"}
-    fingerprints = bundle.fingerprints()
-    return BundleReport(
-        bundle.name, bundle.trained, [ModelReport(part, does, fingerprints[part]) for part, does in parts.items()]
-    )

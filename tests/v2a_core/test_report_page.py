@@ -1,6 +1,7 @@
-"""The demo page: complete, self-contained, and safe with text and file names from strangers."""
+"""The listening page: complete, self-contained, and safe with text and file names from strangers."""
 
 import html
+import itertools
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -11,15 +12,16 @@ import soundfile
 from PIL import Image
 
 from v2a_core.media.encode import write_video
+from v2a_core.media.write import write_audio
 from v2a_core.report import (
     BundleReport,
-    DemoEntry,
-    DemoReport,
     JobReport,
     ModelReport,
+    PageEntry,
+    PageReport,
     RejectReport,
     Verdict,
-    write_demo_page,
+    write_page,
 )
 from v2a_core.report.plots import RATE, read_waveform, spectrogram_png, waveform_path
 
@@ -49,11 +51,12 @@ def video(path: Path, waveform=TONE) -> Path:
     return path
 
 
-def report(*entries: DemoEntry, trained: bool = True, text: str = "plain") -> DemoReport:
-    return DemoReport(
+def report(*entries: PageEntry, trained: bool = True, text: str = "plain") -> PageReport:
+    return PageReport(
         entries=entries,
         jobs=[JobReport("embed", 2.5, {text: 3}, {text: 1.0}), JobReport("generate", 95.0, {"sources": text})],
-        rejects=[RejectReport(text, text, text, text, 2, "embed")],
+        rejects=[RejectReport(text, text, text, text, 2)],
+        total=len(entries),
         bundle=BundleReport("miniature", trained, [ModelReport(text, text, "ab" * 32)]),
         version="0.1.0",
         settings={"seed": 0, text: text},
@@ -64,19 +67,21 @@ def report(*entries: DemoEntry, trained: bool = True, text: str = "plain") -> De
 def demo(tmp_path):
     """A page with a video whose name is hard on URLs, a silent video from elsewhere, and a still."""
     folder = tmp_path / "demo out"
-    odd = video(folder / "video" / 'rain & 50% #1 "it\'s" ?<b>.mp4')
-    silent = video(tmp_path / "elsewhere" / "silent.mp4", None)
+    odd = str(video(folder / "video" / 'rain & 50% #1 "it\'s" ?<b>.mp4'))
+    silent = str(video(tmp_path / "elsewhere" / "silent.mp4", None))
     audio = folder / "audio" / "one.wav"
     audio.parent.mkdir()
     soundfile.write(audio, TONE, RATE)
     still = folder / "still.png"
     Image.new("RGB", (40, 30)).save(still)
+    verdict = Verdict(EVIL, 0.5, False)
     entries = [
-        DemoEntry("a/" + EVIL, "video", odd, odd, None, EVIL, EVIL, EVIL, Verdict(EVIL, 0.5, False)),
-        DemoEntry("silent.mp4", "video", silent, odd, audio, "siren"),
-        DemoEntry("still.png", "image", still, None, audio, "bell", "a bell"),
+        PageEntry("a/" + EVIL, "video", odd, None, odd, label=EVIL, caption=EVIL, split=EVIL, verdict=verdict),
+        PageEntry("silent.mp4", "video", odd, str(audio), silent, label="siren", similarity=0.25),
+        PageEntry("still.png", "image", None, str(audio), str(still), label="bell", caption="a bell"),
     ]
-    return folder, Page(write_demo_page(folder, report(*entries, trained=False, text=EVIL)))
+    page = write_page(str(folder / "index.html"), report(*entries, trained=False, text=EVIL))
+    return folder, Page(Path(page))
 
 
 def test_text_from_catalogs_is_escaped_everywhere(demo):
@@ -86,6 +91,7 @@ def test_text_from_catalogs_is_escaped_everywhere(demo):
     assert [tag for tag, _ in page.tags].count("script") == 1
     assert not any(name.startswith("on") for _, attrs in page.tags for name in attrs)
     policy = next(attrs["content"] for tag, attrs in page.tags if tag == "meta" and "http-equiv" in attrs)
+    assert policy.startswith("default-src 'none'")
     assert "script-src 'sha256-" in policy
 
 
@@ -99,31 +105,79 @@ def test_every_link_is_relative_and_leads_to_a_file(demo):
         assert (folder / unquote(link)).is_file(), link
 
 
+def test_no_media_load_before_they_are_wanted(demo):
+    _, page = demo
+    tags = [tag for tag, _ in page.tags]
+    assert not {"video", "audio", "iframe", "link"} & set(tags)
+    pictures = [attrs for tag, attrs in page.tags if tag == "img"]
+    assert len(pictures) >= 8
+    assert all(attrs["loading"] == "lazy" for attrs in pictures)
+
+
+def test_every_control_has_a_name_of_its_own_and_headings_are_in_order(demo):
+    _, page = demo
+    names = [attrs["aria-label"] for tag, attrs in page.tags if tag == "button" and "aria-label" in attrs]
+    assert sorted(names) == sorted({*names})
+    assert "Play made: still.png" in names
+    assert f"Play original: a/{EVIL}" in names
+    levels = [int(tag[1]) for tag, _ in page.tags if tag in ("h1", "h2", "h3", "h4")]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(below <= above + 1 for above, below in itertools.pairwise(levels))
+
+
 def test_what_the_page_says(demo):
     folder, page = demo
     assert "Untrained weights" in page.source
     assert "there is no sound in the original" in page.source
     assert "a still image has no sound" in page.source
+    assert "similarity to its condition <strong>0.25" in page.source
     assert "1\N{NO-BREAK SPACE}min\N{NO-BREAK SPACE}38\N{NO-BREAK SPACE}s" in page.source
     assert "ab" * 32 in page.source
-    tags = [tag for tag, _ in page.tags]
-    assert tags.count("video") == 4
-    assert tags.count("audio") == 1
     assert (folder / "page-media" / "0001-original.mp4").is_file()
 
 
 def test_a_trained_bundle_has_no_notice_and_an_empty_run_has_a_page(tmp_path):
-    page = Page(write_demo_page(tmp_path, report()))
+    page = Page(Path(write_page(str(tmp_path / "index.html"), report())))
     assert "Untrained weights" not in page.source
     assert "<strong>0</strong> soundtracks" in page.source
 
 
-def test_a_broken_original_costs_only_its_plot(tmp_path):
+def test_broken_media_cost_only_their_plots(tmp_path):
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"not a video")
-    page = Page(write_demo_page(tmp_path, report(DemoEntry("broken.mp4", "video", broken, None, None))))
+    sound = tmp_path / "broken.wav"
+    sound.write_bytes(b"not a sound")
+    entries = [
+        PageEntry("broken.mp4", "video", None, None, str(broken)),
+        PageEntry("b", "video", str(broken), str(sound)),
+        PageEntry("gone", "video", str(tmp_path / "gone.mp4"), str(tmp_path / "gone.wav")),
+    ]
+    page = Page(Path(write_page(str(tmp_path / "index.html"), report(*entries))))
     assert "not a readable video" in page.source
+    assert "not a readable sound" in page.source
     assert "no soundtrack was made" in page.source
+    assert "no file" in page.source
+
+
+def test_a_page_elsewhere_has_copies_of_the_media(tmp_path):
+    audio = tmp_path / "soundtracks" / "audio" / "one.wav"
+    audio.parent.mkdir(parents=True)
+    soundfile.write(audio, TONE, RATE)
+    place = tmp_path / "elsewhere" / "listen.html"
+    write_page(str(place), report(PageEntry("one", "image", None, str(audio))))
+    assert (place.parent / "page-media" / "0000-made.wav").read_bytes() == audio.read_bytes()
+    assert "./page-media/0000-made.wav" in place.read_text()
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "m4a"])
+def test_every_format_of_a_soundtrack_is_plotted(tmp_path, suffix):
+    path = tmp_path / f"tone.{suffix}"
+    write_audio(path, TONE, RATE, suffix, {})
+    waveform = read_waveform(path, 1.0)
+    assert waveform is not None
+    assert abs(len(waveform) - RATE) < RATE / 20
+    assert np.abs(waveform).max() == pytest.approx(0.3, abs=0.1)
 
 
 def test_plots_show_the_sound(tmp_path):

@@ -1,7 +1,20 @@
 
 "use strict";
 const sounds = [...document.querySelectorAll(".step audio")];
-const mark = (index) => document.querySelectorAll(".step").forEach((step, place) => step.classList.toggle("now", place === index));
+const [all, stop] = ["#row", "#stop"].map((selector) => document.querySelector(selector));
+let inARow = false;
+
+function mark(index) {
+  document.querySelectorAll(".step").forEach((step, place) => step.classList.toggle("now", place === index));
+  stop.disabled = index < 0;
+}
+
+function stopAll() {
+  inARow = false;
+  sounds.forEach((sound) => { sound.pause(); sound.currentTime = 0; });
+  mark(-1);
+}
+
 sounds.forEach((sound, index) => {
   sound.addEventListener("play", () => {
     sounds.forEach((other) => { if (other !== sound) { other.pause(); } });
@@ -9,11 +22,10 @@ sounds.forEach((sound, index) => {
   });
   sound.addEventListener("ended", () => {
     mark(-1);
-    if (document.body.dataset.row === "yes" && sounds[index + 1]) { sounds[index + 1].currentTime = 0; sounds[index + 1].play(); }
+    const next = inARow && sounds[index + 1];
+    if (next) { next.currentTime = 0; next.play(); } else { inARow = false; }
   });
 });
-document.querySelector("#row").addEventListener("click", () => {
-  document.body.dataset.row = "yes";
-  sounds[0].currentTime = 0;
-  sounds[0].play();
-});
+all.addEventListener("click", () => { stopAll(); inARow = true; sounds[0].play(); });
+stop.addEventListener("click", stopAll);
+document.addEventListener("keydown", (event) => { if (event.key === "Escape") stopAll(); });

@@ -1,25 +1,27 @@
-"""A page to listen to: what a demo run made, beside what it was made from."""
+"""A page to listen to: soundtracks, what they were made with, their scores and what was rejected."""
 
-from v2a_core.report.page import write_demo_page
+from v2a_core.report.page import write_page
+from v2a_core.report.soundtracks import read_report
 from v2a_core.report.types import (
     BundleReport,
-    DemoEntry,
-    DemoReport,
     JobReport,
     MetricReport,
     ModelReport,
+    PageEntry,
+    PageReport,
     RejectReport,
     Verdict,
 )
 
 __all__ = [
     "BundleReport",
-    "DemoEntry",
-    "DemoReport",
     "JobReport",
     "MetricReport",
     "ModelReport",
+    "PageEntry",
+    "PageReport",
     "RejectReport",
     "Verdict",
-    "write_demo_page",
+    "read_report",
+    "write_page",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import queue
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,18 @@ import soundfile
 from PIL import Image
 
 from v2a_core.media.audio import AudioReader
-from v2a_core.media.frames import shown_at
-from v2a_core.media.frames_av import AvReader
+from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
+from v2a_core.media.guard import GuardedDecoder
 from v2a_core.media.probe import read_timeline
 from v2a_core.media.resample import is_silent, resample
+from v2a_core.media.types import DecodedSegment, MediaError, MediaSpec
 from v2a_core.mel_scale import mel_filters
 
 Waveform = npt.NDArray[np.float32]
 
 RATE = 16_000  # of all plots, so that two of them can be compared
 _WINDOW, _HOP, _MELS = 1024, 200, 72
+_POSTER_SIZE, _POSTER_SPAN_S = 256, 1.0
 _FLOOR_DB = -75.0  # below the loudest cell of the picture
 
 # The `magma` colour map of matplotlib (BSD), at nine places.
@@ -33,42 +36,77 @@ _MAGMA = np.array(
 )  # fmt: skip
 
 
-def read_waveform(path: Path) -> Waveform | None:
+def read_waveform(path: Path, duration_s: float | None = None) -> Waveform | None:
     """The sound of an audio or video file: float32 (T,) at `RATE`; None without an audio track, or a silent one.
 
+    Args:
+        path: A local file.
+        duration_s: Its length, for an audio file whose format is not WAV, FLAC or Ogg.
+
     Raises:
-        MediaError: When a video cannot be read.
+        MediaError: When it cannot be read.
     """
-    if path.suffix.lower() in (".wav", ".flac"):
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    if path.suffix.lower() in (".wav", ".flac", ".ogg"):
+        try:
+            samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        except soundfile.SoundFileError as error:
+            raise MediaError("page", type(error).__name__, f"not a readable sound: {error}") from None
         return resample(np.ascontiguousarray(samples[:, 0]), int(rate), RATE)
-    timeline = read_timeline(path)
-    if not timeline.has_audio:
-        return None
-    with AudioReader(path, timeline.origin_s) as reader:
-        sound = reader.read(0.0, timeline.duration_s)
+    origin_s = 0.0
+    if path.suffix.lower() != ".m4a":
+        timeline = read_timeline(path)
+        if not timeline.has_audio:
+            return None
+        origin_s, duration_s = timeline.origin_s, timeline.duration_s
+    with AudioReader(path, origin_s) as reader:
+        sound = reader.read(0.0, duration_s or 0.0)
     if sound is None or not sound.present or is_silent(sound.waveform):
         return None
     return resample(sound.waveform, sound.sample_rate, RATE)
 
 
-def poster_jpeg(path: Path, size: int = 256) -> bytes | None:
-    """The middle square of the middle frame of a video; None when that frame cannot be decoded.
+class Posters:
+    """Makes pictures of files from strangers, in decoder processes of their own; for several threads at once."""
 
-    Raises:
-        MediaError: When the file cannot be read.
-    """
-    timeline = read_timeline(path)
-    reader = AvReader(path, timeline, size)
-    try:
-        frames = reader.read(shown_at(np.array([timeline.duration_s / 2]), timeline))
-    finally:
-        reader.close()
-    if not frames:
-        return None
-    file = io.BytesIO()
-    Image.fromarray(frames[0][1]).save(file, format="JPEG", quality=82)
-    return file.getvalue()
+    def __init__(self, settings: GuardSettings) -> None:
+        self._settings = settings
+        self._idle: queue.SimpleQueue[GuardedDecoder] = queue.SimpleQueue()
+
+    def jpeg(self, path: Path, kind: str, at_s: float = 0.0) -> bytes | None:
+        """The middle square of the frame at `at_s`, or near it; None when there is none to be had."""
+        try:
+            decoder = self._idle.get_nowait()
+        except queue.Empty:
+            decoder = GuardedDecoder(self._settings)
+        try:
+            decoded = list(
+                decoder.decode(
+                    path,
+                    kind=kind,
+                    source_id="poster",
+                    spec=MediaSpec(image_size=_POSTER_SIZE),
+                    segments=SegmentSettings(),
+                    frames=FrameSettings(max_frames=1, min_decoded_share=0.0),
+                    start_s=max(0.0, at_s - _POSTER_SPAN_S / 2) if kind == "video" else None,
+                    span_s=_POSTER_SPAN_S,
+                    want_audio=False,
+                )
+            )
+        except MediaError:
+            return None
+        finally:
+            self._idle.put(decoder)
+        frames = [item.frames_NHWC[0] for item in decoded if isinstance(item, DecodedSegment)]
+        if not frames:
+            return None
+        file = io.BytesIO()
+        Image.fromarray(frames[0]).save(file, format="JPEG", quality=82)
+        return file.getvalue()
+
+    def close(self) -> None:
+        """End the processes."""
+        while not self._idle.empty():
+            self._idle.get_nowait().close()
 
 
 def spectrogram_png(waveform: Waveform) -> bytes:
@@ -87,8 +125,8 @@ def spectrogram_png(waveform: Waveform) -> bytes:
     return file.getvalue()
 
 
-def waveform_path(waveform: Waveform, columns: int = 240) -> str:
-    """The outline of a waveform as the `d` of an SVG path in a view box of `columns` by 2 (full scale is 1).
+def waveform_path(waveform: Waveform, columns: int = 120) -> str:
+    """The outline of a waveform as the `d` of an SVG path in a view box of `columns` by 100 (full scale is 50).
 
     Quiet sounds are drawn up to three times larger, so that their shape shows.
     """
@@ -97,6 +135,6 @@ def waveform_path(waveform: Waveform, columns: int = 240) -> str:
     high = np.array([part.max(initial=0.0) for part in parts])
     low = np.array([part.min(initial=0.0) for part in parts])
     gain = min(3.0, 0.95 / max(float(np.abs(waveform).max(initial=0.0)), 1e-4))
-    upper = [f"{x},{1 - gain * value - 0.01:.2f}" for x, value in enumerate(high)]
-    lower = [f"{x},{1 - gain * value + 0.01:.2f}" for x, value in reversed(list(enumerate(low)))]
+    upper = [f"{x},{50 - 50 * gain * value - 0.5:.0f}" for x, value in enumerate(high)]
+    lower = [f"{x},{50 - 50 * gain * value + 0.5:.0f}" for x, value in reversed(list(enumerate(low)))]
     return "M" + "L".join(upper + lower) + "Z"

@@ -1,10 +1,9 @@
-"""What the demo page shows, as plain data. All text may come from strangers; the page escapes it."""
+"""What a listening page shows, as plain data. All text may come from strangers; the page escapes it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 
@@ -35,28 +34,36 @@ class MetricReport:
 
 
 @dataclass(frozen=True)
-class DemoEntry:
+class PageEntry:
     """One source and its soundtrack.
 
     Attributes:
         name: Path inside the catalog.
         kind: Video or still image.
+        made_video: Path or URI of the copy of the video with the made sound; None for images.
+        made_audio: The made sound as an audio file.
+        original: The source, to be shown beside it; None to show what was made alone.
+        source: Where the source is; a still's picture is made from it.
+        start_s: Where the soundtrack begins in the video.
+        duration_s: Length of the soundtrack.
         label, caption, split: From the catalog, if it has them.
-        original: The source as a local file; copied beside the page unless it is there already.
-        made_video: Copy of the video with the made sound; None for images.
-        made_audio: The made sound as a WAV or FLAC file.
         verdict: Of a judge on the made sound, if there is one.
+        similarity: Mean CLAP similarity of the sound to its conditions, if it was measured.
     """
 
     name: str
     kind: Literal["video", "image"]
-    original: Path | None
-    made_video: Path | None
-    made_audio: Path | None
+    made_video: str | None
+    made_audio: str | None
+    original: str | None = None
+    source: str | None = None
+    start_s: float = 0.0
+    duration_s: float = 0.0
     label: str | None = None
     caption: str | None = None
     split: str | None = None
     verdict: Verdict | None = None
+    similarity: float | None = None
 
 
 @dataclass(frozen=True)
@@ -107,25 +114,27 @@ class BundleReport:
 
 
 @dataclass(frozen=True)
-class DemoReport:
+class PageReport:
     """Everything on the page.
 
     Attributes:
         entries: In the order of the page.
-        jobs: In the order they ran.
         rejects: Sources without a soundtrack.
         bundle: Which models made it.
         version: Of the program.
+        total: Soundtracks of the output; more than the entries when the page is limited.
+        jobs: In the order they ran.
         settings: A few settings worth reading, such as seed and sampling steps.
         scores: Metrics over all soundtracks.
         title: Of the page.
     """
 
-    entries: Sequence[DemoEntry]
-    jobs: Sequence[JobReport]
+    entries: Sequence[PageEntry]
     rejects: Sequence[RejectReport]
     bundle: BundleReport
     version: str
+    total: int
+    jobs: Sequence[JobReport] = ()
     settings: Mapping[str, int | float | str] = field(default_factory=dict)
-    title: str = "Soundtracks for silent video"
     scores: Sequence[MetricReport] = ()
+    title: str = "Soundtracks for silent video"

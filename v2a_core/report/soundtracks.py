@@ -1,0 +1,151 @@
+"""From what `v2a generate` and `v2a evaluate` wrote to what a page shows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from v2a_core import __version__, manifest, storage, unfinished
+from v2a_core.config import ConfigError
+from v2a_core.ledger import read_latest
+from v2a_core.metrics.rows import EVALUATED
+from v2a_core.report.types import (
+    BundleReport,
+    MetricReport,
+    ModelReport,
+    PageEntry,
+    PageReport,
+    RejectReport,
+    Verdict,
+)
+from v2a_core.schema import INDEX, INDEX_FOLDER, OK, ROWS_FOLDER
+
+_METRICS_FILE = "metrics.json"
+_PARTS = {"clip": "sees the frames", "clap": "hears the sound", "generator": "makes the sound"}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What an evaluation says.
+
+    Attributes:
+        scores: Over all soundtracks: the metrics that could be measured.
+        verdicts: What the judge heard, by source id; nothing for bundles without a judge.
+        similarities: To the conditions, mean over the segments, by source id.
+    """
+
+    scores: list[MetricReport] = field(default_factory=list)
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    similarities: dict[str, float] = field(default_factory=dict)
+
+
+def read_report(soundtracks: str, metrics: str | None = None, limit: int | None = None) -> PageReport:
+    """The page of an output of `v2a generate`, in the order of labels and names.
+
+    Args:
+        soundtracks: Folder or URI that `v2a generate` wrote.
+        metrics: Folder or URI that `v2a evaluate` wrote for them.
+        limit: Show the first `limit` soundtracks only.
+
+    Raises:
+        ConfigError: When there is no such output, or the metrics are of other soundtracks.
+    """
+    made_by = manifest.read(soundtracks, job="generate")
+    index = read_latest(storage.join(soundtracks, INDEX_FOLDER), INDEX.names)
+    table = index.sort_by([("label", "ascending"), ("source_name", "ascending")]) if index else INDEX.empty_table()
+    good = table.filter(pc.equal(table["status"], OK))
+    bad = [*unfinished.read(soundtracks).to_pylist(), *table.filter(pc.not_equal(table["status"], OK)).to_pylist()]
+    measured = _measured(metrics, good) if metrics else Measured()
+    return PageReport(
+        entries=[_entry(soundtracks, row, measured) for row in good.slice(0, limit).to_pylist()],
+        rejects=[_reject(row) for row in bad],
+        bundle=_bundle_report(made_by["bundle"]),
+        version=__version__,
+        total=good.num_rows,
+        settings=_settings(made_by["identity"]),
+        scores=measured.scores,
+    )
+
+
+def _media(soundtracks: str, path: str | None) -> str | None:
+    """Where a file of a row is: paths in an index are relative to the output."""
+    return None if path is None else storage.join(soundtracks, path)
+
+
+def _entry(soundtracks: str, row: Mapping[str, Any], measured: Measured) -> PageEntry:
+    return PageEntry(
+        name=row["source_name"],
+        kind=row["kind"],
+        made_video=_media(soundtracks, row["video_path"]),
+        made_audio=_media(soundtracks, row["audio_path"]),
+        source=row["source_uri"],
+        start_s=row["start_s"] or 0.0,
+        duration_s=row["duration_s"] or 0.0,
+        label=row["label"],
+        caption=row["caption"],
+        split=row["split"],
+        verdict=measured.verdicts.get(row["source_id"]),
+        similarity=measured.similarities.get(row["source_id"]),
+    )
+
+
+def _measured(metrics: str, soundtracks: pa.Table) -> Measured:
+    manifest.read(metrics, job="evaluate")
+    table = read_latest(storage.join(metrics, ROWS_FOLDER), EVALUATED.names)
+    rows = table.to_pylist() if table else []
+    known = set(soundtracks["source_id"].to_pylist())
+    if not any(row["source_id"] in known for row in rows):
+        raise ConfigError(
+            f"--metrics {metrics} holds no row of these soundtracks: `v2a evaluate` measures them"
+        )
+    similarities = defaultdict(list)
+    for row in rows:
+        if row["similarity_to_condition"] is not None:
+            similarities[row["source_id"]].append(row["similarity_to_condition"])
+    found = storage.read_json(storage.join(metrics, _METRICS_FILE))["metrics"].values()
+    return Measured(
+        [
+            MetricReport(score["title"], score["value"], score.get("low"), score.get("high"), score["better"])
+            for score in found
+            if "value" in score
+        ],
+        {
+            row["source_id"]: Verdict(row["verdict"], row["verdict_probability"], row["verdict"] == row["label"])
+            for row in rows
+            if row["verdict"]
+        },
+        {source: fmean(values) for source, values in similarities.items()},
+    )
+
+
+def _reject(row: Mapping[str, Any]) -> RejectReport:
+    return RejectReport(
+        name=row["source_name"],
+        stage=row["reject_stage"],
+        error_type=row["reject_type"],
+        message=row["reject_message"],
+        attempts=row["attempts"],
+    )
+
+
+def _bundle_report(bundle: Mapping[str, Any]) -> BundleReport:
+    fingerprints = bundle["fingerprints"]
+    models = [ModelReport(part, does, fingerprints.get(part, "")) for part, does in _PARTS.items()]
+    return BundleReport(bundle["name"], bundle["trained"], models)
+
+
+def _settings(identity: Mapping[str, Any]) -> dict[str, int | float | str]:
+    """What of a run's settings is worth reading beside its sounds."""
+    generator = identity["generator"]
+    return {
+        "mapper": identity["mapper"],
+        "sampler": f"{generator['sampler']}, {generator['num_inference_steps']} steps, "
+        f"guidance {generator['guidance_scale']:g}",
+        "seed": identity["seed"],
+    }

@@ -1,0 +1,57 @@
+"""Options that a typed configuration gives a command: `--config`, `--set`, short flags, and the table of its help."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from v2a_core.config import Settings, load, options
+
+
+def add_config(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add `--config` and `--set` to the command `name`."""
+    parser.add_argument("--config", metavar="FILE", help=f"YAML file, or the name of one in configs/{name}/")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="one setting, dotted; may be repeated",
+    )
+
+
+def add_flags(parser: argparse.ArgumentParser, settings: type[Settings]) -> None:
+    """Add the options that are short for a setting."""
+    for option in options(settings):
+        if option.flag:
+            parser.add_argument(
+                option.flag,
+                dest=f"flag:{option.key}",
+                metavar="VALUE",
+                # Text is taken as it is: "a dog: two barks", "no" and "1984" mean something else in YAML.
+                type=json.dumps if option.type == "str" else str,
+                help=f"{option.meaning} (--set {option.key}; default: {option.default})".replace("%", "%%"),
+            )
+
+
+def settings_table(settings: type[Settings]) -> str:
+    """Every setting with its default, unit, meaning and type, for the end of a help text."""
+    lines = []
+    for option in options(settings):
+        unit = f" {option.unit}" if option.unit else ""
+        default = "none" if option.default is None else option.default
+        lines.append(f"  {option.key} = {default}{unit}\n      {option.meaning} [{option.type}]")
+    return "\n".join(lines)
+
+
+def load_settings(arguments: argparse.Namespace, job: str, settings: type[Any]) -> Any:
+    """The configuration that the options of a command say."""
+    return load(settings, job=job, source=arguments.config, overrides=overrides(arguments))
+
+
+def overrides(arguments: argparse.Namespace) -> list[str]:
+    """The `key=value` settings of `--set` and of the short options."""
+    flags = {key.partition(":")[2]: value for key, value in vars(arguments).items() if key.startswith("flag:")}
+    return [*arguments.overrides, *(f"{key}={value}" for key, value in flags.items() if value is not None)]

@@ -1,0 +1,42 @@
+"""`v2a page`: a page to listen to what `v2a generate` made. It needs no Ray."""
+
+from __future__ import annotations
+
+import sys
+
+from v2a_core import storage
+from v2a_core.report import read_report, write_page
+from v2a_core.storage import StorageAccess
+from workflows.page_config import PageSettings
+
+
+def run(soundtracks: str, settings: PageSettings, *, output: str | None = None, metrics: str | None = None) -> str:
+    """Write the page.
+
+    Args:
+        soundtracks: Folder or URI that `v2a generate` wrote.
+        settings: How much is shown.
+        output: Path or URI of the page; `index.html` in the folder of the soundtracks without one.
+        metrics: Folder or URI that `v2a evaluate` wrote for them.
+
+    Returns:
+        The page.
+
+    Raises:
+        ConfigError: When there are no such soundtracks or metrics.
+    """
+    storage.use(StorageAccess(settings.storage))
+    report = read_report(soundtracks, metrics, settings.limit)
+    print(f"page: drawing {len(report.entries)} soundtracks", flush=True)
+    page = write_page(output or storage.join(soundtracks, "index.html"), report, settings.decoder)
+    shown = f"{len(report.entries)} soundtracks"
+    if report.total > len(report.entries):
+        shown = f"the first {len(report.entries)} of {report.total} soundtracks (--limit {report.total} shows all)"
+    print(f"page: {shown}, {len(report.rejects)} rejects -> {page}", flush=True)
+    return page
+
+
+if __name__ == "__main__":
+    from workflows.cli import main
+
+    raise SystemExit(main(["page", *sys.argv[1:]]))
