@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,23 @@ def by_name(request: DecodeRequest) -> Iterator[object]:
     yield from decode_source(request)
 
 
+def reach(request: DecodeRequest) -> Iterator[object]:
+    """Tries to open each place that the file names, a line each, and a socket; a reject tells what came of it."""
+    planned = plan.cut(request.source_id, 1.0, request.segments)
+    yield planned
+    found = []
+    for place in request.path.read_text().splitlines():
+        try:
+            if place == "socket":
+                socket.socket().close()
+            else:
+                Path(place.rstrip("+")).open("r+b" if place.endswith("+") else "rb").close()
+            found.append("open")
+        except OSError as error:
+            found.append(type(error).__name__)
+    yield SegmentReject(planned[0], MediaError("decode", "Planted", " ".join(found)))
+
+
 def decoded(segment: Segment) -> DecodedSegment:
     return DecodedSegment(
         segment=segment,
@@ -68,7 +86,7 @@ def _obey(order: str, path: Path) -> None:
             return
         marker.touch()
     if fault == "crash":
-        os.kill(os.getpid(), signal.SIGSEGV)
+        signal.raise_signal(signal.SIGSEGV)
     elif fault == "abort":
         os.abort()
     elif fault == "exit":

@@ -19,7 +19,8 @@ from v2a_core.media.decode import DecodeRequest, SegmentReject, decode_source
 from v2a_core.media.guard import GuardedDecoder
 from v2a_core.media.types import DecodedSegment, MediaError, MediaSpec
 
-SETTINGS = GuardSettings(time_limit_s=1.0, memory_limit_mb=512, attempts=2)
+# The planted decoders write beside their file what they tried.
+SETTINGS = GuardSettings(time_limit_s=1.0, memory_limit_mb=512, attempts=2, confine=False)
 OPTIONS: dict[str, Any] = {
     "kind": "video",
     "source_id": "source",
@@ -38,7 +39,7 @@ def guard() -> Iterator[GuardedDecoder]:
 @pytest.fixture(scope="module")
 def patient_guard() -> Iterator[GuardedDecoder]:
     """Where memory is the limit to be met, also on a busy machine."""
-    settings = GuardSettings(time_limit_s=60.0, memory_limit_mb=512, attempts=2)
+    settings = GuardSettings(time_limit_s=60.0, memory_limit_mb=512, attempts=2, confine=False)
     with GuardedDecoder(settings, "planted_decoders:decode") as decoder:
         yield decoder
 
@@ -190,7 +191,7 @@ from pathlib import Path
 from v2a_core.media.config import *
 from v2a_core.media.guard import GuardedDecoder
 from v2a_core.media.types import MediaSpec
-guard = GuardedDecoder(GuardSettings(), "planted_decoders:decode")
+guard = GuardedDecoder(GuardSettings(confine=False), "planted_decoders:decode")
 stream = guard.decode(
     Path({str(path)!r}), kind="video", source_id="s", spec=MediaSpec(), segments=SegmentSettings(length_s=1.0),
     frames=FrameSettings(),

@@ -73,7 +73,18 @@ class GuardedDecoder:
                 `MemoryLimit` when the process had to be replaced.
         """
         request = DecodeRequest(
-            path, kind, source_id, spec, segments, frames, start_s, span_s, want_audio, frozenset(skip)
+            path.absolute(),
+            kind,
+            source_id,
+            spec,
+            segments,
+            frames,
+            start_s,
+            span_s,
+            want_audio,
+            frozenset(skip),
+            max_duration_s=self._settings.max_duration_s,
+            max_segments=self._settings.max_segments,
         )
         course = _Course(request, self._settings.attempts)
         while not course.finished:
@@ -101,7 +112,8 @@ class GuardedDecoder:
         complete = False
         try:
             child = self._ready_child()
-            child.ask(course.rest())
+            rest = course.rest()
+            child.ask(worker.Call(self._decoder, rest, reads=(rest.path,)))
             for item in child.answers():
                 if isinstance(item, list):
                     course.planned = item
