@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import platform
 import signal
 import socket
 import time
@@ -93,6 +94,8 @@ def _obey(order: str, path: Path) -> None:
         os._exit(3)
     elif fault == "hang":
         time.sleep(600)
+    elif fault == "hang-in-storage":
+        _wait_without_interruption()
     elif fault == "hang-in-native-code":
         ctypes.PyDLL(None).sleep(600)  # holds the interpreter's lock
     elif fault == "leak":
@@ -106,3 +109,13 @@ def _obey(order: str, path: Path) -> None:
         raise KeyError("planted")
     elif fault == "refuse":
         raise MediaError("probe", "Planted", "planted refusal")
+
+
+def _wait_without_interruption() -> None:
+    """Wait in the kernel in the state of a process whose disk does not answer: as the parent of a vfork does."""
+    vfork, end_with_parent = 0x4000, 1
+    libc = ctypes.PyDLL(None)
+    if libc.syscall(56 if platform.machine() == "x86_64" else 220, vfork | signal.SIGCHLD, 0, 0, 0, 0) == 0:
+        libc.prctl(end_with_parent, signal.SIGKILL)
+        libc.sleep(60)
+        os._exit(0)
