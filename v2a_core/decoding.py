@@ -12,11 +12,8 @@ from v2a_core.catalog import ShardReader, Source
 from v2a_core.media import worker
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
 from v2a_core.media.decode import SegmentReject
-from v2a_core.media.guard import GuardedDecoder
-from v2a_core.media.types import MediaError, MediaSpec
-
-# One decoder process for each worker process, kept between tasks: starting one costs more than decoding a clip.
-_decoders: dict[tuple[GuardSettings, str], GuardedDecoder] = {}
+from v2a_core.media.guard import shared_decoder
+from v2a_core.media.types import MediaError, MediaSpec, Segment
 
 
 @dataclass(frozen=True)
@@ -48,9 +45,12 @@ def decode_rows(
         shards: Shared by the members of a shard, so that it is read once.
     """
     started = time.monotonic()
+    done = set(done_segments)
+    decoder = shared_decoder(settings.guard, settings.decoder)
+    decoder.planned = None
     try:
         with source.fetch(shards) as path:
-            decoded = _decoder(settings).decode(
+            decoded = decoder.decode(
                 path,
                 kind=source.kind,
                 source_id=source_id,
@@ -64,19 +64,20 @@ def decode_rows(
             )
             for item in decoded:
                 seconds, started = time.monotonic() - started, time.monotonic()
+                done.add(item.segment.segment_id)
                 if isinstance(item, SegmentReject):
                     yield rows.rejected_row(source, source_id, item.error, item.segment, seconds)
                 else:
                     yield rows.decoded_row(source, source_id, item, seconds)
-    except MediaError as error:
-        yield rows.rejected_row(source, source_id, error, seconds=time.monotonic() - started)
-    except OSError as error:
-        cause = MediaError("fetch", type(error).__name__, str(error))
-        yield rows.rejected_row(source, source_id, cause, seconds=time.monotonic() - started)
-
-
-def _decoder(settings: DecodeSettings) -> GuardedDecoder:
-    key = (settings.guard, settings.decoder)
-    if key not in _decoders:
-        _decoders[key] = GuardedDecoder(settings.guard, settings.decoder)
-    return _decoders[key]
+        return
+    except MediaError as caught:
+        error = caught
+    except OSError as caught:
+        error = MediaError("fetch", type(caught).__name__, str(caught))
+    # A reject of the whole source beside good segments of it would contradict them.
+    left: list[Segment | None] = [None]
+    if decoder.planned is not None:
+        left = [segment for segment in decoder.planned if segment.segment_id not in done]
+    seconds = (time.monotonic() - started) / max(1, len(left))
+    for segment in left:
+        yield rows.rejected_row(source, source_id, error, segment, seconds)

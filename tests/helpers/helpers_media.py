@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -111,4 +112,21 @@ def make_tar(path: Path, members: Sequence[tuple[str, bytes] | tarfile.TarInfo],
             info = tarfile.TarInfo(member[0])
             info.size = len(member[1])
             archive.addfile(info, io.BytesIO(member[1]))
+    return path
+
+
+def playlist_in_mp4(path: Path, target: str, **shown: Any) -> Path:
+    """An MP4 file whose first box begins as an HLS playlist of another file; sparse, as that box is 592 MB long."""
+    lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:10", "#EXT-X-MEDIA-SEQUENCE:0", "#EXTINF:1.2,"]
+    playlist = "\n".join([*lines, target, "#EXT-X-ENDLIST", ""]).encode()
+    shift = int.from_bytes(playlist[:4], "big")
+    film = bytearray(render(path, **shown).read_bytes())
+    table = film.find(b"stco") + 8
+    for place in range(int.from_bytes(film[table : table + 4], "big")):
+        begin = table + 4 + 4 * place
+        film[begin : begin + 4] = (int.from_bytes(film[begin : begin + 4], "big") + shift).to_bytes(4, "big")
+    with path.open("wb") as file:
+        file.write(playlist)
+        file.seek(shift)
+        file.write(film)
     return path

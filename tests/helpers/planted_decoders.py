@@ -9,7 +9,9 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import platform
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +47,23 @@ def by_name(request: DecodeRequest) -> Iterator[object]:
     yield from decode_source(request)
 
 
+def reach(request: DecodeRequest) -> Iterator[object]:
+    """Tries to open each place that the file names, a line each, and a socket; a reject tells what came of it."""
+    planned = plan.cut(request.source_id, 1.0, request.segments)
+    yield planned
+    found = []
+    for place in request.path.read_text().splitlines():
+        try:
+            if place == "socket":
+                socket.socket().close()
+            else:
+                Path(place.rstrip("+")).open("r+b" if place.endswith("+") else "rb").close()
+            found.append("open")
+        except OSError as error:
+            found.append(type(error).__name__)
+    yield SegmentReject(planned[0], MediaError("decode", "Planted", " ".join(found)))
+
+
 def decoded(segment: Segment) -> DecodedSegment:
     return DecodedSegment(
         segment=segment,
@@ -68,13 +87,15 @@ def _obey(order: str, path: Path) -> None:
             return
         marker.touch()
     if fault == "crash":
-        os.kill(os.getpid(), signal.SIGSEGV)
+        signal.raise_signal(signal.SIGSEGV)
     elif fault == "abort":
         os.abort()
     elif fault == "exit":
         os._exit(3)
     elif fault == "hang":
         time.sleep(600)
+    elif fault == "hang-in-storage":
+        _wait_without_interruption()
     elif fault == "hang-in-native-code":
         ctypes.PyDLL(None).sleep(600)  # holds the interpreter's lock
     elif fault == "leak":
@@ -88,3 +109,13 @@ def _obey(order: str, path: Path) -> None:
         raise KeyError("planted")
     elif fault == "refuse":
         raise MediaError("probe", "Planted", "planted refusal")
+
+
+def _wait_without_interruption() -> None:
+    """Wait in the kernel in the state of a process whose disk does not answer: as the parent of a vfork does."""
+    vfork, end_with_parent = 0x4000, 1
+    libc = ctypes.PyDLL(None)
+    if libc.syscall(56 if platform.machine() == "x86_64" else 220, vfork | signal.SIGCHLD, 0, 0, 0, 0) == 0:
+        libc.prctl(end_with_parent, signal.SIGKILL)
+        libc.sleep(60)
+        os._exit(0)

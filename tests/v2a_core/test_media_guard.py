@@ -19,7 +19,8 @@ from v2a_core.media.decode import DecodeRequest, SegmentReject, decode_source
 from v2a_core.media.guard import GuardedDecoder
 from v2a_core.media.types import DecodedSegment, MediaError, MediaSpec
 
-SETTINGS = GuardSettings(time_limit_s=1.0, memory_limit_mb=512, attempts=2)
+# The planted decoders write beside their file what they tried.
+SETTINGS = GuardSettings(time_limit_s=1.0, memory_limit_mb=512, attempts=2, confine=False)
 OPTIONS: dict[str, Any] = {
     "kind": "video",
     "source_id": "source",
@@ -38,7 +39,7 @@ def guard() -> Iterator[GuardedDecoder]:
 @pytest.fixture(scope="module")
 def patient_guard() -> Iterator[GuardedDecoder]:
     """Where memory is the limit to be met, also on a busy machine."""
-    settings = GuardSettings(time_limit_s=60.0, memory_limit_mb=512, attempts=2)
+    settings = GuardSettings(time_limit_s=60.0, memory_limit_mb=512, attempts=2, confine=False)
     with GuardedDecoder(settings, "planted_decoders:decode") as decoder:
         yield decoder
 
@@ -158,6 +159,41 @@ def test_errors_of_the_decoder_leave_the_process_alone(guard: GuardedDecoder, tm
     assert guard.pid == pid
 
 
+def test_an_error_between_segments_costs_one(guard: GuardedDecoder, tmp_path: Path) -> None:
+    first, second, third = guard.decode(plant(tmp_path, s1="raise"), **OPTIONS)
+    assert isinstance(second, SegmentReject)
+    assert (second.segment.index, second.error.error_type) == (1, "KeyError")
+    assert isinstance(first, DecodedSegment)
+    assert isinstance(third, DecodedSegment)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what a process waits for")
+def test_storage_that_does_not_answer_is_no_fault_of_the_file(guard: GuardedDecoder, tmp_path: Path) -> None:
+    with pytest.raises(MediaError) as caught:
+        list(guard.decode(plant(tmp_path, open="hang-in-storage"), **OPTIONS))
+    assert (caught.value.stage, caught.value.error_type, caught.value.transient) == ("fetch", "Stalled", True)
+    _, *left = guard.decode(plant(tmp_path, s1="hang-in-storage"), **OPTIONS)
+    assert [(item.segment.index, item.error.error_type) for item in left] == [(1, "Stalled"), (2, "Stalled")]
+    assert len(list(guard.decode(plant(tmp_path), **OPTIONS))) == 3
+
+
+def test_a_process_that_cannot_be_killed_is_left_behind(
+    guard: GuardedDecoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        assert timeout is not None, "this would wait for ever"
+        raise subprocess.TimeoutExpired("decoder", timeout)
+
+    list(guard.decode(plant(tmp_path), **OPTIONS))
+    before = guard.pid
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess.Popen, "wait", never)
+        with pytest.raises(MediaError):
+            list(guard.decode(plant(tmp_path, open="hang"), **OPTIONS))
+    assert len(list(guard.decode(plant(tmp_path), **OPTIONS))) == 3
+    assert guard.pid != before
+
+
 def test_an_abandoned_source_does_not_leak_into_the_next(guard: GuardedDecoder, tmp_path: Path) -> None:
     stream = guard.decode(plant(tmp_path, length_s=20), **OPTIONS)
     assert isinstance(next(stream), DecodedSegment)
@@ -190,7 +226,7 @@ from pathlib import Path
 from v2a_core.media.config import *
 from v2a_core.media.guard import GuardedDecoder
 from v2a_core.media.types import MediaSpec
-guard = GuardedDecoder(GuardSettings(), "planted_decoders:decode")
+guard = GuardedDecoder(GuardSettings(confine=False), "planted_decoders:decode")
 stream = guard.decode(
     Path({str(path)!r}), kind="video", source_id="s", spec=MediaSpec(), segments=SegmentSettings(length_s=1.0),
     frames=FrameSettings(),

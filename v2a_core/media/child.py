@@ -17,11 +17,14 @@ from typing import Any
 
 from v2a_core.media import worker
 from v2a_core.media.config import GuardSettings
-from v2a_core.media.decode import DecodeRequest
 from v2a_core.media.types import MediaError
 
 _POLL_S = 0.1
 _START_LIMIT_S = 120.0
+# A killed process ends at once, unless the system itself waits in its name: for a disk or share that does not answer.
+_END_LIMIT_S = 5.0
+# Between two looks at whether it waits for storage; a busy disk lets it go on in between.
+_LOOKS_S = (0.02, 0.05, 0.1)
 # A segment's pixels and samples are megabytes: with the usual 64 KiB, each of the two processes waits for the other
 # twice as long. Larger ones leave the processor's cache.
 _PIPE_BYTES = 256 * 2**10
@@ -30,9 +33,9 @@ _PIPE_BYTES = 256 * 2**10
 class ChildEndedError(Exception):
     """The child is gone, or has to go; `error` is what that means for the file."""
 
-    def __init__(self, error_type: str, message: str) -> None:
+    def __init__(self, error_type: str, message: str, stage: str = "decode") -> None:
         super().__init__(message)
-        self.error = MediaError("decode", error_type, message)
+        self.error = MediaError(stage, error_type, message)
 
 
 class DecoderProcess:
@@ -46,7 +49,8 @@ class DecoderProcess:
         _widen(results)
         lifeline, self._lifeline = os.pipe()
         given = (requests, results, lifeline)
-        arguments = [*map(str, given), str(settings.memory_limit_mb), decoder]
+        confined = "confined" if settings.confine else "free"
+        arguments = [*map(str, given), str(settings.memory_limit_mb), confined, decoder]
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "v2a_core.media.worker", *arguments],
@@ -82,26 +86,29 @@ class DecoderProcess:
         except ChildEndedError as ended:
             raise RuntimeError(f"the decoder process does not start: {ended}") from None
 
-    def ask(self, request: DecodeRequest) -> None:
+    def ask(self, call: worker.Call) -> None:
         """Send a request; its answers are to be read to the end before the next.
 
         Raises:
             ChildEndedError: When there is nobody to ask.
         """
         try:
-            worker.send(self._outbox, request)
+            worker.send(self._outbox, call)
         except OSError:
             raise self._crashed() from None
 
-    def answers(self) -> Iterator[Any]:
-        """What the decoder yields for the request.
+    def answers(self, limit_s: float | None = None) -> Iterator[Any]:
+        """What the function yields for the request.
+
+        Args:
+            limit_s: Time for each answer; that of the settings, if not given.
 
         Raises:
-            MediaError: As the decoder raised it.
+            MediaError: As the function raised it.
             ChildEndedError: When the child crashed or broke a limit.
         """
         while True:
-            kind, value = self._next(self._settings.time_limit_s)
+            kind, value = self._next(limit_s or self._settings.time_limit_s)
             if kind == "end":
                 return
             if kind == "failed":
@@ -119,9 +126,11 @@ class DecoderProcess:
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
     def end(self) -> None:
-        """Kill and reap it; it holds nothing that has to be saved."""
+        """Kill and reap it; it holds nothing that has to be saved. One that cannot be killed yet is left alone."""
         self._process.kill()
-        self._process.wait()
+        # Python reaps it later: when another process is started after its end.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_LIMIT_S)
         for pipe in (self._outbox, self._inbox, self._errors):
             pipe.close()
         os.close(self._lifeline)
@@ -132,14 +141,38 @@ class DecoderProcess:
             if self.resident_mb() > self._settings.memory_limit_mb:
                 raise ChildEndedError("MemoryLimit", self._memory_message())
             if time.monotonic() > deadline:
-                raise ChildEndedError("TimeLimit", f"no result within {limit_s:g} s; the decoder was ended")
+                raise self._overdue(limit_s)
         try:
             return worker.receive(self._inbox)
         except (EOFError, OSError):
             raise self._crashed() from None
 
+    def _overdue(self, limit_s: float) -> ChildEndedError:
+        if self._waits_for_storage():
+            message = f"the storage did not answer within {limit_s:g} s; the reading process was left behind"
+            return ChildEndedError("Stalled", message, stage="fetch")
+        return ChildEndedError("TimeLimit", f"no result within {limit_s:g} s; the decoder was ended")
+
+    def _waits_for_storage(self) -> bool:
+        """Whether a thread of the child sleeps in a call of the system that cannot be interrupted, at every look."""
+        return all(self._is_in_system(wait_s) for wait_s in (0.0, *_LOOKS_S))
+
+    def _is_in_system(self, wait_s: float) -> bool:
+        time.sleep(wait_s)
+        try:
+            states = [
+                (thread / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+                for thread in Path(f"/proc/{self.pid}/task").iterdir()
+            ]
+        except (OSError, IndexError):
+            return False
+        return "D" in states
+
     def _crashed(self) -> ChildEndedError:
-        code = self._process.wait()
+        try:
+            code = self._process.wait(_END_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            return self._overdue(_END_LIMIT_S)
         how = f"exit code {code}"
         if code < 0:
             with contextlib.suppress(ValueError):

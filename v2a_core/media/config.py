@@ -41,6 +41,11 @@ class GuardSettings(Settings):
     time_limit_s: float = setting(120.0, "time for one segment before the decoder is ended", unit="s", gt=0)
     memory_limit_mb: int = setting(4096, "memory of one decoder process", unit="MB", ge=256)
     attempts: int = setting(2, "times a crashing or hanging file is tried", ge=1, le=10)
+    max_duration_s: float = setting(21_600.0, "a longer source is rejected", unit="s", gt=0)
+    max_segments: int = setting(10_000, "a source of more segments is rejected", ge=1)
+    confine: bool = setting(
+        True, "the process can open nothing but its input, and no network, where the kernel can see to that"
+    )
 
 
 class FinishSettings(Settings):

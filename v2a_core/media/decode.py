@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from v2a_core.media import segments as plan
 from v2a_core.media.audio import AudioReader
-from v2a_core.media.config import FrameSettings, SegmentSettings
+from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
 from v2a_core.media.frames import FallbackReader, sample_times, shown_at, stack
 from v2a_core.media.image import load_image
 from v2a_core.media.probe import Timeline, read_timeline
@@ -38,6 +38,8 @@ class DecodeRequest:
         span_s: Length of the wanted span; None for all of it.
         want_audio: Whether the sound is decoded too.
         skip: Ids of segments that are done already.
+        max_duration_s: A longer source is refused.
+        max_segments: A source of more segments is refused.
     """
 
     path: Path
@@ -50,6 +52,8 @@ class DecodeRequest:
     span_s: float | None = None
     want_audio: bool = True
     skip: frozenset[str] = field(default_factory=frozenset)
+    max_duration_s: float = GuardSettings().max_duration_s
+    max_segments: int = GuardSettings().max_segments
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ def _decode_image(request: DecodeRequest) -> Iterator[list[Segment] | Decoded]:
 
 def _decode_video(request: DecodeRequest) -> Iterator[list[Segment] | Decoded]:
     timeline = read_timeline(request.path)
+    refuse_longer(timeline.duration_s, request.max_duration_s, "decode")
     _refuse_below(timeline.decoded_share, request, "the source ends early")
     planned = _plan(request, timeline.duration_s)
     yield planned
@@ -119,7 +124,23 @@ def _decode_video(request: DecodeRequest) -> Iterator[list[Segment] | Decoded]:
                 yield SegmentReject(segment, error)
 
 
+def refuse_longer(duration_s: float, max_duration_s: float, stage: str) -> None:
+    """Refuse a video that would stand for more work than anybody means.
+
+    Raises:
+        MediaError: When it is longer than the limit.
+    """
+    if duration_s > max_duration_s:
+        message = f"{duration_s:,.0f} s long, and decoder.max_duration_s is {max_duration_s:,.0f} s"
+        raise MediaError(stage, "TooLong", message)
+
+
 def _plan(request: DecodeRequest, duration_s: float) -> list[Segment]:
+    count = plan.count(duration_s, request.segments, request.start_s, request.span_s)
+    if count > request.max_segments:
+        raise MediaError(
+            "decode", "TooLong", f"{count:,} segments, and decoder.max_segments is {request.max_segments:,}"
+        )
     planned = plan.cut(
         request.source_id,
         duration_s,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from v2a_core.media import magic
 from v2a_core.media.config import FrameSettings
 from v2a_core.media.image import fit
 from v2a_core.media.probe import Timeline
@@ -46,6 +48,8 @@ class DecordReader:
         decord.logging.set_level(decord.logging.ERROR)
         self._failures = (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError, AssertionError, IndexError)
         self._timeline, self._image_size = timeline, image_size
+        if not magic.is_unmistakable(path):
+            raise DecordError("decord would guess what the file is, and might see another")
         try:
             with _complaints_are_errors():
                 # A tolerance just above zero: raise where decord would silently repeat a frame it could not decode.
@@ -89,7 +93,7 @@ def _complaints_are_errors() -> Iterator[None]:
     Raises:
         DecordError: When anything was printed.
     """
-    with tempfile.TemporaryFile() as heard:
+    with _unnamed_file() as heard:
         stderr = os.dup(2)
         os.dup2(heard.fileno(), 2)
         try:
@@ -99,3 +103,10 @@ def _complaints_are_errors() -> Iterator[None]:
             os.close(stderr)
         if heard.seek(0, os.SEEK_END):
             raise DecordError("the decoder complains")
+
+
+def _unnamed_file() -> IO[bytes]:
+    """A file that is nowhere: in memory, where the system has that, as a confined process can make no other."""
+    if sys.platform == "linux":
+        return os.fdopen(os.memfd_create("complaints"), "w+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)

@@ -30,11 +30,15 @@ class GuardedDecoder:
     Args:
         settings: Limits and attempts.
         decoder: `module:function` that takes a `DecodeRequest` and behaves like `decode.decode_source`.
+
+    Attributes:
+        planned: All segments of the source that is being decoded; None as long as they are not known.
     """
 
     def __init__(self, settings: GuardSettings, decoder: str = worker.DECODER) -> None:
         self._settings, self._decoder = settings, decoder
         self._child: DecoderProcess | None = None
+        self.planned: list[Segment] | None = None
         _open_decoders.add(self)
 
     def decode(
@@ -73,8 +77,20 @@ class GuardedDecoder:
                 `MemoryLimit` when the process had to be replaced.
         """
         request = DecodeRequest(
-            path, kind, source_id, spec, segments, frames, start_s, span_s, want_audio, frozenset(skip)
+            path.absolute(),
+            kind,
+            source_id,
+            spec,
+            segments,
+            frames,
+            start_s,
+            span_s,
+            want_audio,
+            frozenset(skip),
+            max_duration_s=self._settings.max_duration_s,
+            max_segments=self._settings.max_segments,
         )
+        self.planned = None
         course = _Course(request, self._settings.attempts)
         while not course.finished:
             yield from self._attempt(course)
@@ -101,10 +117,11 @@ class GuardedDecoder:
         complete = False
         try:
             child = self._ready_child()
-            child.ask(course.rest())
+            rest = course.rest()
+            child.ask(worker.Call(self._decoder, rest, reads=(rest.path,)))
             for item in child.answers():
                 if isinstance(item, list):
-                    course.planned = item
+                    course.planned = self.planned = item
                 else:
                     course.done(item.segment)
                     yield item
@@ -113,9 +130,9 @@ class GuardedDecoder:
                 self.close()  # native decoders leak a little with every file
         except ChildEndedError as ended:
             yield from course.failed(ended.error)
-        except MediaError:
+        except MediaError as error:
             complete = True  # the child itself is well
-            raise
+            yield from course.refused(error)
         finally:
             if not complete:
                 self.close()  # in mid-answer, also when the caller lost interest
@@ -155,17 +172,38 @@ class _Course:
             MediaError: When it costs the whole source.
         """
         self._tries += 1
-        if self._tries < self._attempts:
+        if self._tries < self._attempts and not error.transient:
             return
-        final = MediaError(error.stage, error.error_type, str(error), attempts=self._tries)
+        yield from self.refused(MediaError(error.stage, error.error_type, str(error), attempts=self._tries))
+
+    def refused(self, error: MediaError) -> Iterator[SegmentReject]:
+        """What is next, a segment or the opening, has failed for good.
+
+        Raises:
+            MediaError: When it costs the whole source.
+        """
         if self.planned is None:
-            raise final
+            raise error
         left = [segment for segment in self.planned if segment.segment_id not in self._done]
         self._given_up += 1
-        for segment in left if self._given_up >= _HOPELESS else left[:1]:
+        # Storage that fails for one segment fails for the next.
+        hopeless = self._given_up >= _HOPELESS or error.transient
+        for segment in left if hopeless else left[:1]:
             self.done(segment)
-            yield SegmentReject(segment, final)
-        self.finished = len(left) <= 1 or self._given_up >= _HOPELESS
+            yield SegmentReject(segment, error)
+        self.finished = len(left) <= 1 or hopeless
+
+
+# One decoder process for each worker process, kept between tasks: starting one costs more than decoding a clip.
+_shared: dict[tuple[GuardSettings, str], GuardedDecoder] = {}
+
+
+def shared_decoder(settings: GuardSettings, decoder: str = worker.DECODER) -> GuardedDecoder:
+    """The decoder of this process, the same at every call."""
+    key = (settings, decoder)
+    if key not in _shared:
+        _shared[key] = GuardedDecoder(settings, decoder)
+    return _shared[key]
 
 
 @atexit.register

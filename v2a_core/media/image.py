@@ -30,11 +30,13 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(path, formats=FORMATS)
     except FileNotFoundError:
-        raise MediaError("probe", "NotFound", f"no file {path}") from None
+        raise MediaError("fetch", "NotFound", f"no file {path}") from None
     except Image.DecompressionBombError as error:
         raise MediaError("probe", "TooLarge", str(error)) from None
     except UnidentifiedImageError:
         raise MediaError("probe", "InvalidImage", "not a readable image (png, jpeg, webp or bmp)") from None
+    except PermissionError as error:
+        raise MediaError("fetch", "PermissionError", f"the file cannot be read: {error.strerror}") from None
     except (OSError, ValueError, SyntaxError) as error:
         raise MediaError("probe", "InvalidImage", f"not a readable image: {error}") from None
     with image:

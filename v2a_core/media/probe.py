@@ -19,11 +19,9 @@ import numpy.typing as npt
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from v2a_core.media import magic
 from v2a_core.media.image import MAX_PIXELS, open_image
 from v2a_core.media.types import MediaError, MediaInfo
-
-# Names of ffmpeg demuxers. None of them opens a second file; hls, concat, dash, image2 and the like would.
-CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,gif,flv,asf,ogg"
 
 _UNKNOWN_FRAME_S = 0.04
 # No picture stands still for longer: what lies beyond is a broken timestamp, which would stand for hours of segments.
@@ -96,25 +94,31 @@ def open_media(path: Path, stage: str = "probe", *, headers_only: bool = False) 
         MediaError: When the file cannot be opened; errors inside the block pass through.
     """
     try:
-        container = _open(path, headers_only)
+        name = magic.container_of(path, stage)
+        container = _open(path, name, headers_only)
         if headers_only and not all(_is_described(stream) for stream in container.streams.video):
             container.close()
-            container = _open(path, headers_only=False)
+            container = _open(path, name, headers_only=False)
     except FileNotFoundError:
-        raise MediaError(stage, "NotFound", f"no file {path}") from None
+        raise MediaError("fetch", "NotFound", f"no file {path}") from None
+    except MediaError:
+        raise
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(stage, type(error).__name__, f"not a readable video: {reason(error)}") from None
+    except OSError as error:
+        raise MediaError("fetch", type(error).__name__, f"the file cannot be read: {reason(error)}") from None
     try:
         yield container
     finally:
         container.close()
 
 
-def _open(path: Path, headers_only: bool) -> InputContainer:
+def _open(path: Path, name: str, headers_only: bool) -> InputContainer:
     # With the protocol in front, no file name can be taken for another protocol.
     return av.open(
         f"file:{path.absolute()}",
-        container_options={"format_whitelist": CONTAINERS, "protocol_whitelist": "file"},
+        format=name,
+        container_options={"format_whitelist": magic.CONTAINERS, "protocol_whitelist": "file"},
         options={"skip_frame": "all"} if headers_only else {},
         metadata_errors="replace",
     )

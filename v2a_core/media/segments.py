@@ -54,6 +54,13 @@ def cut(
     ]
 
 
+def count(duration_s: float, settings: SegmentSettings, start_s: float | None, span_s: float | None) -> int:
+    """About how many windows `cut` makes of a video, give or take one, without making them."""
+    if settings.whole:
+        return 1
+    return math.ceil(span_length(duration_s, start_s, span_s) / (settings.hop_s or settings.length_s))
+
+
 def span_length(duration_s: float, start_s: float | None, span_s: float | None) -> float:
     """Length of the part of a source that is asked for: what is there of the span, at least 0."""
     rest = max(0.0, duration_s - (start_s or 0.0))

@@ -1,7 +1,7 @@
 """The decoder process: reads requests from one pipe, writes results to another, and dies with its parent.
 
 Started by `media/guard.py`. It imports decoding and nothing else; messages are pickles of our own types between two
-processes of one user.
+processes of one user. Each request runs in a thread of its own, which can open nothing but the files of the request.
 """
 
 from __future__ import annotations
@@ -12,17 +12,38 @@ import os
 import pickle
 import resource
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from v2a_core.media import confine
 from v2a_core.media.types import MediaError
 
 DECODER = "v2a_core.media.decode:decode_source"
 
-Message = tuple[str, Any]  # ("item", plan | DecodedSegment | SegmentReject), ("failed", MediaError) or ("end", None)
+Message = tuple[str, Any]  # ("item", what the function yields), ("failed", MediaError) or ("end", None)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request.
+
+    Attributes:
+        function: `module:function`; takes `argument` and yields results.
+        argument: What it gets.
+        reads: Absolute paths of the files it may read.
+        writes: Absolute paths of the files, which exist, that it may write.
+    """
+
+    function: str
+    argument: Any
+    reads: tuple[Path, ...] = ()
+    writes: tuple[Path, ...] = ()
 
 
 def send(pipe: Connection, message: object) -> None:
@@ -49,32 +70,51 @@ def receive(pipe: Connection) -> Any:
 
 
 def main() -> None:
-    """Serve requests until the parent closes the pipe. Arguments: file descriptors, memory limit, decoder."""
-    requests, results, lifeline, memory_limit_mb, decoder = sys.argv[1:6]
+    """Serve requests until the parent closes the pipe.
+
+    Arguments: file descriptors, memory limit, whether to confine, a function to load before the first request.
+    """
+    requests, results, lifeline, memory_limit_mb, is_confined, function = sys.argv[1:7]
     _die_with_parent(int(lifeline))
     _limit_memory(int(memory_limit_mb))
-    decode = load(decoder)
+    load(function)
+    if is_confined == "confined":
+        confine.work_nowhere()
+        confine.forbid_network()
     inbox, outbox = Connection(int(requests), writable=False), Connection(int(results), readable=False)
     send(outbox, ("ready", None))
     while True:
         try:
-            request = receive(inbox)
+            call = receive(inbox)
         except EOFError:
             return
-        for message in _answers(decode, request):
-            send(outbox, message)
+        thread = threading.Thread(target=_serve, args=(call, outbox, is_confined == "confined"))
+        thread.start()
+        thread.join()
 
 
-def load(decoder: str) -> Callable[[Any], Iterator[Any]]:
-    """The function behind `module:function`."""
-    module, _, name = decoder.partition(":")
-    function: Callable[[Any], Iterator[Any]] = getattr(importlib.import_module(module), name)
-    return function
-
-
-def _answers(decode: Callable[[Any], Iterator[Any]], request: Any) -> Iterator[Message]:
+def _serve(call: Call, outbox: Connection, is_confined: bool) -> None:
+    """Answer a request; what it needs is imported before it can open nothing else."""
+    function = load(call.function)
+    if is_confined:
+        confine.confine_thread(call.reads, call.writes)
     try:
-        for item in decode(request):
+        for message in _answers(function, call.argument):
+            send(outbox, message)
+    except OSError:  # nobody listens any more
+        os._exit(1)
+
+
+def load(function: str) -> Callable[[Any], Iterator[Any]]:
+    """The function behind `module:function`."""
+    module, _, name = function.partition(":")
+    loaded: Callable[[Any], Iterator[Any]] = getattr(importlib.import_module(module), name)
+    return loaded
+
+
+def _answers(function: Callable[[Any], Iterator[Any]], argument: Any) -> Iterator[Message]:
+    try:
+        for item in function(argument):
             yield "item", item
     except MediaError as error:
         yield "failed", error
