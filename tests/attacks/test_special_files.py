@@ -66,7 +66,6 @@ ENTRIES: dict[str, tuple[Callable[[Path], None], str | None]] = {
     "folder.mp4": (lambda path: path.mkdir(), None),
     "folder.tar": (lambda path: path.mkdir(), None),
     "dangling.mp4": (link_to("/nowhere/at/all.mp4"), None),
-    "circular.mp4": (link_to("circular.mp4"), None),
     "to-a-fifo.mp4": (link_to("fifo.mp4"), None),
     "to-urandom.mp4": (link_to("/dev/urandom"), None),
     "folder-in-a-circle": (link_to("."), None),
@@ -83,7 +82,7 @@ ENTRIES: dict[str, tuple[Callable[[Path], None], str | None]] = {
 }
 NAMES = {
     "newline": "a\nb.mp4",
-    "carriage return": "a\rb.mp4",
+    "carriage return": "c\rd.mp4",
     "quotes": "a'\"`b.mp4",
     "percent": "a%20%s%n%00.mp4",
     "hash": "a#b.mp4",
@@ -163,6 +162,13 @@ def test_entry(embedded: tuple[int, dict[str, list[dict[str, Any]]]], name: str)
     assert {row["status"] for row in rows} == ({wanted} if wanted else set())
     for row in rows:
         helpers_attacks.assert_sound_row(row)
+
+
+def test_a_link_to_itself(tmp_path: Path) -> None:
+    """A link to itself in a folder is passed over, and its neighbour is listed"""
+    helpers_catalog.video(tmp_path / "good.mp4", 1.0)
+    (tmp_path / "circular.mp4").symlink_to("circular.mp4")
+    assert [source.name for source in list_sources([str(tmp_path)], CatalogSettings()).sources] == ["good.mp4"]
 
 
 def safe(name: str) -> str:
