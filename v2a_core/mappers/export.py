@@ -23,6 +23,7 @@ from v2a_core.mappers import METHODS, NETWORKS, build
 from v2a_core.mappers.base import MapperModel, normalize
 from v2a_core.mappers.card import CARD_FILE, write_card
 from v2a_core.mappers.config import MAPPER_SCHEMA_VERSION, MapperConfig, SamplingSettings
+from v2a_core.models.unset import UnsetWeights
 from v2a_core.seeds import segment_seed
 
 WEIGHTS_FILE = "mapper.safetensors"
@@ -87,8 +88,9 @@ class Mapper(ModelHubMixin):
             raise ConfigError(f"{uri} has a {CONFIG_FILE} but no {WEIGHTS_FILE}: the mapper is incomplete") from None
         except safetensors.SafetensorError as error:
             raise ConfigError(f"{weights_uri} is not a whole safetensors file: {error}") from None
+        # First without memory: a configuration may ask for more than any machine has.
+        _check_tensors(weights_uri, _described(config), tensors)
         model = build(config.mapper, config.embedding_dim, config.vision_dim)
-        _check_tensors(weights_uri, model.state_dict(), tensors)
         model.load_state_dict(tensors)
         return cls(model, config, fingerprint, device, sampling)
 
@@ -238,6 +240,12 @@ def fingerprint_of(path: Path) -> str:
 def _kind(mapper: Any, part: str) -> Any:
     value = mapper.get(part) if isinstance(mapper, dict) else None
     return value.get("kind") if isinstance(value, dict) else value
+
+
+def _described(config: MapperConfig) -> dict[str, torch.Tensor]:
+    """The tensors of the mapper that a configuration describes, without their content."""
+    with torch.device("meta"), UnsetWeights():
+        return build(config.mapper, config.embedding_dim, config.vision_dim).state_dict()
 
 
 def _check_tensors(uri: str, expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
