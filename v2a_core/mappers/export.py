@@ -194,7 +194,7 @@ def read_config(uri: str) -> MapperConfig:
         raise ConfigError(f"{config_uri} has schema version {found!r}, this program reads {MAPPER_SCHEMA_VERSION}")
     for part, known in (("method", METHODS), ("network", NETWORKS)):
         kind = _kind(values["mapper"], part)
-        if kind not in known:
+        if not isinstance(kind, str) or kind not in known:
             raise ConfigError(f"{config_uri}: unknown {part} {kind!r}; known: {', '.join(known)}")
     try:
         return MapperConfig.model_validate(values)
@@ -256,6 +256,11 @@ def _check_tensors(uri: str, expected: dict[str, torch.Tensor], found: dict[str,
         f"{name} is {tuple(found[name].shape)}, not {tuple(tensor.shape)}"
         for name, tensor in expected.items()
         if name in found and found[name].shape != tensor.shape
+    ][:5]
+    problems += [
+        f"{name} holds {str(tensor.dtype).removeprefix('torch.')}, not floating-point numbers"
+        for name, tensor in found.items()
+        if not tensor.is_floating_point()
     ][:5]
     if problems:
         raise ConfigError(f"{uri} does not fit its {CONFIG_FILE}: {'; '.join(problems)}")
