@@ -6,7 +6,8 @@ import re
 import unicodedata
 from pathlib import PurePosixPath
 
-_MAX_COMPONENT = 80  # with the id and a suffix well below the 255 bytes of common file systems, also in UTF-8
+# With the id and a suffix well below the 255 bytes of common file systems, whatever the script.
+_MAX_COMPONENT, _MAX_BYTES = 80, 200
 _MAX_DEPTH = 8
 
 
@@ -28,4 +29,5 @@ def output_stem(source_name: str, source_id: str) -> str:
 
 def _clean(part: str) -> str:
     plain = unicodedata.normalize("NFKC", part)
-    return re.sub(r"[^\w.-]+", "_", plain)[:_MAX_COMPONENT].strip("._")
+    short = re.sub(r"[^\w.-]+", "_", plain)[:_MAX_COMPONENT]
+    return short.encode()[:_MAX_BYTES].decode(errors="ignore").strip("._")

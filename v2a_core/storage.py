@@ -100,7 +100,7 @@ def read_json(uri: str) -> Any:
     """
     try:
         return json.loads(read_bytes(uri))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # the latter: brackets nested without end
         raise ValueError(f"{uri} is not valid JSON: {error}") from None
 
 

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 _HERE = Path(__file__).parent
 _VERDICTS = {"passed": "held", "failed": "WENT THROUGH", "skipped": "not tried"}
-_tried: dict[str, tuple[str, str]] = {}  # test id -> what was tried, verdict
+_WIDTH = 140
+
+
+@dataclass
+class _Attack:
+    """A line of the table."""
+
+    area: str  # the file it is in
+    title: str
+    verdict: str
+    seconds: float = 0.0
+    reason: str = ""
+
+
+_tried: dict[str, _Attack] = {}  # by test id
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _HERE in item.path.parents:
             item.add_marker(pytest.mark.attack)
+            if item.get_closest_marker("timeout") is None:
+                # The first test of a file waits for the run that all of them look at.
+                item.add_marker(pytest.mark.timeout(900))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -23,17 +42,31 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     outcome = yield
     report = outcome.get_result()
     if report.when == "call" or report.outcome != "passed":
-        _tried[item.nodeid] = (_title(item), _VERDICTS[report.outcome])
+        area = item.path.stem.removeprefix("test_").removesuffix("_attacks").replace("_", " ")
+        why = report.longrepr[2].removeprefix("Skipped: ") if report.outcome == "skipped" else ""
+        before = _tried.get(item.nodeid)
+        if before is None or before.verdict == "held":
+            _tried[item.nodeid] = _Attack(area, _title(item), _VERDICTS[report.outcome], report.duration, why)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not _tried:
         return
     terminalreporter.section("attacks")
-    for title, verdict in _tried.values():
-        terminalreporter.write_line(f"{verdict:>12}  {title}")
-    held = sum(verdict == "held" for _, verdict in _tried.values())
-    terminalreporter.write_line(f"{held} of {len(_tried)} held")
+    for area in sorted({attack.area for attack in _tried.values()}):
+        here = [attack for attack in _tried.values() if attack.area == area]
+        terminalreporter.write_line(f"{area}: {_counts(here)}")
+        for attack in here:
+            reason = f" ({attack.reason})" if attack.reason else ""
+            terminalreporter.write_line(f"{attack.verdict:>14}  {attack.title[:_WIDTH]}{reason}")
+    terminalreporter.write_line(f"in all: {_counts(list(_tried.values()))}")
+
+
+def _counts(attacks: list[_Attack]) -> str:
+    found = Counter(attack.verdict for attack in attacks)
+    parts = [f"{found['held']} of {len(attacks)} held"]
+    parts += [f"{found[verdict]} {verdict}" for verdict in ("WENT THROUGH", "not tried") if found[verdict]]
+    return ", ".join(parts)
 
 
 def _title(item: pytest.Item) -> str:

@@ -37,7 +37,14 @@ def test_no_name_escapes_or_breaks_a_file_system(name):
     for part in parts:
         assert re.fullmatch(r"[\w.-]+", part)
         assert part not in {".", ".."}
-        assert len(f"{part}.flac".encode()) <= 255 or len(part) <= 93
+        assert len(f"{part}.flac".encode()) <= 255
+
+
+@pytest.mark.parametrize("letter", ["n", "ü", "語", "𠀀"])
+def test_a_long_name_of_any_script_fits_a_file_system(tmp_path, letter):
+    stem = output_stem(f"{letter * 200}/{letter * 200}.mp4", ID)
+    (tmp_path / stem).parent.mkdir()
+    (tmp_path / f"{stem}-0.flac").touch()
 
 
 @given(

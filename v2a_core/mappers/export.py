@@ -24,6 +24,7 @@ from v2a_core.mappers.base import MapperModel, normalize
 from v2a_core.mappers.card import CARD_FILE, write_card
 from v2a_core.mappers.config import MAPPER_SCHEMA_VERSION, MapperConfig, SamplingSettings
 from v2a_core.mappers.frames import as_frames
+from v2a_core.models.unset import UnsetWeights
 from v2a_core.seeds import segment_seed
 
 WEIGHTS_FILE = "mapper.safetensors"
@@ -88,8 +89,9 @@ class Mapper(ModelHubMixin):
             raise ConfigError(f"{uri} has a {CONFIG_FILE} but no {WEIGHTS_FILE}: the mapper is incomplete") from None
         except safetensors.SafetensorError as error:
             raise ConfigError(f"{weights_uri} is not a whole safetensors file: {error}") from None
+        # First without memory: a configuration may ask for more than any machine has.
+        _check_tensors(weights_uri, _described(config), tensors)
         model = build(config.mapper, config.embedding_dim, config.vision_dim)
-        _check_tensors(weights_uri, model.state_dict(), tensors)
         model.load_state_dict(tensors)
         return cls(model, config, fingerprint, device, sampling)
 
@@ -195,7 +197,7 @@ def read_config(uri: str) -> MapperConfig:
         raise ConfigError(f"{config_uri} has schema version {found!r}, this program reads {MAPPER_SCHEMA_VERSION}")
     for part, known in (("method", METHODS), ("network", NETWORKS)):
         kind = _kind(values["mapper"], part)
-        if kind not in known:
+        if not isinstance(kind, str) or kind not in known:
             raise ConfigError(f"{config_uri}: unknown {part} {kind!r}; known: {', '.join(known)}")
     try:
         return MapperConfig.model_validate(values)
@@ -243,6 +245,12 @@ def _kind(mapper: Any, part: str) -> Any:
     return value.get("kind") if isinstance(value, dict) else value
 
 
+def _described(config: MapperConfig) -> dict[str, torch.Tensor]:
+    """The tensors of the mapper that a configuration describes, without their content."""
+    with torch.device("meta"), UnsetWeights():
+        return build(config.mapper, config.embedding_dim, config.vision_dim).state_dict()
+
+
 def _check_tensors(uri: str, expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
     problems = [f"missing: {_some(expected.keys() - found.keys())}"] if expected.keys() - found.keys() else []
     if found.keys() - expected.keys():
@@ -251,6 +259,11 @@ def _check_tensors(uri: str, expected: dict[str, torch.Tensor], found: dict[str,
         f"{name} is {tuple(found[name].shape)}, not {tuple(tensor.shape)}"
         for name, tensor in expected.items()
         if name in found and found[name].shape != tensor.shape
+    ][:5]
+    problems += [
+        f"{name} holds {str(tensor.dtype).removeprefix('torch.')}, not floating-point numbers"
+        for name, tensor in found.items()
+        if not tensor.is_floating_point()
     ][:5]
     if problems:
         raise ConfigError(f"{uri} does not fit its {CONFIG_FILE}: {'; '.join(problems)}")
