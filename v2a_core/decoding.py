@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from v2a_core import rows
+from v2a_core import rows, trouble
 from v2a_core.catalog import ShardReader, Source
 from v2a_core.media import worker
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
@@ -73,6 +73,8 @@ def decode_rows(
     except MediaError as caught:
         error = caught
     except OSError as caught:
+        if trouble.stops_run(caught, writing=False):
+            raise trouble.stop(caught, source.uri) from None
         error = MediaError("fetch", type(caught).__name__, str(caught))
     # A reject of the whole source beside good segments of it would contradict them.
     left: list[Segment | None] = [None]
