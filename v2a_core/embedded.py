@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from v2a_core import manifest, storage
 from v2a_core.config import ConfigError
-from v2a_core.ledger import part_files, read_part
+from v2a_core.ledger import read_parts
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.rows import TRANSIT, catalog_fields, unpack_source
 from v2a_core.schema import EMBEDDINGS, OK, ROWS_FOLDER, embeddings_schema
@@ -65,14 +65,12 @@ def find(embeddings: str, wanted: Collection[str]) -> dict[str, list[str]]:
     Returns:
         For each part that holds rows of them, the ids of those sources.
     """
-    names, tables = [], []
-    for uri in part_files(storage.join(embeddings, ROWS_FOLDER)):
-        table = read_part(uri, ["source_id", "segment_id", "segment_count", "status"])
-        names.append(uri)
-        tables.append(table.filter(pc.is_in(table["source_id"], value_set=pa.array(list(wanted), pa.string()))))
+    ids = pa.array(list(wanted), pa.string())
+    parts = read_parts(storage.join(embeddings, ROWS_FOLDER), ["source_id", "segment_id", "segment_count", "status"])
+    tables = {uri: table.filter(pc.is_in(table["source_id"], value_set=ids)) for uri, table in parts.items()}
     if not tables:
         return {}
-    rows = pa.concat_tables(tables)
+    rows = pa.concat_tables(tables.values())
     good = pc.cast(pc.equal(rows["status"], OK), pa.int64())
     groups = (
         rows.append_column("good", good)
@@ -82,7 +80,7 @@ def find(embeddings: str, wanted: Collection[str]) -> dict[str, list[str]]:
     whole = pc.greater_equal(groups["segment_id_count_distinct"], groups["segment_count_max"])
     usable = groups.filter(pc.and_(whole, pc.greater(groups["good_sum"], 0)))["source_id"].combine_chunks()
     found = {}
-    for uri, table in zip(names, tables, strict=True):
+    for uri, table in tables.items():
         sources = pc.unique(table.filter(pc.is_in(table["source_id"], value_set=usable))["source_id"]).to_pylist()
         if sources:
             found[uri] = sources

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from v2a_core import storage
+from v2a_core import manifest, storage
 from v2a_core.latest import COLUMNS, latest
 from v2a_core.schema import OK, REJECTED
 
@@ -24,7 +24,7 @@ _REJECTED = pa.schema([("source_id", pa.string()), ("source_key", pa.string()), 
 
 
 class UnreadablePartError(OSError):
-    """A file of an output that cannot be read."""
+    """A file of an output that cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +127,28 @@ def part_files(folder: str) -> list[str]:
 
 def read_columns(folder: str, columns: Sequence[str]) -> pa.Table | None:
     """Some columns of all parts of a folder; None when there are no parts."""
-    tables = [read_part(uri, columns) for uri in part_files(folder)]
-    return pa.concat_tables(tables) if tables else None
+    tables = read_parts(folder, columns)
+    return pa.concat_tables(tables.values()) if tables else None
+
+
+def read_parts(folder: str, columns: Sequence[str]) -> dict[str, pa.Table]:
+    """Some columns of each part of a folder, by its URI.
+
+    Raises:
+        UnreadablePartError: When one is damaged, or belongs to another output; names it and what to do.
+    """
+    output = folder.rpartition("/")[0]
+    identity = manifest.recorded_identity(output)
+    tables = {}
+    for uri in part_files(folder):
+        tables[uri] = read_part(uri, columns)
+        found = (tables[uri].schema.metadata or {}).get(b"v2a.identity", b"").decode()
+        if identity is not None and found not in ("", identity):
+            raise UnreadablePartError(
+                f"{uri} belongs to another output (identity {found}, that of the manifest is {identity}): "
+                f"`v2a verify {output} --repair` takes it out, then the same command goes on"
+            )
+    return tables
 
 
 def read_latest(folder: str, columns: Sequence[str]) -> pa.Table | None:
@@ -145,12 +165,12 @@ def read_part(uri: str, columns: Sequence[str]) -> pa.Table:
     """
     with storage.open_read(uri) as file:
         try:
-            return pq.read_table(file, columns=list(columns))
-        except (pa.ArrowException, OSError) as error:
+            return pq.read_table(file, columns=list(columns), page_checksum_verification=True)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             output = uri.rsplit("/", 2)[0]
-            told = str(error).splitlines()[0]
+            told = (str(error).splitlines() or [type(error).__name__])[0]
             raise UnreadablePartError(
                 f"{uri} is damaged ({told}): `v2a verify {output} --repair` takes it out, then the same command makes "
                 "its rows anew"
@@ -185,8 +205,8 @@ def index_ledger(folder: str) -> Ledger:
 
 def _read_parts(folder: str, more: Sequence[str]) -> dict[str, pa.Table]:
     """What a ledger needs of each part, by its name."""
-    columns = [*COLUMNS, *_REASONS, *more]
-    return {uri.rsplit("/", 1)[-1]: read_part(uri, columns) for uri in part_files(folder)}
+    tables = read_parts(folder, [*COLUMNS, *_REASONS, *more])
+    return {uri.rsplit("/", 1)[-1]: table for uri, table in tables.items()}
 
 
 def _partial(segments: pa.Table) -> dict[str, Partial]:

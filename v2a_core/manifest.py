@@ -57,6 +57,14 @@ def identity_digest(manifest: Mapping[str, Any]) -> str:
     return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
 
 
+def recorded_identity(output: str) -> str | None:
+    """The digest that the parts of an output carry; None without a manifest."""
+    try:
+        return identity_digest(storage.read_json(storage.join(output, FILE_NAME)))
+    except FileNotFoundError:
+        return None
+
+
 def part_metadata(manifest: Mapping[str, Any], **more: str) -> dict[str, str]:
     """The key-value metadata of a part of this output: what it belongs to, and `more`, all in keys `v2a.*`."""
     told = {"schema_version": str(manifest["schema_version"]), "identity": identity_digest(manifest), **more}
@@ -140,7 +148,7 @@ def read(output: str, *, job: str) -> dict[str, Any]:
         raise ConfigError(f"{output} has no {FILE_NAME}: it is not an output of `v2a {job}`") from None
     if manifest.get("job") != job:
         raise ConfigError(f"{output} is an output of `v2a {manifest.get('job')}`, an output of `v2a {job}` is needed")
-    _check_version(output, manifest)
+    check_version(output, manifest)
     return dict(manifest)
 
 
@@ -154,7 +162,12 @@ def check_own(output: str, job: str) -> None:
         read(output, job=job)
 
 
-def _check_version(output: str, manifest: Mapping[str, Any]) -> None:
+def check_version(output: str, manifest: Mapping[str, Any]) -> None:
+    """Refuse an output of another schema version; says which program wrote it.
+
+    Raises:
+        ConfigError: When it is of another.
+    """
     found = manifest.get("schema_version")
     if found != SCHEMA_VERSION:
         job, made_by = manifest.get("job"), (manifest.get("program") or {}).get("version", "another version")

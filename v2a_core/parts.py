@@ -98,13 +98,29 @@ class PartWriter:
         table = pa.concat_tables(self._buffer)
         # Sorted by label and split, so that row-group statistics let a reader skip.
         order = pc.sort_indices(table, [("split", "ascending"), ("label", "ascending"), (self._id_column, "ascending")])
-        with tempfile.TemporaryDirectory(prefix="v2a-") as folder:
-            path = Path(folder) / "part.parquet"
-            pq.write_table(table.take(order), path, compression="zstd", row_group_size=_ROW_GROUP)
-            name = f"part-{time.time_ns():019d}-{checksum(path)}.parquet"
-            storage.upload(path, storage.join(self._folder, name))
+        name = write_part(self._folder, table.take(order), time.time_ns())
         self._buffer, self._bytes = [], 0
         self.written[name] = table.num_rows
+
+
+def write_part(folder: str, table: pa.Table, stamp: int) -> str:
+    """Write rows as a part, atomically.
+
+    Args:
+        folder: Folder or URI prefix.
+        table: With the metadata of the file in its schema.
+        stamp: Nanoseconds; the order of the parts.
+
+    Returns:
+        The file's name.
+    """
+    with tempfile.TemporaryDirectory(prefix="v2a-") as temporary:
+        path = Path(temporary) / "part.parquet"
+        # With checksums of pages, a reader of some columns notices damage to them too.
+        pq.write_table(table, path, compression="zstd", row_group_size=_ROW_GROUP, write_page_checksum=True)
+        name = f"part-{stamp:019d}-{checksum(path)}.parquet"
+        storage.upload(path, storage.join(folder, name))
+    return name
 
 
 def checksum(path: Path) -> str:

@@ -87,7 +87,12 @@ def build_parser() -> argparse.ArgumentParser:
     between.add_argument("--mapper", metavar="URI", help="for an image or a video: what `v2a train` wrote, or none")
 
     verify = commands.add_parser("verify", help="is an output whole and undamaged? exit code 1 with a list when not")
-    verify.add_argument("output", metavar="URI", help="folder or URI that `v2a embed` or `v2a generate` wrote")
+    verify.add_argument("output", metavar="URI", help="folder or URI that any job of `v2a` wrote")
+    verify.add_argument(
+        "--repair",
+        action="store_true",
+        help="take out what is damaged (into damaged/), so that the job makes it anew; not while it runs",
+    )
     verify.set_defaults(command=_verify)
 
     add_page_command(commands)
@@ -228,12 +233,17 @@ def _interpolate(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from v2a_core.verify import verify
+    from v2a_core.verification import repair, verify
 
     report = verify(arguments.output)
     for line in report.lines():
-        print(line)
-    return FAILED if report.problems else DONE
+        print(line, flush=True)
+    if not (arguments.repair and report.damaged):
+        return FAILED if report.problems else DONE
+    for line in repair(report):
+        print(f"repair: {line}", flush=True)
+    print(f"repair: run {report.again}: it makes what was taken out anew", flush=True)
+    return DONE
 
 
 def _demo(arguments: argparse.Namespace) -> int:

@@ -32,6 +32,7 @@ def table(rows: int, *, sources: int | None = None, **columns: Any) -> pa.Table:
     values: dict[str, Any] = {
         "segment_id": [f"segment{row}" for row in range(rows)],
         "source_id": [f"id of {name}" for name in names],
+        "source_key": [f"key of {name}" for name in names],
         "source_uri": names,
         "source_name": names,
         "kind": ["video"] * rows,
@@ -40,6 +41,7 @@ def table(rows: int, *, sources: int | None = None, **columns: Any) -> pa.Table:
         "audio_rms_dbfs": [-20.0] * rows,
         "silent": [False] * rows,
         "status": ["ok"] * rows,
+        "recorded_at": pa.array([0] * rows, pa.timestamp("us", "UTC")),
         "clip_frames": seen,
         "clap_embedding": list(heard),
         **columns,

@@ -13,7 +13,7 @@ import soundfile
 from v2a_core.config import ConfigError, load
 from v2a_core.ledger import part_files
 from v2a_core.mappers import load_mapper
-from v2a_core.verify import verify
+from v2a_core.verification import verify
 from workflows import embed, generate, train
 from workflows.embed_config import EmbedJob
 from workflows.generate_config import GenerateJob

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from v2a_core import __version__, manifest, storage
+from v2a_core.checksums import sha256_of
 from v2a_core.config import ConfigError
 from v2a_core.interpolation.config import InterpolationSettings
 from v2a_core.interpolation.ends import End, conditions_of
@@ -75,8 +76,16 @@ def interpolate(
             write_audio(path, finished.waveform, finished.sample_rate, settings.finish.audio_format, tags)
         steps.append(Step(name, float(weight), finished.loudness_lufs))
     page = write_page(output, ends, steps, local.name, trained=local.trained)
-    manifest.close_output(output, made_by, {"status": "done", "counts": {"sounds": len(steps)}})
+    told = {"counts": {"sounds": len(steps)}, "files": _checksums(output, [step.file for step in steps])}
+    manifest.close_output(output, made_by, {"status": "done", **told})
     return page
+
+
+def _checksums(output: str, sounds: list[str]) -> dict[str, str]:
+    """sha256 of the sounds, the page, and what it shows of the ends."""
+    names = [uri.rsplit("/", 1)[-1] for uri in storage.list_files(output)]
+    written = [name for name in names if name in (*sounds, "index.html") or name.startswith(("from.", "to."))]
+    return {name: sha256_of(storage.join(output, name))[0] for name in written}
 
 
 def _manifest(

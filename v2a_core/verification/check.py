@@ -1,0 +1,66 @@
+"""Which checks an output gets: that depends on the job that made it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from v2a_core import manifest, storage
+from v2a_core.config import ConfigError
+from v2a_core.verification.files import check_interpolation, check_mapper, check_metrics, check_summary
+from v2a_core.verification.folders import check_folder, outputs_in
+from v2a_core.verification.reader import PartReader
+from v2a_core.verification.report import Report
+from v2a_core.verification.rows import check_rows
+
+
+def verify(output: str, reader: PartReader | None = None) -> Report:
+    """Check an output of any job, or a folder of several: of `v2a demo`, of `v2a train --sweep`.
+
+    Args:
+        output: Folder or URI.
+        reader: Reads the parts; None for one of its own.
+
+    Raises:
+        ConfigError: When it is no output, or one that this program does not know.
+    """
+    with reader or PartReader() as reader:
+        return _verify(output.rstrip("/"), reader)
+
+
+def _verify(output: str, reader: PartReader) -> Report:
+    made_by = _manifest(output)
+    if made_by is None:
+        found = outputs_in(output)
+        if not found:
+            raise ConfigError(f"{output} has no {manifest.FILE_NAME}: it is not an output of `v2a`")
+        report = Report(output, None, inside=[_verify(inside, reader) for inside in found])
+        check_folder(report)
+        return report
+    report = Report(output, made_by.get("job"), made_by)
+    if report.job in ("embed", "generate", "evaluate"):
+        check_rows(report, reader)
+        if report.job == "evaluate":
+            check_metrics(report)
+    elif report.job == "train":
+        check_mapper(report)
+    elif report.job == "interpolate":
+        check_interpolation(report)
+    else:
+        raise ConfigError(f"{output} is an output of `v2a {report.job}`, which this program does not know")
+    check_summary(report)
+    return report
+
+
+def _manifest(output: str) -> dict[str, Any] | None:
+    try:
+        made_by = storage.read_json(storage.join(output, manifest.FILE_NAME))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ConfigError(
+            f"{error}; without it nobody knows what made the rows: restore it, or make them anew"
+        ) from None
+    if not isinstance(made_by, dict):
+        raise ConfigError(f"{storage.join(output, manifest.FILE_NAME)} is no manifest: it is not a JSON object")
+    manifest.check_version(output, made_by)
+    return made_by

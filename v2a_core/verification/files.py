@@ -1,0 +1,183 @@
+"""Outputs that are files and not rows: a mapper, metrics, an interpolation."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from v2a_core import storage
+from v2a_core.checksums import sha256_of
+from v2a_core.config import ConfigError
+from v2a_core.verification.media import file_fault
+from v2a_core.verification.report import Report
+
+_CHECKPOINTS, _STATE = "checkpoints", "state.pt"
+_METRICS, _TABLE, _SUMMARY = "metrics.json", "metrics.md", "summary.json"
+
+
+def check_summary(report: Report) -> None:
+    """A summary that is there can be read."""
+    uri = storage.join(report.output, _SUMMARY)
+    try:
+        storage.read_json(uri)
+    except FileNotFoundError:
+        return
+    except ValueError:
+        report.problems.append(f"{_SUMMARY} is not valid JSON: run {report.again}")
+        report.damage.redo = True
+
+
+def check_mapper(report: Report) -> None:
+    """The weights are those of the training, finite, and fit their configuration; checkpoints are whole."""
+    status = report.made_by.get("status")
+    report.told = "a mapper"
+    if status in ("done", "stopped"):
+        problems = _mapper_problems(report)
+        report.problems += problems
+        if problems:
+            report.damage.redo = True
+            report.damage.files += [name for name in ("config.json", "mapper.safetensors") if _exists(report, name)]
+    else:
+        report.problems.append(f"manifest: the last run is {status!r}, not done: run {report.again}")
+    if status == "stopped":
+        report.notes.append(f"the training stopped by itself: {last_run(report).get('stopped')}")
+    _check_checkpoints(report)
+
+
+def check_metrics(report: Report) -> None:
+    """The metrics are those that the last run computed, of the rows that are there."""
+    try:
+        content = storage.read_json(storage.join(report.output, _METRICS))
+        told, counts = content["metrics"], content["counts"]
+        total = counts["segments"] + counts["rejected"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+        report.problems.append(f"{_METRICS} cannot be used ({type(error).__name__}: {error}): run {report.again}")
+        return
+    computed = last_run(report).get("metrics")
+    if computed is not None and json.dumps(computed, sort_keys=True) != json.dumps(told, sort_keys=True):
+        report.problems.append(f"{_METRICS} does not say what the last run computed: run {report.again}")
+    if total > report.rows and not report.damaged:
+        report.problems.append(f"{_METRICS} is of {total} rows, {report.rows} are there: run {report.again}")
+    if not _exists(report, _TABLE):
+        report.problems.append(f"{_TABLE} is missing: run {report.again}")
+
+
+def check_interpolation(report: Report) -> None:
+    """The sounds and the page are those that were written."""
+    status = report.made_by.get("status")
+    if status != "done":
+        report.problems.append(f"manifest: the last run is {status!r}, not done: run {report.again}")
+    files = last_run(report).get("files") or {}
+    for name, sha256 in files.items():
+        fault = file_fault(report.output, name, sha256)
+        if fault:
+            report.problems.append(f"{name}: {fault}: run {report.again}")
+    if status == "done" and not files:
+        report.problems.append(f"manifest: it names no files: run {report.again}")
+    report.told = f"an interpolation of {len(files)} files"
+
+
+def last_run(report: Report) -> dict[str, Any]:
+    """What the manifest says of the last run that ended."""
+    return dict((report.made_by.get("runs") or [{}])[-1])
+
+
+def _exists(report: Report, name: str) -> bool:
+    return storage.exists(storage.join(report.output, name))
+
+
+def _mapper_problems(report: Report) -> list[str]:
+    from v2a_core.mappers.export import WEIGHTS_FILE, Mapper, read_config
+
+    try:
+        found, _ = sha256_of(storage.join(report.output, WEIGHTS_FILE))
+        config = read_config(report.output)
+    except FileNotFoundError:
+        return [f"{WEIGHTS_FILE} is missing"]
+    except ConfigError as error:
+        return [str(error)]
+    problems = []
+    if found != last_run(report).get("fingerprint"):
+        problems.append(f"{WEIGHTS_FILE} is not what the training exported (sha256)")
+    planned = (report.made_by.get("config") or {}).get("mapper")
+    if planned is not None and json.loads(config.mapper.model_dump_json()) != planned:
+        problems.append("config.json describes another mapper than the manifest")
+    spaces = {"vision": config.vision_space, "audio": config.audio_space}
+    if spaces != report.made_by.get("spaces"):
+        problems.append(f"config.json names the spaces {spaces}, the manifest {report.made_by.get('spaces')}")
+    if problems:
+        return problems
+    try:
+        mapper = Mapper.from_pretrained(report.output)
+    except ConfigError as error:
+        return [str(error)]
+    bad = [name for name, tensor in mapper.model.state_dict().items() if not bool(tensor.isfinite().all())]
+    return [f"{WEIGHTS_FILE}: not finite: {', '.join(bad[:3])}"] if bad else []
+
+
+def _check_checkpoints(report: Report) -> None:
+    root = storage.join(report.output, _CHECKPOINTS)
+    fs, path = storage.filesystem(root)
+    found = storage.attempt(root, lambda: fs.find(path)) if storage.exists(root) else []
+    inside = sorted(name[len(path) :].lstrip("/") for name in found)
+    states = [name for name in inside if name.rsplit("/", 1)[-1] == _STATE]
+    for state in states:
+        folder = f"{_CHECKPOINTS}/{state}".rpartition("/")[0]
+        fault = _checkpoint_fault(storage.join(report.output, folder))
+        if fault:
+            report.problems.append(f"{folder}: {fault}")
+            report.damage.files.append(folder)
+    report.told += f" and {len(states)} checkpoints"
+
+
+def _checkpoint_fault(folder: str) -> str | None:
+    """What is wrong with a checkpoint; its state is never unpickled."""
+    checks: dict[str, Callable[[Path], str | None]] = {
+        _STATE: _zip_fault,
+        "mapper.safetensors": _weights_fault,
+        "metrics.jsonl": _lines_fault,
+        "losses.jsonl": _lines_fault,
+        "facts.json": _lines_fault,
+    }
+    for name, check in checks.items():
+        try:
+            with storage.local_copy(storage.join(folder, name)) as path:
+                fault = check(path)
+        except FileNotFoundError:
+            fault = "missing"
+        if fault:
+            return f"{name}: {fault}"
+    return None
+
+
+def _zip_fault(path: Path) -> str | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip()
+    except (zipfile.BadZipFile, OSError, NotImplementedError, EOFError) as error:
+        return f"damaged ({error})"
+    return f"damaged ({bad})" if bad else None
+
+
+def _weights_fault(path: Path) -> str | None:
+    import safetensors
+    import safetensors.torch
+
+    try:
+        tensors = safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        return f"damaged ({error})"
+    bad = [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
+    return f"not finite: {', '.join(bad[:3])}" if bad else None
+
+
+def _lines_fault(path: Path) -> str | None:
+    try:
+        text = path.read_text(encoding="utf-8")
+        _ = [json.loads(line) for line in text.splitlines() if line] if path.suffix == ".jsonl" else json.loads(text)
+    except ValueError as error:
+        return f"damaged ({error})"
+    return None
