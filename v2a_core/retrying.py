@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -83,22 +84,28 @@ def is_transient(error: BaseException) -> bool:
     return bool(_TRANSIENT & {kind.__name__ for kind in type(error).__mro__})
 
 
-def retry(operation: Callable[[], T], attempts: int, sleep: Callable[[float], None] = time.sleep) -> T:
+def retry(
+    operation: Callable[[], T], attempts: int, sleep: Callable[[float], None] = time.sleep, until_s: float = math.inf
+) -> T:
     """Run an operation that can be repeated, again after transient errors.
 
     The waits double from half a second to twenty, each shortened at random, so that a thousand workers that were
     slowed down at once do not come back at once (full jitter, as in the AWS Architecture Blog, "Exponential Backoff
-    And Jitter").
+    And Jitter"). None begins after `until_s` seconds.
 
     Raises:
         Exception: What the last attempt, or one that is not worth repeating, raised.
     """
+    started = time.monotonic()
     for attempt in range(1, attempts + 1):
         try:
             return operation()
         except Exception as error:
             if attempt == attempts or not is_transient(error):
                 raise
+            wait_s = random.uniform(0, min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**attempt))  # noqa: S311 (no secret)
+            if time.monotonic() + wait_s - started > until_s:
+                raise
         count(retries=1)
-        sleep(random.uniform(0, min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**attempt)))  # noqa: S311 (no secret)
+        sleep(wait_s)
     raise AssertionError("unreachable: the last attempt returns or raises")

@@ -11,97 +11,28 @@ import contextlib
 import io
 import json
 import os
-import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, cast
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from v2a_core import retrying, storage_s3
-from v2a_core.public import has_password
+from v2a_core import trouble
 from v2a_core.public import public as public
 from v2a_core.public import public_text as public_text
-from v2a_core.retrying import ShortReadError
-from v2a_core.storage_config import StorageSettings
+from v2a_core.storage_access import StorageAccess as StorageAccess
+from v2a_core.storage_access import attempt as attempt
+from v2a_core.storage_access import filesystem as filesystem
+from v2a_core.storage_access import in_use as in_use
+from v2a_core.storage_access import look as look
+from v2a_core.storage_access import look_through as look_through
+from v2a_core.storage_access import use as use
+from v2a_core.storage_ranges import chunks, open_ranges
 
-T = TypeVar("T")
-
-_S3 = ("s3://", "s3a://")
-_CHAINED = re.compile(r"::[A-Za-z][A-Za-z0-9+.\-]*://")  # `zip://clips/a.mp4::https://host/clips.zip`
-
-_CHUNK_BYTES = 32 * 2**20  # of a download: what is fetched again when a transfer is cut
 _BLOCK_BYTES = 2**20  # what is read ahead of a reader that seeks
-
-
-@dataclass(frozen=True)
-class StorageAccess:
-    """How a job reaches its files; travels to the workers, which make their own filesystems.
-
-    Attributes:
-        settings: For everything without settings of its own.
-        places: Folders or URI prefixes with their own settings; the longest that fits wins.
-    """
-
-    settings: StorageSettings = field(default_factory=StorageSettings)
-    places: tuple[tuple[str, StorageSettings], ...] = ()
-
-    def of(self, uri: str) -> StorageSettings:
-        """The settings for a URI."""
-        inside = [place for place in self.places if uri == place[0] or uri.startswith(place[0].rstrip("/") + "/")]
-        return max(inside, key=lambda place: len(place[0]))[1] if inside else self.settings
-
-
-_access = StorageAccess()
-
-
-def use(access: StorageAccess) -> None:
-    """Reach files in this way from now on, in this process."""
-    global _access
-    _access = access
-
-
-def in_use() -> StorageAccess:
-    """How this process reaches files; what its workers are given."""
-    return _access
-
-
-def filesystem(uri: str) -> tuple[Any, str]:
-    """The filesystem behind a URI and the path on it. Made anew in each process: s3fs is not fork-safe.
-
-    Raises:
-        ValueError: For a URI with a password in it: URIs are written into rows, manifests and logs.
-    """
-    if has_password(uri):
-        raise ValueError(f"{public(uri)} holds a password: give credentials through the environment, not in a URI")
-    if uri.startswith(_S3):
-        fs = storage_s3.filesystem(_access.of(uri))
-        return fs, str(fs._strip_protocol(uri))
-    if "::" in uri and not _CHAINED.search(uri):
-        # Letters of a name, which fsspec would take for the end of it.
-        kind = fsspec.get_filesystem_class(uri.partition("://")[0] if "://" in uri else "file")
-        return kind(**kind._get_kwargs_from_urls(uri)), str(kind._strip_protocol(uri))
-    return fsspec.core.url_to_fs(uri)  # type: ignore[no-any-return]
-
-
-def attempt(uri: str, operation: Callable[[], T]) -> T:
-    """Run an operation on a file, which can be repeated: again after what may be gone a moment later.
-
-    Raises:
-        OSError: For every failure of the storage.
-    """
-    if "://" not in uri:
-        return operation()
-    settings = _access.of(uri)
-    with storage_s3.plain_errors(uri):
-        if not uri.startswith(_S3):
-            return retrying.retry(operation, settings.attempts)
-        return retrying.retry(lambda: storage_s3.try_once(operation, settings), settings.attempts)
 
 
 def is_local(uri: str) -> bool:
@@ -143,7 +74,7 @@ def read_bytes(uri: str) -> bytes:
     fs, path = filesystem(uri)
     if isinstance(fs, LocalFileSystem):
         return Path(path).read_bytes()
-    return b"".join(_chunks(fs, path, uri))
+    return b"".join(chunks(fs, path, uri))
 
 
 @contextlib.contextmanager
@@ -154,8 +85,7 @@ def open_read(uri: str, block_bytes: int = _BLOCK_BYTES) -> Iterator[BinaryIO]:
         with Path(path).open("rb") as file:
             yield file
         return
-    size = int(attempt(uri, lambda: fs.info(path))["size"])
-    with io.BufferedReader(_RangeReader(fs, path, uri, size), block_bytes) as buffered:
+    with io.BufferedReader(open_ranges(fs, path, uri), block_bytes) as buffered:
         yield cast(BinaryIO, buffered)
 
 
@@ -195,7 +125,8 @@ def writing(uri: str) -> Iterator[Path]:
         # suffix stays: encoders choose the container by it.
         temporary = parent / f".{uuid.uuid4().hex}.{name[-64:]}"
         try:
-            yield temporary
+            with _full_disks_told(temporary):
+                yield temporary
             _sync(temporary)
             os.replace(temporary, path)
         finally:
@@ -203,8 +134,9 @@ def writing(uri: str) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="v2a-") as folder:
         temporary = Path(folder) / name[-64:]
-        yield temporary
-        attempt(uri, lambda: fs.put_file(str(temporary), path))
+        with _full_disks_told(temporary):
+            yield temporary
+        attempt(uri, lambda: fs.put_file(str(temporary), path), temporary.stat().st_size)
 
 
 @contextlib.contextmanager
@@ -229,7 +161,7 @@ def download(uri: str, target: Path) -> None:
         shutil.copyfile(path, target)
         return
     with target.open("wb") as file:
-        for chunk in _chunks(fs, path, uri):
+        for chunk in chunks(fs, path, uri):
             file.write(chunk)
 
 
@@ -258,51 +190,18 @@ def remove(uri: str) -> None:
         attempt(uri, lambda: fs.rm_file(path))
 
 
-class _RangeReader(io.RawIOBase):
-    """Reads of an object as requests for ranges, each tried again when it is cut."""
-
-    def __init__(self, fs: Any, path: str, uri: str, size: int) -> None:
-        self._fs, self._path, self._uri, self._size, self._at = fs, path, uri, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        length = min(len(buffer), self._size - self._at)
-        if length <= 0:
-            return 0
-        buffer[:length] = _read_range(self._fs, self._path, self._uri, self._at, length)
-        self._at += length
-        return length
-
-
-def _read_range(fs: Any, path: str, uri: str, start: int, length: int) -> bytes:
-    def fetch() -> bytes:
-        data = bytes(fs.cat_file(path, start=start, end=start + length))
-        if len(data) != length:
-            raise ShortReadError(f"{uri}: {len(data)} of {length} bytes from {start} on arrived")
-        return data
-
-    data = attempt(uri, fetch)
-    retrying.count(bytes_read=length)
-    return data
-
-
-def _chunks(fs: Any, path: str, uri: str) -> Iterator[bytes]:
-    """The content of an object, in pieces, so that a cut costs a piece."""
-    size = int(attempt(uri, lambda: fs.info(path))["size"])
-    for start in range(0, size, _CHUNK_BYTES):
-        yield _read_range(fs, path, uri, start, min(_CHUNK_BYTES, size - start))
+@contextlib.contextmanager
+def _full_disks_told(path: Path) -> Iterator[None]:
+    """A full disk is an OSError, whatever a library that wrote to it makes of that."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        full = trouble.no_room(path)
+        if full is None:
+            raise
+        raise full from error
 
 
 def _sync(path: Path) -> None:

@@ -24,6 +24,9 @@ class StorageSettings(Settings):
     request_payer: bool = setting(False, "pay for the requests: requester-pays buckets (also AWS_REQUEST_PAYER)")
     attempts: int = setting(8, "times a request is tried that is slowed down, cut or timed out", ge=1, le=20)
     timeout_s: float = setting(60.0, "time without an answer before a request is tried again", unit="s", gt=0)
+    fetch_timeout_s: float | None = setting(
+        None, "time for 32 MB with all attempts, then it is given up (default: ten times timeout_s)", unit="s", gt=0
+    )
 
     @pydantic.field_validator("endpoint")
     @classmethod
@@ -37,6 +40,11 @@ class StorageSettings(Settings):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must be a URL such as https://s3.example.org")
         return endpoint
+
+    @property
+    def longest_s(self) -> float:
+        """The longest time that a request, or a transfer of up to 32 MB, may take with all its attempts."""
+        return 10 * self.timeout_s if self.fetch_timeout_s is None else self.fetch_timeout_s
 
     def with_environment(self) -> StorageSettings:
         """The same, completed by the environment variables that botocore does not read itself."""

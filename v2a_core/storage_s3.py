@@ -68,7 +68,7 @@ def plain_errors(uri: str) -> Iterator[None]:
 
 @functools.cache
 def _filesystem(settings: StorageSettings, process: int) -> Any:
-    import s3fs
+    from v2a_core.storage_s3_fs import BoundedS3FileSystem
 
     config = {
         # Jittered, bounded backoff for 5xx, throttling (SlowDown), resets and time-outs, request by request.
@@ -77,7 +77,8 @@ def _filesystem(settings: StorageSettings, process: int) -> Any:
         "read_timeout": settings.timeout_s,
     }
     profile = {"profile": settings.profile} if settings.profile else {}
-    fs = s3fs.S3FileSystem(
+    fs = BoundedS3FileSystem(
+        request_s=settings.longest_s,
         anon=settings.anonymous,
         endpoint_url=settings.endpoint,
         requester_pays=settings.request_payer,

@@ -38,6 +38,8 @@ class Faults:
     delay_s: float = 0.0
     denied: tuple[tuple[str, str], ...] = ()  # (method, part of the path)
     expired: str | None = None
+    silent: bool = False  # connections are accepted, nothing is answered
+    crawl: str = "none"  # GET of paths with this part: a byte a second
 
 
 FAULTS = Faults(slow_down=0.10, cut=0.02, delay_s=0.05)  # the catalog of a bad day
@@ -52,7 +54,7 @@ class FaultProxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.target = urlsplit(target).netloc
         self.faults, self.random, self.did = faults, random.Random(seed), Counter[str]()
-        self.lock = threading.Lock()
+        self.lock, self.closing = threading.Lock(), threading.Event()
 
     @property
     def url(self) -> str:
@@ -80,6 +82,9 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         body = self.rfile.read(length)
         time.sleep(faults.delay_s)
+        if faults.silent:
+            server.closing.wait()
+            return None
         server.did["requests"] += 1
         if any(self.command == method and part in self.path for method, part in faults.denied):
             server.did["denied"] += 1
@@ -95,6 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
             connection.request(self.command, self.path, body, dict(self.headers))
             answer = connection.getresponse()
             headers, data = dict(answer.getheaders()), answer.read()
+        if self.command == "GET" and faults.crawl in self.path and len(data) > 1000:
+            server.did["crawled"] += 1
+            return self._crawl(headers, data)
         if self.command == "GET" and len(data) > 1000 and server.chance(faults.cut):
             server.did["cut"] += 1
             return self._answer(answer.status, headers, data, cut=True)
@@ -116,6 +124,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
         if cut:
             self.close_connection = True
+
+    def _crawl(self, headers: dict[str, str], data: bytes) -> None:
+        self.send_response(206)
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Content-Range", headers["Content-Range"])
+        self.end_headers()
+        for byte in data:
+            self.wfile.write(bytes([byte]))
+            if self.server.closing.wait(1):
+                return
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Nothing on the terminal."""
@@ -144,6 +162,7 @@ def misbehaving(target: str, faults: Faults, seed: int = 0) -> Iterator[FaultPro
     try:
         yield proxy
     finally:
+        proxy.closing.set()
         proxy.shutdown()
         proxy.server_close()
 

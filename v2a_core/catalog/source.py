@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from v2a_core import storage
+from v2a_core import storage, trouble
 from v2a_core.catalog import files
 from v2a_core.catalog.shard_stream import ShardReader, is_compressed
 from v2a_core.media import segments as plan
@@ -77,6 +77,7 @@ class Source:
 
         Raises:
             MediaError: With stage `fetch`, when the bytes cannot be had, or are not those that were listed.
+            StorageStopError: When there is no room for a copy.
         """
         with contextlib.ExitStack() as scope:
             try:
@@ -86,6 +87,8 @@ class Source:
             except (OSError, ValueError) as error:
                 if isinstance(error, MediaError):
                     raise
+                if isinstance(error, OSError) and trouble.stops_run(error, writing=False):
+                    raise trouble.stop(error, public(self.uri)) from None
                 told = public_text(f"{public(self.uri)}: {error}")
                 raise MediaError("fetch", type(error).__name__, told) from None
             yield path

@@ -1,0 +1,116 @@
+"""What storage does to a run: silence, crawling, dead mounts, an output that goes away."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import helpers_s3
+import helpers_web
+import pytest
+from helpers_s3 import Faults, misbehaving, reached
+
+from v2a_core import storage, storage_s3
+from v2a_core.catalog import CatalogSettings, Source, list_sources
+from v2a_core.config import ConfigError
+from v2a_core.media.types import MediaError
+from v2a_core.preflight import check_storage
+from v2a_core.storage import StorageAccess
+from v2a_core.storage_config import StorageSettings
+
+
+@pytest.fixture(scope="module")
+def web():
+    with helpers_web.serve() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def bucket(s3_server, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bucket")
+    for index in range(14):
+        (folder / f"{index:02d}.mp4").write_bytes(bytes([index]) * 20_000)
+    helpers_s3.upload(s3_server, "attack-test", folder)
+    return "s3://attack-test"
+
+
+@pytest.fixture(autouse=True)
+def _put_back():
+    yield
+    storage.use(StorageAccess())
+    storage_s3._filesystem.cache_clear()
+
+
+def fetch(uri):
+    with Source(uri, "v.mp4", "video").fetch() as path:
+        return path.read_bytes()
+
+
+def lost(uri, within_s):
+    started = time.monotonic()
+    with pytest.raises(MediaError) as error:
+        fetch(uri)
+    assert time.monotonic() - started < within_s
+    assert error.value.transient
+    return error.value
+
+
+@pytest.mark.parametrize("kind", ["silent", "slow", "html"])
+def test_a_web_server_that(web, kind):
+    """A web server that is silent, sends a byte a second, or sends a page instead of a video."""
+    storage.use(StorageAccess(StorageSettings(timeout_s=1.5, fetch_timeout_s=3.0)))
+    lost(f"{web.url}/{kind}/v.mp4", 8)
+
+
+def test_a_crawling_bucket_keeps_no_connection_from_the_next_source(s3_server, bucket):
+    """S3 that sends a byte a second, for more sources than there are connections."""
+    with misbehaving(s3_server, Faults(crawl="/0")) as proxy:
+        storage.use(StorageAccess(reached(proxy.url, timeout_s=2.0, fetch_timeout_s=1.0)))
+        threads = [threading.Thread(target=lost, args=(f"{bucket}/{i:02d}.mp4", 8)) for i in range(10)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert proxy.did["crawled"] >= 10
+        assert fetch(f"{bucket}/12.mp4") == bytes([12]) * 20_000
+
+
+def test_the_preflight_of_a_silent_bucket_ends(s3_server, bucket):
+    """S3 that accepts connections and says nothing, before a run."""
+    with misbehaving(s3_server, Faults(silent=True)) as proxy:
+        access = StorageAccess(reached(proxy.url))
+        storage.use(access)
+        started = time.monotonic()
+        with pytest.raises(ConfigError, match="list is not possible at s3://attack-test"):
+            check_storage([bucket], f"{bucket}/out", access)
+        assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("hangs", ["stat", "scandir"])
+def test_a_dead_mount(tmp_path, monkeypatch, hangs):
+    """A mount under the catalog that died: whoever looks at it waits for ever."""
+    (tmp_path / "dead").mkdir()
+    (tmp_path / "dead" / "v.mp4").write_bytes(b"video")
+    (tmp_path / "good.mp4").write_bytes(b"video")
+    (tmp_path / "table.csv").write_text("uri\ngood.mp4\ndead/v.mp4\n")
+    release, works = threading.Event(), getattr(os, hangs)
+
+    def hang(path, *arguments, **named):
+        if "dead" in str(path):
+            release.wait()
+        return works(path, *arguments, **named)
+
+    monkeypatch.setattr(os, hangs, hang)
+    storage.use(StorageAccess(StorageSettings(timeout_s=0.5)))
+    try:
+        started = time.monotonic()
+        if hangs == "stat":
+            listed = list_sources([str(tmp_path / "table.csv")], CatalogSettings())
+            assert [source.name for source in listed.sources] == ["good.mp4"]
+            assert [error.transient for _, error in listed.rejects] == [True]
+        with pytest.raises(ValueError, match="nothing came back within"):
+            list_sources([str(tmp_path)], CatalogSettings())
+        assert time.monotonic() - started < 5
+    finally:
+        release.set()

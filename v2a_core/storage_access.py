@@ -1,0 +1,121 @@
+"""How this process reaches files: the filesystem behind a URI, and operations on it that are tried again and end."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import fsspec
+
+from v2a_core import patience, retrying, storage_http, storage_s3
+from v2a_core.public import has_password, public
+from v2a_core.storage_config import StorageSettings
+
+T = TypeVar("T")
+
+CHUNK_BYTES = 32 * 2**20  # of a transfer: what is fetched again when it is cut, and what the time of a fetch is for
+
+_S3 = ("s3://", "s3a://")
+_CHAINED = re.compile(r"::[A-Za-z][A-Za-z0-9+.\-]*://")  # `zip://clips/a.mp4::https://host/clips.zip`
+_WEB = ("http://", "https://")
+_GRACE_S = 2.0  # a request ends by itself when its time is over; only what does not is left behind
+
+
+@dataclass(frozen=True)
+class StorageAccess:
+    """How a job reaches its files; travels to the workers, which make their own filesystems.
+
+    Attributes:
+        settings: For everything without settings of its own.
+        places: Folders or URI prefixes with their own settings; the longest that fits wins.
+    """
+
+    settings: StorageSettings = field(default_factory=StorageSettings)
+    places: tuple[tuple[str, StorageSettings], ...] = ()
+
+    def of(self, uri: str) -> StorageSettings:
+        """The settings for a URI."""
+        inside = [place for place in self.places if uri == place[0] or uri.startswith(place[0].rstrip("/") + "/")]
+        return max(inside, key=lambda place: len(place[0]))[1] if inside else self.settings
+
+
+_access = StorageAccess()
+
+
+def use(access: StorageAccess) -> None:
+    """Reach files in this way from now on, in this process."""
+    global _access
+    _access = access
+
+
+def in_use() -> StorageAccess:
+    """How this process reaches files; what its workers are given."""
+    return _access
+
+
+def filesystem(uri: str) -> tuple[Any, str]:
+    """The filesystem behind a URI and the path on it. Made anew in each process: s3fs is not fork-safe.
+
+    Raises:
+        ValueError: For a URI with a password in it: URIs are written into rows, manifests and logs.
+    """
+    if has_password(uri):
+        raise ValueError(f"{public(uri)} holds a password: give credentials through the environment, not in a URI")
+    if uri.startswith(_S3):
+        fs = storage_s3.filesystem(_access.of(uri))
+        return fs, str(fs._strip_protocol(uri))
+    if uri.startswith(_WEB):
+        return storage_http.filesystem(_access.of(uri)), uri
+    if "::" in uri and not _CHAINED.search(uri):
+        # Letters of a name, which fsspec would take for the end of it.
+        kind = fsspec.get_filesystem_class(uri.partition("://")[0] if "://" in uri else "file")
+        return kind(**kind._get_kwargs_from_urls(uri)), str(kind._strip_protocol(uri))
+    return fsspec.core.url_to_fs(uri)  # type: ignore[no-any-return]
+
+
+def attempt(uri: str, operation: Callable[[], T], size: int = 0) -> T:
+    """Run an operation on a file, which can be repeated: again after what may be gone a moment later, but not for ever.
+
+    Args:
+        uri: The file.
+        operation: Runs in another thread.
+        size: Bytes that it moves, where it moves many.
+
+    Raises:
+        OSError: For every failure of the storage; TimeoutError when the time is over.
+    """
+    if "://" not in uri:
+        return operation()
+    settings = _access.of(uri)
+    seconds = settings.longest_s * max(1, math.ceil(size / CHUNK_BYTES))
+    once = operation
+    if uri.startswith(_S3):
+        once = lambda: storage_s3.try_once(operation, settings)  # noqa: E731 (either of two)
+    with _plain_errors(uri):
+        return patience.within(
+            seconds + _GRACE_S, public(uri), lambda: retrying.retry(once, settings.attempts, until_s=seconds)
+        )
+
+
+def look(path: str, operation: Callable[[], T]) -> T:
+    """Look at a file or folder of this machine; the mount that it is on may be dead.
+
+    Raises:
+        TimeoutError: When nothing comes back for as long as `storage.timeout_s`.
+    """
+    return patience.within(_access.of(path).timeout_s, path, operation)
+
+
+def look_through(path: str, items: Iterator[T]) -> Iterator[T]:
+    """The same for what is found in a folder, one after the other."""
+    return patience.iterate_within(_access.of(path).timeout_s, path, items)
+
+
+@contextlib.contextmanager
+def _plain_errors(uri: str) -> Iterator[None]:
+    with storage_s3.plain_errors(uri), storage_http.plain_errors(uri):
+        yield
