@@ -234,7 +234,10 @@ def _local_info(path: str) -> FileInfo:
     try:
         if media_kind(path) or is_tar(path):
             return FileInfo(path, *local_version(path))
-        if not stat_mode.S_ISREG(os.stat(path).st_mode):
+        mode = os.stat(path).st_mode
+        if stat_mode.S_ISDIR(mode):
+            os.scandir(path).close()  # a walk gives it when this fails
+        if not stat_mode.S_ISREG(mode):
             raise FileNotFoundError(f"{path} is not a file")
     except OSError as error:
         return FileInfo(path, error=error)
