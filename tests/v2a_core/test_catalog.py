@@ -9,7 +9,6 @@ from pathlib import Path
 
 import fsspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from helpers_media import make_tar
 
@@ -288,75 +287,6 @@ def test_a_large_member_ends_a_compressed_shard(tmp_path: Path) -> None:
     found = listing(path, max_source_mb=1)
     assert [source.name for source in found.sources] == ["bomb/0.mp4"]
     assert {error.error_type for _, error in found.rejects} == {"TooLarge"}
-
-
-# --- tables ---------------------------------------------------------------------------------------------------------
-
-ROWS = [
-    {"uri": "v/a.mp4", "start_s": 1.5, "duration_s": 2.0, "label": 'rain, "heavy"', "split": "train", "caption": "x"},
-    {"uri": "v/a.mp4", "start_s": 4.0, "duration_s": 2.0, "label": "rain", "split": "train", "caption": None},
-    {"uri": "v/b c.png", "start_s": None, "duration_s": None, "label": "still", "split": "test", "caption": None},
-    {"uri": "v/missing.mp4", "start_s": None, "duration_s": None, "label": "gone", "split": "test", "caption": None},
-]
-
-
-@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
-def test_tables(tmp_path: Path, suffix: str) -> None:
-    touch(tmp_path, "v/a.mp4", "v/b c.png")
-    path = tmp_path / f"table.{suffix}"
-    if suffix == "csv":
-        quoted = ROWS[0]["label"].replace('"', '""')  # type: ignore[union-attr]
-        lines = [
-            f'v/a.mp4,1.5,2,"{quoted}",train,x',
-            "v/a.mp4,4,2,rain,train,",
-            "v/b c.png,,,still,test,",
-            "v/missing.mp4,,,gone,test,",
-        ]
-        path.write_text("\ufeff" + "\r\n".join(["uri,start_s,duration_s,label,split,caption", *lines]))
-    elif suffix == "jsonl":
-        path.write_text("\n".join([json.dumps(row) for row in ROWS] + [""]))
-    else:
-        pq.write_table(pa.Table.from_pylist(ROWS), path)
-    found = listing(path)
-    first, second, third = found.sources
-    assert (first.start_s, first.duration_s, first.label, first.split, first.caption) == tuple(ROWS[0].values())[1:]
-    assert (second.start_s, second.caption) == (4.0, None)
-    assert (third.kind, third.name, third.start_s) == ("image", "v/b c.png", None)
-    ((missing, error),) = found.rejects
-    assert (missing.label, missing.uri) == ("gone", str(tmp_path / "v/missing.mp4"))
-    assert error.error_type == "NotFound"
-
-
-def test_bad_rows_are_rejects_and_good_ones_survive(tmp_path: Path) -> None:
-    touch(tmp_path, "a.mp4")
-    rows = [
-        "a.mp4,",
-        "a.mp4,later",
-        "a.mp4,-1",
-        "a.mp4,inf",
-        ",1",
-        "a.txt,",
-        "a.mp4,nan",
-        "../" * 50 + "x.mp4,",
-        "a\0b.mp4,",
-    ]
-    (tmp_path / "t.csv").write_text("\n".join(["uri,start_s", *rows]))
-    found = listing(tmp_path / "t.csv")
-    assert [source.name for source in found.sources] == ["a.mp4"]
-    kinds = [error.error_type for _, error in found.rejects]
-    assert kinds == [*["BadRow"] * 4, "NotMedia", "NotFound", "BadRow"]
-    assert "t.csv, line 3: column start_s = 'later'" in str(found.rejects[0][1])
-    assert len({source_id(source, SegmentSettings(), FrameSettings()) for source, _ in found.rejects}) == 7
-
-
-def test_a_table_without_uri_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("URL,label\na.mp4,x\n")
-    with pytest.raises(ValueError, match=r"no column `uri`.*'URL'.*did you mean"):
-        listing(tmp_path / "t.csv")
-    for name in ("t.jsonl", "t.parquet"):
-        (tmp_path / name).write_bytes(b"{nonsense\n")
-        with pytest.raises(ValueError, match="not readable"):
-            listing(tmp_path / name)
 
 
 # --- remote ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import itertools
 import os
 import re
 import stat as stat_mode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +114,8 @@ def stat(uri: str) -> FileInfo:
         OSError: When it cannot be read.
     """
     if not is_remote(uri):
-        info = _local_info(str(local_path(uri)))
+        path = str(local_path(uri))
+        info = storage.look(path, lambda: _local_info(path))
         if info.error:
             raise info.error
         return info
@@ -155,7 +156,7 @@ def stat_all(paths: Iterable[str]) -> Iterator[FileInfo]:
     with ThreadPoolExecutor(_READERS) as pool:
         # Not all at once: a million results would wait in memory for whoever reads them.
         for run in iter(lambda: list(itertools.islice(groups, _READERS)), []):
-            for found in pool.map(lambda group: [_local_info(path) for path in group], run):
+            for found in pool.map(_local_infos, run):
                 yield from found
 
 
@@ -173,7 +174,8 @@ def walk(uri: str) -> Iterator[FileInfo]:
             if below and found[name]["type"] == "file" and not hidden(below):
                 yield remote_info(fs, found[name])
         return
-    for info in stat_all(sorted(_local_files(str(local_path(uri)), set()))):
+    folder = str(local_path(uri))
+    for info in stat_all(sorted(storage.look_through(folder, _local_files(folder, set())))):
         if not isinstance(info.error, FileNotFoundError) or os.path.islink(info.uri):  # else removed since
             yield info
 
@@ -221,11 +223,21 @@ def readable(name: str) -> str:
         return name.encode("utf-8", "backslashreplace").decode()
 
 
+def _local_infos(paths: Sequence[str]) -> list[FileInfo]:
+    try:
+        return storage.look(paths[0], lambda: [_local_info(path) for path in paths])
+    except TimeoutError as error:
+        return [FileInfo(path, error=error) for path in paths]
+
+
 def _local_info(path: str) -> FileInfo:
     try:
         if media_kind(path) or is_tar(path):
             return FileInfo(path, *local_version(path))
-        if not stat_mode.S_ISREG(os.stat(path).st_mode):
+        mode = os.stat(path).st_mode
+        if stat_mode.S_ISDIR(mode):
+            os.scandir(path).close()  # a walk gives it when this fails
+        if not stat_mode.S_ISREG(mode):
             raise FileNotFoundError(f"{path} is not a file")
     except OSError as error:
         return FileInfo(path, error=error)

@@ -77,17 +77,11 @@ def _checked(info: FileInfo) -> FileInfo | MediaError:
 
 
 def as_reject(error: Exception) -> MediaError:
-    """Why a file could not be looked up."""
-    cause = error.__cause__
-    # fsspec calls every trouble with a web server "not found".
-    web = isinstance(cause, OSError | TimeoutError) or type(cause).__module__.startswith("aiohttp")
-    status = getattr(cause, "status", None) if web else None
-    if isinstance(error, FileNotFoundError | NotADirectoryError) and (not web or status in (404, 410)):
+    """Why a file could not be looked up: of stage `fetch` what may pass by itself, and is tried again."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
         return MediaError("catalog", "NotFound", "no such file")
-    if isinstance(error, OSError) and error.errno not in _OF_THE_NAME:
-        told = f"the server answered {status}" if status else str(cause or error)
-        return MediaError("fetch", type(cause or error).__name__ if web else type(error).__name__, told)
-    return MediaError("catalog", type(error).__name__, str(error))
+    stage = "fetch" if isinstance(error, OSError) and error.errno not in _OF_THE_NAME else "catalog"
+    return MediaError(stage, type(error).__name__, str(error))
 
 
 def _entries(folder: str) -> dict[str, FileInfo] | None:
