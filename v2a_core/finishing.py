@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from v2a_core import naming, rows, storage, trouble
 from v2a_core.catalog import Source
+from v2a_core.manifest import FILE_NAME
 from v2a_core.media.config import FinishSettings
 from v2a_core.media.loudness import finish_waveform
 from v2a_core.media.mux import MixUnder, mux_soundtrack, muxed_suffix
@@ -56,10 +57,14 @@ def finish_row(row: dict[str, Any], job: FinishJob) -> dict[str, Any]:
     Args:
         row: A row of `gather.SOUNDTRACKS` with its waveform.
         job: Where and how.
+
+    Raises:
+        StorageStopError: When nothing can be written there, or the output was renamed or removed.
     """
     if row["status"] != OK:
         return row
     started = time.monotonic()
+    storage.check_there(job.output, FILE_NAME)
     waveform = np.frombuffer(row["waveform"], np.float32)
     try:
         files = _write_files(rows.unpack_source(row["source"]), row, waveform, job)

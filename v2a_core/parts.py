@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from v2a_core import storage
 from v2a_core.config import Settings, setting
+from v2a_core.manifest import FILE_NAME
 from v2a_core.rows import stamped
 
 _CHECKSUM_DIGITS = 16
@@ -65,6 +66,8 @@ class PartWriter:
         self._bytes = 0
         self._started = self._last_write = time.monotonic()
         self.written: dict[str, int] = {}
+        self._output = folder.rstrip("/").rpartition("/")[0]
+        self._claimed = storage.exists(storage.join(self._output, FILE_NAME))
 
     def add(self, table: pa.Table) -> pa.Table:
         """Take rows over; returns those that were new."""
@@ -91,8 +94,14 @@ class PartWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is buffered."""
+        """Write what is buffered.
+
+        Raises:
+            StorageStopError: When the output was renamed or removed meanwhile.
+        """
         self._last_write = time.monotonic()
+        if self._claimed:
+            storage.check_there(self._output, FILE_NAME)
         if not self._buffer:
             return
         table = pa.concat_tables(self._buffer)

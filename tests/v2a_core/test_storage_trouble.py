@@ -11,12 +11,16 @@ from pathlib import Path
 
 import fsspec
 import helpers_s3
+import pyarrow as pa
 import pytest
 from helpers_s3 import Faults, misbehaving, reached
 
 from v2a_core import storage, storage_s3, trouble
 from v2a_core.catalog import Source
+from v2a_core.finishing import FinishJob, finish_row
+from v2a_core.media.config import FinishSettings
 from v2a_core.media.types import MediaError
+from v2a_core.parts import PartSettings, PartWriter
 from v2a_core.storage import StorageAccess
 from v2a_core.trouble import StorageStopError
 
@@ -126,3 +130,27 @@ def test_a_full_disk_is_told_in_one_way_whatever_library_writes(tmp_path):
     ran = subprocess.run(["unshare", "-rm", "sh", "-c", inside, _FULL], capture_output=True, text=True, cwd=Path.cwd())
     told = "".join(f"x.{suffix} ENOSPC True\n" for suffix in ("wav", "flac", "ogg", "m4a"))
     assert ran.stdout == f"{told}[]\n", ran.stderr
+
+
+def test_a_part_is_not_written_beside_an_output_that_was_renamed(tmp_path):
+    output = tmp_path / "out"
+    storage.write_json(str(output / "manifest.json"), {})
+    schema = pa.schema([("source_id", pa.string()), ("split", pa.string()), ("label", pa.string())])
+    rows = pa.table({"source_id": ["a"], "split": ["train"], "label": ["dog"]}, schema)
+    settings = PartSettings(interval_s=3600)
+    writer = PartWriter(f"{output}/rows", schema, id_column="source_id", seen=set(), settings=settings, metadata={})
+    output.rename(tmp_path / "renamed")
+    with pytest.raises(StorageStopError, match="was renamed or removed while it was written"):
+        writer.flush()
+    assert not output.exists()
+    (tmp_path / "renamed").rename(output)
+    writer._buffer = [rows]
+    writer.flush()
+    assert len(writer.written) == 1
+
+
+def test_a_soundtrack_is_not_written_beside_an_output_that_was_renamed(tmp_path):
+    job = FinishJob(str(tmp_path / "out"), FinishSettings(), {"program": "", "bundle": "", "mapper": ""}, 0)
+    with pytest.raises(StorageStopError, match="was renamed or removed"):
+        finish_row({"status": "ok"}, job)
+    assert not (tmp_path / "out").exists()
