@@ -12,9 +12,11 @@ import numpy.typing as npt
 
 from v2a_core import naming, rows, storage
 from v2a_core.catalog import Source
-from v2a_core.media.config import FinishSettings
+from v2a_core.media import guarded_mux
+from v2a_core.media.config import FinishSettings, GuardSettings
+from v2a_core.media.guard import shared_decoder
 from v2a_core.media.loudness import finish_waveform
-from v2a_core.media.mux import MixUnder, mux_soundtrack, muxed_suffix
+from v2a_core.media.mux import MixUnder
 from v2a_core.media.types import MediaError
 from v2a_core.media.write import write_audio
 from v2a_core.schema import OK, REJECTED
@@ -29,12 +31,14 @@ class FinishJob:
         settings: Level, format, muxing.
         marks: Columns of the index that say what made the sound: `ai_generated`, `program`, `bundle`, `mapper`.
         seed: Of the run.
+        guard: Limits of the process that muxes.
     """
 
     output: str
     settings: FinishSettings
     marks: dict[str, Any]
     seed: int
+    guard: GuardSettings
 
     def tags(self) -> dict[str, str]:
         """The marks as metadata of a container, in the tags that players show."""
@@ -82,10 +86,14 @@ def _write_files(
     video_uri = None
     if source.kind == "video" and settings.mux != "none":
         mix = MixUnder(settings.mix_under_db, settings.true_peak_dbtp) if settings.mux == "mix" else None
+        guarded = shared_decoder(job.guard)
         with source.fetch() as video:
-            video_uri = storage.join(job.output, "video", f"{stem}{muxed_suffix(video)}")
+            video_uri = storage.join(job.output, "video", f"{stem}{guarded_mux.suffix(guarded, video)}")
             with storage.writing(video_uri) as path:
-                mux_soundtrack(video, _at_offset(sound, source.start_s or 0.0, rate), rate, path, job.tags(), mix)
+                request = guarded_mux.MuxRequest(
+                    video.absolute(), sound, rate, path.absolute(), job.tags(), mix, source.start_s or 0.0
+                )
+                guarded_mux.mux(guarded, request)
     return {
         **job.marks,
         "audio_uri": audio_uri,
@@ -106,8 +114,3 @@ def _write_losers(losers: Sequence[bytes], sample_rate: int, stem: str, job: Fin
         with storage.writing(uris[-1]) as path:
             write_audio(path, finished.waveform, finished.sample_rate, job.settings.audio_format, job.tags())
     return uris or None
-
-
-def _at_offset(waveform: npt.NDArray[np.float32], start_s: float, sample_rate: int) -> npt.NDArray[np.float32]:
-    """The waveform where its span begins in the video, silence before it."""
-    return np.concatenate([np.zeros(round(start_s * sample_rate), np.float32), waveform])
