@@ -75,6 +75,8 @@ def timed_packets(
     """
     stream = _add_video(container, width + width % 2, height + height % 2, float(1 / tick), quality=20)
     stream.codec_context.time_base = tick
+    # The last packet written has to be the last frame shown, as its length is what the file tells of the end.
+    stream.options = {**stream.options, "bf": "0"}
     return _encode_timed(stream, frames)
 
 
