@@ -16,9 +16,11 @@ import numpy.typing as npt
 from v2a_core import naming, rows, storage, trouble
 from v2a_core.catalog import Source
 from v2a_core.manifest import FILE_NAME
-from v2a_core.media.config import FinishSettings
+from v2a_core.media import guarded_mux
+from v2a_core.media.config import FinishSettings, GuardSettings
+from v2a_core.media.guard import shared_decoder
 from v2a_core.media.loudness import finish_waveform
-from v2a_core.media.mux import MixUnder, mux_soundtrack, muxed_suffix
+from v2a_core.media.mux import MixUnder
 from v2a_core.media.types import MediaError
 from v2a_core.media.write import write_audio
 from v2a_core.public import public_text
@@ -34,12 +36,14 @@ class FinishJob:
         settings: Level, format, muxing.
         marks: Columns of the index that say what made the sound: `ai_generated`, `program`, `bundle`, `mapper`.
         seed: Of the run.
+        guard: Limits of the process that muxes.
     """
 
     output: str
     settings: FinishSettings
     marks: dict[str, Any]
     seed: int
+    guard: GuardSettings
 
     def tags(self) -> dict[str, str]:
         """The marks as metadata of a container, in the tags that players show."""
@@ -98,11 +102,15 @@ def _write_files(
     files["loser_paths"] = _write_losers(row["losers"] or [], row["sample_rate_hz"], stem, job)
     if source.kind == "video" and settings.mux != "none":
         mix = MixUnder(settings.mix_under_db, settings.true_peak_dbtp) if settings.mux == "mix" else None
+        guarded = shared_decoder(job.guard)
         # Fetching refuses a file that was replaced: its picture is not the one that the sound was made for.
         with source.fetch() as video:
-            video_path = f"video/{stem}{muxed_suffix(video)}"
+            video_path = f"video/{stem}{guarded_mux.suffix(guarded, video)}"
             with _writing(job, video_path) as file:
-                mux_soundtrack(video, _at_offset(sound, source.start_s or 0.0, rate), rate, file.path, job.tags(), mix)
+                request = guarded_mux.MuxRequest(
+                    video.absolute(), sound, rate, file.path.absolute(), job.tags(), mix, source.start_s or 0.0
+                )
+                guarded_mux.mux(guarded, request)
         files |= {"video_path": video_path, "video_sha256": file.sha256}
     return {
         **job.marks,
@@ -141,8 +149,3 @@ def _write_losers(losers: Sequence[bytes], sample_rate: int, stem: str, job: Fin
         with _writing(job, paths[-1]) as file:
             write_audio(file.path, finished.waveform, finished.sample_rate, job.settings.audio_format, job.tags())
     return paths or None
-
-
-def _at_offset(waveform: npt.NDArray[np.float32], start_s: float, sample_rate: int) -> npt.NDArray[np.float32]:
-    """The waveform where its span begins in the video, silence before it."""
-    return np.concatenate([np.zeros(round(start_s * sample_rate), np.float32), waveform])

@@ -89,7 +89,7 @@ def run(
         embedded.check(embeddings, local.vision_space, job.segments, job.frames)
 
     def chain(these: Sequence[pipeline.PlannedSource], destination: str, pools: Pools) -> Dataset:
-        finishing = FinishJob(destination, job.finish, _marks(local, fingerprint), job.seed)
+        finishing = FinishJob(destination, job.finish, _marks(local, fingerprint), job.seed, job.decoder)
         parts = embedded.find(embeddings, {item.source_id for item in these}) if embeddings else {}
         return _chain(these, job, bundle, local, mapper, finishing, parts, pools)
 

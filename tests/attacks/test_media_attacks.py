@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from helpers_decode import decode
-from helpers_media import picture, playlist_in_mp4, render
+from helpers_media import picture, playlist_in_mp4, render, tone
 
-from v2a_core.media import confine
+from v2a_core.media import confine, guarded_mux
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
 from v2a_core.media.decode import SegmentReject
 from v2a_core.media.guard import GuardedDecoder
 from v2a_core.media.types import MediaError, MediaSpec
+from v2a_core.media.worker import Call
 
 OPTIONS: dict[str, Any] = {
     "kind": "video",
@@ -58,3 +59,37 @@ def test_what_a_decoder_that_was_taken_over_can_reach(tmp_path: Path) -> None:
         (told,) = decoder.decode(path, **OPTIONS)
     assert isinstance(told, SegmentReject)
     assert str(told.error).split() == ["open", *["PermissionError"] * 5]
+
+
+def test_a_short_file_that_stands_for_weeks(tmp_path: Path) -> None:
+    """A gap bomb: a few kB whose frames are ten minutes apart declare days of segments, and of silence to mux"""
+    path = render(tmp_path / "bomb.mkv", pts=range(0, 599 * 400, 599), fps=1, options={})
+    assert path.stat().st_size < 100_000
+    with GuardedDecoder(GuardSettings()) as decoder:
+        with pytest.raises(MediaError, match=r"239,002 s long, and decoder.max_duration_s is 21,600 s") as caught:
+            list(decoder.decode(path, **OPTIONS))
+        assert (caught.value.stage, caught.value.error_type) == ("decode", "TooLong")
+        request = guarded_mux.MuxRequest(path, tone(1.0, rate=16_000), 16_000, tmp_path / "out.mp4", {})
+        with pytest.raises(MediaError) as caught:
+            guarded_mux.mux(decoder, request)
+        assert (caught.value.stage, caught.value.error_type) == ("mux", "TooLong")
+
+
+def test_a_video_of_too_many_segments(tmp_path: Path) -> None:
+    """A source of more segments than a run should make"""
+    path = render(tmp_path / "long.mkv", pts=range(0, 300, 10), fps=1, options={})
+    with (
+        GuardedDecoder(GuardSettings(max_segments=100)) as decoder,
+        pytest.raises(MediaError, match=r"291 segments, and decoder.max_segments is 100") as caught,
+    ):
+        list(decoder.decode(path, **OPTIONS))
+    assert (caught.value.error_type, caught.value.transient) == ("TooLong", False)
+
+
+@pytest.mark.parametrize(("fault", "error_type"), [("abort", "DecoderCrashed"), ("hang", "TimeLimit")])
+def test_a_video_that_kills_the_muxer(fault: str, error_type: str) -> None:
+    """A video at which the muxer crashes or hangs"""
+    with GuardedDecoder(GuardSettings(time_limit_s=1.0, attempts=2)) as decoder:
+        with pytest.raises(MediaError) as caught:
+            decoder.run(Call("planted_decoders:obey", fault, stage="mux"))
+        assert (caught.value.stage, caught.value.error_type) == ("mux", error_type)

@@ -16,6 +16,7 @@ from PIL import Image
 from v2a_core.media.mix import plan_mix, read_sound
 from v2a_core.media.mux import MAX_DIFFERENCE_S, MixUnder, mux_soundtrack, muxed_suffix, stream_lengths
 from v2a_core.media.probe import read_timeline
+from v2a_core.media.resample import PlacedSound
 from v2a_core.media.write import write_audio
 
 
@@ -69,7 +70,9 @@ def test_minutes_are_mixed_in_little_memory(tmp_path: Path) -> None:
     waveform = tone(240.0, 900.0, 16_000)
     tracemalloc.start()
     try:
-        planned = plan_mix(there, waveform, 16_000, 0.0, under_db=12.0, true_peak_dbtp=-1.0)
+        planned = plan_mix(
+            there, PlacedSound(waveform, 16_000, 0, len(waveform)), 0.0, under_db=12.0, true_peak_dbtp=-1.0
+        )
         assert planned is not None
         samples = sum(block.shape[1] for block in planned.blocks())
         held = tracemalloc.get_traced_memory()[1]

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from helpers_media import RATE, index_of, picture, render, tone
 
+from v2a_core.media import guarded_mux
+from v2a_core.media.config import GuardSettings
 from v2a_core.media.encode import write_video
-from v2a_core.media.mux import MAX_DIFFERENCE_S, mux_soundtrack, muxed_suffix, stream_lengths
+from v2a_core.media.guard import GuardedDecoder
+from v2a_core.media.mux import MAX_DIFFERENCE_S, MixUnder, mux_soundtrack, muxed_suffix, stream_lengths
 from v2a_core.media.probe import probe, read_timeline
 from v2a_core.media.types import MediaError
 from v2a_core.miniature.world import WorldSettings
@@ -48,7 +51,6 @@ def mux(video: Path, waveform: np.ndarray, rate: int = 16_000, **tags: str) -> P
         ("a.webm", ".mp4", {"codec": "libvpx-vp9", "options": {}}),
         ("a.webm", ".mkv", {"codec": "libvpx", "options": {}}),
         ("a.avi", ".mp4", {"codec": "mpeg4"}),
-        ("a.gif", ".mov", {"codec": "gif", "pix_fmt": "rgb8"}),
         ("a.mpg", ".mkv", {"codec": "mpeg2video"}),
         ("a.mp4", ".mp4", {"offset_s": 1.0}),
         ("a.mkv", ".mkv", {"offset_s": 3.0, "sound": tone(2.0)}),
@@ -191,3 +193,38 @@ def test_encoding_refuses_what_it_cannot_do(tmp_path: Path) -> None:
         write_video(tmp_path / "a.mp4", [], 25)
     with pytest.raises(MediaError, match="even sides"):
         write_video(tmp_path / "a.mp4", [picture(0, 63, 48)], 25)
+
+
+@pytest.mark.parametrize("size", [(64, 48), (63, 47)])
+def test_an_animated_gif_becomes_an_mp4(tmp_path: Path, size: tuple[int, int]) -> None:
+    stamps = [0, 1, 2, 10, 11, 20, 24]
+    video = render(
+        tmp_path / "a.gif", codec="gif", pix_fmt="rgb8", options={}, pts=stamps, fps=25, size=size,
+        pictures=[picture(7 * index, *size) for index in range(len(stamps))],
+    )  # fmt: skip
+    out = mux(video, 0.5 * tone(2.0, 500.0, 16_000))
+    assert out.suffix == ".mp4"
+    before, after = read_timeline(video), read_timeline(out)
+    assert (after.codec, after.width, after.height) == ("h264", 64, 48)
+    np.testing.assert_allclose(after.frame_times_s, before.frame_times_s, atol=0.011)
+    assert after.duration_s == pytest.approx(before.duration_s, abs=0.011)
+    assert abs(np.subtract(*stream_lengths(out))) <= MAX_DIFFERENCE_S
+    shown = [f.to_ndarray(format="rgb24").astype(int) for f in frames(out)]
+    wanted = [f.to_ndarray(format="rgb24").astype(int) for f in frames(video)]
+    for one, other in zip(shown, wanted, strict=True):
+        assert one.mean() == pytest.approx(other.mean(), abs=3)  # of a dithered picture
+
+
+def test_muxing_in_the_guarded_process_is_the_same(tmp_path: Path) -> None:
+    video = render(tmp_path / "a.mov", sound=tone(2.0))
+    waveform = 0.5 * tone(1.0, 500.0, 16_000)
+    out, guarded_out = tmp_path / "out.mov", tmp_path / "guarded.mov"
+    mix = MixUnder(12.0, -1.0)
+    mux_soundtrack(video, waveform, 16_000, out, {"comment": "x"}, mix, start_s=0.5)
+    with GuardedDecoder(GuardSettings()) as guarded:
+        assert guarded_mux.suffix(guarded, video) == ".mov"
+        guarded_mux.mux(
+            guarded, guarded_mux.MuxRequest(video, waveform, 16_000, guarded_out, {"comment": "x"}, mix, 0.5)
+        )
+    np.testing.assert_array_equal(sound(guarded_out), sound(out))
+    assert picture_packets(guarded_out) == picture_packets(video)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from v2a_core.media.config import FinishSettings
 from v2a_core.media.loudness import finish_waveform, loudness, true_peak
-from v2a_core.media.resample import clap_waveform, fit_length, resample, resampled_blocks, rms_dbfs
+from v2a_core.media.resample import PlacedSound, clap_waveform, fit_length, resample, resampled_blocks, rms_dbfs
 from v2a_core.media.types import MediaError, MediaSpec
 from v2a_core.media.write import read_audio, write_audio
 
@@ -234,3 +234,14 @@ def test_a_finished_waveform_never_clips(samples: int, gain: float, seed: int) -
         return
     assert np.abs(finished.waveform).max() <= 10 ** (-1 / 20) + 1e-6
     assert np.isfinite([finished.true_peak_dbtp, finished.loudness_lufs]).all()
+
+
+@pytest.mark.parametrize(
+    ("start", "samples"), [(0, 5), (0, 3), (2, 7), (2, 4), (9, 3), (0, 600_000), (300_000, 300_002)]
+)
+def test_a_waveform_has_its_place_in_silence_that_nobody_holds(start: int, samples: int) -> None:
+    waveform = np.arange(1, 6, dtype=np.float32)
+    expected = np.concatenate([np.zeros(start, np.float32), waveform, np.zeros(samples, np.float32)])[:samples]
+    blocks = list(PlacedSound(waveform, 16_000, start, samples).blocks())
+    np.testing.assert_array_equal(np.concatenate(blocks), expected)
+    assert max(map(len, blocks)) <= 2**18

@@ -110,8 +110,8 @@ def _allow(ruleset: int, paths: Iterable[Path], access: int) -> None:
 @functools.cache
 def _libraries() -> tuple[Path, ...]:
     """Folders of Python and of the decoders: modules that are imported, and tables that are read, at first use."""
-    names = ("stdlib", "platstdlib")
-    folders = {Path(sysconfig.get_paths()[name]) for name in names}
+    folders = {Path(sysconfig.get_paths()[name]) for name in ("stdlib", "platstdlib")}
+    folders |= {Path(entry) for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")}
     for name in ("av", "decord", "numpy", "PIL", "soundfile", "soxr"):
         origin = getattr(sys.modules.get(name), "__file__", None)
         if origin:

@@ -60,6 +60,43 @@ def write_video(
         raise MediaError("encode", type(error).__name__, f"{path.name} cannot be encoded: {error}") from None
 
 
+def timed_packets(
+    container: Any, frames: Iterable[tuple[int, int, npt.NDArray[np.uint8]]], width: int, height: int, tick: Fraction
+) -> Iterator[Packet]:
+    """Add a video track to an output container and encode frames for it, each shown for a time of its own.
+
+    Args:
+        container: An output container.
+        frames: Time and length, in ticks, and uint8 RGB (height, width, 3); 4:2:0 video needs even sides, so that the
+            last row and column are repeated where they are odd.
+        width: Pixels.
+        height: Pixels.
+        tick: Seconds.
+    """
+    stream = _add_video(container, width + width % 2, height + height % 2, float(1 / tick), quality=20)
+    stream.codec_context.time_base = tick
+    # The last packet written has to be the last frame shown, as its length is what the file tells of the end.
+    stream.options = {**stream.options, "bf": "0"}
+    return _encode_timed(stream, frames)
+
+
+def _encode_timed(stream: Any, frames: Iterable[tuple[int, int, npt.NDArray[np.uint8]]]) -> Iterator[Packet]:
+    lengths: dict[int, int] = {}
+
+    def with_length(packets: Iterable[Packet]) -> Iterator[Packet]:
+        for packet in packets:
+            packet.duration = lengths.pop(packet.pts or 0, 1)
+            yield packet
+
+    for start, length, pixels in frames:
+        sides = ((0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0))
+        frame = av.VideoFrame.from_ndarray(np.pad(pixels, sides, mode="edge"), format="rgb24")
+        frame.pts, frame.time_base = start, stream.codec_context.time_base
+        lengths[start] = length
+        yield from with_length(stream.encode(frame))
+    yield from with_length(stream.encode(None))
+
+
 def aac_packets(
     container: Any, waveform: npt.NDArray[np.float32], sample_rate: int, aac_rate: int = AAC_RATE
 ) -> Iterator[Packet]:
@@ -73,8 +110,12 @@ def aac_packets(
         sample_rate: Its rate, Hz.
         aac_rate: Rate of the track, Hz.
     """
-    pieces = resampled_blocks(waveform, sample_rate, aac_rate)
-    return aac_blocks(container, (np.clip(piece, -1.0, 1.0)[np.newaxis] for piece in pieces), "mono", aac_rate)
+    return aac_mono(container, resampled_blocks(waveform, sample_rate, aac_rate), aac_rate)
+
+
+def aac_mono(container: Any, pieces: Iterator[npt.NDArray[np.float32]], rate: int = AAC_RATE) -> Iterator[Packet]:
+    """As `aac_packets`, of pieces float32 (any number of samples,) that have the track's rate."""
+    return aac_blocks(container, (np.clip(piece, -1.0, 1.0)[np.newaxis] for piece in pieces), "mono", rate)
 
 
 def aac_blocks(

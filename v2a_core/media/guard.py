@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from v2a_core.media import worker
 from v2a_core.media.child import ChildEndedError, DecoderProcess
@@ -32,11 +33,12 @@ class GuardedDecoder:
         decoder: `module:function` that takes a `DecodeRequest` and behaves like `decode.decode_source`.
 
     Attributes:
+        settings: Limits and attempts.
         planned: All segments of the source that is being decoded; None as long as they are not known.
     """
 
     def __init__(self, settings: GuardSettings, decoder: str = worker.DECODER) -> None:
-        self._settings, self._decoder = settings, decoder
+        self.settings, self._decoder = settings, decoder
         self._child: DecoderProcess | None = None
         self.planned: list[Segment] | None = None
         _open_decoders.add(self)
@@ -87,13 +89,46 @@ class GuardedDecoder:
             span_s,
             want_audio,
             frozenset(skip),
-            max_duration_s=self._settings.max_duration_s,
-            max_segments=self._settings.max_segments,
+            max_duration_s=self.settings.max_duration_s,
+            max_segments=self.settings.max_segments,
         )
         self.planned = None
-        course = _Course(request, self._settings.attempts)
+        course = _Course(request, self.settings.attempts)
         while not course.finished:
             yield from self._attempt(course)
+
+    def run(self, call: worker.Call, *, extra_s: float = 0.0) -> Any:
+        """What a function yields last, computed in the child.
+
+        Args:
+            call: The function and its argument.
+            extra_s: Time beyond that of the settings.
+
+        Raises:
+            MediaError: As the function raised it; its `error_type` is `DecoderCrashed`, `TimeLimit` or `MemoryLimit`
+                when the process had to be replaced.
+            OSError: When the storage is full.
+        """
+        for attempt in range(1, self.settings.attempts + 1):
+            complete = False
+            try:
+                child = self._ready_child()
+                child.ask(call)
+                results = list(child.answers(self.settings.time_limit_s + extra_s))
+                complete = True
+                return results[-1]
+            except ChildEndedError as ended:
+                stage = ended.error.stage if ended.error.transient else call.stage
+                error = MediaError(stage, ended.error.error_type, str(ended), attempts=attempt)
+                if error.transient:
+                    break
+            except MediaError:
+                complete = True  # the child itself is well
+                raise
+            finally:
+                if not complete:
+                    self.close()
+        raise error
 
     def close(self) -> None:
         """End the child process."""
@@ -126,7 +161,7 @@ class GuardedDecoder:
                     course.done(item.segment)
                     yield item
             course.finished = complete = True
-            if child.resident_mb() > self._settings.memory_limit_mb / 2:
+            if child.resident_mb() > self.settings.memory_limit_mb / 2:
                 self.close()  # native decoders leak a little with every file
         except ChildEndedError as ended:
             yield from course.failed(ended.error)
@@ -140,7 +175,7 @@ class GuardedDecoder:
     def _ready_child(self) -> DecoderProcess:
         if self._child is None or not self._child.alive():
             self.close()
-            self._child = DecoderProcess(self._settings, self._decoder)
+            self._child = DecoderProcess(self.settings, self._decoder)
             self._child.wait_until_ready()
         return self._child
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from v2a_core.media.encode import AAC_RATE
 from v2a_core.media.loudness import loudness, true_peak
 from v2a_core.media.probe import demux, open_media
-from v2a_core.media.resample import SILENCE_PEAK, resampled_blocks
+from v2a_core.media.resample import SILENCE_PEAK, PlacedSound
 
 Floats = npt.NDArray[np.float32]
 
@@ -25,6 +25,7 @@ Floats = npt.NDArray[np.float32]
 _MEASURE_RATE = 16_000
 # Containers round times: below this, a block continues the one before it.
 _JITTER_S = 0.02
+_BLOCK_SAMPLES = 2**18
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,7 @@ class Mix:
         path: The video.
         origin_s: Container time of its first frame.
         layout: `mono` or `stereo`, as the video's sound is; more channels are mixed down to two.
-        under: What is mixed in, float32 (T,).
-        under_rate: Its rate, Hz.
+        under: What is mixed in, as long as the picture.
         under_gain: Its level.
         gain: Of the whole, so that nothing is above the highest level allowed.
     """
@@ -44,15 +44,14 @@ class Mix:
     path: Path
     origin_s: float
     layout: str
-    under: Floats
-    under_rate: int
+    under: PlacedSound
     under_gain: float
     gain: float = 1.0
 
     def blocks(self) -> Iterator[Floats]:
         """The mix from the first frame on, at 48 kHz, float32 (C, any number of samples), as long as `under`."""
-        samples = round(len(self.under) * AAC_RATE / self.under_rate)
-        pieces = resampled_blocks(self.under, self.under_rate, AAC_RATE)
+        samples = round(self.under.samples * AAC_RATE / self.under.sample_rate)
+        pieces = self.under.resampled(AAC_RATE)
         held = np.empty(0, np.float32)
         for block in read_sound(self.path, self.origin_s, self.layout, AAC_RATE, samples):
             length = block.shape[1]
@@ -63,14 +62,13 @@ class Mix:
 
 
 def plan_mix(
-    path: Path, waveform: Floats, sample_rate: int, origin_s: float, *, under_db: float, true_peak_dbtp: float
+    path: Path, soundtrack: PlacedSound, origin_s: float, *, under_db: float, true_peak_dbtp: float
 ) -> Mix | None:
     """How a soundtrack is mixed under the sound of a video; None where there is nothing to mix it under.
 
     Args:
         path: The video.
-        waveform: The soundtrack, float32 (T,), as long as the picture.
-        sample_rate: Its rate, Hz.
+        soundtrack: As long as the picture.
         origin_s: Container time of the first frame.
         under_db: How much quieter than the video's sound it shall be (integrated loudness).
         true_peak_dbtp: Above this level the mix is lowered as a whole.
@@ -78,7 +76,7 @@ def plan_mix(
     layout = _layout(path)
     if layout is None:
         return None
-    samples = round(len(waveform) * _MEASURE_RATE / sample_rate)
+    samples = round(soundtrack.samples * _MEASURE_RATE / soundtrack.sample_rate)
     peak = 0.0
 
     def heard() -> Iterator[Floats]:
@@ -91,8 +89,9 @@ def plan_mix(
     if peak <= SILENCE_PEAK:
         return None
     # BS.1770 adds the power of the channels, and the soundtrack will be in each of them.
-    own = loudness([waveform[np.newaxis]], sample_rate) + 10 * np.log10(_channels(layout))
-    mix = Mix(path, origin_s, layout, waveform, sample_rate, 10 ** ((there - under_db - own) / 20))
+    own = loudness((block[np.newaxis] for block in soundtrack.blocks()), soundtrack.sample_rate)
+    own += 10 * np.log10(_channels(layout))
+    mix = Mix(path, origin_s, layout, soundtrack, 10 ** ((there - under_db - own) / 20))
     limit = 10 ** (true_peak_dbtp / 20)
     return replace(mix, gain=min(1.0, limit / true_peak(mix.blocks(), AAC_RATE)))
 
@@ -114,7 +113,7 @@ def read_sound(path: Path, origin_s: float, layout: str, rate: int, samples: int
         if abs(offset - position) <= _JITTER_S * rate:
             offset = position
         if offset > position:
-            yield np.zeros((channels, min(offset, samples) - position), np.float32)
+            yield from _silence(channels, min(offset, samples) - position)
             position = min(offset, samples)
         chunk = chunk[:, max(0, position - offset) :][:, : samples - position]
         if chunk.shape[1]:
@@ -122,7 +121,13 @@ def read_sound(path: Path, origin_s: float, layout: str, rate: int, samples: int
             position += chunk.shape[1]
         if position >= samples:
             return
-    yield np.zeros((channels, samples - position), np.float32)
+    yield from _silence(channels, samples - position)
+
+
+def _silence(channels: int, samples: int) -> Iterator[Floats]:
+    """Of any length: a gap may last hours."""
+    for begin in range(0, samples, _BLOCK_SAMPLES):
+        yield np.zeros((channels, min(_BLOCK_SAMPLES, samples - begin)), np.float32)
 
 
 def _layout(path: Path) -> str | None:

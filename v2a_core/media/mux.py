@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from v2a_core.media.encode import Packet, aac_blocks, aac_packets, interleave
+from v2a_core.media.config import GuardSettings
+from v2a_core.media.decode import refuse_longer
+from v2a_core.media.encode import AAC_RATE, Packet, aac_blocks, aac_mono, interleave, timed_packets
 from v2a_core.media.mix import Mix, plan_mix
-from v2a_core.media.probe import is_cover, open_media, packets, read_timeline, reason, video_stream
-from v2a_core.media.resample import fit_length
+from v2a_core.media.probe import Timeline, is_cover, open_media, packets, read_timeline, reason, video_stream
+from v2a_core.media.resample import PlacedSound
 from v2a_core.media.types import MediaError
+from v2a_core.media.worker import FULL
 
 # Picture and sound of the copy may differ by this much: one or two frames, below what is noticed.
 MAX_DIFFERENCE_S = 0.05
@@ -25,6 +29,8 @@ MAX_DIFFERENCE_S = 0.05
 _MAX_WAITING = 64
 
 _MP4_CODECS = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"})
+# No container that plays everywhere takes these beside sound.
+_ENCODED_ANEW = frozenset({"gif"})
 # What a container's own writer sets anew.
 _OWN_TAGS = frozenset({"encoder", "major_brand", "minor_version", "compatible_brands", "duration"})
 
@@ -43,10 +49,7 @@ def muxed_suffix(path: Path) -> str:
         return suffix
     if suffix == ".mkv" and "matroska" in formats:
         return suffix
-    if codec in _MP4_CODECS:
-        return ".mp4"
-    # QuickTime is the one container that takes both the frames of a GIF and AAC.
-    return ".mov" if codec == "gif" else ".mkv"
+    return ".mp4" if codec in _MP4_CODECS | _ENCODED_ANEW else ".mkv"
 
 
 @dataclass(frozen=True)
@@ -69,43 +72,49 @@ def mux_soundtrack(
     out_path: Path,
     tags: Mapping[str, str] | None = None,
     mix: MixUnder | None = None,
+    *,
+    start_s: float = 0.0,
+    max_duration_s: float = GuardSettings().max_duration_s,
 ) -> None:
     """Write a copy of a video whose first audio track is `waveform`, or its old one with `waveform` under it.
 
     The packets of the picture, and of everything else that the container takes (subtitles, further audio tracks,
     attachments), are copied as they are; times are shifted so that the first frame is at 0. Chapters stay. The
-    waveform is cut, or padded with silence, to the length of the picture.
+    waveform is cut, or padded with silence, to the length of the picture. An animated GIF is encoded anew.
 
     Args:
         video_path: The video.
-        waveform: Float32 (T,), -1..1, beginning with the first frame.
+        waveform: Float32 (T,), -1..1.
         sample_rate: Its rate, Hz.
         out_path: The copy; its suffix, from `muxed_suffix`, chooses the container.
         tags: Metadata to write beside the original's.
         mix: Mix instead of replacing; a video that is silent gets the soundtrack as it is.
+        start_s: Where the waveform begins in the video.
+        max_duration_s: A longer video is refused.
 
     Raises:
         MediaError: When the copy cannot be made, or its picture and sound would differ in length.
+        OSError: When there is no room for it.
     """
     timeline = read_timeline(video_path)
-    samples = fit_length(waveform, round(timeline.duration_s * sample_rate))
+    refuse_longer(timeline.duration_s, max_duration_s, "mux")
+    samples = round(timeline.duration_s * sample_rate)
+    sound = PlacedSound(waveform, sample_rate, round(start_s * sample_rate), samples)
     try:
-        planned = _plan_mix(video_path, samples, sample_rate, timeline.origin_s, mix) if mix else None
+        planned = _plan_mix(video_path, sound, timeline.origin_s, mix) if mix else None
         with open_media(video_path, "mux") as source:
-            shown = _display_times(video_path) if timeline.container == "avi" else {}
-            sound = planned or (samples, sample_rate)
-            _copy(source, sound, out_path, timeline.origin_s, shown, tags or {})
+            _copy(source, planned or sound, out_path, timeline, tags or {})
     except (av.FFmpegError, ValueError) as error:
         if isinstance(error, MediaError):
+            raise
+        if getattr(error, "errno", None) in FULL:
             raise
         raise MediaError("mux", type(error).__name__, f"the copy cannot be written: {reason(error)}") from None
     _check_lengths(out_path)
 
 
-def _plan_mix(
-    path: Path, samples: npt.NDArray[np.float32], sample_rate: int, origin_s: float, mix: MixUnder
-) -> Mix | None:
-    return plan_mix(path, samples, sample_rate, origin_s, under_db=mix.under_db, true_peak_dbtp=mix.true_peak_dbtp)
+def _plan_mix(path: Path, sound: PlacedSound, origin_s: float, mix: MixUnder) -> Mix | None:
+    return plan_mix(path, sound, origin_s, under_db=mix.under_db, true_peak_dbtp=mix.true_peak_dbtp)
 
 
 def stream_lengths(path: Path) -> tuple[float, float]:
@@ -120,29 +129,41 @@ def stream_lengths(path: Path) -> tuple[float, float]:
     return read_timeline(path).duration_s, sound
 
 
-def _copy(
-    source: Any,
-    sound: Mix | tuple[npt.NDArray[np.float32], int],
-    out_path: Path,
-    origin_s: float,
-    shown: dict[int, int],
-    tags: Mapping[str, str],
-) -> None:
+def _copy(source: Any, sound: Mix | PlacedSound, out_path: Path, timeline: Timeline, tags: Mapping[str, str]) -> None:
+    origin_s = timeline.origin_s
     with av.open(str(out_path), "w", container_options=_container_options(source, out_path)) as target:
         picture = video_stream(source, "mux")
-        copies = {picture.index: target.add_stream_from_template(picture, opaque=True)}
+        is_anew = picture.codec_context.name in _ENCODED_ANEW
+        film = _encoded(source, target, picture, timeline) if is_anew else None
+        copies = {} if is_anew else {picture.index: target.add_stream_from_template(picture, opaque=True)}
         if isinstance(sound, Mix):
             heard = aac_blocks(target, sound.blocks(), sound.layout)
         else:
-            heard = aac_packets(target, *sound)
+            heard = aac_mono(target, sound.resampled(AAC_RATE))
         copies |= _add_others(source, target, picture)
         kept = {key: value for key, value in source.metadata.items() if key.lower() not in _OWN_TAGS}
         target.metadata.update({**kept, **tags})
         chapters = _shifted_chapters(source, origin_s)
         if chapters:
             target.set_chapters(chapters)
-        for packet in interleave(_copied(source, copies, origin_s, shown), heard):
+        for packet in interleave(film or _copied(source, copies, timeline), heard):
             target.mux(packet)
+
+
+def _encoded(source: Any, target: Any, picture: Any, timeline: Timeline) -> Iterator[Packet]:
+    """The frames of the picture as packets that play everywhere, each shown as long as before."""
+    tick = Fraction(picture.time_base)
+    times = [round(float(time) / tick) for time in (*timeline.frame_times_s, timeline.duration_s)]
+    lengths = {time: max(1, after - time) for time, after in pairwise(times)}
+
+    def frames() -> Iterator[tuple[int, int, npt.NDArray[np.uint8]]]:
+        for packet in packets(source, [picture]):
+            for frame in picture.decode(packet):
+                time = frame.pts - round(Fraction(timeline.origin_s) / tick)
+                if time in lengths:
+                    yield time, lengths[time], frame.to_ndarray(format="rgb24")
+
+    return timed_packets(target, frames(), picture.codec_context.width, picture.codec_context.height, tick)
 
 
 def _container_options(source: Any, out_path: Path) -> dict[str, str]:
@@ -180,8 +201,10 @@ def _shifted_chapters(source: Any, origin_s: float) -> list[Any]:
     return shifted
 
 
-def _copied(source: Any, copies: dict[int, Any], origin_s: float, shown: dict[int, int]) -> Iterator[Packet]:
+def _copied(source: Any, copies: dict[int, Any], timeline: Timeline) -> Iterator[Packet]:
     """Packets of the copied streams, on the clock of the copy, with decoding times that ascend."""
+    origin_s = timeline.origin_s
+    shown = _display_times(Path(source.name.removeprefix("file:"))) if timeline.container == "avi" else {}
     previous: dict[int, int] = {}
     # A frame is never shown before it is decoded.
     early = max((label - time for label, time in shown.items()), default=0)

@@ -7,6 +7,7 @@ repetition as in laion_clap/training/data.py (`repeatpad`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -40,17 +41,47 @@ def resample(waveform: Waveform, sample_rate: int, new_rate: int) -> Waveform:
     return fit_length(changed, length)
 
 
+@dataclass(frozen=True)
+class PlacedSound:
+    """A waveform at its place in silence, cut where it is longer; the silence is never held in memory.
+
+    Attributes:
+        waveform: Float32 (T,).
+        sample_rate: Its rate, Hz.
+        start: Samples of silence before it.
+        samples: Samples in all.
+    """
+
+    waveform: Waveform
+    sample_rate: int
+    start: int
+    samples: int
+
+    def blocks(self) -> Iterator[Waveform]:
+        """The sound in pieces that follow each other."""
+        for begin in range(0, self.samples, _BLOCK_SAMPLES):
+            end = min(begin + _BLOCK_SAMPLES, self.samples)
+            part = self.waveform[max(0, begin - self.start) : max(0, end - self.start)]
+            before = min(max(0, self.start - begin), end - begin)
+            yield np.pad(part, (before, end - begin - before - len(part)))
+
+    def resampled(self, new_rate: int) -> Iterator[Waveform]:
+        """As `resample`, in pieces that follow each other."""
+        stream = soxr.ResampleStream(self.sample_rate, new_rate, 1, dtype="float32", quality="HQ")
+        left = round(self.samples * new_rate / self.sample_rate)
+        done = 0
+        for block in self.blocks():
+            done += len(block)
+            piece = stream.resample_chunk(np.ascontiguousarray(block), last=done >= self.samples)[:left]
+            left -= len(piece)
+            yield piece
+        if left:
+            yield np.zeros(left, np.float32)
+
+
 def resampled_blocks(waveform: Waveform, sample_rate: int, new_rate: int) -> Iterator[Waveform]:
     """As `resample`, in pieces that follow each other, for sound of any length."""
-    stream = soxr.ResampleStream(sample_rate, new_rate, 1, dtype="float32", quality="HQ")
-    left = round(len(waveform) * new_rate / sample_rate)
-    for start in range(0, len(waveform), _BLOCK_SAMPLES):
-        stop = start + _BLOCK_SAMPLES
-        piece = stream.resample_chunk(np.ascontiguousarray(waveform[start:stop]), last=stop >= len(waveform))[:left]
-        left -= len(piece)
-        yield piece
-    if left:
-        yield np.zeros(left, np.float32)
+    return PlacedSound(waveform, sample_rate, 0, len(waveform)).resampled(new_rate)
 
 
 def fit_length(waveform: Waveform, samples: int) -> Waveform:

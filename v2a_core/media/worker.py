@@ -6,6 +6,7 @@ processes of one user. Each request runs in a thread of its own, which can open 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import importlib
 import os
@@ -24,9 +25,12 @@ import numpy as np
 from v2a_core.media import confine
 from v2a_core.media.types import MediaError
 
+# Nothing more can be written: no fault of any file.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
 DECODER = "v2a_core.media.decode:decode_source"
 
-Message = tuple[str, Any]  # ("item", what the function yields), ("failed", MediaError) or ("end", None)
+Message = tuple[str, Any]  # ("item", what the function yields), ("failed", MediaError | OSError) or ("end", None)
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,14 @@ class Call:
         argument: What it gets.
         reads: Absolute paths of the files it may read.
         writes: Absolute paths of the files, which exist, that it may write.
+        stage: Of an error that the function did not expect.
     """
 
     function: str
     argument: Any
     reads: tuple[Path, ...] = ()
     writes: tuple[Path, ...] = ()
+    stage: str = "decode"
 
 
 def send(pipe: Connection, message: object) -> None:
@@ -99,7 +105,7 @@ def _serve(call: Call, outbox: Connection, is_confined: bool) -> None:
     if is_confined:
         confine.confine_thread(call.reads, call.writes)
     try:
-        for message in _answers(function, call.argument):
+        for message in _answers(function, call):
             send(outbox, message)
     except OSError:  # nobody listens any more
         os._exit(1)
@@ -112,9 +118,9 @@ def load(function: str) -> Callable[[Any], Iterator[Any]]:
     return loaded
 
 
-def _answers(function: Callable[[Any], Iterator[Any]], argument: Any) -> Iterator[Message]:
+def _answers(function: Callable[[Any], Iterator[Any]], call: Call) -> Iterator[Message]:
     try:
-        for item in function(argument):
+        for item in function(call.argument):
             yield "item", item
     except MediaError as error:
         yield "failed", error
@@ -124,7 +130,10 @@ def _answers(function: Callable[[Any], Iterator[Any]], argument: Any) -> Iterato
         yield "memory", None
         return
     except Exception as error:  # noqa: BLE001 (decoders raise anything on broken files; it becomes a reject with its type)
-        yield "failed", MediaError("decode", type(error).__name__, str(error) or type(error).__name__)
+        if isinstance(error, OSError) and error.errno in FULL:
+            yield "failed", OSError(error.errno, os.strerror(error.errno), error.filename)
+            return
+        yield "failed", MediaError(call.stage, type(error).__name__, str(error) or type(error).__name__)
         return
     yield "end", None
 
