@@ -36,6 +36,9 @@ from v2a_core.storage_ranges import chunks, open_ranges
 _BLOCK_BYTES = 2**20  # what is read ahead of a reader that seeks
 
 
+JSON_BYTES = 64 * 2**20
+
+
 def is_local(uri: str) -> bool:
     """Whether a URI or path is on this machine's file system; nothing is opened or connected to."""
     refuse_password(uri)
@@ -96,8 +99,12 @@ def read_json(uri: str) -> Any:
 
     Raises:
         FileNotFoundError: When there is none.
-        ValueError: When it is not JSON.
+        ValueError: When it is not JSON, or so large that nothing which this program reads could be in it.
     """
+    with open_read(uri) as file:
+        size = file.seek(0, io.SEEK_END)
+    if size > JSON_BYTES:
+        raise ValueError(f"{uri} has {size:,} bytes, a JSON document has {JSON_BYTES:,} at most: it is not read")
     try:
         return json.loads(read_bytes(uri))
     except (ValueError, RecursionError) as error:  # the latter: brackets nested without end

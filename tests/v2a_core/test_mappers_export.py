@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 import yaml
 
 from v2a_core.config import ConfigError
+from v2a_core.finite import DamagedWeightsError
 from v2a_core.mappers import METHODS, NETWORKS, build, load_mapper
 from v2a_core.mappers.config import MapperConfig, MapperSettings
 from v2a_core.mappers.export import Mapper, save_mapper, save_weights
@@ -105,6 +107,27 @@ def test_missing_and_broken_files_are_explained(tmp_path):
     path.unlink()
     with pytest.raises(ConfigError, match=r"no mapper\.safetensors"):
         load_mapper(str(tmp_path / "mapper"))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused_by_name(tmp_path, number):
+    export(tmp_path)
+    path = tmp_path / "mapper" / "mapper.safetensors"
+    tensors = safetensors.torch.load_file(path)
+    tensors["network.norm_out.weight"][3] = number
+    safetensors.torch.save_file(tensors, path)
+    with pytest.raises(DamagedWeightsError, match=r"mapper\.safetensors: the tensor network\.norm_out\.weight holds"):
+        load_mapper(str(tmp_path / "mapper"))
+
+
+def test_a_configuration_of_gigabytes_is_not_read(tmp_path):
+    export(tmp_path)
+    with (tmp_path / "mapper" / "config.json").open("wb") as file:
+        file.truncate(8 * 2**30)  # a hole: it takes no room here
+    started = time.monotonic()
+    with pytest.raises(ConfigError, match=r"config\.json has 8,589,934,592 bytes, a JSON document has 67,"):
+        load_mapper(str(tmp_path / "mapper"))
+    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("method", METHODS)

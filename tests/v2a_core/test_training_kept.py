@@ -46,10 +46,10 @@ DAMAGE = {
     "empty": (lambda folder: (folder / "state.pt").write_bytes(b""), "state.pt has 0 of 201 bytes"),
     "flipped": (lambda folder: flip(folder / "state.pt"), "the content of state.pt is not what was written"),
     "missing": (lambda folder: (folder / "metrics.jsonl").unlink(), "metrics.jsonl is missing"),
-    "unfinished": (lambda folder: (folder / kept.NOTE_FILE).unlink(), "its upload was cut short"),
+    "unfinished": (lambda folder: (folder / kept.NOTE_FILE).unlink(), kept.CUT_SHORT),
     "no note": (lambda folder: (folder / kept.NOTE_FILE).write_text('{"step":'), "is not valid JSON"),
     "other note": (lambda folder: (folder / kept.NOTE_FILE).write_text("[]"), "does not describe a checkpoint"),
-    "nothing": (lambda folder: [path.unlink() for path in folder.iterdir()], "its upload was cut short"),
+    "nothing": (lambda folder: [path.unlink() for path in folder.iterdir()], kept.CUT_SHORT),
 }
 
 
@@ -60,9 +60,11 @@ def test_the_one_before_a_damaged_one_is_taken(tmp_path, kind):
     spoil(newest(folder))
     checked = kept.check(str(folder))
     assert [item.step for item in checked.good] == [5, 10]
-    (told,) = checked.told()
-    assert what in told
-    assert told.endswith("going on from step 10")
+    assert what in next(iter(checked.damaged.values()))
+    if what != kept.CUT_SHORT:
+        (told,) = checked.told()
+        assert what in told
+        assert told.endswith("going on from step 10")
     kept.remove(str(folder), checked)
     assert not kept.check(str(folder)).damaged
     assert len(list((folder / kept.FOLDER).iterdir())) == 2

@@ -19,6 +19,7 @@ from huggingface_hub import ModelHubMixin, snapshot_download
 from v2a_core import storage
 from v2a_core.aggregators import aggregate, together
 from v2a_core.config import ConfigError
+from v2a_core.finite import check_finite
 from v2a_core.mappers import METHODS, NETWORKS, build
 from v2a_core.mappers.base import MapperModel, normalize
 from v2a_core.mappers.card import CARD_FILE, write_card
@@ -76,6 +77,7 @@ class Mapper(ModelHubMixin):
 
         Raises:
             ConfigError: When a file is missing, or is not what this program reads; names what is wrong.
+            DamagedWeightsError: When the weights hold NaN or infinity; names the tensor.
         """
         if _HUB_NAME.fullmatch(uri) and not Path(uri).exists():
             uri = snapshot_download(uri, allow_patterns=[CONFIG_FILE, WEIGHTS_FILE, CARD_FILE], **hub)
@@ -91,6 +93,7 @@ class Mapper(ModelHubMixin):
             raise ConfigError(f"{weights_uri} is not a whole safetensors file: {error}") from None
         # First without memory: a configuration may ask for more than any machine has.
         _check_tensors(weights_uri, _described(config), tensors)
+        check_finite(weights_uri, tensors)
         model = build(config.mapper, config.embedding_dim, config.vision_dim)
         model.load_state_dict(tensors)
         return cls(model, config, fingerprint, device, sampling)

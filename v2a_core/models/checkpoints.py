@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from v2a_core.finite import first_not_finite
 from v2a_core.models.errors import ModelError
 
 if TYPE_CHECKING:
@@ -68,6 +69,23 @@ def load_tensors(path: Path) -> Tensors:
     if all(name.startswith("module.") for name in tensors):
         tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     return tensors
+
+
+def first_not_finite_in(path: Path) -> str:
+    """The name of the first tensor of a file that holds NaN or infinity; empty without one, or for no weight file."""
+    from safetensors import SafetensorError, safe_open
+
+    if path.suffix != ".safetensors":
+        try:
+            return first_not_finite(load_tensors(path).items()) or ""
+        except ModelError:
+            return ""  # whoever loads it says what is wrong
+    try:
+        # One tensor at a time: a generator has gigabytes.
+        with safe_open(path, framework="pt") as file:
+            return first_not_finite((name, file.get_tensor(name)) for name in file.keys()) or ""  # noqa: SIM118 (no dict)
+    except (SafetensorError, OSError):
+        return ""
 
 
 def load_clap(path: Path) -> Tensors:

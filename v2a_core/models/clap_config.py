@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pydantic
 
+from v2a_core import storage
 from v2a_core.config import Settings, setting
 from v2a_core.models.errors import ModelError
 
@@ -91,12 +92,14 @@ def load_clap_config(source: str | Path | None) -> ClapConfig:
         size = _KNOWN[str(source)]
         return ClapConfig(model_name=size, htsat=Htsat(**_SIZES[size]))
     try:
-        values = json.loads(Path(source).read_text(encoding="utf-8"))
+        values = storage.read_json(str(source))
         config = _parse(values)
-    except (OSError, json.JSONDecodeError) as error:
+    except pydantic.ValidationError as error:
+        raise ModelError(f"{source} is not a CLAP model config: {error}") from None
+    except (OSError, ValueError) as error:
         known = ", ".join(_KNOWN)
         raise ModelError(f"no CLAP model config {source} (a JSON file, or one of {known}): {error}") from None
-    except (pydantic.ValidationError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{source} is not a CLAP model config: {error}") from None
     config.check(str(source))
     if config.features != values.get("embed_dim", config.features):

@@ -1,4 +1,7 @@
-"""Sha256 of weight files, remembered, so that gigabytes are not hashed again by every process."""
+"""Sha256 of weight files, and what else is found by reading all of them.
+
+It is remembered, so that gigabytes are not read again by every process.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from v2a_core import storage
@@ -18,18 +21,30 @@ def cache_folder() -> Path:
 
 
 def sha256(path: Path) -> str:
-    """Sha256 of a file, hex. Remembered in the cache folder by path, size and time of change."""
+    """Sha256 of a file, hex; remembered."""
+    return remembered(path, "sha256", _hash)
+
+
+def remembered(path: Path, what: str, find: Callable[[Path], str]) -> str:
+    """What was found out about a file once: kept in the cache folder by path, size and time of change.
+
+    Args:
+        path: The file.
+        what: Name of what is found.
+        find: Reads the file.
+    """
     status = path.resolve().stat()
     key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"
+    key = key if what == "sha256" else f"{key}|{what}"
     note = cache_folder() / "digests" / f"{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}.json"
     with contextlib.suppress(OSError, ValueError, KeyError):
         known = json.loads(note.read_text(encoding="utf-8"))
         if known["key"] == key:
-            return str(known["sha256"])
-    digest = _hash(path)
+            return str(known[what])
+    found = find(path)
     with contextlib.suppress(OSError):  # a read-only home costs time, not correctness
-        storage.write_json(str(note), {"key": key, "sha256": digest})
-    return digest
+        storage.write_json(str(note), {"key": key, what: found})
+    return found
 
 
 def tree(folder: Path) -> dict[str, Path]:

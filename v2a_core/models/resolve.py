@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from v2a_core import storage
+from v2a_core import finite, storage
 from v2a_core.models import digests, sources
 from v2a_core.models.bundle import (
     BUNDLE_FILE,
@@ -18,6 +18,7 @@ from v2a_core.models.bundle import (
     Bundle,
     LocalBundle,
 )
+from v2a_core.models.checkpoints import first_not_finite_in
 from v2a_core.models.errors import ModelError
 
 
@@ -51,7 +52,27 @@ def resolve_bundle(bundle: Bundle) -> LocalBundle:
     )
     for component in COMPONENTS:
         sources.verify(component, local.files(component), checksums_of(settings.checksums, component))
+        _refuse_damage(local.files(component))
     return local
+
+
+def _refuse_damage(files: dict[str, Path]) -> None:
+    """Refuse what no library is to be given: weights that are no numbers, a configuration of gigabytes.
+
+    Raises:
+        DamagedWeightsError: Naming the file and the tensor.
+        ModelError: Naming the file and its size.
+    """
+    for path in files.values():
+        if path.suffix == ".json" and path.stat().st_size > storage.JSON_BYTES:
+            raise ModelError(
+                f"{path} has {path.stat().st_size:,} bytes, a JSON document has {storage.JSON_BYTES:,} at most: it is "
+                "not read; get the model again"
+            )
+        if path.suffix in (".safetensors", ".bin", ".pt", ".pth", ".ckpt"):
+            name = digests.remembered(path, "not_finite", first_not_finite_in)
+            if name:
+                finite.refuse(str(path), name)
 
 
 def fetch_bundle(bundle: Bundle, destination: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from v2a_core import storage
 
 FOLDER = "checkpoints"
 NOTE_FILE = "checkpoint.json"
+CUT_SHORT = "its upload was cut short"
 _PREFIX = "checkpoint_"  # Ray Train names them by the time
 _BLOCK_BYTES = 2**24
 
@@ -42,9 +43,10 @@ class Checked:
     damaged: dict[str, str]
 
     def told(self) -> list[str]:
-        """What a person should know, a sentence each."""
+        """What a person should know, a sentence each; that a kill cut an upload short is nothing to say."""
         begun = f"going on from step {self.good[-1].step}" if self.good else "training starts anew"
-        return [f"the checkpoint {name} is not whole ({what}): {begun}" for name, what in self.damaged.items()]
+        wrong = {name: what for name, what in self.damaged.items() if what != CUT_SHORT or not self.good}
+        return [f"the checkpoint {name} is not whole ({what}): {begun}" for name, what in wrong.items()]
 
 
 def describe(folder: Path, step: int) -> None:
@@ -112,7 +114,7 @@ def _sizes(base: str) -> dict[str, dict[str, int]]:
 
 def _note(base: str, name: str, files: dict[str, int]) -> dict[str, Any]:
     if NOTE_FILE not in files:
-        raise ValueError("its upload was cut short")
+        raise ValueError(CUT_SHORT)
     note = storage.read_json(storage.join(base, name, NOTE_FILE))
     try:
         expected = {file: int(facts["bytes"]) for file, facts in note["files"].items()}
