@@ -101,9 +101,7 @@ def _measured(metrics: str, soundtracks: pa.Table) -> Measured:
     rows = table.to_pylist() if table else []
     known = set(soundtracks["source_id"].to_pylist())
     if not any(row["source_id"] in known for row in rows):
-        raise ConfigError(
-            f"--metrics {metrics} holds no row of these soundtracks: `v2a evaluate` measures them"
-        )
+        raise ConfigError(f"--metrics {metrics} holds no row of these soundtracks: `v2a evaluate` measures them")
     similarities = defaultdict(list)
     for row in rows:
         if row["similarity_to_condition"] is not None:
