@@ -72,6 +72,8 @@ def finish_row(row: dict[str, Any], job: FinishJob) -> dict[str, Any]:
     waveform = np.frombuffer(row["waveform"], np.float32)
     try:
         files = _write_files(rows.unpack_source(row["source"]), row, waveform, job)
+    except trouble.StorageStopError:
+        raise
     except MediaError as error:
         files = _rejected(error)
     except OSError as error:

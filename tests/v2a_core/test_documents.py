@@ -38,9 +38,7 @@ def test_every_column_is_told_with_its_type_and_meaning(title: str, schema: pa.S
     assert told == [(field.name, re.sub(r"(item|element): ", "", str(field.type))) for field in schema]
 
 
-def test_the_newest_versions_are_what_the_documented_lines_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_documented_lines_read_the_newest_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hours = [datetime.datetime(2024, 1, 1, hour, tzinfo=datetime.UTC) for hour in range(5)]
     keys, ids = ["a", "a", "b", "a", "c"], ["a1", "a1", "b1", "a2", "c1"]
     table = pa.table({"source_key": keys, "source_id": ids, "recorded_at": hours})

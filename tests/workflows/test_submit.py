@@ -1,13 +1,17 @@
-"""Jobs submitted with `ray job submit` to a real head node on this machine's loopback, with token authentication."""
+"""The README's lines for a cluster, run on a real head node on this machine's loopback, with token authentication.
+
+What differs from the README is told apart: free ports, a home of its own, and files of the test for `/data`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import secrets
+import shlex
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import sysconfig
@@ -31,6 +35,12 @@ SCRIPTS = sysconfig.get_path("scripts")
 START_S, JOB_S = 60.0, 200.0
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="ends its head node's processes through /proc")
+
+
+def readme_line(start: str) -> str:
+    """The first line of the README that begins so, without its comment."""
+    lines = (line.strip() for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines())
+    return next(line for line in lines if line.startswith(start)).partition("  #")[0].rstrip()
 
 
 @dataclass(frozen=True)
@@ -67,31 +77,31 @@ class Head:
         environment = {**self.environment, "RAY_API_SERVER_ADDRESS": self.address}
         return self._run("cluster/submit.sh", f"--submission-id={job}", *arguments, environment=environment)
 
-    def submit(self, *entrypoint: str, job: str) -> subprocess.CompletedProcess[str]:
-        """Submit a command by hand."""
-        options = ["--address", self.address, "--submission-id", job, "--working-dir", "."]
-        return self.ray("job", "submit", *options, "--", *entrypoint)
+    def submit(self, data: Path, *more: str, job: str) -> subprocess.CompletedProcess[str]:
+        """Submit the README's first job by hand, with further arguments."""
+        environment = {**self.environment, "RAY_API_SERVER_ADDRESS": self.address}
+        words = shlex.split(readme_line("ray job submit").replace("/data/", f"{data}/"))
+        return self._run(*words[:3], "--submission-id", job, *words[3:], *more, environment=environment)
 
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[Head]:
     # Ray's socket paths must stay below 108 characters, which pytest's own folders would not.
     folder = Path(tempfile.mkdtemp(prefix="v2a-", dir="/tmp"))
-    token = folder / "token"
-    token.touch(mode=0o600)
-    token.write_text(secrets.token_hex(16))
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("RAY_")},
         "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(token),
-        "RAY_TMPDIR": str(folder),  # also keeps this head out of the list in which other programs look for one
+        "HOME": str(folder),  # for the token and Ray's own files
         "RAY_USAGE_STATS_ENABLED": "0",
         "OMP_NUM_THREADS": "1",
     }
-    address, command = _start_command()
+    mode, _, value = readme_line("export RAY_AUTH_MODE").removeprefix("export ").partition("=")
+    environment[mode] = value
+    address, flags = _ports()
+    lines = [readme_line("ray get-auth-token"), readme_line("mkdir -m 700"), f"exec {readme_line('ray start')} {flags}"]
     log = folder / "head.log"
     with log.open("wb") as file:
+        command = ["bash", "-e", "-c", "\n".join(lines)]
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)
     try:
         _wait_until_up(address, process, log)
@@ -101,11 +111,11 @@ def head() -> Iterator[Head]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start_command() -> tuple[str, list[str]]:
+def _ports() -> tuple[str, str]:
+    """Address of the job server, and options that keep a head apart from others on this machine."""
     ports = _free_ports(6)
     options = {
         "node-ip-address": "127.0.0.1",
-        "dashboard-host": "127.0.0.1",
         "num-cpus": 2,
         "num-gpus": 0,
         "object-store-memory": 300 * 2**20,
@@ -116,8 +126,9 @@ def _start_command() -> tuple[str, list[str]]:
         "ray-client-server-port": ports[4],
         "metrics-export-port": ports[5],
     }
-    flags = [f"--{name}={value}" for name, value in options.items()]
-    return f"http://127.0.0.1:{ports[1]}", [f"{SCRIPTS}/ray", "start", "--head", "--block", *flags]
+    return f"http://127.0.0.1:{ports[1]}", " ".join(
+        ["--block", *(f"--{name}={value}" for name, value in options.items())]
+    )
 
 
 def _free_ports(count: int) -> list[int]:
@@ -178,9 +189,15 @@ def test_token_is_needed(head: Head) -> None:
     url = f"{head.address}/api/jobs/"
     with pytest.raises(urllib.error.HTTPError, match="401"):
         urllib.request.urlopen(url, timeout=10)
-    token = Path(head.environment["RAY_AUTH_TOKEN_PATH"]).read_text()
+    token = (Path(head.environment["HOME"]) / ".ray" / "auth_token").read_text().strip()
     with urllib.request.urlopen(urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})) as answer:
         assert answer.status == 200
+
+
+def test_no_other_user_reaches_the_files_of_the_cluster(head: Head) -> None:
+    folder = Path(head.environment["HOME"]) / ".v2a-ray"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert list(folder.glob("session_*"))
 
 
 def test_jobs_succeed_and_fail(head: Head, catalog: Path, tmp_path: Path) -> None:
@@ -189,7 +206,8 @@ def test_jobs_succeed_and_fail(head: Head, catalog: Path, tmp_path: Path) -> Non
     embed = ["embed", str(catalog), "--output", output, "--models", "miniature"]
     with ThreadPoolExecutor(2) as pool:
         good = pool.submit(head.submit_script, *embed, job="good")
-        bad = pool.submit(head.submit, "v2a", *embed, "--set", "frames.frames_per_secnd=2", job="bad")
+        misspelt = ["--models", "miniature", "--set", "frames.frames_per_secnd=2"]
+        bad = pool.submit(head.submit, tmp_path, *misspelt, job="bad")
 
     done, failed = good.result(), bad.result()
     assert done.returncode == 0, done.stdout

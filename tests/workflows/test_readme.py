@@ -1,0 +1,137 @@
+"""The README's commands: those of the quick start run as they stand, all others are commands of the program."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pytest
+from helpers_processes import job_environment
+
+from v2a_core import schema
+from v2a_core.config import load
+from v2a_core.ledger import read_columns
+from workflows.cli import build_parser
+from workflows.embed_config import EmbedJob
+from workflows.evaluate_config import EvaluateJob
+from workflows.generate_config import GenerateJob
+from workflows.page_config import PageSettings
+from workflows.train_config import TrainJob
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [ROOT / "README.md", ROOT / "cluster" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+CONFIGURATIONS = {
+    "embed": EmbedJob,
+    "train": TrainJob,
+    "generate": GenerateJob,
+    "evaluate": EvaluateJob,
+    "page": PageSettings,
+}
+AWKWARD = "it's 50% <img src=x onerror=alert(1)> #1?.mp4"
+# A command in a block or between backticks, with at least one argument and no ellipsis.
+COMMAND = re.compile(r"(?:^ {4}(?:ray job submit .*?-- )?|`)(v2a [a-z]+ [^`\n…]+?)(?:`|\s*$|\s+#)", re.MULTILINE)
+# A missing file may be there tomorrow: it is told by the exit code, and tried again.
+EXPECTED = {"embed": 1, "generate": 1}
+
+
+def quick_start() -> list[str]:
+    """The lines of the block under the README's heading, as they stand."""
+    section = README.split("\n## Quick start")[1].split("\n## ")[0]
+    return [line[4:] for line in section.splitlines() if line.startswith("    ")]
+
+
+def commands() -> list[str]:
+    """Every other command with its arguments, of all documents."""
+    found = [match.group(1) for page in DOCUMENTS for match in COMMAND.finditer(page.read_text(encoding="utf-8"))]
+    return [command for command in found if "NAME" not in command]
+
+
+@pytest.mark.parametrize("command", sorted({*commands(), *quick_start()}))
+def test_every_command_of_the_documents_is_one_of_the_program(command: str) -> None:
+    words = [word.partition("|")[0] for word in shlex.split(command, comments=True)]
+    arguments = build_parser().parse_args(words[1:])
+    if words[1] in CONFIGURATIONS:
+        load(
+            CONFIGURATIONS[words[1]],
+            job=words[1],
+            source=arguments.config,
+            overrides=arguments.overrides,
+        )
+
+
+def test_the_documents_hold_many_commands() -> None:
+    jobs = {command.split()[1] for command in commands()}
+    assert jobs >= {"embed", "train", "generate", "evaluate", "page", "verify", "interpolate", "demo", "models"}
+
+
+def spoil(world: Path) -> None:
+    """What a real catalog has: a row without its file, a file that is none, a name that means something elsewhere."""
+    table = world / "catalog.csv"
+    header, first, *rest = table.read_text(encoding="utf-8").splitlines()
+    whole = world / first.split(",")[0]
+    (world / "videos" / "broken.mp4").write_bytes(whole.read_bytes()[:2000])
+    (world / "videos" / AWKWARD).write_bytes(whole.read_bytes())
+    odd = f'"videos/{AWKWARD}",rain,train,odd'
+    spoilt = ["videos/missing.mp4,rain,train,gone", "videos/broken.mp4,rain,train,cut", odd]
+    table.write_text("\n".join([header, first, *spoilt, *rest]) + "\n", encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def shell(ray_session, tmp_path_factory):
+    """Runs lines in one folder, on the cluster of the tests."""
+    import ray
+
+    folder = tmp_path_factory.mktemp("quick-start")
+    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
+    environment = job_environment(PATH=path, RAY_ADDRESS=ray.get_runtime_context().gcs_address)
+
+    def run(line: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-c", line],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=250,
+            check=False,
+        )
+
+    return folder, run
+
+
+@pytest.mark.timeout(580)
+def test_the_quick_start_runs_as_it_stands(shell) -> None:
+    folder, run = shell
+    ended: dict[str, subprocess.CompletedProcess[str]] = {}
+    for line in quick_start():
+        job = line.split()[1]
+        ended[job] = run(line)
+        assert ended[job].returncode == EXPECTED.get(job, 0), ended[job].stdout
+        assert "Traceback" not in ended[job].stdout
+        if job == "models":
+            spoil(folder / "world")
+    index = read_columns(str(folder / "soundtracks" / schema.INDEX_FOLDER), schema.INDEX.names).to_pylist()
+    good = [row for row in index if row["status"] == schema.OK]
+    assert len(good) == 11
+    assert all((folder / "soundtracks" / row["audio_path"]).is_file() for row in good)
+    assert any(row["source_name"].endswith(AWKWARD) for row in good)
+    rows = read_columns(str(folder / "embeddings" / schema.ROWS_FOLDER), schema.EMBEDDINGS.names)
+    assert pc.sum(pc.equal(rows["status"], schema.OK)).as_py() == 11
+    scores = json.loads((folder / "metrics" / "metrics.json").read_text())
+    assert scores["counts"]["segments"] == 11
+    text = (folder / "soundtracks" / "index.html").read_text(encoding="utf-8")
+    assert "<img src=x" not in text
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text
+    assert "similarity to its condition" in text
+    assert "missing.mp4" in text
+    assert "broken.mp4" in text
+    assert "nothing wrong" in ended["verify"].stdout
+    assert len(list((folder / "between").glob("step-*.wav"))) == 3
