@@ -10,6 +10,7 @@ import helpers_catalog
 import pytest
 from helpers_odd_catalog import FILES
 
+
 @pytest.fixture(scope="module")
 def outcome(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, dict[str, list[dict[str, Any]]]]:
     """The exit code and the rows of one run over all of them."""

@@ -14,7 +14,9 @@ from v2a_core.catalog.files import media_kind
 
 # The last cannot be copied into a container with sound: Matroska does not take Microsoft Video 1.
 UNCOPIED = ("8k.mp4", "palette.avi")
-VIDEOS = [name for name, (_, fate) in FILES.items() if fate == OK and media_kind(name) == "video" and name not in UNCOPIED]
+VIDEOS = [
+    name for name, (_, fate) in FILES.items() if fate == OK and media_kind(name) == "video" and name not in UNCOPIED
+]
 
 
 @pytest.fixture(scope="module")

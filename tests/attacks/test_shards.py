@@ -1,4 +1,4 @@
-"""Shards from strangers: bombs, names that lead elsewhere, links, damage; what is whole in them is used, the rest is told."""
+"""Shards from strangers: bombs, names that lead elsewhere, links, damage; what is whole in them is used."""
 
 from __future__ import annotations
 
@@ -156,7 +156,9 @@ def test_huge_extension_headers(tmp_path: Path, video: bytes, kind: bytes) -> No
     assert listing.rejects
 
 
-@pytest.mark.parametrize("records", [b"35 path=../../../../etc/passwd.mp4\n", b"999999999 path=a.mp4\n", b"x=y\n", b"\xff\xfe\n"])
+@pytest.mark.parametrize(
+    "records", [b"35 path=../../../../etc/passwd.mp4\n", b"999999999 path=a.mp4\n", b"x=y\n", b"\xff\xfe\n"]
+)
 def test_extended_attributes(tmp_path: Path, video: bytes, records: bytes) -> None:
     """a shard with extended attributes that are"""
     head = tarfile.TarInfo("pax")
@@ -186,7 +188,8 @@ def test_a_million_headers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "note", [b"{", b"[]", b"null", b'"text"', b"\xff\xfe", b'{"label": {"a": 1}}', b'{"label": "' + b"x" * 20_000 + b'"}',
+    "note",
+    [b"{", b"[]", b"null", b'"text"', b"\xff\xfe", b'{"label": {"a": 1}}', b'{"label": "' + b"x" * 20_000 + b'"}',
              b"[" * 100_000, b'{"label": "\\ud800"}', b'{"label": ' + b"9" * 5000 + b"}", bytes(2**20 + 1)],
     ids=["cut", "a list", "null", "text", "no UTF-8", "nested", "a long label", "deep", "half a character",
          "a number of 5,000 digits", "larger than a megabyte"],
@@ -234,9 +237,7 @@ def run(ray_session: None, tmp_path_factory: pytest.TempPathFactory, video: byte
     return helpers_attacks.by_name(helpers_attacks.rows(folder / "made", "index"))
 
 
-@pytest.mark.parametrize(
-    ("shard", "least"), [("shuffled", 4), ("cut", 1), ("damaged", 1), ("twice", 2), ("up", 1)]
-)
+@pytest.mark.parametrize(("shard", "least"), [("shuffled", 4), ("cut", 1), ("damaged", 1), ("twice", 2), ("up", 1)])
 def test_made_of(run: dict[str, list[dict[str, Any]]], shard: str, least: int) -> None:
     """soundtracks of what is whole in a shard that is"""
     rows = [row for name, found in run.items() if name.startswith(shard) for row in found]

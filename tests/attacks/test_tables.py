@@ -72,10 +72,13 @@ PARQUET: dict[str, tuple[Callable[[], pa.Table], Fate]] = {
     "a list as uri": (lambda: pa.table({"uri": strings(["a.mp4"])}), (0, 1)),
     "numbers as uri": (lambda: pa.table({"uri": strings(1, 2)}), (0, 2)),
     "nulls as uri": (lambda: pa.table({"uri": pa.nulls(2)}), (0, 2)),
-    "the null type": (lambda: pa.table({"uri": strings("a.mp4"), "label": pa.nulls(1), "start_s": pa.nulls(1)}), (1, 0)),
+    "the null type": (lambda: pa.table({"uri": strings("a.mp4"), "label": pa.nulls(1)}), (1, 0)),
+    "the null type as start": (lambda: pa.table({"uri": strings("a.mp4"), "start_s": pa.nulls(1)}), (1, 0)),
     "a number as label": (lambda: pa.table({"uri": strings("a.mp4"), "label": strings(7)}), (1, 0)),
     "a struct as label": (lambda: pa.table({"uri": strings("a.mp4"), "label": strings({"a": [1]})}), (1, 0)),
-    "a decimal start": (lambda: pa.table({"uri": strings("a.mp4"), "start_s": strings(decimal.Decimal("0.5"))}), (1, 0)),
+    "a decimal start": (
+        lambda: pa.table({"uri": strings("a.mp4"), "start_s": strings(decimal.Decimal("0.5"))}), (1, 0),
+    ),
     "a time stamp as start": (
         lambda: pa.table({"uri": strings("a.mp4"), "start_s": strings(datetime.datetime(2020, 1, 1))}), (0, 1),
     ),

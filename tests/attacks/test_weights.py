@@ -308,7 +308,9 @@ def test_bundle_harmless(bundle: Path, tmp_path: Path, kind: str) -> None:
     assert not (tmp_path / "mark").exists()
 
 
-@pytest.mark.parametrize("file", ["clap/clap_miniature.pt", "clip/open_clip_model.safetensors", "generator/vae/config.json"])
+@pytest.mark.parametrize(
+    "file", ["clap/clap_miniature.pt", "clip/open_clip_model.safetensors", "generator/vae/config.json"]
+)
 def test_one_flipped_bit(tmp_path: Path, file: str) -> None:
     """a fetched bundle with one flipped bit is refused by its checksum, in"""
     folder = Path(shutil.copytree(SHIPPED, tmp_path / "bundle"))
@@ -329,7 +331,7 @@ def test_checksums_of_other_files(tmp_path: Path) -> None:
 
 
 def test_models_for_the_command_line(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`v2a models show` of a bundle with a malicious CLAP: no code runs, and the exit code is not 0 when it is loaded"""
+    """`v2a models show` of a bundle with a malicious CLAP runs no code"""
     from workflows.cli import main
 
     malicious(bundle / "clap" / "clap_miniature.pt", tmp_path / "mark")

@@ -57,7 +57,11 @@ def rows(output: object, folder: str = "rows") -> list[dict[str, Any]]:
 
 def unfinished(output: object) -> list[dict[str, Any]]:
     """The rows of what the next run tries again."""
-    return [row for part in sorted(Path(str(output)).glob("unfinished/*.parquet")) for row in pq.read_table(part).to_pylist()]
+    return [
+        row
+        for part in sorted(Path(str(output)).glob("unfinished/*.parquet"))
+        for row in pq.read_table(part).to_pylist()
+    ]
 
 
 def by_name(found: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

@@ -75,6 +75,10 @@ FILES: dict[str, tuple[odd.Maker, set[str]]] = {
     "no-delay.gif": (odd.many_pictures("GIF", 20, duration=0), OK),
     "one-picture.gif": (odd.many_pictures("GIF", 1), OK),
 }
-FILES |= {f"cut-at-{eighths}-eighths{suffix}": (odd.cut(suffix, eighths), ANY) for suffix in (".mp4", ".mkv", ".ts") for eighths in range(1, 8)}  # fmt: skip
+FILES |= {
+    f"cut-at-{eighths}-eighths{suffix}": (odd.cut(suffix, eighths), ANY)
+    for suffix in (".mp4", ".mkv", ".ts")
+    for eighths in range(1, 8)
+}
 SUFFIXES = ("mp4", "mov", "mkv", "webm", "avi", "ts", "m4v", "mpg", "mpeg", "gif", "png", "jpg", "jpeg", "webp", "bmp")
 FILES |= {f"noise.{suffix}": (odd.noise, ANY if suffix in ("ts", "mpg", "mpeg") else BAD) for suffix in SUFFIXES}
