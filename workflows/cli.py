@@ -137,6 +137,13 @@ def _job(
 
 def _catalog(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("catalog", nargs="+", metavar="CATALOG", help=_CATALOG)
+    parser.add_argument(
+        "--retry-rejects",
+        action="append",
+        default=[],
+        metavar="STAGE",
+        help="try the rejects of a stage again, as `reject_stage` names it (decode, probe, mux, ...); may be repeated",
+    )
 
 
 def _models_option(parser: argparse.ArgumentParser, default: str | None) -> None:
@@ -166,6 +173,7 @@ def _embed(arguments: argparse.Namespace) -> int:
         limit=arguments.limit,
         dry_run=arguments.dry_run,
         address=arguments.address,
+        retry_rejects=arguments.retry_rejects,
     )
     return DONE
 
@@ -219,6 +227,7 @@ def _generate(arguments: argparse.Namespace) -> int:
         limit=arguments.limit,
         dry_run=arguments.dry_run,
         address=arguments.address,
+        retry_rejects=arguments.retry_rejects,
     )
     return DONE
 

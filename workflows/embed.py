@@ -22,7 +22,7 @@ from v2a_core.unfinished import Unfinished
 from workflows import pipeline, runtime
 from workflows.embed_config import EmbedJob
 from workflows.estimate import estimate
-from workflows.run import conclude, describe_bundle, list_catalog, plan_work, reach, show_plan, stream
+from workflows.run import conclude, describe_bundle, list_catalog, plan_work, reach, retry, show_plan, stream
 from workflows.runtime import Pools, Worker
 from workflows.summary import Tally
 
@@ -38,6 +38,7 @@ def run(
     limit: int | None = None,
     dry_run: bool = False,
     address: str | None = None,
+    retry_rejects: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Embed what is not embedded yet.
 
@@ -49,6 +50,7 @@ def run(
         limit: Take the first `limit` sources only.
         dry_run: Plan and check, do nothing.
         address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
+        retry_rejects: Stages whose rejects are tried again.
 
     Returns:
         The summary, as written to `summary.json`.
@@ -65,16 +67,19 @@ def run(
     listing = list_catalog(catalog, job.catalog, limit)
     folder = storage.join(output, ROWS_FOLDER)
     manifest.check_own(output, "embed")
+    local = bundle.resolve()
+    mine = _manifest(job, local)
+    if retry_rejects and not dry_run:
+        retry(output, ROWS_FOLDER, retry_rejects, mine)
     ledger = embeddings_ledger(folder)
     plan = plan_work(listing, ledger, tally, job)
-    local = bundle.resolve()
     if dry_run:
         runtime.connect(address)
         pools = runtime.prepare_data(job.pools)
         chain = functools.partial(_chain, job=job, bundle=bundle, local=local, pools=pools)
         time_needed = estimate(plan.sources, chain, STAGE_COLUMNS, pools) if plan.sources else None
         return show_plan("embed", output, checked, listing, tally, pools, time_needed)
-    made_by = manifest.open_output(output, _manifest(job, local))
+    made_by = manifest.open_output(output, mine)
     writer = PartWriter(
         folder,
         embeddings_schema(local.vision_dim),

@@ -25,7 +25,7 @@ from v2a_core.unfinished import Unfinished
 from workflows import conditions, pipeline, runtime
 from workflows.estimate import estimate
 from workflows.generate_config import GenerateJob
-from workflows.run import conclude, describe_bundle, list_catalog, plan_work, reach, show_plan, stream
+from workflows.run import conclude, describe_bundle, list_catalog, plan_work, reach, retry, show_plan, stream
 from workflows.runtime import Pools, Worker
 from workflows.sound import make_sound, sound_identity
 from workflows.summary import Tally
@@ -46,6 +46,7 @@ def run(
     limit: int | None = None,
     dry_run: bool = False,
     address: str | None = None,
+    retry_rejects: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Make the soundtracks that are not made yet.
 
@@ -59,6 +60,7 @@ def run(
         limit: Take the first `limit` sources only.
         dry_run: Plan and check, do nothing.
         address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
+        retry_rejects: Stages whose rejects are tried again.
 
     Returns:
         The summary, as written to `summary.json`.
@@ -80,11 +82,14 @@ def run(
     listing = list_catalog(catalog, job.catalog, limit)
     index = storage.join(output, INDEX_FOLDER)
     manifest.check_own(output, "generate")
+    local = bundle.resolve()
+    fingerprint = conditions.origin(mapper, job, local)
+    mine = _manifest(job, local, fingerprint)
+    if retry_rejects and not dry_run:
+        retry(output, INDEX_FOLDER, retry_rejects, mine)
     ledger = index_ledger(index)
     plan = plan_work(listing, ledger, tally, job)
     _tell_changed_words(index, listing.sources, job)
-    local = bundle.resolve()
-    fingerprint = conditions.origin(mapper, job, local)
     if embeddings:
         embedded.check(embeddings, local.vision_space, job.segments, job.frames)
 
@@ -100,7 +105,7 @@ def run(
         sampled = functools.partial(chain, destination="memory://v2a-dry-run", pools=pools)
         time_needed = estimate(plan.sources, sampled, STAGE_COLUMNS, pools) if plan.sources else None
         return show_plan("generate", output, checked, listing, tally, pools, time_needed)
-    made_by = manifest.open_output(output, _manifest(job, local, fingerprint))
+    made_by = manifest.open_output(output, mine)
     writer = PartWriter(
         index,
         INDEX,

@@ -29,6 +29,7 @@ from v2a_core.storage import StorageAccess
 from v2a_core.storage_config import StorageSettings
 from v2a_core.trouble import StorageStopError, stop, stops_run
 from v2a_core.unfinished import Unfinished
+from v2a_core.verification.retry import forget_rejects
 from workflows import pipeline, runtime
 from workflows.metrics import RunMetrics
 from workflows.progress import RunProgress
@@ -233,6 +234,17 @@ def plan_work(listing: Listing, ledger: Ledger, tally: Tally, job: Any) -> Plan:
                 flush=True,
             )
     return Plan(planned, rejected)
+
+
+def retry(output: str, folder: str, stages: Sequence[str], mine: dict[str, Any]) -> None:
+    """Take the rejects of some stages out of an output, so that this run tries them again.
+
+    Raises:
+        ConfigError: When the output was made differently.
+    """
+    if manifest.same(output, mine) is not None:
+        taken = forget_rejects(output, folder, stages)
+        print(f"{mine['job']}: {taken} rejects of {', '.join(stages)} are tried again", flush=True)
 
 
 def conclude(

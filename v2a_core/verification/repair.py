@@ -42,7 +42,7 @@ def repair(report: Report) -> list[str]:
         done.append(f"{name}: moved to {moved}")
     for name, rows in damage.rows.items():
         if rows:
-            kept = _rewrite(storage.join(folder_of(report), name), rows)
+            kept = take_out(storage.join(folder_of(report), name), rows)
             parts = {other: count for other, count in parts.items() if other != name} | kept
             done.append(
                 f"{name}: {len(rows)} rows taken out, {sum(kept.values())} kept{''.join(f' in {new}' for new in kept)}"
@@ -64,8 +64,16 @@ def _record(report: Report, parts: dict[str, int]) -> None:
     storage.write_json(storage.join(report.output, manifest.FILE_NAME), made_by)
 
 
-def _rewrite(uri: str, rows: set[int]) -> dict[str, int]:
-    """A part without some rows, in a file that takes its place in the order; nothing when no row is left."""
+def take_out(uri: str, rows: set[int]) -> dict[str, int]:
+    """Put a part without some of its rows into its place in the order; nothing when no row is left.
+
+    Args:
+        uri: The part.
+        rows: Places of the rows.
+
+    Returns:
+        Rows of the new part, by its file name.
+    """
     folder, name = uri.rsplit("/", 1)
     table = pq.read_table(pa.BufferReader(storage.read_bytes(uri)))
     keep = np.ones(table.num_rows, bool)
