@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from v2a_core import arrays, rows
+from v2a_core.media.types import TRANSIENT_STAGES
 from v2a_core.schema import EMBEDDING_DIM, INDEX, OK
 
 SOUNDTRACKS = pa.schema(
@@ -73,6 +74,9 @@ def _soundtrack(segments: list[dict[str, Any]]) -> dict[str, Any]:
     first = segments[0]
     row: dict[str, Any] = {name: first[name] for name in _KEPT}
     row |= {name: sum(segment[name] or 0 for segment in segments) for name in _SUMMED}
+    waiting = next((row for row in segments if row["reject_stage"] in TRANSIENT_STAGES), None)
+    if waiting is not None:
+        return row | {name: waiting[name] for name in _REASON}
     if not good:
         return row | {name: first[name] for name in _REASON}
     # A segment that could not be seen sounds like its nearest good neighbour: one broken stretch costs no soundtrack.

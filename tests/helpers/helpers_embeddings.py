@@ -34,8 +34,6 @@ def table(rows: int, *, sources: int | None = None, **columns: Any) -> pa.Table:
         "source_id": [f"id of {name}" for name in names],
         "source_key": [f"key of {name}" for name in names],
         "source_uri": names,
-        "source_key": [f"key of {name}" for name in names],
-        "recorded_at": pa.array([0] * rows, pa.timestamp("us", "UTC")),
         "source_name": names,
         "kind": ["video"] * rows,
         "segment_index": [0] * rows,

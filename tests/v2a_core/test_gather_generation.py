@@ -90,6 +90,18 @@ def test_sources_come_out_whole_in_any_order_and_batching(order, batch):
         assert [condition[0] for condition in row["conditions"]] == [index + 1 for index in range(count)]
 
 
+def test_a_source_waits_whole_for_a_segment_that_could_not_be_fetched():
+    (row, condition), later = segment("a", 1, 2, bad=True), segment("a", 0, 2)
+    row |= {"reject_stage": "fetch", "reject_message": "the share is gone"}
+    (found,) = SourceGatherer().add(mapped(later, (row, condition))).to_pylist()
+    assert (found["status"], found["reject_stage"], found["reject_message"]) == (
+        "rejected",
+        "fetch",
+        "the share is gone",
+    )
+    assert found["conditions"] is None
+
+
 def test_a_broken_segment_sounds_like_its_nearest_good_neighbour():
     items = [segment("a", 0, 3), segment("a", 1, 3, bad=True), segment("a", 2, 3, bad=True)]
     (row,) = gather.SourceGatherer().add(mapped(*items)).to_pylist()

@@ -55,6 +55,19 @@ def test_random_draws_a_frame_of_the_row_each_epoch(tmp_path):
     assert int(np.abs(units[2] - train.condition_NV[2].numpy()).max(axis=1).argmin()) == drawn[3][2]
 
 
+def test_only_the_newest_version_of_a_source_is_learnt(tmp_path):
+    rows = world.table(
+        4,
+        source_key=["a", "b", "a", "c"],
+        source_id=["first a", "b", "second a", "c"],
+        recorded_at=pa.array([1, 1, 2, 2], pa.timestamp("us", "UTC")),
+        split=["train"] * 3 + ["val"],
+    )
+    selection = select(world.write(tmp_path / "e", rows), DataSettings())
+    assert selection.codes_N.tolist() == [LEFT_OUT, TRAIN, TRAIN, VALIDATION]
+    assert selection.left_out["replaced since"] == 1
+
+
 def test_leaves_out_and_counts(tmp_path):
     seen, heard = world.vectors(12)
     seen[4] = np.full_like(seen[4], np.nan)
@@ -72,7 +85,7 @@ def test_leaves_out_and_counts(tmp_path):
     )
     data = read(world.write(tmp_path / "e", rows, parts=3))
     assert data.left_out == {
-        "beyond the limit": 0, "rejected": 1, "no audio": 1, "silent": 2, "no embedding": 2, "not finite": 3,
+        "beyond the limit": 0, "replaced since": 0, "rejected": 1, "no audio": 1, "silent": 2, "no embedding": 2, "not finite": 3,
     }  # fmt: skip
     assert data.counts == {"train": 1, "validation": 1, "test": 1}
     assert len(data.train) == len(data.validation) == 1

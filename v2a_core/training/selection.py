@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from v2a_core import storage
+from v2a_core import latest, storage
 from v2a_core.config import ConfigError
 from v2a_core.ledger import part_files
 from v2a_core.schema import EMBEDDING_DIM, OK, ROWS_FOLDER, vision_dim_of
@@ -30,7 +30,7 @@ _SPELLINGS = {
     "train": TRAIN, "training": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION,
     "dev": VALIDATION, "test": TEST, "testing": TEST, "eval": TEST, "evaluation": TEST,
 }  # fmt: skip
-_COLUMNS = ["source_uri", "split", "label", "status", "silent", "audio_rms_dbfs", "duration_s"]
+_COLUMNS = [*latest.COLUMNS, "source_uri", "split", "label", "status", "silent", "audio_rms_dbfs", "duration_s"]
 
 
 @dataclass(frozen=True)
@@ -189,6 +189,7 @@ def _usable(
     number = sources.dictionary_encode().indices
     reasons = {
         "beyond the limit": pc.greater_equal(number, len(sources) if limit is None else limit),
+        "replaced since": pa.array(~latest.is_latest(table)),
         "rejected": pc.not_equal(table["status"], OK),
         "no audio": pc.is_null(table["audio_rms_dbfs"]),
         "silent": pc.fill_null(table["silent"], fill_value=False),
