@@ -93,7 +93,7 @@ def test_sources_come_out_whole_in_any_order_and_batching(order, batch):
 def test_a_source_waits_whole_for_a_segment_that_could_not_be_fetched():
     (row, condition), later = segment("a", 1, 2, bad=True), segment("a", 0, 2)
     row |= {"reject_stage": "fetch", "reject_message": "the share is gone"}
-    (found,) = SourceGatherer().add(mapped(later, (row, condition))).to_pylist()
+    (found,) = gather.SourceGatherer().add(mapped(later, (row, condition))).to_pylist()
     assert (found["status"], found["reject_stage"], found["reject_message"]) == (
         "rejected",
         "fetch",

@@ -85,7 +85,8 @@ def test_leaves_out_and_counts(tmp_path):
     )
     data = read(world.write(tmp_path / "e", rows, parts=3))
     assert data.left_out == {
-        "beyond the limit": 0, "replaced since": 0, "rejected": 1, "no audio": 1, "silent": 2, "no embedding": 2, "not finite": 3,
+        "beyond the limit": 0, "replaced since": 0, "rejected": 1,
+        "no audio": 1, "silent": 2, "no embedding": 2, "not finite": 3,
     }  # fmt: skip
     assert data.counts == {"train": 1, "validation": 1, "test": 1}
     assert len(data.train) == len(data.validation) == 1
