@@ -57,5 +57,11 @@ class StorageSettings(Settings):
         )
 
 
+class StorageJob(Settings):
+    """The settings of commands that have no others."""
+
+    storage: StorageSettings = setting(StorageSettings, "how files are reached")
+
+
 def _is_true(text: str) -> bool:
     return text.strip().lower() in ("1", "true", "yes", "on")

@@ -12,10 +12,12 @@ from typing import Any
 from v2a_core import __version__
 from v2a_core.config import ConfigError, Settings
 from v2a_core.interpolation.config import InterpolationSettings
+from v2a_core.public import public_text
 from workflows import cluster_address
 from workflows.cli_models import add_models_commands, count
 from workflows.cli_options import add_config, add_flags, load_settings, overrides, settings_table
 from workflows.cli_page import add_page_command
+from workflows.cli_storage import add_storage_option, use_storage
 from workflows.embed_config import EmbedJob
 from workflows.evaluate_config import EvaluateJob
 from workflows.exit_codes import BAD_CONFIGURATION, DONE, FAILED, MEANINGS, TOO_MANY_REJECTS, TRAINING_STOPPED
@@ -38,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             cluster_address.check(arguments.address)
         return command(arguments)
     except ConfigError as error:
-        print(f"v2a: {error}", file=sys.stderr)
+        print(f"v2a: {public_text(str(error))}", file=sys.stderr)
         return BAD_CONFIGURATION
     except KeyboardInterrupt:
         print("v2a: stopped; what was written is kept, the same command goes on from there", file=sys.stderr)
@@ -93,6 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="take out what is damaged (into damaged/), so that the job makes it anew; not while it runs",
     )
+    add_storage_option(verify)
     verify.set_defaults(command=_verify)
 
     add_page_command(commands)
@@ -242,6 +245,7 @@ def _interpolate(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
+    use_storage(arguments)
     from v2a_core.verification import repair, verify
 
     report = verify(arguments.output)
@@ -295,7 +299,7 @@ def _failed(error: Exception) -> int:
         return TRAINING_STOPPED
     if logging.getLogger().isEnabledFor(logging.DEBUG):
         traceback.print_exc()
-    print(f"v2a: failed: {type(error).__name__}: {error}", file=sys.stderr)
+    print(f"v2a: failed: {public_text(f'{type(error).__name__}: {error}')}", file=sys.stderr)
     return FAILED
 
 

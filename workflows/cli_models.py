@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from workflows.cli_storage import add_storage_option, use_storage
 from workflows.exit_codes import DONE, FAILED
 
 
@@ -19,10 +20,12 @@ def add_models_commands(commands: Any) -> None:
     show = actions.add_parser("show", help="what a bundle consists of, where it is, its fingerprints")
     show.add_argument("bundle", nargs="?", default="paper", metavar="NAME|FILE")
     show.add_argument("--resolve", action="store_true", help="fetch it too: paths, sizes, fingerprints, spaces")
+    add_storage_option(show)
     show.set_defaults(command=_show)
     fetch = actions.add_parser("fetch", help="copy a bundle to a folder or bucket, with checksums")
     fetch.add_argument("bundle", metavar="NAME|FILE")
     fetch.add_argument("--output", required=True, metavar="URI", help="where to; use it later with --models")
+    add_storage_option(fetch)
     fetch.set_defaults(command=_fetch)
     init = actions.add_parser(
         "init", help="build the miniature bundle: the real classes at tiny size, seeded random weights"
@@ -35,6 +38,7 @@ def add_models_commands(commands: Any) -> None:
     world.add_argument("--count", type=count, required=True, metavar="N", help="scenes; 80 %% train, 10 %% validation")
     world.add_argument("--output", required=True, metavar="URI", help="folder or URI")
     world.add_argument("--seed", type=int, default=0, help="another seed is another world (default: %(default)s)")
+    add_storage_option(world)
     world.set_defaults(command=_world)
     train = actions.add_parser("train", help="train the miniature models on their world (hours); goes on where it was")
     train.add_argument("bundle", choices=["miniature"])
@@ -48,6 +52,7 @@ def add_models_commands(commands: Any) -> None:
     score.add_argument("--output", metavar="DIR", help="local folder for score.json and score.md")
     score.add_argument("--per-class", type=count, metavar="N", help="scenes of each kind")
     score.add_argument("--judge", metavar="DIR", help="folder of the judge (default: the bundle's)")
+    add_storage_option(score)
     score.set_defaults(command=_score)
     compare = actions.add_parser("compare", help="whether two scores agree: of two trainings from one seed they must")
     compare.add_argument("first", metavar="DIR", help="what `score` wrote with --output")
@@ -64,6 +69,7 @@ def count(text: str) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
+    use_storage(arguments)
     from v2a_core.models import load_bundle, show_bundle
 
     print(json.dumps(show_bundle(load_bundle(arguments.bundle), resolve=arguments.resolve), indent=2))
@@ -71,6 +77,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
+    use_storage(arguments)
     from v2a_core.models import fetch_bundle, load_bundle
 
     fetch_bundle(load_bundle(arguments.bundle), arguments.output)
@@ -87,6 +94,7 @@ def _init(arguments: argparse.Namespace) -> int:
 
 
 def _world(arguments: argparse.Namespace) -> int:
+    use_storage(arguments)
     from v2a_core.miniature.world import WorldSettings
     from v2a_core.miniature.world.write import split_counts, write_world
 
@@ -104,6 +112,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _score(arguments: argparse.Namespace) -> int:
+    use_storage(arguments)
     from v2a_core.miniature.score import score
 
     output, judge = (Path(folder) if folder else None for folder in (arguments.output, arguments.judge))

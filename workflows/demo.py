@@ -14,6 +14,7 @@ from v2a_core.catalog import CatalogSettings, Source, list_sources
 from v2a_core.config import ConfigError, load
 from v2a_core.miniature.world.write import DemoCatalog, write_demo_catalog
 from v2a_core.models import load_bundle
+from v2a_core.preflight import check_storage
 from v2a_core.report import JobReport, PageReport, read_report, write_page
 from workflows import embed, evaluate, generate, runtime, train
 from workflows.embed_config import EmbedJob
@@ -39,6 +40,7 @@ def run(output: str, *, models: str = "miniature", address: str | None = None) -
     if not storage.is_local(output):
         raise ConfigError(f"--output {output}: the demo writes a page to open in a browser, give a local folder")
     folder = Path(storage.canonical(output))
+    check_storage([], str(folder), storage.in_use())
     bundle = load_bundle(models).resolve()
     with ThreadPoolExecutor(1) as thread:
         # Starting Ray is mostly waiting.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 
+from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.interpolation.config import InterpolationSettings
 from v2a_core.interpolation.ends import read_end
 from v2a_core.interpolation.run import MappedBy, interpolate
 from v2a_core.mapping import check_mapper, load_condition_mapper
 from v2a_core.models import check_spaces, load_bundle
+from v2a_core.preflight import check_storage
+from v2a_core.storage import StorageAccess
 
 
 def run(
@@ -34,6 +37,9 @@ def run(
     Returns:
         The page.
     """
+    access = StorageAccess(settings.storage)
+    storage.use(access)
+    check_storage([], output, access)
     ends = (read_end(first), read_end(second))
     if mapper is None and any(end.seen for end in ends):
         raise ConfigError("an image or a video needs --mapper URI (what `v2a train` wrote), or --mapper none")

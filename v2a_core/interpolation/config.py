@@ -7,6 +7,7 @@ from v2a_core.encoders.config import EncoderSettings
 from v2a_core.generators.config import MAX_DURATION_S, GeneratorSettings
 from v2a_core.mappers.config import SamplingSettings
 from v2a_core.media.config import FinishSettings, FrameSettings, GuardSettings
+from v2a_core.storage_config import StorageSettings
 
 
 class InterpolationSettings(Settings):
@@ -21,3 +22,4 @@ class InterpolationSettings(Settings):
     sampling: SamplingSettings | None = setting(None, "how a diffusion mapper samples; none: as it was exported")
     generator: GeneratorSettings = setting(GeneratorSettings, "how AudioLDM samples")
     finish: FinishSettings = setting(FinishSettings, "level and format")
+    storage: StorageSettings = setting(StorageSettings, "how files are reached")
