@@ -13,6 +13,7 @@ from v2a_core import rows
 from v2a_core.catalog import Source
 from v2a_core.decoding import DecodeSettings, decode_rows
 from v2a_core.finishing import FinishJob, finish_row
+from v2a_core.manifest import FILE_NAME
 from v2a_core.media import guard
 from v2a_core.media.child import DecoderProcess
 from v2a_core.media.config import FinishSettings, FrameSettings, GuardSettings, SegmentSettings
@@ -66,6 +67,8 @@ def refuse_after_first(refuse: object) -> object:
 
 
 def finished(path: Path, output: Path, seconds: float = 2.0) -> dict[str, object]:
+    output.mkdir(exist_ok=True)
+    (output / FILE_NAME).touch()
     job = FinishJob(str(output), FinishSettings(), MARKS, 0, GuardSettings(attempts=1, time_limit_s=20.0))
     row = {
         "status": "ok",
