@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -9,12 +10,12 @@ import av
 import numpy as np
 import pytest
 from helpers_decode import decode, indices, timed_frames
-from helpers_media import moving, render, tone
+from helpers_media import moving, picture, render, tone
 from PIL import Image
 
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.media.decode import SegmentReject
-from v2a_core.media.probe import probe
+from v2a_core.media.probe import probe, read_timeline
 from v2a_core.media.types import DecodedSegment, MediaError
 
 
@@ -192,3 +193,44 @@ def test_a_broken_timestamp_does_not_stand_for_hours_of_segments(tmp_path: Path)
     assert len(items) == 2
     assert all(isinstance(item, DecodedSegment) and item.damaged for item in items)
     assert indices(items[0]) == [3, 9, 15, 21]
+
+
+OTHER_STREAMS = {"mpegts_start_pid": "512", "mpegts_pmt_start_pid": "4112", "mpegts_service_id": "2"}
+
+
+def in_turn(one: bytes, other: bytes, length: int = 188) -> bytes:
+    """Packets of two transport streams in turn: two programmes."""
+    pieces = [[part[start : start + length] for start in range(0, len(part), length)] for part in (one, other)]
+    return b"".join(a + b for a, b in itertools.zip_longest(*pieces, fillvalue=b""))
+
+
+@pytest.mark.parametrize("joined", ["glued", "glued, other streams", "two programmes"])
+def test_two_films_in_a_transport_stream_are_the_first_and_its_share(tmp_path: Path, joined: str) -> None:
+    first = render(tmp_path / "a.ts", pts=range(25), sound=tone(1.0))
+    pictures = [picture(25 + index) for index in range(25)]
+    second = render(tmp_path / "b.ts", pictures=pictures, pts=range(25), sound=tone(1.0, 800.0))
+    path = tmp_path / "joined.ts"
+    if joined == "glued":
+        path.write_bytes(first.read_bytes() + second.read_bytes())
+    else:
+        moved = remux(second, tmp_path / "moved.ts", **OTHER_STREAMS)
+        both = (first.read_bytes(), moved.read_bytes())
+        path.write_bytes(in_turn(*both) if joined == "two programmes" else b"".join(both))
+    (item,) = decode(path)
+    assert isinstance(item, DecodedSegment)
+    assert indices(item) == [3, 9, 15, 21]
+    assert item.damaged
+    assert item.decoded_share == pytest.approx(0.5, abs=0.01)
+    timeline = read_timeline(path)
+    assert timeline.duration_s == pytest.approx(1.0)
+    assert timeline.lost_frames >= 25
+
+
+def remux(path: Path, out: Path, **options: str) -> Path:
+    with av.open(str(path)) as source, av.open(str(out), "w", format="mpegts", options=options) as target:
+        copies = [target.add_stream_from_template(stream, opaque=True) for stream in source.streams]
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = copies[packet.stream_index]
+                target.mux(packet)
+    return out

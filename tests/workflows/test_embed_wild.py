@@ -37,7 +37,7 @@ POISON = {
 }
 SETTINGS = [
     "segments.length_s=1.0", "frames.frames_per_second=2.0", "output.interval_s=0", "limits.max_reject_share=1.0",
-    "decoder.attempts=1", "decoder.time_limit_s=12", "decoder.memory_limit_mb=512",
+    "decoder.attempts=1", "decoder.time_limit_s=12", "decoder.memory_limit_mb=512", "decoder.confine=false",
 ]  # fmt: skip
 
 

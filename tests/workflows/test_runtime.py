@@ -22,6 +22,7 @@ from workflows.run_config import PoolSettings
 SETTINGS = (
     "segments.length_s=1.0", "frames.frames_per_second=2.0", "generator.num_inference_steps=1",
     "pools.sources_per_block=1", "pools.segments_per_batch=2", "pools.soundtracks_per_batch=2", "output.interval_s=0",
+    "decoder.confine=false",  # a planted decoder leaves notes
 )  # fmt: skip
 
 

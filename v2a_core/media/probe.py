@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 
 from v2a_core.media import magic
 from v2a_core.media.image import MAX_PIXELS, open_image
+from v2a_core.media.scan import JOINED, PacketScan
 from v2a_core.media.types import MediaError, MediaInfo
 
 _UNKNOWN_FRAME_S = 0.04
@@ -38,7 +39,8 @@ class Timeline:
         keyframe_times_s: The subset at which decoding can start.
         duration_s: From the first frame to the end of the last.
         decoded_share: What is there / what the container declares, 0..1.
-        lost_frames: Frames whose time lies far from all others; they are not part of the timeline.
+        lost_frames: Frames that are not part of the timeline: their time lies far from all others, or they belong to
+            another film in the same file.
         complaints: Errors that reading the container gave rise to; frames may be missing without a trace.
         container: Name of the container, ffmpeg's; several joined by commas.
         codec: Name of the video codec.
@@ -164,24 +166,28 @@ def read_timeline(path: Path) -> Timeline:
     """
     with _listening() as heard, open_media(path, headers_only=True) as container:
         video = video_stream(container)
-        scan = _Scan(video)
+        scan = PacketScan(video)
         # Where the video's length is not declared, it is the container's, which sound may make longer.
         others = [] if _declared_s(video) is not None else container.streams.audio[:1]
-        for packet in packets(container, [video, *others]):
-            scan.add(packet)
+        is_joined = container.format.name in JOINED
+        read = list(container.streams) if is_joined else [video, *others]
+        for packet in packets(container, read, scan.add_strange):
+            scan.add(packet, is_joined)
         if not scan.shown:
             raise MediaError("probe", "Empty", "the file has a video stream without a frame")
         times = _longest_run(np.sort(np.array([start_s for start_s, _ in scan.shown])))
         # Only the last frame's own length counts: with reordered frames the others' are those of their neighbours.
         last_s, end_s = max(span for span in scan.shown if span[0] <= times[-1])
         end_s = end_s if last_s < end_s <= last_s + _MAX_GAP_S else last_s + _frame_length(video, times)
-        lost = len(scan.shown) - len(times)
-        # A broken timestamp makes the declared length meaningless: then frames are counted.
-        share = len(times) / len(scan.shown) if lost else _share(container, video, end_s, scan.reach_s, float(times[0]))
+        lost = len(scan.shown) - len(times) + scan.left_out + scan.strange
+        # A broken timestamp, or a second film, makes the declared length meaningless: then frames are counted.
+        share = len(times) / len(scan.shown) * scan.share_of_file()
+        if not lost:
+            share = _share(container, video, end_s, scan.reach_s, float(times[0]))
         return Timeline(
             origin_s=float(times[0]),
             frame_times_s=times - times[0],
-            keyframe_times_s=np.sort(np.array(scan.keys, dtype=np.float64)) - times[0],
+            keyframe_times_s=np.sort(np.array(scan.entrances(), dtype=np.float64)) - times[0],
             duration_s=float(end_s - times[0]),
             decoded_share=share,
             lost_frames=lost,
@@ -207,58 +213,31 @@ def _listening() -> Iterator[list[Any]]:
         av.logging.set_level(level)
 
 
-class _Scan:
-    """Collects the times of packets, and decodes the first frame, which alone tells how it has to be turned."""
+def demux(
+    container: InputContainer, streams: list[Any], on_strange: Callable[[], None] = lambda: None
+) -> Iterator[Any]:
+    """Packets of some streams, and the empty one at the end of each that makes a decoder give its last frames.
 
-    def __init__(self, video: VideoStream) -> None:
-        self.shown: list[tuple[float, float]] = []  # start and end of each frame, in the order of the packets
-        self.keys: list[float] = []
-        self.reach_s = 0.0  # end of the last packet of any stream that was read
-        self.rotation_deg: int | None = None
-        self._video = video
-        self._ticks: dict[int, tuple[int, int]] = {}  # length of a tick of each stream, a fraction of seconds
-
-    def add(self, packet: Any) -> None:
-        """Take note of a packet."""
-        is_video = packet.stream_index == self._video.index
-        if is_video and self.rotation_deg is None:
-            self._look_at(packet)
-        time = packet.pts if packet.pts is not None else packet.dts
-        if time is None or packet.is_discard:
-            return
-        if packet.stream_index not in self._ticks:
-            self._ticks[packet.stream_index] = packet.time_base.as_integer_ratio()
-        ticks, per_s = self._ticks[packet.stream_index]
-        # Whole numbers: as exact as with fractions, without their time for each packet.
-        start_s = time * ticks / per_s
-        end_s = start_s + (packet.duration or 0) * ticks / per_s
-        self.reach_s = max(self.reach_s, end_s)
-        if is_video:
-            self.shown.append((start_s, end_s))
-            if packet.is_keyframe:
-                self.keys.append(start_s)
-
-    def _look_at(self, packet: Any) -> None:
-        with contextlib.suppress(av.FFmpegError):
-            for frame in self._video.decode(packet):
-                self.rotation_deg = int(frame.rotation)
-                return
-
-
-def demux(container: InputContainer, streams: list[Any]) -> Iterator[Any]:
-    """Packets of some streams, and the empty one at the end of each that makes a decoder give its last frames."""
+    Args:
+        container: What to read.
+        streams: Of which streams.
+        on_strange: Called for a packet of a stream that began in mid-file.
+    """
     while True:
         try:
             yield from container.demux(streams)
         except IndexError:
-            continue  # a packet of a stream that began in mid-file, which PyAV does not know; reading goes on behind it
+            on_strange()  # PyAV does not know such streams; reading goes on behind the packet
+            continue
         return
 
 
-def packets(container: InputContainer, streams: list[Any]) -> Iterator[Any]:
+def packets(
+    container: InputContainer, streams: list[Any], on_strange: Callable[[], None] = lambda: None
+) -> Iterator[Any]:
     """The packets of some streams as far as the file can be read: a truncated file ends instead of failing."""
     try:
-        for packet in demux(container, streams):
+        for packet in demux(container, streams, on_strange):
             if packet.size:
                 yield packet
     except av.FFmpegError:

@@ -94,21 +94,22 @@ def main() -> None:
             call = receive(inbox)
         except EOFError:
             return
-        thread = threading.Thread(target=_serve, args=(call, outbox, is_confined == "confined"))
+        served: list[bool] = []
+        thread = threading.Thread(target=_serve, args=(call, outbox, is_confined == "confined", served))
         thread.start()
         thread.join()
+        if not served:  # nobody listens any more, or the function does not exist: it was printed
+            sys.exit(1)
 
 
-def _serve(call: Call, outbox: Connection, is_confined: bool) -> None:
+def _serve(call: Call, outbox: Connection, is_confined: bool, served: list[bool]) -> None:
     """Answer a request; what it needs is imported before it can open nothing else."""
     function = load(call.function)
     if is_confined:
         confine.confine_thread(call.reads, call.writes)
-    try:
-        for message in _answers(function, call):
-            send(outbox, message)
-    except OSError:  # nobody listens any more
-        os._exit(1)
+    for message in _answers(function, call):
+        send(outbox, message)
+    served.append(True)
 
 
 def load(function: str) -> Callable[[Any], Iterator[Any]]:
