@@ -15,7 +15,7 @@ from v2a_core.catalog.apart import check_apart
 from v2a_core.decoding import DecodeSettings
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.ledger import embeddings_ledger
-from v2a_core.models import Bundle, LocalBundle, load_bundle
+from v2a_core.models import Bundle, LocalBundle, check_weights, load_bundle
 from v2a_core.parts import PartWriter
 from v2a_core.schema import ROWS_FOLDER, embeddings_schema
 from v2a_core.unfinished import Unfinished
@@ -68,6 +68,7 @@ def run(
     folder = storage.join(output, ROWS_FOLDER)
     manifest.check_own(output, "embed")
     local = bundle.resolve()
+    check_weights(local)
     mine = _manifest(job, local)
     if retry_rejects and not dry_run:
         retry(output, ROWS_FOLDER, retry_rejects, mine)

@@ -21,7 +21,7 @@ from v2a_core.metrics import inputs
 from v2a_core.metrics.extract import Ears, ReadSettings, embed_sounds, read_soundtrack
 from v2a_core.metrics.measure import Result, measure, read_rows, to_markdown, with_references
 from v2a_core.metrics.rows import EVALUATED, READ
-from v2a_core.models import Bundle, LocalBundle, load_bundle
+from v2a_core.models import Bundle, LocalBundle, check_weights, load_bundle
 from v2a_core.parts import PartWriter
 from v2a_core.schema import OK, ROWS_FOLDER
 from v2a_core.unfinished import Unfinished
@@ -84,6 +84,7 @@ def run(
     if dry_run:
         return _show_plan(soundtracks, output, tally, checked)
     local = bundle.resolve()
+    check_weights(local)
     inputs.check_space(soundtracks, made_by, local)
     references = inputs.read_references(embeddings, local) if embeddings else None
     judge = job.judge or inputs.own_judge(local)

@@ -17,7 +17,7 @@ from v2a_core.finishing import FinishJob, finish_row
 from v2a_core.gather import SOUNDTRACKS, SourceGatherer
 from v2a_core.ledger import index_ledger
 from v2a_core.mapping import canonical_mapper
-from v2a_core.models import Bundle, LocalBundle, check_spaces, load_bundle
+from v2a_core.models import Bundle, LocalBundle, check_spaces, check_weights, load_bundle
 from v2a_core.parts import PartWriter
 from v2a_core.schema import INDEX, INDEX_FOLDER
 from v2a_core.text_conditions import said_otherwise
@@ -83,6 +83,7 @@ def run(
     index = storage.join(output, INDEX_FOLDER)
     manifest.check_own(output, "generate")
     local = bundle.resolve()
+    check_weights(local)
     fingerprint = conditions.origin(mapper, job, local)
     mine = _manifest(job, local, fingerprint)
     if retry_rejects and not dry_run:

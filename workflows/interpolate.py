@@ -10,7 +10,7 @@ from v2a_core.interpolation.config import InterpolationSettings
 from v2a_core.interpolation.ends import read_end
 from v2a_core.interpolation.run import MappedBy, interpolate
 from v2a_core.mapping import check_mapper, load_condition_mapper
-from v2a_core.models import check_spaces, load_bundle
+from v2a_core.models import check_spaces, check_weights, load_bundle
 from v2a_core.preflight import check_storage
 from v2a_core.storage import StorageAccess
 
@@ -44,6 +44,7 @@ def run(
     if mapper is None and any(end.seen for end in ends):
         raise ConfigError("an image or a video needs --mapper URI (what `v2a train` wrote), or --mapper none")
     local = load_bundle(models).resolve()
+    check_weights(local)
     check_spaces(local)
     # After the checks of what was given: this import takes seconds.
     from v2a_core.precision import default_device

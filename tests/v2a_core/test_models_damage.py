@@ -9,8 +9,12 @@ import pytest
 import safetensors.torch
 import torch
 
+from v2a_core import encoders
+from v2a_core.encoders.config import EncoderSettings
 from v2a_core.finite import DamagedWeightsError, first_not_finite
-from v2a_core.models import load_bundle
+from v2a_core.generators import load_generator
+from v2a_core.generators.config import GeneratorSettings
+from v2a_core.models import check_weights, load_bundle
 from v2a_core.models.checkpoints import load_tensors
 from v2a_core.models.errors import ModelError
 from workflows.cli import main
@@ -35,11 +39,11 @@ def bundle(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-def spoil(path: Path) -> str:
-    """Put a NaN into a file; returns the name of the tensor."""
+def spoil(path: Path, part: str = "") -> str:
+    """Put a NaN into a file, into a tensor with `part` in its name; returns that."""
     pickled = path.suffix != ".safetensors"
     tensors = load_tensors(path)
-    name = sorted(name for name, tensor in tensors.items() if tensor.is_floating_point() and tensor.numel())[-1]
+    name = sorted(name for name, tensor in tensors.items() if tensor.is_floating_point() and part in name)[-1]
     tensors = {key: tensor.clone() for key, tensor in tensors.items()}
     tensors[name].view(-1)[-1] = float("nan")
     if pickled:
@@ -56,12 +60,12 @@ def weights(folder: Path) -> Path:
 
 @pytest.mark.parametrize("component", ["clip", "clap", "generator/unet", "generator/vae", "generator/vocoder"])
 def test_a_bundle_with_nan_is_refused_by_file_and_tensor(bundle, component):
-    load_bundle(str(bundle)).resolve()
+    check_weights(load_bundle(str(bundle)).resolve())
     path = weights(bundle / component)
     name = spoil(path)
     for _ in range(2):  # the second time out of the cache
         with pytest.raises(DamagedWeightsError) as caught:
-            load_bundle(str(bundle)).resolve()
+            check_weights(load_bundle(str(bundle)).resolve())
         assert f"{path.name}: the tensor {name} holds" in str(caught.value)
 
 
@@ -89,3 +93,18 @@ def test_numbers_that_sum_up_to_infinity_are_finite():
     assert first_not_finite([("large", large), ("count", torch.ones(3, dtype=torch.int64))]) is None
     assert first_not_finite([("attn_mask", torch.tensor([0.0, -torch.inf]))]) is None
     assert first_not_finite([("good", large), ("bad", torch.tensor([torch.inf, -torch.inf]))]) == "bad"
+
+
+LOADERS = {
+    "clip": lambda local: encoders.build("vision", "clip", local, EncoderSettings(), "cpu"),
+    "clap": lambda local: encoders.build("audio", "clap", local, EncoderSettings(), "cpu"),
+    "generator/unet": lambda local: load_generator("audioldm", str(local.generator_path), GeneratorSettings()),
+}
+
+
+@pytest.mark.parametrize("component", LOADERS)
+def test_whoever_loads_a_part_of_it_is_told(bundle, component):
+    spoil(weights(bundle / component), "audio_branch" if component == "clap" else "")
+    local = load_bundle(str(bundle)).resolve()
+    with pytest.raises(DamagedWeightsError, match="NaN or infinite"):
+        LOADERS[component](local)

@@ -10,7 +10,7 @@ from v2a_core.models.bundle import (
     load_bundle,
 )
 from v2a_core.models.errors import ModelError
-from v2a_core.models.resolve import fetch_bundle, show_bundle
+from v2a_core.models.resolve import check_weights, fetch_bundle, show_bundle
 from v2a_core.models.spaces import SpaceCheck, check_spaces
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "ModelError",
     "SpaceCheck",
     "check_spaces",
+    "check_weights",
     "fetch_bundle",
     "load_bundle",
     "show_bundle",

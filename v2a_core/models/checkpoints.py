@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v2a_core.finite import first_not_finite
+from v2a_core.finite import check_finite, first_not_finite
 from v2a_core.models.errors import ModelError
 
 if TYPE_CHECKING:
@@ -144,6 +144,7 @@ def load_exactly(module: torch.nn.Module, tensors: Tensors, source: Path, *, may
     ]
     if problems:
         raise ModelError(f"{source} does not fit the model's architecture; {'; '.join(problems)}")
+    check_finite(str(source), tensors)
     as_float = {
         name: tensor.to(torch.float32, copy=True) if tensor.is_floating_point() else tensor
         for name, tensor in tensors.items()

@@ -52,15 +52,27 @@ def resolve_bundle(bundle: Bundle) -> LocalBundle:
     )
     for component in COMPONENTS:
         sources.verify(component, local.files(component), checksums_of(settings.checksums, component))
-        _refuse_damage(local.files(component))
+        _refuse_huge(local.files(component))
     return local
 
 
-def _refuse_damage(files: dict[str, Path]) -> None:
-    """Refuse what no library is to be given: weights that are no numbers, a configuration of gigabytes.
+def check_weights(local: LocalBundle) -> None:
+    """Refuse weights that are no numbers, before workers load them; a file is read once, then it is remembered.
 
     Raises:
         DamagedWeightsError: Naming the file and the tensor.
+    """
+    for path in (path for component in COMPONENTS for path in local.files(component).values()):
+        if path.suffix in (".safetensors", ".bin", ".pt", ".pth", ".ckpt"):
+            name = digests.remembered(path, "not_finite", first_not_finite_in)
+            if name:
+                finite.refuse(str(path), name)
+
+
+def _refuse_huge(files: dict[str, Path]) -> None:
+    """No library is given a configuration of gigabytes.
+
+    Raises:
         ModelError: Naming the file and its size.
     """
     for path in files.values():
@@ -69,10 +81,6 @@ def _refuse_damage(files: dict[str, Path]) -> None:
                 f"{path} has {path.stat().st_size:,} bytes, a JSON document has {storage.JSON_BYTES:,} at most: it is "
                 "not read; get the model again"
             )
-        if path.suffix in (".safetensors", ".bin", ".pt", ".pth", ".ckpt"):
-            name = digests.remembered(path, "not_finite", first_not_finite_in)
-            if name:
-                finite.refuse(str(path), name)
 
 
 def fetch_bundle(bundle: Bundle, destination: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from v2a_core.finite import check_finite
 from v2a_core.torchvision_compat import prepare_torchvision
 
 # Names of diffusers' schedulers, and what each is told beside the checkpoint's noise schedule.
@@ -216,4 +217,5 @@ def _load(model_class: Any, folder: Path, dtype: torch.dtype, **options: Any) ->
             f"the weights in {folder} do not fit its config.json: {len(misfits)} tensors are missing or of another "
             f"shape, such as {misfits[0]}"
         )
+    check_finite(str(folder), model.state_dict())
     return model.eval().requires_grad_(False)
