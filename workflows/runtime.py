@@ -18,7 +18,7 @@ from v2a_core.storage import StorageAccess
 from workflows import cluster_address, session_folder, signals
 from workflows.look_ahead import limit_look_ahead
 from workflows.loopback import listen_on_loopback
-from workflows.restarts import TASK_RETRIES, pass_arguments_by_value
+from workflows.restarts import TASK_RETRIES, pass_arguments_by_value, say_nothing_of_retries
 from workflows.run_config import PoolSettings
 
 BLOCK_BYTES = 32 * 2**20  # a few segments' pixels: stages start early on small catalogs, memory stays low on large ones
@@ -126,6 +126,7 @@ def prepare_data(settings: PoolSettings) -> Pools:
     pools = plan_pools(settings)
     limit_look_ahead(context, max(pools.segments_per_batch, pools.soundtracks_per_batch) * pools.actors)
     pass_arguments_by_value()
+    say_nothing_of_retries()
     context.target_max_block_size = BLOCK_BYTES
     context.target_min_block_size = 1  # never merge small blocks: a source of one segment goes on at once
     context.execution_options.preserve_order = False
