@@ -15,7 +15,7 @@ from v2a_core import storage
 from v2a_core.computing import prepare_torch
 from v2a_core.config import ConfigError
 from v2a_core.storage import StorageAccess
-from workflows import cluster_address, session_folder, signals
+from workflows import auth_token, cluster_address, session_folder, signals
 from workflows.look_ahead import limit_look_ahead
 from workflows.loopback import listen_on_loopback
 from workflows.restarts import TASK_RETRIES, pass_arguments_by_value, say_nothing_of_retries
@@ -111,6 +111,7 @@ def _start_here() -> None:
     # A task that memory does not suffice for is tried again for ever otherwise.
     os.environ.setdefault("RAY_task_oom_retries", str(TASK_RETRIES))
     listen_on_loopback()
+    auth_token.keep_private()
     ray.init(
         address="local",
         include_dashboard=False,

@@ -188,6 +188,16 @@ def test_image_installs_the_pinned_versions_and_does_not_run_as_root() -> None:
     assert "HOME=/home/ray" in environment, "the launcher reads it to place what it mounts"
 
 
+def test_sessions_lie_where_only_their_user_enters() -> None:
+    runs = " ".join(rest for name, rest in _instructions() if name == "RUN")
+    environment = dict(pair.split("=") for name, rest in _instructions() if name == "ENV" for pair in rest.split())
+    assert re.search(rf"install .*--mode 700 .*{environment['RAY_TMPDIR']}\b", runs)
+    commands = (CLUSTER / "README.md").read_text()
+    before, start, _ = commands.partition("ray start --head")
+    assert start
+    assert "export RAY_TMPDIR=~/.v2a; install -d -m 700 $RAY_TMPDIR" in before
+
+
 # All files
 
 
