@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 import warnings
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from workflows.loopback import listen_on_loopback
 from workflows.restarts import TASK_RETRIES, pass_arguments_by_value, say_nothing_of_retries
 from workflows.run_config import PoolSettings
 
+_connected: list[float] = []  # seconds of each connection
 BLOCK_BYTES = 32 * 2**20  # a few segments' pixels: stages start early on small catalogs, memory stays low on large ones
 
 
@@ -89,8 +91,15 @@ def connect(address: str | None) -> None:
         return
     logging.getLogger("ray._private.authentication.authentication_token_setup").addFilter(_is_news)
     cluster_address.check(address)
+    started = time.monotonic()
     with signals.kept():
         _init(cluster_address.chosen(address))
+    _connected.append(time.monotonic() - started)
+
+
+def connect_seconds() -> float:
+    """What connecting, or starting Ray, took in this process."""
+    return _connected[-1] if _connected else 0.0
 
 
 def _init(cluster: str | None) -> None:
