@@ -192,10 +192,9 @@ def test_sessions_lie_where_only_their_user_enters() -> None:
     runs = " ".join(rest for name, rest in _instructions() if name == "RUN")
     environment = dict(pair.split("=") for name, rest in _instructions() if name == "ENV" for pair in rest.split())
     assert re.search(rf"install .*--mode 700 .*{environment['RAY_TMPDIR']}\b", runs)
-    commands = (CLUSTER / "README.md").read_text()
-    before, start, _ = commands.partition("ray start --head")
+    before, start, _ = (CLUSTER / "README.md").read_text().partition("ray start --head --temp-dir ~/.v2a-ray/ray ")
     assert start
-    assert "export RAY_TMPDIR=~/.v2a; install -d -m 700 $RAY_TMPDIR" in before
+    assert "mkdir -m 700 -p ~/.v2a-ray " in before
 
 
 # All files
