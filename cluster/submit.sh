@@ -24,6 +24,8 @@ fi
 cd "$(dirname "${BASH_SOURCE[0]}")/.."  # working_dir in runtime-env.yaml is relative to here
 export PATH="$PWD/.venv/bin:$PATH"
 export RAY_AUTH_MODE="${RAY_AUTH_MODE:-token}"
+# runtime-env.yaml says what travels. Ray would read the .gitignore of every cache beside it, several times, and tell.
+export RAY_RUNTIME_ENV_IGNORE_GITIGNORE=1
 exec ray job submit \
     --address "${RAY_API_SERVER_ADDRESS:-http://127.0.0.1:8265}" \
     --runtime-env cluster/runtime-env.yaml \

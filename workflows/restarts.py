@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ray._private import worker
 from ray.data import ActorPoolStrategy, Dataset
 from ray.data._internal.execution.operators.actor_pool_map_operator import ActorPoolMapOperator
 
@@ -38,3 +39,17 @@ def pass_arguments_by_value() -> None:
     """
     ActorPoolMapOperator._map_transformer_ref = property(lambda operator: operator._map_transformer)
     ActorPoolMapOperator._data_context_ref = property(lambda operator: operator.data_context)
+
+
+def say_nothing_of_retries() -> None:
+    """Keep from the terminal that Ray tries something again, as when a run is stopped: it is in Ray's logs."""
+    show = worker.print_to_stdstream
+    if getattr(show, "hushed", False):
+        return
+
+    def show_the_rest(data: dict[str, Any], *arguments: Any, **more: Any) -> None:
+        if not any("so the task will be retried" in line for line in data["lines"]):
+            show(data, *arguments, **more)
+
+    show_the_rest.hushed = True  # type: ignore[attr-defined]
+    worker.print_to_stdstream = show_the_rest

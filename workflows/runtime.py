@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 import warnings
 from dataclasses import dataclass
 
@@ -15,12 +16,13 @@ from v2a_core import storage
 from v2a_core.computing import prepare_torch
 from v2a_core.config import ConfigError
 from v2a_core.storage import StorageAccess
-from workflows import cluster_address, session_folder, signals
+from workflows import auth_token, cluster_address, session_folder, signals
 from workflows.look_ahead import limit_look_ahead
 from workflows.loopback import listen_on_loopback
-from workflows.restarts import TASK_RETRIES, pass_arguments_by_value
+from workflows.restarts import TASK_RETRIES, pass_arguments_by_value, say_nothing_of_retries
 from workflows.run_config import PoolSettings
 
+_connected: list[float] = []  # seconds of each connection
 BLOCK_BYTES = 32 * 2**20  # a few segments' pixels: stages start early on small catalogs, memory stays low on large ones
 
 
@@ -89,8 +91,15 @@ def connect(address: str | None) -> None:
         return
     logging.getLogger("ray._private.authentication.authentication_token_setup").addFilter(_is_news)
     cluster_address.check(address)
+    started = time.monotonic()
     with signals.kept():
         _init(cluster_address.chosen(address))
+    _connected.append(time.monotonic() - started)
+
+
+def connect_seconds() -> float:
+    """What connecting, or starting Ray, took in this process."""
+    return _connected[-1] if _connected else 0.0
 
 
 def _init(cluster: str | None) -> None:
@@ -111,6 +120,7 @@ def _start_here() -> None:
     # A task that memory does not suffice for is tried again for ever otherwise.
     os.environ.setdefault("RAY_task_oom_retries", str(TASK_RETRIES))
     listen_on_loopback()
+    auth_token.keep_private()
     ray.init(
         address="local",
         include_dashboard=False,
@@ -126,6 +136,7 @@ def prepare_data(settings: PoolSettings) -> Pools:
     pools = plan_pools(settings)
     limit_look_ahead(context, max(pools.segments_per_batch, pools.soundtracks_per_batch) * pools.actors)
     pass_arguments_by_value()
+    say_nothing_of_retries()
     context.target_max_block_size = BLOCK_BYTES
     context.target_min_block_size = 1  # never merge small blocks: a source of one segment goes on at once
     context.execution_options.preserve_order = False

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import helpers_catalog
 import pyarrow as pa
 import pytest
+from helpers_processes import below, command_of, job_environment, wait_until
 from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
 from v2a_core.decoding import DecodeSettings
-from v2a_core.ledger import read_columns
-from workflows import embed, pipeline, restarts
+from v2a_core.ledger import part_files, read_columns
+from workflows import embed, pipeline, restarts, session_folder
 from workflows.cli import main
 from workflows.run_config import LimitSettings
 from workflows.summary import Tally
@@ -24,6 +34,8 @@ EMBED = (
     "--models=miniature", "--set=segments.length_s=1.0", "--set=output.interval_s=0",
     "--set=pools.sources_per_block=1", "--set=pools.segments_per_batch=1",
 )  # fmt: skip
+
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="takes the identity of another user")
 
 
 def test_a_decoder_that_never_ends(
@@ -73,3 +85,137 @@ def test_work_that_always_ends_its_process(
         list(data.iter_batches(batch_size=None))
     assert re.search("workers ended before their work was done.*1 of 1 sources .*poison.mp4", str(told.value))
     assert trace.read_text() == "xxx"
+
+
+# Another user of the machine
+
+
+@pytest.fixture(scope="module")
+def job_of_mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen[bytes], Path, Path]]:
+    """A job with a Ray of its own, at work: its process, Ray's session folder, its output."""
+    folder = tmp_path_factory.mktemp("mine")
+    for index in range(60):
+        helpers_catalog.video(folder / "catalog" / f"{index}.mp4", 2.0, hue=4 * index)
+    command = [sys.executable, "-m", "workflows.embed", str(folder / "catalog"), "--output", str(folder / "output")]
+    log = folder / "log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [*command, *EMBED], env=job_environment(), start_new_session=True, stdout=file, stderr=file
+        )
+    wait_until(lambda: part_files(f"{folder}/output/rows"), process, 240)
+    assert process.poll() is None, log.read_text()
+    (raylet,) = (pid for pid in below(process.pid) if "/raylet/raylet" in command_of(pid))
+    (session,) = re.findall(r"--session_dir=(\S+)", command_of(raylet))
+    yield process, Path(session), folder
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+@needs_root
+def test_another_user_enters_the_session_folder(job_of_mine: tuple[subprocess.Popen[bytes], Path, Path]) -> None:
+    """Another user lists, replaces and moves what is in the session folder of a running job"""
+    _, session, _ = job_of_mine
+    assert stat.S_IMODE(session.parent.parent.stat().st_mode) == 0o700
+    tries = f"""
+        import os, socket
+        session = {str(session)!r}
+        def attack(name, action):
+            try:
+                action()
+            except PermissionError:
+                return
+            print("went through:", name)
+        attack("list", lambda: os.listdir(session))
+        attack("write", lambda: open(session + "/runtime_resources/planted.py", "w"))
+        attack("move the sockets", lambda: os.rename(session + "/sockets", session + "/moved"))
+        attack("connect", lambda: socket.socket(socket.AF_UNIX).connect(session + "/sockets/raylet"))
+        attack("move the session", lambda: os.rename({str(session.parent.parent)!r}, "/tmp/v2a-moved"))
+    """
+    assert as_nobody(tries) == ""
+
+
+def test_the_ports_of_a_job_are_on_the_loopback(job_of_mine: tuple[subprocess.Popen[bytes], Path, Path]) -> None:
+    """A Ray that a job starts on this machine is reached over the network: /metrics, agents, workers"""
+    process, _, _ = job_of_mine
+    inodes = {
+        os.readlink(link)
+        for pid in [process.pid, *below(process.pid)]
+        for link in Path(f"/proc/{pid}/fd").glob("*")
+        if link.is_symlink()
+    }
+    listening = [
+        line.split()[1].rpartition(":")[0]
+        for table in ("/proc/net/tcp", "/proc/net/tcp6")
+        for line in Path(table).read_text().splitlines()[1:]
+        if line.split()[3] == "0A" and f"socket:[{line.split()[9]}]" in inodes
+    ]
+    assert len(listening) > 3
+    assert set(listening) <= {"0100007F", "0000000000000000FFFF00000100007F", "0" * 24 + "01000000"}
+
+
+def test_a_job_is_asked_to_end(job_of_mine: tuple[subprocess.Popen[bytes], Path, Path]) -> None:
+    """SIGTERM in the middle of a job, with SIGKILL 3 s behind it as from `ray job stop`: what has arrived is written"""
+    process, _, folder = job_of_mine
+    process.send_signal(signal.SIGTERM)
+    time.sleep(3.0)
+    written = read_columns(f"{folder}/output/rows", ["segment_id"])
+    assert process.wait(30) == 1
+    after = read_columns(f"{folder}/output/rows", ["segment_id"])
+    assert written is not None
+    assert after is not None
+    assert 0 < written.num_rows == after.num_rows < 120
+    said = [line for line in (folder / "log").read_text().splitlines() if not line.startswith("{")]
+    assert said == ["v2a: stopped; what was written is kept, the same command goes on from there"]
+
+
+# The folders of sessions
+
+
+def test_folders_of_dead_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders that dead jobs left, one of a living job, one planted as a link: only the dead ones are removed"""
+    monkeypatch.setattr(session_folder, "_base", lambda: tmp_path)
+    alive = Path(session_folder.make()).parent
+    dead = tmp_path / "v2a-ray-dead0000"
+    unknown = tmp_path / "v2a-ray-unknown0"
+    for folder in (dead, unknown, tmp_path / "elsewhere"):
+        folder.mkdir()
+        (folder / "kept").touch()
+    (dead / "lock").touch()
+    (tmp_path / "elsewhere" / "lock").touch()
+    (tmp_path / "v2a-ray-planted0").symlink_to(tmp_path / "elsewhere")
+    new = Path(session_folder.make()).parent
+    assert not dead.exists()
+    assert all(path.exists() for path in (alive, unknown, new, tmp_path / "elsewhere" / "kept"))
+    assert stat.S_IMODE(new.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775])
+def test_a_temporary_folder_that_others_can_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int) -> None:
+    """RAY_TMPDIR in which others could move the session's folder away"""
+    base = Path(tempfile.mkdtemp(prefix="b", dir="/tmp"))
+    try:
+        monkeypatch.setenv("RAY_TMPDIR", str(base))
+        assert session_folder._base() == base
+        base.chmod(mode)
+        assert session_folder._base() != base
+        base.chmod(mode | stat.S_ISVTX)
+        assert session_folder._base() == base
+        monkeypatch.setenv("RAY_TMPDIR", str(base / ("long" * 10)))
+        assert session_folder._base() != base / ("long" * 10)
+    finally:
+        base.rmdir()
+
+
+def as_nobody(code: str) -> str:
+    """Run Python as another user; what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", textwrap.dedent(code)],
+        user=65534,
+        group=65534,
+        extra_groups=[],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout

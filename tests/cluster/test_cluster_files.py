@@ -188,6 +188,15 @@ def test_image_installs_the_pinned_versions_and_does_not_run_as_root() -> None:
     assert "HOME=/home/ray" in environment, "the launcher reads it to place what it mounts"
 
 
+def test_sessions_lie_where_only_their_user_enters() -> None:
+    runs = " ".join(rest for name, rest in _instructions() if name == "RUN")
+    environment = dict(pair.split("=") for name, rest in _instructions() if name == "ENV" for pair in rest.split())
+    assert re.search(rf"install .*--mode 700 .*{environment['RAY_TMPDIR']}\b", runs)
+    before, start, _ = (CLUSTER / "README.md").read_text().partition("ray start --head --temp-dir ~/.v2a-ray/ray ")
+    assert start
+    assert "mkdir -m 700 -p ~/.v2a-ray " in before
+
+
 # All files
 
 

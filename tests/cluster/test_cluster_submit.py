@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shlex
 import stat
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
+from ray._private.ray_constants import get_runtime_env_default_excludes
+from ray._private.runtime_env.packaging import create_package
 from ray.runtime_env import RuntimeEnv
 
 from v2a_core.config import load
@@ -120,5 +124,27 @@ def test_runtime_environment_is_valid_and_small() -> None:
     settings = yaml.safe_load((CLUSTER / "runtime-env.yaml").read_text())
     RuntimeEnv(**{**settings, "working_dir": str(ROOT)})  # raises on an unknown field or a wrong type
     assert not {"pip", "uv", "conda", "py_executable"} & set(settings)
-    for folder in settings["excludes"]:
-        assert (ROOT / folder.strip("/")).is_dir(), folder
+
+
+def test_the_code_travels_and_nothing_else_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert "\nexport RAY_RUNTIME_ENV_IGNORE_GITIGNORE=1\n" in (CLUSTER / "submit.sh").read_text()
+    checkout = tmp_path / "checkout"
+    wanted = {"pyproject.toml", "v2a_core/a.py", "v2a_core/deep/weights.pt", "workflows/b.py", "configs/embed/c.yaml"}
+    unwanted = {
+        *(".venv/x.py", "tests/t.py", "embeddings/rows/part.parquet", "demo-output/v2a_core/a.py", ".git/config"),
+        *(".mypy_cache/.gitignore", ".mypy_cache/3.11/a.json", ".ruff_cache/.gitignore", ".pytest_cache/.gitignore"),
+        *("v2a_core/__pycache__/a.pyc", "cluster/submit.sh"),
+    }
+    for name in wanted | unwanted:
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text(name)
+    settings = yaml.safe_load((CLUSTER / "runtime-env.yaml").read_text())
+    excludes = [*get_runtime_env_default_excludes(), *settings["excludes"]]
+    caplog.set_level("INFO")
+    package = tmp_path / "package.zip"
+    create_package(str(checkout), package, include_gitignore=False, excludes=excludes, logger=logging.getLogger("here"))
+    with zipfile.ZipFile(package) as file:
+        assert {name for name in file.namelist() if not name.endswith("/")} == wanted
+    assert "Ignoring upload" not in caplog.text

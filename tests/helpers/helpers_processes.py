@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 
 def wait_until(condition: Callable[[], object], process: subprocess.Popen[bytes], seconds: float = 300.0) -> None:
@@ -21,3 +23,20 @@ def job_environment(**more: str) -> dict[str, str]:
     # How to prove oneself to that cluster is kept; what else Ray noted here is of no use there.
     kept = {key: value for key, value in os.environ.items() if not key.startswith("RAY_") or "_AUTH_" in key}
     return {**kept, "OMP_NUM_THREADS": "1", **more}
+
+
+def below(pid: int) -> list[int]:
+    """The processes that a process started, directly or not."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found = [child for child, parent in parents.items() if parent == pid]
+    return found + [deeper for child in found for deeper in below(child)]
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process; empty when it has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return ""

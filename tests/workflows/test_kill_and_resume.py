@@ -17,7 +17,7 @@ import helpers_catalog
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from helpers_processes import job_environment, wait_until
+from helpers_processes import below, command_of, job_environment, wait_until
 
 from v2a_core.ledger import part_files
 from workflows.cli import main
@@ -71,22 +71,6 @@ def start(catalog, output, **more):
     variables = job_environment(**more)
     with open(f"{output}.log", "ab") as log:
         return subprocess.Popen(command(catalog, output), env=variables, start_new_session=True, stdout=log, stderr=log)
-
-
-def below(pid: int) -> list[int]:
-    """The processes that a process started, directly or not."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-    found = [child for child, parent in parents.items() if parent == pid]
-    return found + [deeper for child in found for deeper in below(child)]
-
-
-def command_of(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    return ""
 
 
 def finish(catalog, output):
