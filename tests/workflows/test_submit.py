@@ -196,9 +196,7 @@ def test_token_is_needed(head: Head) -> None:
 
 def test_no_other_user_reaches_the_files_of_the_cluster(head: Head) -> None:
     folder = Path(head.environment["HOME"]) / ".v2a-ray"
-    assert (
-        stat.S_IMODE(folder.stat().st_mode) == 0o700
-    )  # Ray opens the folder that it is given, this is the one around it
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert list(folder.glob("ray/session_*"))
 
 
