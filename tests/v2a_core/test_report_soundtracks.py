@@ -135,9 +135,10 @@ def test_a_limit_is_told_on_the_page_and_on_the_terminal(soundtracks, capsys):
     assert "<strong>3</strong> soundtracks of 4" in (soundtracks / "index.html").read_text()
 
 
-def test_a_page_elsewhere_takes_its_media_along(soundtracks, tmp_path):
-    page = tmp_path / "site" / "listen.html"
-    assert main(["page", str(soundtracks), "--output", str(page)]) == 0
+@pytest.mark.parametrize("output", ["site/listen.html", "site"])
+def test_a_page_elsewhere_takes_its_media_along(soundtracks, tmp_path, output):
+    assert main(["page", str(soundtracks), "--output", str(tmp_path / output)]) == 0
+    (page,) = (tmp_path / "site").glob("*.html")
     assert len(list((page.parent / "page-media").glob("*.wav"))) == 4
 
 
