@@ -33,7 +33,7 @@ def run(soundtracks: str, settings: PageSettings, *, output: str | None = None, 
     shown = f"{len(report.entries)} soundtracks"
     if report.total > len(report.entries):
         shown = f"the first {len(report.entries)} of {report.total} soundtracks (--limit {report.total} shows all)"
-    print(f"page: {shown}, {len(report.rejects)} rejects -> {page}", flush=True)
+    print(f"page: {shown}, {report.rejected} rejects -> {page}", flush=True)
     return page
 
 
