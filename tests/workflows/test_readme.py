@@ -36,7 +36,7 @@ CONFIGURATIONS = {
 }
 AWKWARD = "it's 50% <img src=x onerror=alert(1)> #1?.mp4"
 # A command in a block or between backticks, with at least one argument and no ellipsis.
-COMMAND = re.compile(r"(?:^ {4}(?:ray job submit .*?-- )?|`)(v2a [a-z]+ [^`\n…]+?)(?:`|\s*$|\s+#)", re.MULTILINE)
+COMMAND = re.compile(r"(?:^ {4}|`)((?:v2a|cluster/submit\.sh) [a-z]+ [^`\n…]+?)(?:`|\s*$|\s+#)", re.MULTILINE)
 
 
 def quick_start() -> list[str]:
