@@ -22,7 +22,7 @@ def add_page_command(commands: Any) -> None:
         epilog=f"settings (--set key=value, or YAML for --config):\n{settings_table(PageSettings)}\n\n{MEANINGS}",
     )
     page.add_argument("soundtracks", metavar="SOUNDTRACKS", help="folder or URI that `v2a generate` wrote")
-    page.add_argument("--output", metavar="FILE", help="the page (default: index.html beside the soundtracks)")
+    page.add_argument("--output", metavar="URI", help="page.html, or a folder for it (default: beside the soundtracks)")
     page.add_argument("--metrics", metavar="URI", help="folder or URI that `v2a evaluate` wrote for them: their scores")
     add_config(page, "page")
     add_flags(page, PageSettings)

@@ -16,7 +16,7 @@ def run(soundtracks: str, settings: PageSettings, *, output: str | None = None, 
     Args:
         soundtracks: Folder or URI that `v2a generate` wrote.
         settings: How much is shown.
-        output: Path or URI of the page; `index.html` in the folder of the soundtracks without one.
+        output: Path or URI of the page, or of a folder for its `index.html`; without one, that of the soundtracks.
         metrics: Folder or URI that `v2a evaluate` wrote for them.
 
     Returns:
@@ -28,11 +28,12 @@ def run(soundtracks: str, settings: PageSettings, *, output: str | None = None, 
     storage.use(StorageAccess(settings.storage))
     report = read_report(soundtracks, metrics, settings.limit)
     print(f"page: drawing {len(report.entries)} soundtracks", flush=True)
-    page = write_page(output or storage.join(soundtracks, "index.html"), report, settings.decoder)
+    place = output or soundtracks
+    page = write_page(place if place.endswith(".html") else storage.join(place, "index.html"), report, settings.decoder)
     shown = f"{len(report.entries)} soundtracks"
     if report.total > len(report.entries):
         shown = f"the first {len(report.entries)} of {report.total} soundtracks (--limit {report.total} shows all)"
-    print(f"page: {shown}, {len(report.rejects)} rejects -> {page}", flush=True)
+    print(f"page: {shown}, {report.rejected} rejects -> {page}", flush=True)
     return page
 
 

@@ -57,6 +57,7 @@ def report(*entries: PageEntry, trained: bool = True, text: str = "plain") -> Pa
         jobs=[JobReport("embed", 2.5, {text: 3}, {text: 1.0}), JobReport("generate", 95.0, {"sources": text})],
         rejects=[RejectReport(text, text, text, text, 2)],
         total=len(entries),
+        rejected=1,
         bundle=BundleReport("miniature", trained, [ModelReport(text, text, "ab" * 32)]),
         version="0.1.0",
         settings={"seed": 0, text: text},

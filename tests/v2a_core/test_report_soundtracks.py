@@ -135,9 +135,22 @@ def test_a_limit_is_told_on_the_page_and_on_the_terminal(soundtracks, capsys):
     assert "<strong>3</strong> soundtracks of 4" in (soundtracks / "index.html").read_text()
 
 
-def test_a_page_elsewhere_takes_its_media_along(soundtracks, tmp_path):
-    page = tmp_path / "site" / "listen.html"
-    assert main(["page", str(soundtracks), "--output", str(page)]) == 0
+def test_a_limit_holds_for_rejects_too(tmp_path):
+    folder = tmp_path / "soundtracks"
+    rows = [index_row(number, **REJECT) for number in range(3)]
+    write(folder, "generate", INDEX, rows, "source_id", "index", MADE_BY)
+    report = read_report(str(folder), limit=2)
+    assert (len(report.rejects), report.rejected, report.total) == (2, 3, 0)
+    assert main(["page", str(folder), "--limit", "2"]) == 0
+    text = (folder / "index.html").read_text()
+    assert "3 sources rejected" in text
+    assert "The first 2 of 3." in text
+
+
+@pytest.mark.parametrize("output", ["site/listen.html", "site"])
+def test_a_page_elsewhere_takes_its_media_along(soundtracks, tmp_path, output):
+    assert main(["page", str(soundtracks), "--output", str(tmp_path / output)]) == 0
+    (page,) = (tmp_path / "site").glob("*.html")
     assert len(list((page.parent / "page-media").glob("*.wav"))) == 4
 
 

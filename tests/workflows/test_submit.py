@@ -72,16 +72,16 @@ class Head:
             check=False,
         )
 
-    def submit_script(self, *arguments: str, job: str) -> subprocess.CompletedProcess[str]:
-        """Submit a job of `v2a` with the script of cluster/."""
+    def submit_script(self, data: Path, *more: str, job: str) -> subprocess.CompletedProcess[str]:
+        """Submit the README's first job, with further arguments."""
+        script, *words = shlex.split(readme_line("cluster/submit.sh").replace("/data/", f"{data}/"))
         environment = {**self.environment, "RAY_API_SERVER_ADDRESS": self.address}
-        return self._run("cluster/submit.sh", f"--submission-id={job}", *arguments, environment=environment)
+        return self._run(script, f"--submission-id={job}", *words, *more, environment=environment)
 
-    def submit(self, data: Path, *more: str, job: str) -> subprocess.CompletedProcess[str]:
-        """Submit the README's first job by hand, with further arguments."""
-        environment = {**self.environment, "RAY_API_SERVER_ADDRESS": self.address}
-        words = shlex.split(readme_line("ray job submit").replace("/data/", f"{data}/"))
-        return self._run(*words[:3], "--submission-id", job, *words[3:], *more, environment=environment)
+    def submit(self, *entrypoint: str, job: str) -> subprocess.CompletedProcess[str]:
+        """Submit a command by hand."""
+        options = ["--address", self.address, "--submission-id", job, "--working-dir", "."]
+        return self.ray("job", "submit", *options, "--", *entrypoint)
 
 
 @pytest.fixture(scope="module")
@@ -92,13 +92,13 @@ def head() -> Iterator[Head]:
         **{key: value for key, value in os.environ.items() if not key.startswith("RAY_")},
         "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(folder),  # for the token and Ray's own files
+        "RAY_AUTH_MODE": "token",
         "RAY_USAGE_STATS_ENABLED": "0",
         "OMP_NUM_THREADS": "1",
     }
-    mode, _, value = readme_line("export RAY_AUTH_MODE").removeprefix("export ").partition("=")
-    environment[mode] = value
     address, flags = _ports()
-    lines = [readme_line("ray get-auth-token"), readme_line("mkdir -m 700"), f"exec {readme_line('ray start')} {flags}"]
+    lines = [readme_line("export RAY_AUTH_MODE"), readme_line("(umask 077; ray get-auth-token")]
+    lines += [readme_line("export RAY_TMPDIR"), f"exec {readme_line('ray start --head')} {flags}"]
     log = folder / "head.log"
     with log.open("wb") as file:
         command = ["bash", "-e", "-c", "\n".join(lines)]
@@ -115,7 +115,6 @@ def _ports() -> tuple[str, str]:
     """Address of the job server, and options that keep a head apart from others on this machine."""
     ports = _free_ports(6)
     options = {
-        "node-ip-address": "127.0.0.1",
         "num-cpus": 2,
         "num-gpus": 0,
         "object-store-memory": 300 * 2**20,
@@ -195,19 +194,18 @@ def test_token_is_needed(head: Head) -> None:
 
 
 def test_no_other_user_reaches_the_files_of_the_cluster(head: Head) -> None:
-    folder = Path(head.environment["HOME"]) / ".v2a-ray"
+    folder = Path(head.environment["HOME"]) / ".v2a"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert list(folder.glob("session_*"))
+    assert list(folder.glob("ray/session_*"))
 
 
 def test_jobs_succeed_and_fail(head: Head, catalog: Path, tmp_path: Path) -> None:
     # Both at once: each spends most of its time on waiting for Ray to start its processes.
     output = str(tmp_path / "embeddings")
-    embed = ["embed", str(catalog), "--output", output, "--models", "miniature"]
+    misspelt = ["--models", "miniature", "--set", "frames.frames_per_secnd=2"]
     with ThreadPoolExecutor(2) as pool:
-        good = pool.submit(head.submit_script, *embed, job="good")
-        misspelt = ["--models", "miniature", "--set", "frames.frames_per_secnd=2"]
-        bad = pool.submit(head.submit, tmp_path, *misspelt, job="bad")
+        good = pool.submit(head.submit_script, tmp_path, "--models", "miniature", job="good")
+        bad = pool.submit(head.submit, "v2a", "embed", str(catalog), "--output", output, *misspelt, job="bad")
 
     done, failed = good.result(), bad.result()
     assert done.returncode == 0, done.stdout

@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 from v2a_core import __version__, manifest, storage, unfinished
 from v2a_core.config import ConfigError
 from v2a_core.ledger import read_latest
-from v2a_core.metrics.rows import EVALUATED
 from v2a_core.report.types import (
     BundleReport,
     MetricReport,
@@ -26,6 +25,17 @@ from v2a_core.report.types import (
 )
 from v2a_core.schema import INDEX, INDEX_FOLDER, OK, ROWS_FOLDER
 
+_CATALOG = ("source_id", "source_uri", "source_name", "kind", "label", "caption", "split")
+_REJECT = ("status", "reject_stage", "reject_type", "reject_message", "attempts")
+_INDEX = (
+    *_CATALOG,
+    "start_s",
+    "duration_s",
+    "audio_path",
+    "video_path",
+    *_REJECT,
+)  # not the conditions: they are large
+_METRICS = ("source_id", "label", "similarity_to_condition", "verdict", "verdict_probability")
 _METRICS_FILE = "metrics.json"
 _PARTS = {"clip": "sees the frames", "clap": "hears the sound", "generator": "makes the sound"}
 
@@ -57,14 +67,19 @@ def read_report(soundtracks: str, metrics: str | None = None, limit: int | None 
         ConfigError: When there is no such output, or the metrics are of other soundtracks.
     """
     made_by = manifest.read(soundtracks, job="generate")
-    index = read_latest(storage.join(soundtracks, INDEX_FOLDER), INDEX.names)
-    table = index.sort_by([("label", "ascending"), ("source_name", "ascending")]) if index else INDEX.empty_table()
+    index = read_latest(storage.join(soundtracks, INDEX_FOLDER), _INDEX)
+    table = (
+        index.sort_by([("label", "ascending"), ("source_name", "ascending")])
+        if index
+        else INDEX.empty_table().select(_INDEX)
+    )
     good = table.filter(pc.equal(table["status"], OK))
     bad = [*unfinished.read(soundtracks).to_pylist(), *table.filter(pc.not_equal(table["status"], OK)).to_pylist()]
     measured = _measured(metrics, good) if metrics else Measured()
     return PageReport(
         entries=[_entry(soundtracks, row, measured) for row in good.slice(0, limit).to_pylist()],
-        rejects=[_reject(row) for row in bad],
+        rejects=[_reject(row) for row in bad[:limit]],
+        rejected=len(bad),
         bundle=_bundle_report(made_by["bundle"]),
         version=__version__,
         total=good.num_rows,
@@ -97,7 +112,7 @@ def _entry(soundtracks: str, row: Mapping[str, Any], measured: Measured) -> Page
 
 def _measured(metrics: str, soundtracks: pa.Table) -> Measured:
     manifest.read(metrics, job="evaluate")
-    table = read_latest(storage.join(metrics, ROWS_FOLDER), EVALUATED.names)
+    table = read_latest(storage.join(metrics, ROWS_FOLDER), _METRICS)
     rows = table.to_pylist() if table else []
     known = set(soundtracks["source_id"].to_pylist())
     if not any(row["source_id"] in known for row in rows):

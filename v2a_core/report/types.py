@@ -120,6 +120,7 @@ class PageReport:
     Attributes:
         entries: In the order of the page.
         rejects: Sources without a soundtrack.
+        rejected: Their number; more than those when the page is limited.
         bundle: Which models made it.
         version: Of the program.
         total: Soundtracks of the output; more than the entries when the page is limited.
@@ -134,6 +135,7 @@ class PageReport:
     bundle: BundleReport
     version: str
     total: int
+    rejected: int
     jobs: Sequence[JobReport] = ()
     settings: Mapping[str, int | float | str] = field(default_factory=dict)
     scores: Sequence[MetricReport] = ()
