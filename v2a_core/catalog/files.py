@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import itertools
 import os
 import re
@@ -233,7 +234,7 @@ def _local_infos(paths: Sequence[str]) -> list[FileInfo]:
         some: list[FileInfo] = []
         rest = itertools.takewhile(lambda path: os.path.dirname(path) not in dead, paths[len(found) :])
         try:
-            storage.look(paths[len(found)], lambda some=some, rest=rest: some.extend(map(_local_info, rest)))
+            storage.look(paths[len(found)], functools.partial(some.extend, map(_local_info, rest)))
         except TimeoutError as error:
             found += some
             dead[os.path.dirname(paths[min(len(found), len(paths) - 1)])] = error
