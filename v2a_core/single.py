@@ -6,6 +6,7 @@ With the same seed and settings it is the same sound: a segment's noise depends 
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from v2a_core.config import ConfigError, load
 from v2a_core.decoding import DecodeSettings, decode_rows
 from v2a_core.gather import SourceGatherer
 from v2a_core.generation import SoundGenerator, SoundtrackJob, SoundtrackMaker
-from v2a_core.mapping import canonical_mapper, check_mapper, load_condition_mapper
+from v2a_core.mapping import canonical_mapper, check_mapper, load_condition_mapper, unlike_training
 from v2a_core.media.loudness import finish_waveform
 from v2a_core.media.types import MediaError
 from v2a_core.models import LocalBundle, check_spaces, check_weights, load_bundle
@@ -107,6 +108,9 @@ class _Maker:
         local = load_bundle(models).resolve()
         # The fingerprint is a part of the key: a mapper that was trained anew in its folder is loaded anew.
         fingerprint = check_mapper(mapper, settings.sampling, local)
+        unlike = unlike_training(mapper, settings.segments, settings.frames)
+        if unlike:
+            warnings.warn(unlike, stacklevel=3)
         kept = SoundSettings(encoders=settings.encoders, sampling=settings.sampling, generator=settings.generator)
         self._models = _load(models, mapper, fingerprint, kept.model_dump_json(), self._device)
 

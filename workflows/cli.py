@@ -185,9 +185,9 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.sweep:
         return _train_sweep(arguments)
     job = load_settings(arguments, "train", TrainJob)
-    from workflows import train
+    from workflows import train, train_plan
 
-    train.run(
+    told = train.run(
         arguments.embeddings,
         arguments.output,
         job,
@@ -196,6 +196,8 @@ def _train(arguments: argparse.Namespace) -> int:
         dry_run=arguments.dry_run,
         address=arguments.address,
     )
+    if arguments.dry_run:
+        train_plan.show(told)
     return DONE
 
 

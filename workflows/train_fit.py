@@ -39,13 +39,23 @@ CONTROLLER_POLL_S = "0.2"
 
 @dataclass(frozen=True)
 class TrainWork:
-    """What a worker needs."""
+    """What a worker needs.
+
+    Attributes:
+        selection: Which rows.
+        spaces: Of the embeddings.
+        job: The configuration.
+        placement: Where the pairs are kept.
+        output: Folder or URI, the same on every machine.
+        cut: How the embeddings were cut into segments and frames.
+    """
 
     selection: Selection
     spaces: dict[str, str]
     job: TrainJob
     placement: Placement
     output: str
+    cut: dict[str, Any]
 
 
 def train_worker(config: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import helpers_catalog
 import numpy as np
 import pytest
@@ -69,3 +72,13 @@ def test_what_is_wrong_is_said(mapper, tmp_path):
 def test_the_library_loads_no_models_before_they_are_asked_for():
     with pytest.raises(AttributeError, match="no attribute 'soundtracks'"):
         _ = v2a_core.soundtracks
+
+
+def test_a_mapper_of_other_segments_is_told(video, mapper, tmp_path):
+    folder = tmp_path / "mapper"
+    shutil.copytree(mapper, folder)
+    told = json.loads((folder / "config.json").read_text())
+    told["training"] = {"cut": {"segments.length_s": 10.0, "segments.whole": False, "frames.frames_per_second": 2.0}}
+    (folder / "config.json").write_text(json.dumps(told))
+    with pytest.warns(UserWarning, match=r"was trained on embeddings with segments.length_s = 10.0, now 1.0: its"):
+        made(video, str(folder))
