@@ -166,8 +166,8 @@ def _one_source(video: str) -> Source:
         listed = list_sources([video], CatalogSettings())
     except (ValueError, FileNotFoundError) as error:
         raise ConfigError(str(error)) from None
-    for _, error in listed.rejects:
-        raise error
+    for _, reject in listed.rejects:
+        raise reject
     if len(listed.sources) != 1:
         raise ConfigError(f"{video} holds {len(listed.sources)} videos: name one, or make all with `v2a generate`")
     return listed.sources[0]

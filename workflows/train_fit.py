@@ -160,7 +160,8 @@ def fit(work: TrainWork, total_steps: int) -> Any:
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", CONTROLLER_POLL_S)
     board = ray.remote(num_cpus=0)(_Board).remote()
     worker: Any = train_worker  # it returns a value, of which Ray's annotation does not know
-    datasets = dataset_config = number = None
+    datasets: dict[str, Any] | None = None
+    dataset_config = number = None
     if work.placement == "stream":
         from workflows.train_stream import EpochNumber, UnevenSplit, training_rows
 
