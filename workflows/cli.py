@@ -286,6 +286,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _failed(error: Exception) -> int:
+    from v2a_core.finite import DamagedWeightsError
     from v2a_core.trouble import StorageStopError
     from v2a_core.unfinished import UnfinishedError
     from workflows.summary import TooManyRejectsError
@@ -293,7 +294,7 @@ def _failed(error: Exception) -> int:
     if isinstance(error, TooManyRejectsError):
         print(f"v2a: {error}", file=sys.stderr)
         return TOO_MANY_REJECTS
-    if isinstance(error, (UnfinishedError, StorageStopError)):
+    if isinstance(error, (UnfinishedError, StorageStopError, DamagedWeightsError)):
         print(f"v2a: {error}", file=sys.stderr)
         return FAILED
     if isinstance(error, TrainingStoppedError):

@@ -15,6 +15,7 @@ from v2a_core.storage import StorageAccess
 from v2a_core.training import leftovers, placement
 from v2a_core.training.reading import read_manifest
 from v2a_core.training.selection import Selection, select
+from v2a_core.trouble import stop, stops_run
 from workflows import runtime, train_plan, train_snapshot
 from workflows.train_config import TrainingStoppedError, TrainJob
 from workflows.train_export import export
@@ -71,16 +72,25 @@ def run(
         return finished
     runtime.connect(address)
     check_resources(job.scaling, place)
-    claimed = manifest.open_output(output, mine)
-    train_snapshot.mend(output)
-    leftovers.abort_uploads(output)
-    result = fit(work, train_plan.steps(selection, job.training))
-    summary = export(result, work, claimed, given, time.monotonic() - started)
-    storage.write_json(storage.join(output, "summary.json"), summary)
-    manifest.close_output(output, claimed, summary)
+    try:
+        summary = _train(work, mine, given, started)
+    except OSError as error:
+        raise (stop(error) if stops_run(error, writing=True) else error) from None
     print(sentence(summary), flush=True)
     if summary["stopped"]:
         raise TrainingStoppedError(f"{summary['stopped']}; exported to {output}")
+    return summary
+
+
+def _train(work: TrainWork, mine: dict[str, Any], given: str, started: float) -> dict[str, Any]:
+    """From the output's last checkpoint to its mapper; returns the summary."""
+    claimed = manifest.open_output(work.output, mine)
+    train_snapshot.mend(work.output)
+    leftovers.abort_uploads(work.output)
+    result = fit(work, train_plan.steps(work.selection, work.job.training))
+    summary = export(result, work, claimed, given, time.monotonic() - started)
+    storage.write_json(storage.join(work.output, "summary.json"), summary)
+    manifest.close_output(work.output, claimed, summary)
     return summary
 
 
