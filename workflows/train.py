@@ -62,14 +62,14 @@ def run(
     work = TrainWork(selection, made_by["spaces"], job, place, output, _cut(made_by))
     mine = _manifest(job, made_by, selection, limit)
     finished = _finished(output, mine)
+    if finished is not None and not dry_run:
+        print(f"train: nothing to do, {output} was trained with this configuration before", flush=True)
+        return finished
     checked = check_storage([embeddings], output, storage.in_use())
     if dry_run:
         runtime.connect(address)
         check_resources(job.scaling, place)
         return train_plan.plan(given, work, checked, finished=finished is not None)
-    if finished is not None:
-        print(f"train: nothing to do, {output} was trained with this configuration before", flush=True)
-        return finished
     runtime.connect(address)
     check_resources(job.scaling, place)
     try:
