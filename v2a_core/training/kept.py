@@ -51,14 +51,14 @@ class Checked:
 
 def describe(folder: Path, step: int) -> None:
     """Write `checkpoint.json` into a checkpoint that is complete but for it."""
-    files = {
-        path.name: {"bytes": path.stat().st_size, "sha256": _digest(str(path))} for path in sorted(folder.iterdir())
-    }
+    paths = [path for path in sorted(folder.iterdir()) if path.name != NOTE_FILE]
+    files = {path.name: {"bytes": path.stat().st_size, "sha256": _digest(str(path))} for path in paths}
     (folder / NOTE_FILE).write_text(json.dumps({"step": step, "files": files}, indent=2) + "\n", encoding="utf-8")
 
 
-def upload(folder: Path, uri: str) -> None:
+def upload(folder: Path, uri: str, step: int) -> None:
     """Copy a checkpoint to an output, file by file, its description last."""
+    describe(folder, step)
     for path in sorted(folder.iterdir(), key=lambda path: (path.name == NOTE_FILE, path.name)):
         storage.upload(path, storage.join(uri, path.name))
 
