@@ -24,7 +24,7 @@ from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
 from v2a_core.decoding import DecodeSettings
 from v2a_core.ledger import part_files, read_columns
-from workflows import embed, pipeline, restarts, session_folder
+from workflows import auth_token, embed, pipeline, restarts, session_folder
 from workflows.cli import main
 from workflows.run_config import LimitSettings
 from workflows.summary import Tally
@@ -140,7 +140,6 @@ def test_another_user_enters_the_session_folder(job_of_mine: tuple[subprocess.Po
         "move the sockets": lambda: (session / "sockets").rename(session / "moved"),
         "connect": lambda: socket.socket(socket.AF_UNIX).connect(str(session / "sockets" / "raylet")),
         "move the session": lambda: closed.rename(closed.with_name("v2a-moved")),
-        "read the token": lambda: (Path.home() / ".ray" / "auth_token").read_bytes(),
     }
     assert as_nobody(tries) == []
 
@@ -177,6 +176,22 @@ def test_a_job_is_asked_to_end(job_of_mine: tuple[subprocess.Popen[bytes], Path,
     assert 0 < written.num_rows == after.num_rows < 120
     said = [line for line in (folder / "log").read_text().splitlines() if not line.startswith("{")]
     assert said == ["v2a: stopped; what was written is kept, the same command goes on from there"]
+
+
+def test_a_token_that_every_user_could_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user reads the token of a Ray that a job starts"""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    auth_token.keep_private()
+    token = tmp_path / ".ray" / "auth_token"
+    made = token.read_text()
+    assert len(made) >= 32
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    token.chmod(0o644)  # as Ray itself leaves it
+    auth_token.keep_private()
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    assert token.read_text() == made
 
 
 # The folders of sessions
