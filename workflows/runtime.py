@@ -150,6 +150,7 @@ def prepare_data(settings: PoolSettings) -> Pools:
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # it regrets that its bars are off
     logging.getLogger("ray.data._internal.execution.operators.map_operator").addFilter(_is_news)
+    logging.getLogger("ray.data.exceptions").addFilter(_hide)
     # Small catalogs have fewer blocks than there are workers; that is no news.
     warnings.filterwarnings("ignore", message="The maximum number of concurrent tasks")
     return pools
@@ -193,6 +194,12 @@ def _is_news(record: logging.LogRecord) -> bool:
     """Not so: that a model stage has a CPU beside its GPU, said for every stage, and that strangers are kept out."""
     told = ("Specifying both num_cpus and num_gpus", "Token authentication is enabled")
     return not any(text in record.getMessage() for text in told)
+
+
+def _hide(record: logging.LogRecord) -> bool:
+    """What ends a run is told in a sentence; Ray's pages of frames are for its own log, which is what `hide` means."""
+    record.hide = True
+    return True
 
 
 def device() -> str:
