@@ -90,6 +90,7 @@ def connect(address: str | None) -> None:
     if ray.is_initialized():
         return
     logging.getLogger("ray._private.authentication.authentication_token_setup").addFilter(_is_news)
+    say_nothing_of_retries()
     cluster_address.check(address)
     started = time.monotonic()
     with signals.kept():
@@ -136,7 +137,6 @@ def prepare_data(settings: PoolSettings) -> Pools:
     pools = plan_pools(settings)
     limit_look_ahead(context, max(pools.segments_per_batch, pools.soundtracks_per_batch) * pools.actors)
     pass_arguments_by_value()
-    say_nothing_of_retries()
     context.target_max_block_size = BLOCK_BYTES
     context.target_min_block_size = 1  # never merge small blocks: a source of one segment goes on at once
     context.execution_options.preserve_order = False
