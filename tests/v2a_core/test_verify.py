@@ -16,6 +16,8 @@ from v2a_core import arrays, ledger, manifest, storage
 from v2a_core.config import ConfigError
 from v2a_core.parts import PartSettings, PartWriter, checksum
 from v2a_core.schema import EMBEDDINGS, UNFINISHED, UNFINISHED_FILE
+from v2a_core.training.config import DataSettings
+from v2a_core.training.selection import select
 from v2a_core.verification import PartReader, repair, verify
 from workflows.cli import main
 
@@ -261,6 +263,8 @@ def test_a_part_of_another_output_stops_a_run_that_would_read_it(output, tmp_pat
     planted = foreign.rename(output / "rows" / foreign.name)
     with pytest.raises(ledger.UnreadablePartError, match=f"{planted.name} belongs to another output.*--repair"):
         ledger.embeddings_ledger(f"{output}/rows")
+    with pytest.raises(ledger.UnreadablePartError, match="belongs to another output"):
+        select(str(output), DataSettings())
     repair(check(output))
     run_again(output)
     assert check(output).problems == []
