@@ -63,8 +63,13 @@ def upload(folder: Path, uri: str, step: int) -> None:
         storage.upload(path, storage.join(uri, path.name))
 
 
-def check(output: str) -> Checked:
-    """Find the newest whole checkpoint of an output, and those before it."""
+def check(output: str, *, every: bool = False) -> Checked:
+    """Find the newest whole checkpoint of an output, and those before it.
+
+    Args:
+        output: Folder or URI.
+        every: Read the content of all of them, not only of the newest.
+    """
     base = storage.join(output, FOLDER)
     sizes = _sizes(base)
     notes: dict[str, dict[str, Any]] = {}
@@ -77,7 +82,7 @@ def check(output: str) -> Checked:
     good: list[Kept] = []
     for name in sorted(notes, key=lambda name: (notes[name]["step"], name), reverse=True):
         # Those before the one that a run goes on from are read when they are needed.
-        wrong = "" if good else _wrong_content(storage.join(base, name), notes[name]["files"])
+        wrong = "" if good and not every else _wrong_content(storage.join(base, name), notes[name]["files"])
         if wrong:
             damaged[name] = wrong
         else:
