@@ -19,7 +19,7 @@ from helpers_trouble import after_listing
 
 from v2a_core import storage
 from v2a_core.storage import StorageAccess
-from v2a_core.verify import verify
+from v2a_core.verification import verify
 
 GETS = (
     "denied", "expired", "internal", "slow_down", "page", "gone", "reset", "cut_body", "too_short", "too_long",
