@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 from v2a_core.catalog import files
 from v2a_core.catalog.expand import Entry, expand, is_folder
@@ -26,7 +27,7 @@ _LOOKED_INTO_AT_ONCE = 16
 _ROWS_AT_ONCE = 4096
 _DUPLICATE, _RELABELLED = "duplicate", "duplicate with other labels"
 
-_Inside = Future[Shard] | Future[bool] | None  # a shard's members; whether a `.ts` is a video
+_Inside = Future[Any] | None  # of a shard a `Shard`; of a `.ts` whether it is a video
 
 
 @dataclass
@@ -112,7 +113,8 @@ class _Lister:
         window: deque[tuple[Entry, _Inside]] = deque()
         with ThreadPoolExecutor(_LOOKED_INTO_AT_ONCE) as pool:
             for entry in entries:
-                info, inside = entry.info, None
+                info = entry.info
+                inside: _Inside = None
                 if info.error is None and files.is_text(info.uri):
                     if files.is_tar(info.uri):
                         inside = pool.submit(list_shard, info, self._max_bytes)
@@ -241,10 +243,11 @@ class _Lister:
         if key not in self._seen:
             self._seen[key] = said
             return True
-        relabelled = row is not None and said != self._seen[key]
-        self.listing.skipped_reasons[_RELABELLED if relabelled else _DUPLICATE] += 1
-        if relabelled:
+        if row is not None and said != self._seen[key]:
+            self.listing.skipped_reasons[_RELABELLED] += 1
             self._relabelled.append(f"{row.place}: {key[0]}")
+        else:
+            self.listing.skipped_reasons[_DUPLICATE] += 1
         return False
 
     def _tell_relabelled(self, given: str) -> None:
