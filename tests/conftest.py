@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("v2a", deadline=None)  # a busy machine is no failure of a law
+settings.load_profile("v2a")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two cores: threads of tests and of Ray's workers would fight
 

@@ -74,7 +74,7 @@ def test_a_table_of_links_is_asked_for_one_by_one_and_shows_no_secret(tmp_path: 
     (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
     found = listing(tmp_path / "t.jsonl")
     assert [source.name for source in found.sources] == [f"{index}.mp4" for index in range(12)]
-    assert [error.error_type for _, error in found.rejects] == ["NotFound", "NotFound", "NotMedia", "ValueError"]
+    assert [error.error_type for _, error in found.rejects] == ["NotFound", "NotFound", "NotMedia", "ConfigError"]
     told = json.dumps([[str(error), source.name] for source, error in found.rejects])
     assert "secret" not in told
     assert "t.jsonl, line 13, column uri" in told
