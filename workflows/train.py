@@ -12,6 +12,7 @@ from v2a_core.config import ConfigError
 from v2a_core.mappers import METHODS, NETWORKS, count_parameters
 from v2a_core.mappers.config import MapperSettings
 from v2a_core.models import load_bundle
+from v2a_core.preflight import check_storage
 from v2a_core.schema import EMBEDDING_DIM
 from v2a_core.storage import StorageAccess
 from v2a_core.training import leftovers, placement
@@ -54,13 +55,15 @@ def run(
             or got no better for `validation.patience` (the best mapper is exported).
     """
     started = time.monotonic()
-    storage.use(StorageAccess(job.storage))
+    access = StorageAccess(job.storage)
+    storage.use(access)
     # Workers do not stand where the command was given.
     given, embeddings, output = embeddings, storage.canonical(embeddings), storage.canonical(output)
     made_by = read_manifest(embeddings, job.data)
     _check_models(models, made_by, embeddings)
     selection = select(embeddings, job.data, limit)
     mine = _manifest(job, made_by, selection, limit)
+    check_storage([], output, access)
     finished = _finished(output, mine)
     if dry_run:
         runtime.connect(address)
