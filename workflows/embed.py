@@ -80,6 +80,8 @@ def run(
         chain = functools.partial(_chain, job=job, bundle=bundle, local=local, pools=pools)
         time_needed = estimate(plan.sources, chain, STAGE_COLUMNS, pools) if plan.sources else None
         return show_plan("embed", output, checked, listing, tally, pools, time_needed)
+    manifest.same(output, mine)
+    pools_ready = runtime.start(address, job.pools) if plan.sources else None
     made_by = manifest.open_output(output, mine)
     writer = PartWriter(
         folder,
@@ -89,10 +91,8 @@ def run(
         settings=job.output,
         metadata=manifest.part_metadata(made_by, vision_space=local.vision_space, audio_space=local.audio_space),
     )
-    data, unfinished = None, Unfinished(output)
-    if plan.sources:
-        runtime.connect(address)
-        data = _chain(plan.sources, job, bundle, local, runtime.prepare_data(job.pools))
+    data = _chain(plan.sources, job, bundle, local, pools_ready) if pools_ready else None
+    unfinished = Unfinished(output)
     stream("embed", data, rows.table(plan.rejected), writer, tally, job.limits, STAGE_COLUMNS, unfinished)
     return conclude(output, made_by, tally, writer, unfinished, bundle=local.name, trained=local.trained)
 

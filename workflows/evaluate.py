@@ -89,7 +89,10 @@ def run(
     references = inputs.read_references(embeddings, local) if embeddings else None
     judge = job.judge or inputs.own_judge(local)
     read = ReadSettings(soundtracks, inputs.segments_of(made_by), job.decoder, local.media_spec(), job.originals)
-    claimed = manifest.open_output(output, _manifest(made_by, job, local, judge, embeddings))
+    mine = _manifest(made_by, job, local, judge, embeddings)
+    manifest.same(output, mine)
+    pools = runtime.start(address, job.pools) if planned.num_rows else None
+    claimed = manifest.open_output(output, mine)
     writer = PartWriter(
         folder,
         EVALUATED,
@@ -99,9 +102,7 @@ def run(
         metadata=manifest.part_metadata(claimed, audio_space=local.audio_space),
     )
     data, unfinished = None, Unfinished(output)
-    if planned.num_rows:
-        runtime.connect(address)
-        pools = runtime.prepare_data(job.pools)
+    if pools:
         data = _chain(inputs.with_sources(planned, job.originals), job, bundle, judge, read, embeddings is None, pools)
     stream("evaluate", data, READ.empty_table(), writer, tally, job.limits, STAGE_COLUMNS, unfinished)
     results = _report(

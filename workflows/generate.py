@@ -106,6 +106,11 @@ def run(
         sampled = functools.partial(chain, destination="memory://v2a-dry-run", pools=pools)
         time_needed = estimate(plan.sources, sampled, STAGE_COLUMNS, pools) if plan.sources else None
         return show_plan("generate", output, checked, listing, tally, pools, time_needed)
+    manifest.same(output, mine)
+    pools_ready = None
+    if plan.sources:
+        check_spaces(local)
+        pools_ready = runtime.start(address, job.pools)
     made_by = manifest.open_output(output, mine)
     writer = PartWriter(
         index,
@@ -115,11 +120,7 @@ def run(
         settings=job.output,
         metadata=manifest.part_metadata(made_by),
     )
-    data, unfinished = None, Unfinished(output)
-    if plan.sources:
-        check_spaces(local)
-        runtime.connect(address)
-        data = chain(plan.sources, output, runtime.prepare_data(job.pools))
+    data, unfinished = chain(plan.sources, output, pools_ready) if pools_ready else None, Unfinished(output)
     rejected = pa.Table.from_pylist(plan.rejected, schema=SOUNDTRACKS)
     stream("generate", data, rejected, writer, tally, job.limits, STAGE_COLUMNS, unfinished)
     told = {"bundle": local.name, "trained": local.trained, "mapper": mapper}

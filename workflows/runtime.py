@@ -131,6 +131,17 @@ def _start_here() -> None:
     )
 
 
+def start(address: str | None, settings: PoolSettings) -> Pools:
+    """Connect, or start Ray, and prepare it for Ray Data: whatever refuses a run is told before its output is claimed.
+
+    Args:
+        address: As for `connect`.
+        settings: As for `prepare_data`.
+    """
+    connect(address)
+    return prepare_data(settings)
+
+
 def prepare_data(settings: PoolSettings) -> Pools:
     """Tell Ray Data what all streaming jobs want of it, and share the cluster among the stages."""
     context = DataContext.get_current()

@@ -52,7 +52,8 @@ def run(
             or got no better for `validation.patience` (the best mapper is exported).
     """
     started = time.monotonic()
-    storage.use(StorageAccess(job.storage))
+    access = StorageAccess(job.storage)
+    storage.use(access)
     # Workers do not stand where the command was given.
     given, embeddings, output = embeddings, storage.canonical(embeddings), storage.canonical(output)
     made_by = read_manifest(embeddings, job.data)
@@ -61,6 +62,7 @@ def run(
     place = placement.choose(selection, job.data, job.mapper.aggregator, EMBEDDING_DIM, job.scaling.workers)
     work = TrainWork(selection, made_by["spaces"], job, place, output, _cut(made_by))
     mine = _manifest(job, made_by, selection, limit)
+    check_storage([], output, access)
     finished = _finished(output, mine)
     if finished is not None and not dry_run:
         print(f"train: nothing to do, {output} was trained with this configuration before", flush=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import helpers_embeddings
 import pytest
 
 from v2a_core import storage
+from v2a_core.config import ConfigError
 from v2a_core.storage import StorageAccess
+from workflows import runtime
 from workflows.cli import main
 from workflows.exit_codes import BAD_CONFIGURATION
 
@@ -61,3 +64,21 @@ def test_commands_without_a_job_take_the_settings_of_storage(capsys, s3_server):
         told = refused(capsys, *command, "s3://no-such-bucket-here/x", "--set", "storage.endpoints=x")
         assert "did you mean 'storage.endpoint'?" in told
         assert "no-such-bucket-here" in refused(capsys, *command, "s3://no-such-bucket-here/x", *reached)
+
+
+def test_what_a_cluster_refuses_leaves_no_manifest(capsys, tmp_path, monkeypatch):
+    (tmp_path / "v.mp4").write_bytes(b"video")
+
+    def refuse(address, settings):
+        raise ConfigError("pools.decode_tasks = 99: this cluster has 2 CPUs")
+
+    monkeypatch.setattr(runtime, "start", refuse)
+    for command in (["embed"], ["generate", "--mapper", "none"]):
+        more = ["--models", "miniature", "--output", tmp_path / "out"]
+        assert "decode_tasks" in refused(capsys, *command, tmp_path / "v.mp4", *more)
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_training_is_told_that_its_output_cannot_be_written_before_ray_starts(capsys, tmp_path):
+    helpers_embeddings.write(tmp_path, helpers_embeddings.table(20))
+    assert "storage: write is not possible" in refused(capsys, "train", tmp_path, "--output", "/proc/out")
