@@ -170,6 +170,15 @@ def test_metrics_of_other_soundtracks_are_refused(metrics, tmp_path):
         read_report(str(other), str(metrics))
 
 
+@pytest.mark.parametrize("path", ["../secret.wav", "/etc/passwd", "audio/../../secret.wav", "file:///etc/passwd"])
+def test_an_index_that_names_files_outside_is_refused(tmp_path, path, capsys):
+    folder = tmp_path / "soundtracks"
+    write(folder, "generate", INDEX, [index_row(0, audio_path=path)], "source_id", "index", MADE_BY)
+    assert main(["page", str(folder), "--output", str(tmp_path / "site")]) == 2
+    assert path in capsys.readouterr().err
+    assert not (tmp_path / "site").exists()
+
+
 def test_a_bucket_gets_its_page(soundtracks, s3_server, monkeypatch):
     import boto3
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from statistics import fmean
 from typing import Any
 
@@ -89,8 +90,16 @@ def read_report(soundtracks: str, metrics: str | None = None, limit: int | None 
 
 
 def _media(soundtracks: str, path: str | None) -> str | None:
-    """Where a file of a row is: paths in an index are relative to the output."""
-    return None if path is None else storage.join(soundtracks, path)
+    """Where a file of a row is: paths in an index are relative to the output.
+
+    Raises:
+        ConfigError: For a path that leaves it: the page would show, or copy, files that are not of the output.
+    """
+    if path is None:
+        return None
+    if path.startswith("/") or ".." in PurePosixPath(path).parts or "://" in path:
+        raise ConfigError(f"{soundtracks}: its index names {path!r}, which is not inside: no job of `v2a` writes that")
+    return storage.join(soundtracks, path)
 
 
 def _entry(soundtracks: str, row: Mapping[str, Any], measured: Measured) -> PageEntry:
