@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict
 
 import pytest
+from helpers_verify import check
 
 from v2a_core.ledger import read_columns
 from v2a_core.miniature.world.write import write_demo_catalog
@@ -33,6 +34,8 @@ def test_the_demo_runs_all_jobs_and_writes_a_page(ray_session, tmp_path, capsys,
     metrics = json.loads((tmp_path / "metrics" / "metrics.json").read_text())["metrics"]
     assert metrics["class_accuracy"]["value"] >= (0.6 if clips == 18 else 0)  # few lessons teach little
     assert f"open {page}" in capsys.readouterr().out
+    report = check(tmp_path)
+    assert (report.job, report.problems) == ("demo", [])
     demo.run(str(tmp_path))
     assert capsys.readouterr().out.count("nothing to do") == 4
 
