@@ -63,6 +63,14 @@ def test_a_broken_file_is_named(tmp_path, content):
         load(Outer, job="embed", source=str(file))
 
 
+def test_aliases_that_grow_without_end_are_refused(tmp_path):
+    file = tmp_path / "laughs.yaml"
+    lines = (f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))
+    file.write_text("\n".join(["a0: &a0 [x, x, x, x, x, x, x, x, x]", *lines]))
+    with pytest.raises(ConfigError, match=r"laughs\.yaml holds more than 100,000 values"):
+        load(Outer, job="embed", source=str(file))
+
+
 def test_an_unknown_name_lists_the_shipped_ones():
     with pytest.raises(ConfigError, match=r"no configuration 'nothing'.*paper"):
         load(Outer, job="generate", source="nothing")

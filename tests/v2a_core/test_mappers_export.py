@@ -68,6 +68,8 @@ def test_a_remote_mapper_loads(tmp_path):
             "unknown network 'cnn'; known: mlp",
         ),
         ({"flavour": "sweet"}, "flavour"),
+        ({"mapper": {"method": [[]], "network": {"kind": "mlp"}}}, "unknown method"),
+        ({"embedding_dim": 2**40}, r"does not fit its config\.json"),
     ],
 )
 def test_an_unknown_configuration_is_refused(tmp_path, change, message):
@@ -84,7 +86,7 @@ def test_tensors_that_do_not_fit_are_named(tmp_path):
     tensors = safetensors.torch.load_file(path)
     del tensors["network.project_in.bias"]
     tensors["network.extra"] = torch.zeros(2)
-    tensors["network.norm_out.weight"] = torch.zeros(3)
+    tensors["network.norm_out.weight"] = torch.zeros(3, dtype=torch.int32)
     safetensors.torch.save_file(tensors, path)
     with pytest.raises(ConfigError) as error:
         load_mapper(str(tmp_path / "mapper"))
@@ -92,6 +94,7 @@ def test_tensors_that_do_not_fit_are_named(tmp_path):
         "missing: network.project_in.bias",
         "unknown: network.extra",
         "network.norm_out.weight is (3,), not (32",
+        "network.norm_out.weight holds int32, not floating-point numbers",
     ):
         assert name in str(error.value)
 

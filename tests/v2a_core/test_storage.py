@@ -25,9 +25,10 @@ def test_json_round_trip_and_broken_json_is_named(folder):
     uri = storage.join(folder, "x.json")
     storage.write_json(uri, {"a": [1, "ü"]})
     assert storage.read_json(uri) == {"a": [1, "ü"]}
-    storage.write_bytes(uri, b"{")
-    with pytest.raises(ValueError, match=r"x\.json is not valid JSON"):
-        storage.read_json(uri)
+    for content in (b"{", b"[" * 100_000, b"9" * 10_000, b"\xff\xff"):
+        storage.write_bytes(uri, content)
+        with pytest.raises(ValueError, match=r"x\.json is not valid JSON"):
+            storage.read_json(uri)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(folder):
