@@ -1,6 +1,15 @@
-"""Soundtracks for silent video: the library. It knows nothing of Ray."""
+"""Soundtracks for silent video: the library. It knows nothing of Ray.
+
+import v2a_core
+
+sound = v2a_core.soundtrack("in.mp4", mapper="mapper/")  # sound.waveform, sound.sample_rate
+"""
 
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from v2a_core.single import soundtrack as soundtrack
 
 __version__ = "0.1.0"
 
@@ -9,3 +18,12 @@ __version__ = "0.1.0"
 # times slower. It must be set before torch is imported.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
+def __getattr__(name: str) -> Any:
+    # Importing the library, as every worker does, loads no model's code.
+    if name == "soundtrack":
+        from v2a_core.single import soundtrack
+
+        return soundtrack
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -63,6 +63,8 @@ class Option:
     flag: str
 
 
+_MAX_VALUES = 100_000
+
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
@@ -112,13 +114,25 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping; `1e-4` is a number, as people expect."""
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold a mapping of keys to values, not {type(values).__name__}")
+    if not _is_bounded(values):
+        raise ConfigError(f"{path} holds more than {_MAX_VALUES:,} values, with its aliases written out")
     return values
+
+
+def _is_bounded(values: Any) -> bool:
+    """Whether plain values are few: nine aliases of nine aliases of ... are billions in a kilobyte."""
+    left, count = [values], 0
+    while left and count <= _MAX_VALUES:
+        value, count = left.pop(), count + 1
+        if isinstance(value, (dict, list)):
+            left += value.values() if isinstance(value, dict) else value
+    return not left
 
 
 def options(settings: type[Settings], prefix: str = "") -> Iterator[Option]:

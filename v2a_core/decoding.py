@@ -47,7 +47,7 @@ def decode_rows(
     started = time.monotonic()
     done = set(done_segments)
     decoder = shared_decoder(settings.guard, settings.decoder)
-    decoder.planned = None
+    decoder.forget()
     try:
         with source.fetch(shards) as path:
             decoded = decoder.decode(

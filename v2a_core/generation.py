@@ -16,8 +16,8 @@ from v2a_core.media.types import MediaError
 from v2a_core.ranking import CandidateSettings, Listener
 from v2a_core.schema import EMBEDDING_DIM, OK
 from v2a_core.seeds import segment_seed
-from v2a_core.soundtrack import JoinSettings, Track
 from v2a_core.text_conditions import TextConditions, TextSettings
+from v2a_core.windows import JoinSettings, Track
 
 Floats = npt.NDArray[np.float32]
 

@@ -5,8 +5,9 @@ Ids stay in Arrow columns: a million finished sources cost some 150 MB, and are 
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -137,18 +138,31 @@ def read_parts(folder: str, columns: Sequence[str]) -> dict[str, pa.Table]:
     Raises:
         UnreadablePartError: When one is damaged, or belongs to another output; names it and what to do.
     """
-    output = folder.rpartition("/")[0]
-    identity = manifest.recorded_identity(output)
+    identity = manifest.recorded_identity(folder.rpartition("/")[0])
     tables = {}
     for uri in part_files(folder):
         tables[uri] = read_part(uri, columns)
-        found = (tables[uri].schema.metadata or {}).get(b"v2a.identity", b"").decode()
-        if identity is not None and found not in ("", identity):
-            raise UnreadablePartError(
-                f"{uri} belongs to another output (identity {found}, that of the manifest is {identity}): "
-                f"`v2a verify {output} --repair` takes it out, then the same command goes on"
-            )
+        check_identity(uri, tables[uri].schema, identity)
     return tables
+
+
+def check_identity(uri: str, schema: pa.Schema, identity: str | None) -> None:
+    """Refuse a part of another output.
+
+    Args:
+        uri: The part.
+        schema: Its schema, with the file's metadata.
+        identity: That of the manifest beside it (`manifest.recorded_identity`).
+
+    Raises:
+        UnreadablePartError: When it says that it belongs to another.
+    """
+    found = (schema.metadata or {}).get(b"v2a.identity", b"").decode()
+    if identity is not None and found not in ("", identity):
+        raise UnreadablePartError(
+            f"{uri} belongs to another output (identity {found}, that of the manifest is {identity}): "
+            f"`v2a verify {_output_of(uri)} --repair` takes it out, then the same command goes on"
+        )
 
 
 def read_latest(folder: str, columns: Sequence[str]) -> pa.Table | None:
@@ -163,18 +177,31 @@ def read_part(uri: str, columns: Sequence[str]) -> pa.Table:
     Raises:
         UnreadablePartError: When it is damaged; names it and what to do.
     """
-    with storage.open_read(uri) as file:
-        try:
-            return pq.read_table(file, columns=list(columns), page_checksum_verification=True)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            output = uri.rsplit("/", 2)[0]
-            told = (str(error).splitlines() or [type(error).__name__])[0]
-            raise UnreadablePartError(
-                f"{uri} is damaged ({told}): `v2a verify {output} --repair` takes it out, then the same command makes "
-                "its rows anew"
-            ) from None
+    with storage.open_read(uri) as file, reading(uri):
+        return pq.read_table(file, columns=list(columns), page_checksum_verification=True)
+
+
+@contextlib.contextmanager
+def reading(uri: str) -> Iterator[None]:
+    """What a Parquet reader says of a damaged part, for a person.
+
+    Raises:
+        UnreadablePartError: Instead of the reader's own errors; names the part and what to do.
+    """
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, UnreadablePartError) or (isinstance(error, OSError) and error.errno is not None):
+            raise
+        told = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UnreadablePartError(
+            f"{uri} is damaged ({told}): `v2a verify {_output_of(uri)} --repair` takes it out, then the command that "
+            "wrote it makes its rows anew"
+        ) from None
+
+
+def _output_of(part: str) -> str:
+    return part.rsplit("/", 2)[0]
 
 
 def embeddings_ledger(folder: str) -> Ledger:

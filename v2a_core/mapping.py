@@ -9,6 +9,7 @@ import numpy as np
 from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.mappers.config import SamplingSettings
+from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.models import LocalBundle
 from v2a_core.schema import EMBEDDING_DIM
 from v2a_core.stages import ConditionMapper
@@ -57,6 +58,22 @@ def check_mapper(mapper: str, sampling: SamplingSettings | None, local: LocalBun
                 "choose the bundle it was trained with (--models), or train a mapper for this one"
             )
     return loaded.fingerprint
+
+
+def unlike_training(mapper: str, segments: SegmentSettings, frames: FrameSettings) -> str | None:
+    """A sentence when a mapper was trained on segments or frames of another kind than a run's; else None."""
+    from v2a_core.mappers import load_mapper
+
+    trained = {} if mapper == NO_MAPPER else load_mapper(mapper).config.training.get("cut", {})
+    now = {
+        "segments.length_s": segments.length_s,
+        "segments.whole": segments.whole,
+        "frames.frames_per_second": frames.frames_per_second,
+    }
+    unlike = [f"{key} = {value}, now {now[key]}" for key, value in trained.items() if now.get(key, value) != value]
+    if not unlike:
+        return None
+    return f"the mapper {mapper} was trained on embeddings with {'; '.join(unlike)}: its sounds may fit less well"
 
 
 def _check_width(local: LocalBundle) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -128,7 +129,7 @@ def _no_folders_left(output: str) -> Iterator[None]:
         yield
         return
     folder = Path(storage.canonical(output))
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    made = [path for path in (folder, *folder.parents) if not os.path.exists(path)]
     try:
         yield
     finally:

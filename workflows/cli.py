@@ -185,9 +185,9 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.sweep:
         return _train_sweep(arguments)
     job = load_settings(arguments, "train", TrainJob)
-    from workflows import train
+    from workflows import train, train_plan
 
-    train.run(
+    told = train.run(
         arguments.embeddings,
         arguments.output,
         job,
@@ -196,6 +196,8 @@ def _train(arguments: argparse.Namespace) -> int:
         dry_run=arguments.dry_run,
         address=arguments.address,
     )
+    if arguments.dry_run:
+        train_plan.show(told)
     return DONE
 
 
@@ -284,6 +286,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _failed(error: Exception) -> int:
+    from v2a_core.finite import DamagedWeightsError
     from v2a_core.trouble import StorageStopError
     from v2a_core.unfinished import UnfinishedError
     from workflows.summary import TooManyRejectsError
@@ -291,7 +294,7 @@ def _failed(error: Exception) -> int:
     if isinstance(error, TooManyRejectsError):
         print(f"v2a: {error}", file=sys.stderr)
         return TOO_MANY_REJECTS
-    if isinstance(error, (UnfinishedError, StorageStopError)):
+    if isinstance(error, (UnfinishedError, StorageStopError, DamagedWeightsError)):
         print(f"v2a: {error}", file=sys.stderr)
         return FAILED
     if isinstance(error, TrainingStoppedError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from v2a_core.captioners.config import CaptionerSettings
 from v2a_core.config import ConfigError
 from v2a_core.decoding import DecodeSettings
 from v2a_core.mappers.config import SamplingSettings
-from v2a_core.mapping import NO_MAPPER, check_mapper, load_condition_mapper
+from v2a_core.mapping import NO_MAPPER, check_mapper, load_condition_mapper, unlike_training
 from v2a_core.models import Bundle, LocalBundle
 from workflows import pipeline, runtime
 from workflows.generate_config import GenerateJob
@@ -48,7 +49,11 @@ def origin(mapper: str | None, job: GenerateJob, local: LocalBundle) -> str:
         return f"text:blip:{captioner_fingerprint(job.captioner)}"
     if job.via_text != "off":
         return f"text:{job.via_text}"
-    return check_mapper(mapper or NO_MAPPER, job.sampling, local)
+    fingerprint = check_mapper(mapper or NO_MAPPER, job.sampling, local)
+    unlike = unlike_training(mapper or NO_MAPPER, job.segments, job.frames)
+    if unlike:
+        print(f"generate: {unlike}", file=sys.stderr, flush=True)  # beside the plan of a dry run, not in it
+    return fingerprint
 
 
 def make(

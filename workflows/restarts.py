@@ -37,13 +37,15 @@ def pass_arguments_by_value() -> None:
     Ray Data puts it into the object store, where it may be gone when an actor is to start again (ray-project/ray issue
     53727); Ray says so for each actor. By value it is part of what the cluster knows of the actor.
     """
-    ActorPoolMapOperator._map_transformer_ref = property(lambda operator: operator._map_transformer)
-    ActorPoolMapOperator._data_context_ref = property(lambda operator: operator.data_context)
+    actors: Any = ActorPoolMapOperator
+    actors._map_transformer_ref = property(lambda operator: operator._map_transformer)
+    actors._data_context_ref = property(lambda operator: operator.data_context)
 
 
 def say_nothing_of_retries() -> None:
     """Keep from the terminal that Ray tries something again, as when a run is stopped: it is in Ray's logs."""
-    show = worker.print_to_stdstream
+    prints: Any = worker
+    show = prints.print_to_stdstream
     if getattr(show, "hushed", False):
         return
 
@@ -51,5 +53,5 @@ def say_nothing_of_retries() -> None:
         if not any("so the task will be retried" in line for line in data["lines"]):
             show(data, *arguments, **more)
 
-    show_the_rest.hushed = True  # type: ignore[attr-defined]
-    worker.print_to_stdstream = show_the_rest
+    prints.print_to_stdstream = show_the_rest
+    prints.print_to_stdstream.hushed = True

@@ -90,6 +90,7 @@ def connect(address: str | None) -> None:
     if ray.is_initialized():
         return
     logging.getLogger("ray._private.authentication.authentication_token_setup").addFilter(_is_news)
+    say_nothing_of_retries()
     cluster_address.check(address)
     started = time.monotonic()
     with signals.kept():
@@ -136,7 +137,6 @@ def prepare_data(settings: PoolSettings) -> Pools:
     pools = plan_pools(settings)
     limit_look_ahead(context, max(pools.segments_per_batch, pools.soundtracks_per_batch) * pools.actors)
     pass_arguments_by_value()
-    say_nothing_of_retries()
     context.target_max_block_size = BLOCK_BYTES
     context.target_min_block_size = 1  # never merge small blocks: a source of one segment goes on at once
     context.execution_options.preserve_order = False
@@ -150,6 +150,7 @@ def prepare_data(settings: PoolSettings) -> Pools:
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # it regrets that its bars are off
     logging.getLogger("ray.data._internal.execution.operators.map_operator").addFilter(_is_news)
+    logging.getLogger("ray.data.exceptions").addFilter(_hide)
     # Small catalogs have fewer blocks than there are workers; that is no news.
     warnings.filterwarnings("ignore", message="The maximum number of concurrent tasks")
     return pools
@@ -193,6 +194,12 @@ def _is_news(record: logging.LogRecord) -> bool:
     """Not so: that a model stage has a CPU beside its GPU, said for every stage, and that strangers are kept out."""
     told = ("Specifying both num_cpus and num_gpus", "Token authentication is enabled")
     return not any(text in record.getMessage() for text in told)
+
+
+def _hide(record: logging.LogRecord) -> bool:
+    """What ends a run is told in a sentence; Ray's pages of frames are for its own log, which is what `hide` means."""
+    record.hide = True
+    return True
 
 
 def device() -> str:

@@ -209,7 +209,7 @@ def finish(summary: dict[str, Any]) -> dict[str, Any]:
 def sentence(summary: dict[str, Any]) -> str:
     """The summary in one or two lines."""
     counts, totals, seconds = summary["counts"], summary["totals"], summary["seconds"]
-    unit = "segments" if summary["job"] == "embed" else "soundtracks"
+    unit = "soundtracks" if summary["job"] == "generate" else "segments"  # what has a row
     made = counts["rows_done_now"] - sum(counts["rejected_by_reason"].values())
     if summary["status"] == "done" and not counts["sources_done_now"]:
         what = f"nothing to do: all {counts['sources']} sources were done before"

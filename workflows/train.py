@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 import time
 from typing import Any
 
 from v2a_core import manifest, storage
 from v2a_core.config import ConfigError
-from v2a_core.mappers import METHODS, NETWORKS, count_parameters
-from v2a_core.mappers.config import MapperSettings
 from v2a_core.models import load_bundle
+from v2a_core.preflight import check_storage
 from v2a_core.schema import EMBEDDING_DIM
 from v2a_core.storage import StorageAccess
 from v2a_core.training import leftovers, placement
-from v2a_core.training.config import TrainingSettings
 from v2a_core.training.reading import read_manifest
 from v2a_core.training.selection import Selection, select
-from workflows import runtime, train_snapshot
+from v2a_core.trouble import stop, stops_run
+from workflows import runtime, train_plan, train_snapshot
 from workflows.train_config import TrainingStoppedError, TrainJob
 from workflows.train_export import export
-from workflows.train_fit import TrainWork, check_resources, fit, uses_gpu
+from workflows.train_fit import TrainWork, check_resources, fit
 
 
 def run(
@@ -46,7 +44,7 @@ def run(
         address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
 
     Returns:
-        The summary, as written to `summary.json`; the plan for a dry run.
+        The summary, as written to `summary.json`; for a dry run the plan, which `v2a train` prints.
 
     Raises:
         ConfigError: Wrong configuration, embeddings that cannot be used, or an output that was made differently.
@@ -60,48 +58,40 @@ def run(
     made_by = read_manifest(embeddings, job.data)
     _check_models(models, made_by, embeddings)
     selection = select(embeddings, job.data, limit)
+    place = placement.choose(selection, job.data, job.mapper.aggregator, EMBEDDING_DIM, job.scaling.workers)
+    work = TrainWork(selection, made_by["spaces"], job, place, output, _cut(made_by))
     mine = _manifest(job, made_by, selection, limit)
     finished = _finished(output, mine)
-    if dry_run:
-        runtime.connect(address)
-        check_resources(job.scaling, _placement(selection, job))
-        return show_plan(_plan(given, selection, job))
-    if finished is not None:
+    if finished is not None and not dry_run:
         print(f"train: nothing to do, {output} was trained with this configuration before", flush=True)
         return finished
+    checked = check_storage([embeddings], output, storage.in_use())
+    if dry_run:
+        runtime.connect(address)
+        check_resources(job.scaling, place)
+        return train_plan.plan(given, work, checked, finished=finished is not None)
     runtime.connect(address)
-    work = TrainWork(selection, made_by["spaces"], job, _placement(selection, job), output)
-    check_resources(job.scaling, work.placement)
-    claimed = manifest.open_output(output, mine)
-    train_snapshot.mend(output)
-    leftovers.abort_uploads(output)
-    result = fit(work, _steps(selection, job.training))
-    summary = export(result, work, claimed, given, time.monotonic() - started)
-    storage.write_json(storage.join(output, "summary.json"), summary)
-    manifest.close_output(output, claimed, summary)
+    check_resources(job.scaling, place)
+    try:
+        summary = _train(work, mine, given, started)
+    except OSError as error:
+        raise (stop(error) if stops_run(error, writing=True) else error) from None
     print(sentence(summary), flush=True)
     if summary["stopped"]:
         raise TrainingStoppedError(f"{summary['stopped']}; exported to {output}")
     return summary
 
 
-def plan(embeddings: str, job: TrainJob, limit: int | None = None) -> dict[str, Any]:
-    """What a run would do: rows by split and by reason for leaving out, parameters, steps, resources."""
-    read_manifest(embeddings, job.data)
-    return _plan(embeddings, select(embeddings, job.data, limit), job)
-
-
-def show_plan(planned: dict[str, Any]) -> dict[str, Any]:
-    """Print a plan."""
-    for name, value in planned.items():
-        if name == "mapper_parameters":
-            continue
-        text = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
-        print(f"{name:>16}: {text}", flush=True)
-    print(f"\n{'mapper':>28}  parameters")
-    for name, parameters in planned["mapper_parameters"].items():
-        print(f"{name:>28}  {parameters:>10,}", flush=True)
-    return planned
+def _train(work: TrainWork, mine: dict[str, Any], given: str, started: float) -> dict[str, Any]:
+    """From the output's last checkpoint to its mapper; returns the summary."""
+    claimed = manifest.open_output(work.output, mine)
+    train_snapshot.mend(work.output)
+    leftovers.abort_uploads(work.output)
+    result = fit(work, train_plan.steps(work.selection, work.job.training))
+    summary = export(result, work, claimed, given, time.monotonic() - started)
+    storage.write_json(storage.join(work.output, "summary.json"), summary)
+    manifest.close_output(work.output, claimed, summary)
+    return summary
 
 
 def sentence(summary: dict[str, Any]) -> str:
@@ -156,50 +146,16 @@ def _finished(output: str, mine: dict[str, Any]) -> dict[str, Any] | None:
         return None  # trained, and not all was written: the last checkpoint is exported again
 
 
-def _plan(embeddings: str, selection: Selection, job: TrainJob) -> dict[str, Any]:
-    from v2a_core.training.loop import steps_per_epoch
-
-    rows = selection.counts()
+def _cut(made_by: dict[str, Any]) -> dict[str, Any]:
+    """How the embeddings were cut and sampled, for whoever uses the mapper on others."""
+    identity = made_by.get("identity") or {}
+    wanted = {"segments": ("length_s", "whole"), "frames": ("frames_per_second",)}
     return {
-        "job": "train",
-        "embeddings": embeddings,
-        "rows": rows,
-        "left_out": selection.left_out,
-        "mapper": f"{job.mapper.method.kind} {job.mapper.network.kind}, {job.mapper.aggregator} frame",
-        "parameters": count_parameters(job.mapper, vision_dim=selection.vision_dim),
-        "mapper_parameters": _parameter_table(job, selection.vision_dim),
-        "steps_per_epoch": steps_per_epoch(rows["train"], job.training),
-        "steps": _steps(selection, job.training),
-        "placement": f"{_placement(selection, job)} ({_gib(selection, job):.2f} GiB of pairs)",
-        "resources": {
-            "workers": job.scaling.workers,
-            "cpus_per_worker": job.scaling.cpus_per_worker,
-            "gpus_per_worker": int(uses_gpu(job.scaling)),
-        },
+        f"{group}.{name}": identity[group][name]
+        for group, names in wanted.items()
+        for name in names
+        if name in (identity.get(group) or {})
     }
-
-
-def _parameter_table(job: TrainJob, vision_dim: int) -> dict[str, int]:
-    """Parameters of this run's mapper, and of each shipped one."""
-    table = {"this run's": count_parameters(job.mapper, vision_dim=vision_dim)}
-    for method, network in itertools.product(METHODS, NETWORKS):
-        settings = MapperSettings.model_validate({"method": {"kind": method}, "network": {"kind": network}})
-        table[f"{method} {network}"] = count_parameters(settings, vision_dim=vision_dim)
-    return table
-
-
-def _placement(selection: Selection, job: TrainJob) -> placement.Placement:
-    return placement.choose(selection, job.data, job.mapper.aggregator, EMBEDDING_DIM, job.scaling.workers)
-
-
-def _gib(selection: Selection, job: TrainJob) -> float:
-    return placement.pair_bytes(selection, job.mapper.aggregator, EMBEDDING_DIM) / 2**30
-
-
-def _steps(selection: Selection, settings: TrainingSettings) -> int:
-    from v2a_core.training.loop import total_steps
-
-    return total_steps(selection.counts()["train"], settings)
 
 
 def _check_models(models: str | None, made_by: dict[str, Any], embeddings: str) -> None:

@@ -88,6 +88,7 @@ def _mapper_config(work: TrainWork, claimed: dict[str, Any], summary: dict[str, 
         training={
             **told,
             "embeddings": embeddings,
+            "cut": work.cut,
             "seed": work.job.seed,
             "settings": work.job.training.model_dump(),
             "data": work.job.data.model_dump(),

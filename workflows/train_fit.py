@@ -39,13 +39,23 @@ CONTROLLER_POLL_S = "0.2"
 
 @dataclass(frozen=True)
 class TrainWork:
-    """What a worker needs."""
+    """What a worker needs.
+
+    Attributes:
+        selection: Which rows.
+        spaces: Of the embeddings.
+        job: The configuration.
+        placement: Where the pairs are kept.
+        output: Folder or URI, the same on every machine.
+        cut: How the embeddings were cut into segments and frames.
+    """
 
     selection: Selection
     spaces: dict[str, str]
     job: TrainJob
     placement: Placement
     output: str
+    cut: dict[str, Any]
 
 
 def train_worker(config: dict[str, Any]) -> dict[str, Any]:
@@ -150,7 +160,8 @@ def fit(work: TrainWork, total_steps: int) -> Any:
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", CONTROLLER_POLL_S)
     board = ray.remote(num_cpus=0)(_Board).remote()
     worker: Any = train_worker  # it returns a value, of which Ray's annotation does not know
-    datasets = dataset_config = number = None
+    datasets: dict[str, Any] | None = None
+    dataset_config = number = None
     if work.placement == "stream":
         from workflows.train_stream import EpochNumber, UnevenSplit, training_rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import threading
 from pathlib import Path
@@ -39,12 +40,12 @@ class Uploads:
             metrics,
             checkpoint=ray.train.Checkpoint.from_directory(folder),
             checkpoint_upload_mode=CheckpointUploadMode.ASYNC,
-            checkpoint_upload_fn=self._upload,
+            checkpoint_upload_fn=functools.partial(self._upload, metrics["step"]),
         )
 
-    def _upload(self, local: ray.train.Checkpoint, name: str) -> ray.train.Checkpoint:
+    def _upload(self, step: int, local: ray.train.Checkpoint, name: str) -> ray.train.Checkpoint:
         try:
-            kept.upload(Path(local.path), storage.join(self._output, kept.FOLDER, name))
+            kept.upload(Path(local.path), storage.join(self._output, kept.FOLDER, name), step)
         finally:
             shutil.rmtree(local.path, ignore_errors=True)
             self._free.release()

@@ -103,13 +103,15 @@ def run_sweep(
     Raises:
         TrainingStoppedError: At the end, when a run failed or stopped; the others are in the table.
     """
-    from workflows import train
+    from workflows import train, train_plan
 
     runtime.connect(address)
     if dry_run:
-        for name, job in sweep.jobs.items():
-            print(f"\n{name}", flush=True)
-            train.run(embeddings, storage.join(output, name), job, models=models, limit=limit, dry_run=True)
+        plans = {
+            name: train.run(embeddings, storage.join(output, name), job, models=models, limit=limit, dry_run=True)
+            for name, job in sweep.jobs.items()
+        }
+        train_plan.show({"job": "train", "runs": plans})
         return []
     embeddings, output = storage.canonical(embeddings), storage.canonical(output)
     started = time.monotonic()

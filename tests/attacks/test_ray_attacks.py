@@ -7,13 +7,13 @@ import functools
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import helpers_catalog
@@ -24,7 +24,7 @@ from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
 from v2a_core.decoding import DecodeSettings
 from v2a_core.ledger import part_files, read_columns
-from workflows import embed, pipeline, restarts, session_folder
+from workflows import auth_token, embed, pipeline, restarts, session_folder
 from workflows.cli import main
 from workflows.run_config import LimitSettings
 from workflows.summary import Tally
@@ -45,11 +45,11 @@ def test_a_decoder_that_never_ends(
     monkeypatch.setattr(embed, "DecodeSettings", functools.partial(DecodeSettings, decoder="planted_decoders:by_name"))
     for name in ("good", "hang"):
         helpers_catalog.video(tmp_path / "catalog" / f"{name}.mp4", 1.0)
-    settings = ["--set=decoder.time_limit_s=500", "--set=limits.stalled_s=10"]
+    settings = ["--set=decoder.time_limit_s=500", "--set=limits.stalled_s=40"]
     output = tmp_path / "output"
     assert main(["embed", str(tmp_path / "catalog"), "--output", str(output), *EMBED, *settings]) == 1
     said = capsys.readouterr().err
-    assert "nothing has moved for 10 s (limits.stalled_s): 1 of 2 sources are unfinished: hang.mp4; at work" in said
+    assert "nothing has moved for 40 s (limits.stalled_s): 1 of 2 sources are unfinished: hang.mp4; at work" in said
     assert "_decode_batch" in said
     assert "good" not in said
     written = read_columns(f"{output}/rows", ["source_name"])
@@ -87,6 +87,23 @@ def test_work_that_always_ends_its_process(
     assert trace.read_text() == "xxx"
 
 
+def test_memory_that_never_suffices(tmp_path: Path) -> None:
+    """Ray's memory monitor ends every worker, again and again: the run ends with a sentence"""
+    helpers_catalog.video(tmp_path / "catalog" / "one.mp4", 1.0)
+    command = [sys.executable, "-m", "workflows.embed", str(tmp_path / "catalog"), "--output", str(tmp_path / "output")]
+    done = subprocess.run(
+        [*command, *EMBED, "--set=limits.stalled_s=20"],
+        env=job_environment(RAY_memory_usage_threshold="0.01", RAY_memory_monitor_refresh_ms="100"),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    said = done.stderr.splitlines()[-1]
+    assert re.search("v2a: failed: .*1 of 1 sources are unfinished: one.mp4", said), done.stderr
+
+
 # Another user of the machine
 
 
@@ -116,22 +133,15 @@ def test_another_user_enters_the_session_folder(job_of_mine: tuple[subprocess.Po
     """Another user lists, replaces and moves what is in the session folder of a running job"""
     _, session, _ = job_of_mine
     assert stat.S_IMODE(session.parent.parent.stat().st_mode) == 0o700
-    tries = f"""
-        import os, socket
-        session = {str(session)!r}
-        def attack(name, action):
-            try:
-                action()
-            except PermissionError:
-                return
-            print("went through:", name)
-        attack("list", lambda: os.listdir(session))
-        attack("write", lambda: open(session + "/runtime_resources/planted.py", "w"))
-        attack("move the sockets", lambda: os.rename(session + "/sockets", session + "/moved"))
-        attack("connect", lambda: socket.socket(socket.AF_UNIX).connect(session + "/sockets/raylet"))
-        attack("move the session", lambda: os.rename({str(session.parent.parent)!r}, "/tmp/v2a-moved"))
-    """
-    assert as_nobody(tries) == ""
+    closed = session.parent.parent
+    tries: dict[str, Callable[[], object]] = {
+        "list": lambda: os.listdir(session),
+        "write": lambda: (session / "runtime_resources" / "planted.py").write_text(""),
+        "move the sockets": lambda: (session / "sockets").rename(session / "moved"),
+        "connect": lambda: socket.socket(socket.AF_UNIX).connect(str(session / "sockets" / "raylet")),
+        "move the session": lambda: closed.rename(closed.with_name("v2a-moved")),
+    }
+    assert as_nobody(tries) == []
 
 
 def test_the_ports_of_a_job_are_on_the_loopback(job_of_mine: tuple[subprocess.Popen[bytes], Path, Path]) -> None:
@@ -166,6 +176,22 @@ def test_a_job_is_asked_to_end(job_of_mine: tuple[subprocess.Popen[bytes], Path,
     assert 0 < written.num_rows == after.num_rows < 120
     said = [line for line in (folder / "log").read_text().splitlines() if not line.startswith("{")]
     assert said == ["v2a: stopped; what was written is kept, the same command goes on from there"]
+
+
+def test_a_token_that_every_user_could_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user reads the token of a Ray that a job starts"""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    auth_token.keep_private()
+    token = tmp_path / ".ray" / "auth_token"
+    made = token.read_text()
+    assert len(made) >= 32
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    token.chmod(0o644)  # as Ray itself leaves it
+    auth_token.keep_private()
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    assert token.read_text() == made
 
 
 # The folders of sessions
@@ -206,16 +232,26 @@ def test_a_temporary_folder_that_others_can_change(tmp_path: Path, monkeypatch: 
         base.rmdir()
 
 
-def as_nobody(code: str) -> str:
-    """Run Python as another user; what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", textwrap.dedent(code)],
-        user=65534,
-        group=65534,
-        extra_groups=[],
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout
+def as_nobody(tries: dict[str, Callable[[], object]]) -> list[str]:
+    """Try things as another user; those that were not denied."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+        for name, attack in tries.items():
+            try:
+                attack()
+                told = name
+            except PermissionError:
+                continue
+            except OSError as error:
+                told = f"{name}: {error}"
+            os.write(write, f"{told}\n".encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        told = pipe.read().splitlines()
+    assert os.waitpid(child, 0)[1] == 0
+    return told

@@ -21,7 +21,7 @@ from helpers_attacks import EXACT, SEGMENTS, SOUND, arguments
 from helpers_processes import job_environment, wait_until
 
 from v2a_core.ledger import part_files
-from v2a_core.verify import verify
+from v2a_core.verification import verify
 
 COUNT = 8
 ONE_BY_ONE = (

@@ -187,8 +187,6 @@ def test_all_damages_together_are_made_anew(output, make, made, check, capsys):
     for one, other in zip(sounds(output), sounds(made), strict=True):
         # Whoever shares a batch decides about the last bit.
         np.testing.assert_allclose(soundfile.read(one)[0], soundfile.read(other)[0], atol=2e-4)
-    untouched = sounds(made)[-1].name
-    assert media(output)[untouched] == media(made)[untouched]
 
 
 def test_a_run_over_an_unreadable_part_names_it(output, make):
@@ -249,7 +247,7 @@ def test_a_mapper_is_checked_repaired_and_exported_again(ray_session, tmp_path, 
     assert weights.read_bytes() == content
     state = sorted(output.glob("checkpoints/**/state.pt"))[0]
     flip(state)
-    assert any("state.pt: damaged" in problem for problem in check(output).problems)
+    assert any("the content of state.pt is not what was written" in problem for problem in check(output).problems)
     repair(check(output))
     assert check(output).problems == []
 

@@ -12,8 +12,8 @@ from v2a_core.generation import SoundtrackJob, SoundtrackMaker
 from v2a_core.media.types import MediaError
 from v2a_core.ranking import CandidateSettings
 from v2a_core.schema import OK, REJECTED
-from v2a_core.soundtrack import JoinSettings
 from v2a_core.text_conditions import TextSettings
+from v2a_core.windows import JoinSettings
 
 RATE = 100
 

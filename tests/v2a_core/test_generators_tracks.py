@@ -15,7 +15,7 @@ from v2a_core.generators.audioldm import AudioLdmGenerator, GenerationError
 from v2a_core.generators.audioldm import decoding as pieces
 from v2a_core.generators.audioldm.components import SAMPLERS
 from v2a_core.generators.config import GeneratorSettings
-from v2a_core.soundtrack import Track
+from v2a_core.windows import Track
 
 OVERLAP_S = 0.64
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import shutil
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import av
 import numpy as np
@@ -13,6 +15,7 @@ from helpers_decode import decode, indices, timed_frames
 from helpers_media import moving, picture, render, tone
 from PIL import Image
 
+from v2a_core.media import magic
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.media.decode import SegmentReject
 from v2a_core.media.probe import probe, read_timeline
@@ -193,6 +196,23 @@ def test_a_broken_timestamp_does_not_stand_for_hours_of_segments(tmp_path: Path)
     assert len(items) == 2
     assert all(isinstance(item, DecodedSegment) and item.damaged for item in items)
     assert indices(items[0]) == [3, 9, 15, 21]
+
+
+def test_a_disk_that_fails_is_no_damage_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = render(tmp_path / "a.mkv", pts=range(200), options={"g": "10"})
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])  # as a decoder sees a read that fails
+    assert all(item.damaged for item in decode(path) if isinstance(item, DecodedSegment))
+
+    def fail(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    reading = MagicMock()
+    reading.return_value.__enter__.return_value.read.side_effect = fail
+    monkeypatch.setattr(magic, "container_of", lambda *_: "matroska")
+    monkeypatch.setattr(Path, "open", reading)
+    with pytest.raises(MediaError, match="Input/output error") as caught:
+        decode(path)
+    assert (caught.value.stage, caught.value.error_type) == ("fetch", "OSError")
 
 
 OTHER_STREAMS = {"mpegts_start_pid": "512", "mpegts_pmt_start_pid": "4112", "mpegts_service_id": "2"}

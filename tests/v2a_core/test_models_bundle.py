@@ -255,3 +255,22 @@ def test_show_tells_where_and_what(copy):
     assert shown["spaces"]["audio"].startswith("HTSAT-miniature:")
     assert shown["media"]["image_size"] == 96
     assert shown["trained"] is False
+
+
+def test_relative_weights_are_found_from_another_folder(tmp_path, monkeypatch):
+    local = load_bundle("miniature").resolve()
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "weights").symlink_to(local.clip_path.parent.parent)
+    shipped = local.clip_path.parent.parent
+    relative = {
+        name: f"weights/{path.relative_to(shipped)}"
+        for name, path in (("clip", local.clip_path), ("clap", local.clap_path), ("generator", local.generator_path))
+    }
+    (tmp_path / "here" / "own.yaml").write_text(
+        f"name: own\nclip: {{model: {local.clip_model}, weights: {relative['clip']}}}\n"
+        f"clap: {{weights: {relative['clap']}}}\ngenerator: {{weights: {relative['generator']}}}\n"
+    )
+    monkeypatch.chdir(tmp_path / "here")
+    bundle = load_bundle("own.yaml")
+    monkeypatch.chdir(tmp_path)
+    assert bundle.resolve().fingerprints() == local.fingerprints()

@@ -161,6 +161,16 @@ def test_broken_media_cost_only_their_plots(tmp_path):
     assert "no file" in page.source
 
 
+def test_the_soundtrack_of_a_span_plays_where_it_begins(tmp_path):
+    made, audio = video(tmp_path / "made.mp4"), tmp_path / "made.wav"
+    soundfile.write(audio, TONE[: RATE // 2], RATE)
+    page = Page(
+        Path(write_page(str(tmp_path / "i.html"), report(PageEntry("a", "video", str(made), str(audio), start_s=0.5))))
+    )
+    (button,) = [attrs for tag, attrs in page.tags if tag == "button" and "data-video" in attrs]
+    assert (button["data-start"], button["data-length"]) == ("0.5", "0.5")
+
+
 def test_a_page_elsewhere_has_copies_of_the_media(tmp_path):
     audio = tmp_path / "soundtracks" / "audio" / "one.wav"
     audio.parent.mkdir(parents=True)

@@ -14,7 +14,7 @@ from v2a_core.generators.config import GeneratorSettings
 from v2a_core.media.resample import clap_waveform
 from v2a_core.miniature.world import WorldSettings, render_sound, sample
 from v2a_core.models import load_bundle
-from v2a_core.soundtrack import JoinSettings, Track
+from v2a_core.windows import JoinSettings, Track
 
 RATE, LENGTH_S, SEGMENTS = 16_000, 2.56, 4
 STEADY = ("rain", "fire", "waves", "engine", "wind")  # events of their own would be counted as seams

@@ -18,7 +18,7 @@ from helpers_s3 import Faults, misbehaving, reached
 from v2a_core import storage, storage_s3, trouble
 from v2a_core.catalog import Source
 from v2a_core.finishing import FinishJob, finish_row
-from v2a_core.media.config import FinishSettings
+from v2a_core.media.config import FinishSettings, GuardSettings
 from v2a_core.media.types import MediaError
 from v2a_core.parts import PartSettings, PartWriter
 from v2a_core.storage import StorageAccess
@@ -150,7 +150,9 @@ def test_a_part_is_not_written_beside_an_output_that_was_renamed(tmp_path):
 
 
 def test_a_soundtrack_is_not_written_beside_an_output_that_was_renamed(tmp_path):
-    job = FinishJob(str(tmp_path / "out"), FinishSettings(), {"program": "", "bundle": "", "mapper": ""}, 0)
+    job = FinishJob(
+        str(tmp_path / "out"), FinishSettings(), {"program": "", "bundle": "", "mapper": ""}, 0, GuardSettings()
+    )
     with pytest.raises(StorageStopError, match="was renamed or removed"):
         finish_row({"status": "ok"}, job)
     assert not (tmp_path / "out").exists()

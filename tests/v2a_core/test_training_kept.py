@@ -94,7 +94,7 @@ def test_checkpoints_elsewhere_are_checked_alike(tmp_path):
     assert checked.good == [Kept("checkpoint_2026-01-01_00-00-05", 5)]
     kept.remove("memory://kept", checked)
     assert not kept.check("memory://kept").damaged
-    kept.upload(newest(output(tmp_path / "more", 20)), "memory://kept/checkpoints/checkpoint_20")
+    kept.upload(newest(output(tmp_path / "more", 20)), "memory://kept/checkpoints/checkpoint_20", 20)
     assert [item.step for item in kept.check("memory://kept").good] == [5, 20]
 
 

@@ -10,29 +10,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from helpers_verify import check
 
 from v2a_core import arrays, ledger, manifest, storage
 from v2a_core.config import ConfigError
 from v2a_core.parts import PartSettings, PartWriter, checksum
 from v2a_core.schema import EMBEDDINGS, UNFINISHED, UNFINISHED_FILE
+from v2a_core.training.config import DataSettings
+from v2a_core.training.selection import select
 from v2a_core.verification import PartReader, repair, verify
 from workflows.cli import main
 
 ROWS = 12
-
-
-@pytest.fixture(scope="module")
-def reader():
-    """One child for all tests."""
-    reader = PartReader()
-    yield reader
-    reader.close()
-
-
-@pytest.fixture
-def check(reader, monkeypatch):
-    monkeypatch.setattr(PartReader, "__exit__", lambda *_: None)
-    return lambda folder: verify(str(folder), reader)
 
 
 def segments():
@@ -161,7 +150,7 @@ def test_a_whole_output_has_no_problems(output, capsys):
 
 
 @pytest.mark.parametrize("said", FAULTS)
-def test_planted_faults_are_found_and_mended_and_nothing_else_is_touched(output, check, said):
+def test_planted_faults_are_found_and_mended_and_nothing_else_is_touched(output, said):
     good, other = set(segments()["segment_id"].to_pylist()[6:]), parts(output)[1]
     content = other.read_bytes()
     rewrite(parts(output)[0], FAULTS[said])
@@ -178,15 +167,14 @@ def test_planted_faults_are_found_and_mended_and_nothing_else_is_touched(output,
     assert sorted(ids) == sorted(segments()["segment_id"].to_pylist())
 
 
-def test_flipped_bits_and_cut_files_are_found_moved_and_made_anew(output, check, capsys):
+def test_flipped_bits_and_cut_files_are_found_moved_and_made_anew(output, capsys):
     first, second = parts(output)
     content = bytearray(first.read_bytes())
     content[len(content) // 2] ^= 1
     first.write_bytes(content)
     second.write_bytes(second.read_bytes()[:-100])
-    assert main(["verify", str(output)]) == 1
-    told = capsys.readouterr().out
-    assert told.count("(checksum)") == 2
+    assert len([problem for problem in check(output).problems if "(checksum)" in problem]) == 2
+    told = "\n".join(check(output).lines())
     assert f"`v2a verify {output} --repair` takes out what is damaged; then run the same `v2a embed` again" in told
     assert main(["verify", str(output), "--repair"]) == 0
     told = capsys.readouterr().out
@@ -194,10 +182,10 @@ def test_flipped_bits_and_cut_files_are_found_moved_and_made_anew(output, check,
     assert not parts(output)
     run_again(output)
     assert check(output).problems == []
-    assert main(["verify", str(output), "--repair"]) == 0  # nothing to repair
+    assert repair(check(output)) == []
 
 
-def test_a_lost_part_is_missed_until_it_is_repaired(output, check):
+def test_a_lost_part_is_missed_until_it_is_repaired(output):
     lost = parts(output)[0]
     lost.unlink()
     expected = f"{lost.name}: this part is gone, and 6 rows with it"
@@ -209,7 +197,7 @@ def test_a_lost_part_is_missed_until_it_is_repaired(output, check):
     assert check(output).problems == []
 
 
-def test_a_repair_that_is_killed_half_way_is_mended_by_the_next(output, check, monkeypatch):
+def test_a_repair_that_is_killed_half_way_is_mended_by_the_next(output, monkeypatch):
     rewrite(parts(output)[0], FAULTS["clap_embedding is not finite"])
     with monkeypatch.context() as patched:
         patched.setattr(storage, "remove", lambda uri: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -221,7 +209,7 @@ def test_a_repair_that_is_killed_half_way_is_mended_by_the_next(output, check, m
     assert check(output).problems == []
 
 
-def test_a_part_that_ends_its_reader_is_a_problem_of_its_own(output, check, reader, monkeypatch):
+def test_a_part_that_ends_its_reader_is_a_problem_of_its_own(output, monkeypatch):
     first = parts(output)[0]
     real = PartReader.check
 
@@ -245,7 +233,7 @@ def _end(*_):
     os.abort()
 
 
-def test_an_unfinished_run_and_sources_that_wait_are_found(output, check):
+def test_an_unfinished_run_and_sources_that_wait_are_found(output):
     manifest.open_output(str(output), manifest.new("embed", identity={}, config={}, bundle={}, spaces={}))
     assert check(output).problems == ["manifest: the last run is 'running', not done: run the same `v2a embed` again"]
     waiting = {"source_id": "a", "source_key": "k", "source_uri": "/a", "source_name": "a", "status": "rejected"}
@@ -256,7 +244,7 @@ def test_an_unfinished_run_and_sources_that_wait_are_found(output, check):
     assert check(output).problems == ["1 sources wait to be fetched or written: run the same `v2a embed` again"]
 
 
-def test_a_source_in_two_versions_is_a_note_and_its_old_reject_does_not_count(tmp_path, check):
+def test_a_source_in_two_versions_is_a_note_and_its_old_reject_does_not_count(tmp_path):
     def older(table):
         for row in range(3):
             table = put("source_id", row, "old")(put("segment_id", row, f"old-{row}")(table))
@@ -270,17 +258,19 @@ def test_a_source_in_two_versions_is_a_note_and_its_old_reject_does_not_count(tm
     assert report.notes == ["1 sources are there in several versions of their content: 3 rows are of older ones"]
 
 
-def test_a_part_of_another_output_stops_a_run_that_would_read_it(output, tmp_path, check):
+def test_a_part_of_another_output_stops_a_run_that_would_read_it(output, tmp_path):
     foreign = parts(write(tmp_path / "other", segments(), seed=2))[0]
     planted = foreign.rename(output / "rows" / foreign.name)
     with pytest.raises(ledger.UnreadablePartError, match=f"{planted.name} belongs to another output.*--repair"):
         ledger.embeddings_ledger(f"{output}/rows")
+    with pytest.raises(ledger.UnreadablePartError, match="belongs to another output"):
+        select(str(output), DataSettings())
     repair(check(output))
     run_again(output)
     assert check(output).problems == []
 
 
-def test_what_is_no_output_is_refused(tmp_path, check):
+def test_what_is_no_output_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"has no manifest\.json"):
         check(tmp_path)
     made_by = manifest.open_output(str(tmp_path), manifest.new("dance", identity={}, config={}, bundle={}, spaces={}))

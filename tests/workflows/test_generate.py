@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import v2a_core
 from v2a_core.config import ConfigError, load
 from v2a_core.models import load_bundle
 from workflows import generate
@@ -164,3 +165,13 @@ def test_a_mapper_of_another_space_is_refused_naming_both(ray_session, catalog, 
 def test_a_missing_mapper_is_refused(ray_session, catalog, tmp_path):
     with pytest.raises(ConfigError, match="is not a mapper that `v2a train` exported"):
         generate.run([str(catalog)], str(tmp_path / "out"), job(), mapper=str(tmp_path / "none"), models="miniature")
+
+
+def test_one_call_without_ray_makes_the_same_sound(generated, catalog, mapper):
+    sampled = [item for item in SETTINGS if not item.startswith("output.")]
+    for name in ("rain/one.mp4", "still.png"):
+        made = v2a_core.soundtrack(str(catalog / name), mapper, models="miniature", settings=sampled)
+        written, rate = soundfile.read(generated[0] / index(generated[0])[name]["audio_path"], dtype="float32")
+        assert made.sample_rate == rate
+        # Of 16 bits, in other batches and on another number of threads.
+        np.testing.assert_allclose(made.waveform, written, rtol=0, atol=4 / 2**15)

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -43,6 +44,12 @@ def quick_start() -> list[str]:
     """The lines of the block under the README's heading, as they stand."""
     section = README.split("\n## Quick start")[1].split("\n## ")[0]
     return [line[4:] for line in section.splitlines() if line.startswith("    ")]
+
+
+def in_python() -> str:
+    """The README's lines of Python, as they stand."""
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    return code
 
 
 def commands() -> list[str]:
@@ -116,6 +123,9 @@ def test_the_quick_start_runs_as_it_stands(shell) -> None:
         assert "Traceback" not in ended[job].stdout
         if job == "models":
             spoil(folder / "world")
+    code = f"{in_python()}\nassert sound.sample_rate == 16_000 and abs(sound.waveform).max() > 0, sound"
+    called = run(f"{shlex.quote(sys.executable)} -c {shlex.quote(code)}")
+    assert called.returncode == 0, called.stdout
     index = read_columns(str(folder / "soundtracks" / schema.INDEX_FOLDER), schema.INDEX.names).to_pylist()
     good = [row for row in index if row["status"] == schema.OK]
     assert len(good) == 11

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 from pathlib import Path
 
 import helpers_embeddings as world
@@ -9,7 +11,7 @@ from helpers_training import diverging
 
 from v2a_core.config import ConfigError, load
 from v2a_core.mappers import load_mapper
-from workflows import train, train_fit
+from workflows import runtime, train, train_fit
 from workflows.cli import main
 from workflows.train_config import TrainJob
 
@@ -39,8 +41,12 @@ def embeddings(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="module")
 def trained(ray_session, embeddings, tmp_path_factory):
-    output = tmp_path_factory.mktemp("trained") / "mapper"
-    return output, train.run(embeddings, str(output), job("scaling.workers=2"))
+    """By two workers, whose folders are not the one in which everything is named by a relative path."""
+    folder = tmp_path_factory.mktemp("trained")
+    with contextlib.chdir(folder):
+        shutil.copytree(embeddings, "embeddings")
+        summary = train.run("embeddings/", "mapper/", job("scaling.workers=2"))
+    return folder / "mapper", summary
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +91,14 @@ def test_a_finished_output_is_not_trained_again(trained, embeddings, capsys):
     assert (output / "mapper.safetensors").stat().st_mtime_ns == before
 
 
-def test_another_configuration_is_refused_naming_the_difference(trained, embeddings):
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_another_configuration_is_refused_before_ray_starts(trained, embeddings, monkeypatch, dry_run):
     output, _ = trained
+    before = sorted(path.name for path in output.iterdir())
+    monkeypatch.setattr(runtime, "connect", lambda address: pytest.fail("Ray was started"))
     with pytest.raises(ConfigError, match=r"identity\.training\.epochs: the output has 3, this run 4"):
-        train.run(embeddings, str(output), job("training.epochs=4"))
+        train.run(embeddings, str(output), job("training.epochs=4"), dry_run=dry_run)
+    assert sorted(path.name for path in output.iterdir()) == before
 
 
 @pytest.mark.slow
@@ -111,19 +121,19 @@ def test_a_run_that_diverged_keeps_its_checkpoint_and_goes_on(trained_alone, emb
     assert summary["fingerprint"] == trained_alone["fingerprint"]  # the same weights, bit for bit
 
 
-def test_a_plan_counts_rows_parameters_and_steps(ray_session, embeddings, tmp_path, capsys):
-    planned = train.run(embeddings, str(tmp_path / "mapper"), TrainJob(), dry_run=True)
-    assert planned["parameters"] == 48_792_960
+def test_a_plan_counts_and_times_what_a_run_would_do(ray_session, embeddings, tmp_path, capsys):
+    settings = (f"--set={item}" for item in SETTINGS)
+    assert main(["train", embeddings, "--output", str(tmp_path / "mapper"), "--dry-run", *settings]) == 0
+    planned = json.loads(capsys.readouterr().out)
     assert planned["rows"]["train"] + planned["rows"]["validation"] == 290
     assert planned["left_out"]["rejected"] == 10
-    assert planned["steps"] == 100
+    assert (planned["steps"], planned["steps_per_epoch"]) == (15, 5)
     assert planned["mapper_parameters"]["diffusion transformer"] == 48_792_960
     assert planned["placement"].startswith("memory")
-    shown = capsys.readouterr().out
-    assert "diffusion transformer  48,792,960" in shown
-    assert "flow mlp" in shown
+    assert planned["storage"]["output"] == "list, write, read and delete work"
+    needed = planned["estimate"]
+    assert needed["seconds"] > needed["start_s"] + 15 * needed["step_s"] > needed["start_s"] > 0
     assert not (tmp_path / "mapper").exists()
-    assert train.plan(embeddings, TrainJob()) == planned
 
 
 def test_what_the_cluster_cannot_place_is_refused(ray_session, embeddings, tmp_path):

@@ -75,11 +75,12 @@ def _glob(pattern: str) -> Iterator[Entry]:
     """Matches of a glob, files and whole folders, by name."""
     if remote := files.is_remote(pattern):
         fs, path = storage.filesystem(pattern)
-        matches = [fs.unstrip_protocol(name) for name in sorted(fs.glob(path))]
+        found = storage.attempt(pattern, lambda: fs.glob(path), files.LISTING_BYTES)
+        matches = [fs.unstrip_protocol(name) for name in sorted(found)]
         pattern = fs.unstrip_protocol(path)
     else:
         pattern = str(files.local_path(pattern))
-        matches = sorted(glob.glob(pattern, recursive=True))
+        matches = sorted(storage.look_through(pattern, glob.iglob(pattern, recursive=True)))
     fixed = len(re.split(r"[*?\[]", pattern)[0].rpartition("/")[0])
     for are_folders, run in itertools.groupby(matches, is_folder):
         if not are_folders:
@@ -104,11 +105,12 @@ def _below(folder: str) -> Iterator[Entry]:
 def is_folder(given: str) -> bool:
     """Whether a path or URI is a folder, or a prefix with files below it."""
     if not files.is_remote(given):
-        return files.local_path(given).is_dir()
+        path = files.local_path(given)
+        return storage.look(str(path), path.is_dir)
     if files.is_web(given) and (files.media_kind(given) or files.is_tar(given) or files.is_table(given)):
         return False  # to find out would fetch the file and look for links in it
-    fs, path = storage.filesystem(given)
-    return bool(fs.isdir(path))
+    fs, remote = storage.filesystem(given)
+    return bool(storage.attempt(given, lambda: fs.isdir(remote)))
 
 
 def _has_magic(name: str) -> bool:

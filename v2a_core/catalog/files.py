@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import itertools
 import os
 import re
@@ -22,6 +23,8 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m4
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.zst")
 TABLE_SUFFIXES = (".csv", ".parquet", ".jsonl", ".ndjson")
+
+LISTING_BYTES = 2**30  # of the answers to a very long listing of a store: it gets the time of so many
 
 _MAX_PART = 150
 # What filesystems call that by which a new content is told.
@@ -168,7 +171,7 @@ def walk(uri: str) -> Iterator[FileInfo]:
     if is_remote(uri):
         fs, path = storage.filesystem(uri)
         fs.invalidate_cache()
-        found = fs.find(path, detail=True)
+        found = storage.attempt(uri, lambda: fs.find(path, detail=True), LISTING_BYTES)
         for name in sorted(found):
             below = name[len(path) :].strip("/")
             if below and found[name]["type"] == "file" and not hidden(below):
@@ -224,10 +227,22 @@ def readable(name: str) -> str:
 
 
 def _local_infos(paths: Sequence[str]) -> list[FileInfo]:
-    try:
-        return storage.look(paths[0], lambda: [_local_info(path) for path in paths])
-    except TimeoutError as error:
-        return [FileInfo(path, error=error) for path in paths]
+    """Look files up in their order; where one hangs, those of its folder are not asked for, and the others are."""
+    found: list[FileInfo] = []
+    dead: dict[str, OSError] = {}
+    while len(found) < len(paths):
+        some: list[FileInfo] = []
+        rest = itertools.takewhile(lambda path: os.path.dirname(path) not in dead, paths[len(found) :])
+        try:
+            storage.look(paths[len(found)], functools.partial(some.extend, map(_local_info, rest)))
+        except TimeoutError as error:
+            found += some
+            dead[os.path.dirname(paths[min(len(found), len(paths) - 1)])] = error
+        else:
+            found += some
+        for path in itertools.takewhile(lambda path: os.path.dirname(path) in dead, paths[len(found) :]):
+            found.append(FileInfo(path, error=dead[os.path.dirname(path)]))
+    return found
 
 
 def _local_info(path: str) -> FileInfo:

@@ -159,13 +159,15 @@ def _parquet_record(batch: Any, row: int) -> Record:
 
 
 def check_columns(uri: str, names: Sequence[str]) -> None:
-    """Refuse a table without a `uri` column.
+    """Refuse a table without a `uri` column, or with two.
 
     Raises:
         ValueError: With what its column may be called.
     """
     if "uri" not in names:
         raise ValueError(f"{public(uri)} has {no_uri(names)}")
+    if list(names).count("uri") > 1:
+        raise ValueError(f"{public(uri)} has two columns `uri`: rename the one that is not meant")
 
 
 def no_uri(names: Sequence[str]) -> str:

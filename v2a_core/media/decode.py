@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from v2a_core.media import magic
 from v2a_core.media import segments as plan
 from v2a_core.media.audio import AudioReader
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
@@ -104,7 +105,7 @@ def _decode_image(request: DecodeRequest) -> Iterator[list[Segment] | Decoded]:
 
 
 def _decode_video(request: DecodeRequest) -> Iterator[list[Segment] | Decoded]:
-    timeline = read_timeline(request.path)
+    timeline = _read_timeline(request.path)
     refuse_longer(timeline.duration_s, request.max_duration_s, "decode")
     _refuse_below(timeline.decoded_share, request, "the source ends early")
     planned = _plan(request, timeline.duration_s)
@@ -122,6 +123,18 @@ def _decode_video(request: DecodeRequest) -> Iterator[list[Segment] | Decoded]:
                 yield _decode_segment(segment, request, timeline, video, audio)
             except MediaError as error:
                 yield SegmentReject(segment, error)
+
+
+def _read_timeline(path: Path) -> Timeline:
+    try:
+        timeline = read_timeline(path)
+    except MediaError as error:
+        if not error.transient:
+            magic.read_through(path)
+        raise
+    if _is_damaged(timeline):
+        magic.read_through(path)
+    return timeline
 
 
 def refuse_longer(duration_s: float, max_duration_s: float, stage: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,6 +106,6 @@ def _complaints_are_errors() -> Iterator[None]:
 
 def _unnamed_file() -> IO[bytes]:
     """A file that is nowhere: in memory, where the system has that, as a confined process can make no other."""
-    if sys.platform == "linux":
+    if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("complaints"), "w+b", buffering=0)
     return tempfile.TemporaryFile(buffering=0)

@@ -92,10 +92,14 @@ class GuardedDecoder:
             max_duration_s=self.settings.max_duration_s,
             max_segments=self.settings.max_segments,
         )
-        self.planned = None
+        self.forget()
         course = _Course(request, self.settings.attempts)
         while not course.finished:
             yield from self._attempt(course)
+
+    def forget(self) -> None:
+        """Nothing is known of the source that comes next."""
+        self.planned = None
 
     def run(self, call: worker.Call, *, extra_s: float = 0.0) -> Any:
         """What a function yields last, computed in the child.

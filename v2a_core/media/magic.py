@@ -14,6 +14,7 @@ from v2a_core.media.types import MediaError
 CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,gif,flv,asf,ogg"
 
 _HEAD_BYTES = 4096
+_BLOCK_BYTES = 2**20
 
 # The boxes that an MP4 or QuickTime file begins with.
 _BOXES = frozenset(b"ftyp moov mdat free skip wide pnot styp moof sidx uuid junk pict udta prfl emsg prft meta".split())
@@ -63,6 +64,21 @@ def read_head(path: Path) -> bytes:
     """The first bytes of a file."""
     with path.open("rb") as file:
         return file.read(_HEAD_BYTES)
+
+
+def read_through(path: Path) -> None:
+    """Read a whole file: what looks damaged may be a disk or share that fails, which decoders do not tell apart.
+
+    Raises:
+        MediaError: With stage `fetch`, when it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            while file.read(_BLOCK_BYTES):
+                pass
+    except OSError as error:
+        message = f"the file cannot be read: {error.strerror}"
+        raise MediaError("fetch", type(error).__name__, message) from None
 
 
 def recognise(head: bytes) -> str | None:

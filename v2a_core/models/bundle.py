@@ -265,12 +265,25 @@ def load_bundle(name_or_file: str, overrides: Sequence[str] = ()) -> Bundle:
 
 
 def _read_bundle(file: Path, base: str, overrides: Sequence[str]) -> Bundle:
-    settings = config.load(BundleSettings, job="models", source=str(file), overrides=overrides)
+    settings = _absolute(config.load(BundleSettings, job="models", source=str(file), overrides=overrides))
     try:
         listed = storage.read_json(storage.join(base, CHECKSUMS_FILE))
     except FileNotFoundError:
         return Bundle(settings, base)
     return Bundle(settings.model_copy(update={"checksums": {**listed, **settings.checksums}}), base)
+
+
+def _absolute(settings: BundleSettings) -> BundleSettings:
+    """Local paths as they are seen from here: a worker stands elsewhere. Names and ./paths are not paths from here."""
+
+    def found(weights: str) -> str:
+        path = Path(weights).expanduser()
+        is_path = "://" not in weights and weights != "." and not weights.startswith("./")
+        return str(path.resolve()) if is_path and path.exists() else weights
+
+    parts = {name: getattr(settings, name) for name in COMPONENTS}
+    update = {name: part.model_copy(update={"weights": found(part.weights)}) for name, part in parts.items()}
+    return settings.model_copy(update=update)
 
 
 @functools.cache

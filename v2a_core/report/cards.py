@@ -25,6 +25,7 @@ class Take:
     audio: str | None = None
     spectrogram: str | None = None
     waveform: str | None = None
+    start_s: float = 0.0
     duration_s: float = 0.0
     silence: str = ""
 
@@ -90,6 +91,7 @@ class Painter:
             "Made",
             video=self._place(entry.made_video, number, "made") if entry.made_video else None,
             audio=self._place(entry.made_audio, number, "made") if entry.made_audio else None,
+            start_s=entry.start_s if entry.made_audio else 0.0,  # else the plots are of the whole video
         )
         return self._plotted(take, f"{number:04d}-made.png", waveform)
 

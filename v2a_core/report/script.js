@@ -32,19 +32,25 @@ function start(button, share) {
   const figure = button.closest("figure");
   const plots = figure.querySelector(".plots");
   const player = document.createElement(button.dataset.video ? "video" : "audio");
-  const mine = { button, figure, player };
+  // A soundtrack of a span begins in the middle of its video.
+  const from = Number(button.dataset.start || 0);
+  const length = () => (from ? Number(button.dataset.length) : player.duration);
+  const seek = (to) => { player.currentTime = from + to * length(); };
+  const mine = { button, figure, player, seek };
   now = mine;
   player.playsInline = true;
   player.src = button.dataset.video || button.dataset.audio;
   const show = () => {
     if (now !== mine) return;
-    if (plots && player.duration) plots.style.setProperty("--at", player.currentTime / player.duration);
+    const at = (player.currentTime - from) / length();
+    if (plots && player.duration) plots.style.setProperty("--at", at);
+    if (from && at >= 1) { next(); return; }
     if (!player.paused) requestAnimationFrame(show);
   };
   player.addEventListener("play", () => { figure.classList.add("playing", "used"); name(button, "Pause"); show(); });
   player.addEventListener("pause", () => { if (now === mine) { figure.classList.remove("playing"); name(button, "Play"); } });
   player.addEventListener("seeked", show);
-  player.addEventListener("loadedmetadata", () => { if (share) player.currentTime = share * player.duration; });
+  player.addEventListener("loadedmetadata", () => { if (share || from) seek(share || 0); });
   player.addEventListener("ended", next);
   player.addEventListener("error", () => { if (now === mine) next(); });
   button.before(player);
@@ -78,7 +84,7 @@ document.addEventListener("click", (event) => {
   const box = plots.getBoundingClientRect();
   const share = (event.clientX - box.left) / box.width;
   if (now && now.button === button && now.player.duration) {
-    now.player.currentTime = share * now.player.duration;
+    now.seek(share);
     now.player.play().catch(() => undefined);
   } else start(button, share);
 });

@@ -3,9 +3,8 @@
 A folder: `mapper.safetensors` (the moving average: what would be exported), `best.safetensors` (the best one so far,
 when that is another), `best.npz` (validation rows as the best one mapped them), `state.pt` (weights, optimiser,
 counters), `metrics.jsonl` and `losses.jsonl` (validations and training losses so far), `facts.json` (what the data
-held), `checkpoint.json` (what the other files must be, see kept.py). The state holds no random state and no scheduler:
-all random numbers and learning rates come from the seed and the step; the data's position is the epoch and the step
-within it.
+held). The state holds no random state and no scheduler: all random numbers and learning rates come from the seed and
+the step; the data's position is the epoch and the step within it.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from torch import Tensor
 
 from v2a_core.mappers.base import MapperModel
 from v2a_core.mappers.export import WEIGHTS_FILE, save_weights, weights_of
-from v2a_core.training import kept
 from v2a_core.training.optimizer import MovingAverage
 from v2a_core.training.validation import MappedRows
 from v2a_core.trouble import no_room
@@ -121,7 +119,6 @@ def _write(
     for name, rows in ((METRICS_FILE, progress.history), (LOSSES_FILE, progress.losses)):
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (folder / FACTS_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    kept.describe(folder, progress.step)
 
 
 def restore(

@@ -51,20 +51,25 @@ class Checked:
 
 def describe(folder: Path, step: int) -> None:
     """Write `checkpoint.json` into a checkpoint that is complete but for it."""
-    files = {
-        path.name: {"bytes": path.stat().st_size, "sha256": _digest(str(path))} for path in sorted(folder.iterdir())
-    }
+    paths = [path for path in sorted(folder.iterdir()) if path.name != NOTE_FILE]
+    files = {path.name: {"bytes": path.stat().st_size, "sha256": _digest(str(path))} for path in paths}
     (folder / NOTE_FILE).write_text(json.dumps({"step": step, "files": files}, indent=2) + "\n", encoding="utf-8")
 
 
-def upload(folder: Path, uri: str) -> None:
+def upload(folder: Path, uri: str, step: int) -> None:
     """Copy a checkpoint to an output, file by file, its description last."""
+    describe(folder, step)
     for path in sorted(folder.iterdir(), key=lambda path: (path.name == NOTE_FILE, path.name)):
         storage.upload(path, storage.join(uri, path.name))
 
 
-def check(output: str) -> Checked:
-    """Find the newest whole checkpoint of an output, and those before it."""
+def check(output: str, *, every: bool = False) -> Checked:
+    """Find the newest whole checkpoint of an output, and those before it.
+
+    Args:
+        output: Folder or URI.
+        every: Read the content of all of them, not only of the newest.
+    """
     base = storage.join(output, FOLDER)
     sizes = _sizes(base)
     notes: dict[str, dict[str, Any]] = {}
@@ -77,7 +82,7 @@ def check(output: str) -> Checked:
     good: list[Kept] = []
     for name in sorted(notes, key=lambda name: (notes[name]["step"], name), reverse=True):
         # Those before the one that a run goes on from are read when they are needed.
-        wrong = "" if good else _wrong_content(storage.join(base, name), notes[name]["files"])
+        wrong = "" if good and not every else _wrong_content(storage.join(base, name), notes[name]["files"])
         if wrong:
             damaged[name] = wrong
         else:

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from v2a_core import latest, storage
+from v2a_core import latest, manifest, storage
 from v2a_core.config import ConfigError
-from v2a_core.ledger import part_files
+from v2a_core.ledger import check_identity, part_files, reading
 from v2a_core.schema import EMBEDDING_DIM, OK, ROWS_FOLDER, vision_dim_of
 from v2a_core.training.config import DataSettings
 
@@ -84,7 +84,8 @@ def select(embeddings: str, settings: DataSettings, limit: int | None = None) ->
     parts = part_files(storage.join(embeddings, ROWS_FOLDER))
     if not parts:
         raise ConfigError(f"{embeddings} holds no {ROWS_FOLDER}/part-*.parquet: run `v2a embed` into it first")
-    light = [_read_light(uri) for uri in parts]
+    identity = manifest.recorded_identity(embeddings)
+    light = [_read_light(uri, identity) for uri in parts]
     tables, vision_dim = [table for table, _, _ in light], _one_width(parts, [width for _, width, _ in light])
     frames = sum(numbers for _, _, numbers in light) // vision_dim
     table = pa.concat_tables(tables)
@@ -156,10 +157,11 @@ def _labels(labels: pa.StringArray) -> tuple[npt.NDArray[np.int32], list[str]]:
     return numbers, encoded.dictionary.to_pylist()
 
 
-def _read_light(uri: str) -> tuple[pa.Table, int, int]:
+def _read_light(uri: str, identity: str | None) -> tuple[pa.Table, int, int]:
     """The small columns of a file, the width of its frame embeddings, and how many numbers they are in all."""
-    with storage.open_read(uri) as file:
-        parquet = pq.ParquetFile(file)
+    with storage.open_read(uri) as file, reading(uri):
+        parquet = pq.ParquetFile(file, page_checksum_verification=True)
+        check_identity(uri, parquet.schema_arrow, identity)
         missing = set(_COLUMNS) - set(parquet.schema_arrow.names)
         if missing:
             raise ConfigError(f"{uri} is not a file of embeddings: it lacks {', '.join(sorted(missing))}")

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import json
-import zipfile
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from v2a_core import storage
 from v2a_core.checksums import sha256_of
 from v2a_core.config import ConfigError
+from v2a_core.finite import DamagedWeightsError
+from v2a_core.training import kept
 from v2a_core.verification.media import file_fault
 from v2a_core.verification.report import Report
 
-_CHECKPOINTS, _STATE = "checkpoints", "state.pt"
 _METRICS, _TABLE, _SUMMARY = "metrics.json", "metrics.md", "summary.json"
 
 
 def check_summary(report: Report) -> None:
-    """A summary that is there can be read."""
-    uri = storage.join(report.output, _SUMMARY)
+    """A summary can be read; a finished training needs it, to tell that there is nothing to do."""
+    needed = report.job == "train" and report.made_by.get("status") in ("done", "stopped")
     try:
-        storage.read_json(uri)
+        storage.read_json(storage.join(report.output, _SUMMARY))
     except FileNotFoundError:
-        return
+        if needed:
+            report.problems.append(f"{_SUMMARY} is missing: run {report.again}")
+            report.damage.redo = True
     except ValueError:
         report.problems.append(f"{_SUMMARY} is not valid JSON: run {report.again}")
         report.damage.redo = True
@@ -111,73 +111,18 @@ def _mapper_problems(report: Report) -> list[str]:
     if problems:
         return problems
     try:
-        mapper = Mapper.from_pretrained(report.output)
-    except ConfigError as error:
+        Mapper.from_pretrained(report.output)
+    except (ConfigError, DamagedWeightsError) as error:
         return [str(error)]
-    bad = [name for name, tensor in mapper.model.state_dict().items() if not bool(tensor.isfinite().all())]
-    return [f"{WEIGHTS_FILE}: not finite: {', '.join(bad[:3])}"] if bad else []
+    return []
 
 
 def _check_checkpoints(report: Report) -> None:
-    root = storage.join(report.output, _CHECKPOINTS)
-    fs, path = storage.filesystem(root)
-    found = storage.attempt(root, lambda: fs.find(path)) if storage.exists(root) else []
-    inside = sorted(name[len(path) :].lstrip("/") for name in found)
-    states = [name for name in inside if name.rsplit("/", 1)[-1] == _STATE]
-    for state in states:
-        folder = f"{_CHECKPOINTS}/{state}".rpartition("/")[0]
-        fault = _checkpoint_fault(storage.join(report.output, folder))
-        if fault:
-            report.problems.append(f"{folder}: {fault}")
-            report.damage.files.append(folder)
-    report.told += f" and {len(states)} checkpoints"
-
-
-def _checkpoint_fault(folder: str) -> str | None:
-    """What is wrong with a checkpoint; its state is never unpickled."""
-    checks: dict[str, Callable[[Path], str | None]] = {
-        _STATE: _zip_fault,
-        "mapper.safetensors": _weights_fault,
-        "metrics.jsonl": _lines_fault,
-        "losses.jsonl": _lines_fault,
-        "facts.json": _lines_fault,
-    }
-    for name, check in checks.items():
-        try:
-            with storage.local_copy(storage.join(folder, name)) as path:
-                fault = check(path)
-        except FileNotFoundError:
-            fault = "missing"
-        if fault:
-            return f"{name}: {fault}"
-    return None
-
-
-def _zip_fault(path: Path) -> str | None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            bad = archive.testzip()
-    except (zipfile.BadZipFile, OSError, NotImplementedError, EOFError) as error:
-        return f"damaged ({error})"
-    return f"damaged ({bad})" if bad else None
-
-
-def _weights_fault(path: Path) -> str | None:
-    import safetensors
-    import safetensors.torch
-
-    try:
-        tensors = safetensors.torch.load_file(path)
-    except safetensors.SafetensorError as error:
-        return f"damaged ({error})"
-    bad = [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
-    return f"not finite: {', '.join(bad[:3])}" if bad else None
-
-
-def _lines_fault(path: Path) -> str | None:
-    try:
-        text = path.read_text(encoding="utf-8")
-        _ = [json.loads(line) for line in text.splitlines() if line] if path.suffix == ".jsonl" else json.loads(text)
-    except ValueError as error:
-        return f"damaged ({error})"
-    return None
+    found = kept.check(report.output, every=True)
+    for name, what in found.damaged.items():
+        if what == kept.CUT_SHORT:  # what a killed run left; the next one removes it
+            report.notes.append(f"{kept.FOLDER}/{name}: {what}")
+            continue
+        report.problems.append(f"{kept.FOLDER}/{name}: {what}")
+        report.damage.files.append(f"{kept.FOLDER}/{name}")
+    report.told += f" and {len(found.good)} checkpoints"

@@ -26,7 +26,7 @@ from v2a_core.generators.audioldm.sampling import Predictor, SegmentNoise, View,
 from v2a_core.generators.audioldm.text import TextEmbedder
 from v2a_core.generators.config import MAX_DURATION_S, GeneratorSettings
 from v2a_core.precision import choose_dtype
-from v2a_core.soundtrack import Layout, Track, Window, lay_out
+from v2a_core.windows import Layout, Track, Window, lay_out
 
 Floats = npt.NDArray[np.float32]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v2a_core.soundtrack import JoinSettings, lay_out, window_frames
+from v2a_core.windows import JoinSettings, lay_out, window_frames
 
 OVERLAP_S = JoinSettings().overlap_s
 # Seconds a latent frame, and how many of them the UNet makes one: audioldm-s and the miniature.
