@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from v2a_core import patience, storage
+from v2a_core.catalog import files
 from v2a_core.config import ConfigError
 from v2a_core.public import public, public_text
 from v2a_core.storage import StorageAccess
@@ -41,6 +42,10 @@ def check_storage(catalog: Sequence[str], output: str, access: StorageAccess) ->
 
 
 def _check_input(uri: str) -> str:
+    if files.is_web(uri) and "*" not in uri:
+        # A web server lists no folder, and a signed link opens one file.
+        _try("read", uri, lambda: _read_a_byte(uri))
+        return f"read works: {public(uri)}"
     # What stands before the first wildcard, or the first range of shards, is listed.
     fixed = re.split(r"[*?\[{]", uri)[0]
     prefix = fixed if fixed == uri else fixed.rpartition("/")[0] + "/"
@@ -102,8 +107,8 @@ def _first_file(uri: str) -> str | None:
         entries = storage.attempt(uri, lambda: fs.ls(path, detail=True))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    files = [entry["name"] for entry in entries if entry["type"] == "file"]
-    return str(fs.unstrip_protocol(files[0])) if files else None
+    names = [entry["name"] for entry in entries if entry["type"] == "file"]
+    return str(fs.unstrip_protocol(names[0])) if names else None
 
 
 def _read_a_byte(uri: str) -> None:

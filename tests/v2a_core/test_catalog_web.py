@@ -15,7 +15,10 @@ from helpers_media import make_tar
 
 from v2a_core.catalog import CatalogListing, CatalogSettings, list_sources, source_id, source_key
 from v2a_core.catalog.files import is_table, is_tar, media_kind
+from v2a_core.config import ConfigError
 from v2a_core.media.config import FrameSettings, SegmentSettings
+from v2a_core.preflight import check_storage
+from v2a_core.storage import StorageAccess
 
 VIDEO = b"video bytes " * 500
 SIGNED = "?X-Amz-Credential=AKIA%2F2026/x&X-Amz-Signature=0123secret{}"
@@ -74,7 +77,7 @@ def test_a_table_of_links_is_asked_for_one_by_one_and_shows_no_secret(tmp_path: 
     (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
     found = listing(tmp_path / "t.jsonl")
     assert [source.name for source in found.sources] == [f"{index}.mp4" for index in range(12)]
-    assert [error.error_type for _, error in found.rejects] == ["NotFound", "NotFound", "NotMedia", "ConfigError"]
+    assert [error.error_type for _, error in found.rejects] == ["NotFound", "NotFound", "NotMedia", "BadUri"]
     told = json.dumps([[str(error), source.name] for source, error in found.rejects])
     assert "secret" not in told
     assert "t.jsonl, line 13, column uri" in told
@@ -88,3 +91,16 @@ def test_names_with_a_query() -> None:
     assert is_table("https://host/t.csv?sig=1")
     assert media_kind("/videos/what?.mp4") == "video"
     assert media_kind("s3://b/what?is.mp4") == "video"
+
+
+def test_a_signed_link_is_tried_as_it_is(tmp_path: Path, web: str) -> None:
+    """Not its folder: a signature opens one file, and a web server lists none."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.mp4").write_bytes(VIDEO)
+    (tmp_path / "in" / "index.html").write_text("no list")
+    link = f"{web}/in/a.mp4{SIGNED.format(1)}"
+    checked = check_storage([link], str(tmp_path / "out"), StorageAccess())
+    assert checked["inputs"] == [f"read works: {web}/in/a.mp4"]
+    with pytest.raises(ConfigError, match=r"read is not possible at .*/gone\.mp4: FileNotFoundError") as caught:
+        check_storage([link.replace("a.mp4", "gone.mp4")], str(tmp_path / "out"), StorageAccess())
+    assert "secret" not in str(caught.value)

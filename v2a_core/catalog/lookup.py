@@ -80,6 +80,8 @@ def as_reject(error: Exception) -> MediaError:
     """Why a file could not be looked up: of stage `fetch` what may pass by itself, and is tried again."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return MediaError("catalog", "NotFound", "no such file")
+    if isinstance(error, ValueError):  # a scheme that nothing reads, a password, a name that no file can have
+        return MediaError("catalog", "BadUri", str(error))
     stage = "fetch" if isinstance(error, OSError) and error.errno not in _OF_THE_NAME else "catalog"
     return MediaError(stage, type(error).__name__, str(error))
 
