@@ -129,7 +129,7 @@ def _no_folders_left(output: str) -> Iterator[None]:
         yield
         return
     folder = Path(storage.canonical(output))
-    made = [path for path in (folder, *folder.parents) if not os.path.exists(path)]
+    made = _try("look", output, lambda: [path for path in (folder, *folder.parents) if not os.path.exists(path)])
     try:
         yield
     finally:

@@ -202,7 +202,7 @@ def check_there(output: str, file: str) -> None:
     Raises:
         StorageStopError: When it is gone.
     """
-    if "://" not in output and not os.path.exists(join(output, file)):
+    if "://" not in output and not os.path.exists(join(output, file)) and not _is_listed(output, file):
         raise trouble.StorageStopError(
             f"{output} was renamed or removed while it was written: there is no {file} in it any more; what was made "
             "is where it went, the same command goes on from there when it is back"
@@ -214,6 +214,14 @@ def remove(uri: str) -> None:
     fs, path = filesystem(uri)
     with contextlib.suppress(FileNotFoundError):
         attempt(uri, lambda: fs.rm_file(path))
+
+
+def _is_listed(folder: str, name: str) -> bool:
+    """Whether a listing has a file: a network share may remember for a minute that there was none, a listing asks."""
+    try:
+        return name in os.listdir(folder)
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

@@ -140,5 +140,10 @@ def look_through(path: str, items: Iterator[T]) -> Iterator[T]:
 
 @contextlib.contextmanager
 def _plain_errors(uri: str) -> Iterator[None]:
-    with storage_s3.plain_errors(uri), storage_http.plain_errors(uri):
-        yield
+    try:
+        with storage_s3.plain_errors(uri), storage_http.plain_errors(uri):
+            yield
+    except TimeoutError as error:
+        if str(error):
+            raise
+        raise TimeoutError(f"{public(uri)}: no answer in time (storage.timeout_s, storage.fetch_timeout_s)") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,8 @@ from v2a_core.storage_config import StorageSettings
 _CONNECT_TIMEOUT_S = 10.0
 _NOT_FOUND, _DENIED = (404, 410), (401, 402, 403, 407, 451)
 _LATER = (408, 425, 429, 500, 502, 503, 504)
+
+_making = threading.Lock()
 
 
 class WebPageError(OSError):
@@ -26,7 +29,8 @@ class ServerBusyError(ConnectionError):
 
 def filesystem(settings: StorageSettings) -> Any:
     """The filesystem of web servers of this process for some settings."""
-    return _filesystem(settings, os.getpid())
+    with _making:  # threads that begin together would make one each
+        return _filesystem(settings, os.getpid())
 
 
 @functools.cache

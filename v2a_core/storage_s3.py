@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -20,10 +21,13 @@ _NO_CODE = "400"  # an answer to HEAD has no body that could tell what was wrong
 
 T = TypeVar("T")
 
+_making = threading.Lock()
+
 
 def filesystem(settings: StorageSettings) -> Any:
     """The s3fs filesystem of this process for some settings."""
-    return _filesystem(settings.with_environment(), os.getpid())
+    with _making:  # threads that begin together would make one each, and each loads botocore
+        return _filesystem(settings.with_environment(), os.getpid())
 
 
 class ExpiredCredentialsError(PermissionError):

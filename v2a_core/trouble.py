@@ -76,7 +76,8 @@ def no_room(path: Path) -> OSError | None:
         space = os.statvfs(path.parent)
     except OSError:
         return None
-    if space.f_bavail * space.f_frsize >= _LEAST_BYTES:
+    names_left = space.f_favail or not space.f_files  # some file systems count no names
+    if space.f_bavail * space.f_frsize >= _LEAST_BYTES and names_left:
         return None
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path.parent))
 
