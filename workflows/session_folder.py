@@ -12,16 +12,18 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 _PREFIX, _LOCK = "v2a-ray-", "lock"
 # A socket's path takes at most 107 bytes, of which "/session_<date>_<time>_<pid>/sockets/plasma_store" takes these.
 _LONGEST_BASE = 107 - len("/v2a-ray-12345678/ray/session_2030-01-01_00-00-00_000000_1234567/sockets/plasma_store")
+_KEPT_S = 3600.0  # after a session, for who wants to read Ray's logs
 _locks: list[int] = []  # held until this process ends, however it ends
 
 
 def make() -> str:
-    """A new folder for a Ray session; those of the user's sessions that are over are removed."""
+    """A new folder for a Ray session; those of the user's sessions that are long over are removed."""
     base = _base()
     _remove_old(base)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))  # for its owner alone
@@ -58,4 +60,6 @@ def _remove_old(base: Path) -> None:
                 continue
             with (folder / _LOCK).open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
+                written = (log.stat().st_mtime for log in folder.glob("ray/session_*/logs/*"))
+                if time.time() - max(written, default=0.0) > _KEPT_S:
+                    shutil.rmtree(folder, ignore_errors=True)

@@ -198,20 +198,25 @@ def test_a_token_that_every_user_could_read(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_folders_of_dead_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Folders that dead jobs left, one of a living job, one planted as a link: only the dead ones are removed"""
+    """Folders that dead jobs left, one of a living job, one planted as a link: only what is long dead is removed"""
     monkeypatch.setattr(session_folder, "_base", lambda: tmp_path)
     alive = Path(session_folder.make()).parent
-    dead = tmp_path / "v2a-ray-dead0000"
+    dead, fresh = tmp_path / "v2a-ray-dead0000", tmp_path / "v2a-ray-fresh000"
+    for folder, age_s in ((dead, 7200.0), (fresh, 60.0)):
+        log = folder / "ray" / "session_1" / "logs" / "raylet.out"
+        log.parent.mkdir(parents=True)
+        log.touch()
+        os.utime(log, times=(time.time() - age_s,) * 2)
+        (folder / "lock").touch()
     unknown = tmp_path / "v2a-ray-unknown0"
-    for folder in (dead, unknown, tmp_path / "elsewhere"):
+    for folder in (unknown, tmp_path / "elsewhere"):
         folder.mkdir()
         (folder / "kept").touch()
-    (dead / "lock").touch()
     (tmp_path / "elsewhere" / "lock").touch()
     (tmp_path / "v2a-ray-planted0").symlink_to(tmp_path / "elsewhere")
     new = Path(session_folder.make()).parent
     assert not dead.exists()
-    assert all(path.exists() for path in (alive, unknown, new, tmp_path / "elsewhere" / "kept"))
+    assert all(path.exists() for path in (alive, fresh, unknown, new, tmp_path / "elsewhere" / "kept"))
     assert stat.S_IMODE(new.stat().st_mode) == 0o700
 
 
