@@ -31,7 +31,8 @@ def local_version(path: str) -> tuple[int, str]:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         size = os.fstat(descriptor).st_size
-        mark = hashlib.blake2b(os.pread(descriptor, _EDGE_BYTES, 0), digest_size=16)
+        # Of a file below /proc, which says that it is empty, the content is another one each time.
+        mark = hashlib.blake2b(os.pread(descriptor, min(_EDGE_BYTES, size), 0), digest_size=16)
         if size > _EDGE_BYTES:
             mark.update(os.pread(descriptor, _EDGE_BYTES, max(_EDGE_BYTES, size - _EDGE_BYTES)))
     finally:
