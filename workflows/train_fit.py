@@ -101,6 +101,8 @@ def train_worker(config: dict[str, Any]) -> dict[str, Any]:
                 trainer.run(Path(folder) if folder else None)
     except (ConfigError, DivergedError) as error:
         return {"stopped": str(error), "kind": "configuration" if isinstance(error, ConfigError) else "diverged"}
+    except StorageStopError as error:
+        return {"stopped": str(error), "kind": "storage"}
     except OSError as error:
         if not stops_run(error, writing=True):
             raise

@@ -6,6 +6,7 @@ import pytest
 
 from v2a_core.training.config import RecordSettings
 from v2a_core.training.records import Records
+from v2a_core.trouble import StorageStopError
 
 HISTORY = [{"step": 2, "epoch": 1, "validation_loss": 1.5, "score": -1.5, "by_class": {"dog": {"rows": 1}}}]
 LOSSES = [{"step": 1, "train_loss": 3.0}, {"step": 2, "train_loss": 2.0}]
@@ -75,3 +76,14 @@ def test_weights_and_biases_offline(tmp_path, monkeypatch):
         records.begin(0)
         records.write(HISTORY, LOSSES)
     assert list((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))
+
+
+def test_a_run_whose_output_was_renamed_stops(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "manifest.json").write_text("{}")
+    with Records(str(tmp_path / "run"), RecordSettings(tensorboard=False), {}) as records:
+        records.write([], LOSSES[:1])
+        (tmp_path / "run").rename(tmp_path / "renamed")
+        with pytest.raises(StorageStopError, match="was renamed or removed"):
+            records.write(HISTORY, LOSSES)
+    assert not (tmp_path / "run").exists()

@@ -13,6 +13,7 @@ from typing import Any
 
 from v2a_core import storage
 from v2a_core.config import ConfigError
+from v2a_core.manifest import FILE_NAME
 from v2a_core.training.config import RecordSettings
 
 METRICS_FILE, LOSSES_FILE = "metrics.jsonl", "losses.jsonl"
@@ -33,6 +34,7 @@ class Records:
 
     def __init__(self, output: str, settings: RecordSettings, config: dict[str, Any]) -> None:
         self._output, self._settings, self._config = output, settings, config
+        self._claimed = storage.exists(storage.join(output, FILE_NAME))
         self._done = -1  # the last step that the events hold
         self._stack = contextlib.ExitStack()
         self._events: Any = None
@@ -66,7 +68,13 @@ class Records:
         self._stack.callback(self._close_events)
 
     def write(self, history: Sequence[dict[str, Any]], losses: Sequence[dict[str, Any]]) -> None:
-        """Write all rows so far; events of those that are new."""
+        """Write all rows so far; events of those that are new.
+
+        Raises:
+            StorageStopError: When the output was renamed or removed meanwhile.
+        """
+        if self._claimed:
+            storage.check_there(self._output, FILE_NAME)
         for name, rows in ((METRICS_FILE, history), (LOSSES_FILE, losses)):
             text = "".join(json.dumps(row) + "\n" for row in rows)
             storage.write_bytes(storage.join(self._output, name), text.encode())
