@@ -45,7 +45,7 @@ def test_a_decoder_that_never_ends(
     monkeypatch.setattr(embed, "DecodeSettings", functools.partial(DecodeSettings, decoder="planted_decoders:by_name"))
     for name in ("good", "hang"):
         helpers_catalog.video(tmp_path / "catalog" / f"{name}.mp4", 1.0)
-    settings = ["--set=decoder.time_limit_s=500", "--set=limits.stalled_s=40"]
+    settings = ["--set=decoder.time_limit_s=500", "--set=decoder.confine=false", "--set=limits.stalled_s=40"]
     output = tmp_path / "output"
     assert main(["embed", str(tmp_path / "catalog"), "--output", str(output), *EMBED, *settings]) == 1
     said = capsys.readouterr().err
