@@ -257,7 +257,8 @@ def _verify(arguments: argparse.Namespace) -> int:
         return FAILED if report.problems else DONE
     for line in repair(report):
         print(f"repair: {line}", flush=True)
-    print(f"repair: run {report.again}: it makes what was taken out anew", flush=True)
+    rows = f" (at most {report.to_make} rows)" if report.to_make else ""
+    print(f"repair: run {report.again}: it makes anew what was taken out{rows}", flush=True)
     return DONE
 
 

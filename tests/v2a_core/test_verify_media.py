@@ -58,7 +58,7 @@ def test_files_are_checked_by_their_content_wherever_the_output_is_moved(tmp_pat
     assert "1 rows: audio_path: there is no such file: 2.mp4 (audio/2.wav)" in told
     assert "1 rows: loser_paths: there is no such file: 2.mp4 (candidates/2.wav)" in told
     assert "3 rows taken out, 1 kept" in told
-    assert "run the same `v2a generate` again" in told
+    assert "run the same `v2a generate` again: it makes anew what was taken out (at most 3 rows)" in told
     assert check(output).problems == [
         "manifest: the last run is 'repaired', not done: run the same `v2a generate` again"
     ]

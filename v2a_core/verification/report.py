@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from v2a_core import manifest
+
 _EXAMPLES = 3
 
 
@@ -70,6 +72,14 @@ class Report:
     def damaged(self) -> bool:
         """Whether something has to be taken out first."""
         return bool(self.damage) or any(report.damaged for report in self.inside)
+
+    @property
+    def to_make(self) -> int:
+        """Rows that a repair takes out, at most: what stands twice is not made again."""
+        recorded = manifest.recorded_parts(self.made_by)
+        lost = sum(recorded.get(name, 0) for name in (*self.damage.parts, *self.damage.gone))
+        marked = sum(len(rows) for rows in self.damage.rows.values())
+        return lost + marked + sum(report.to_make for report in self.inside)
 
     @property
     def again(self) -> str:
