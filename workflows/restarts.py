@@ -42,15 +42,20 @@ def pass_arguments_by_value() -> None:
     actors._data_context_ref = property(lambda operator: operator.data_context)
 
 
-def say_nothing_of_retries() -> None:
-    """Keep from the terminal that Ray tries something again, as when a run is stopped: it is in Ray's logs."""
+def keep_quiet() -> None:
+    """Keep from the terminal what is no news; it is in Ray's logs.
+
+    That Ray tries something again, as when a run is stopped; and that the actor which tidies up after a training asked
+    a cluster that was ending.
+    """
     prints: Any = worker
     show = prints.print_to_stdstream
     if getattr(show, "hushed", False):
         return
 
     def show_the_rest(data: dict[str, Any], *arguments: Any, **more: Any) -> None:
-        if not any("so the task will be retried" in line for line in data["lines"]):
+        again = any("so the task will be retried" in line for line in data["lines"])
+        if not again and data.get("actor_name") != "PlacementGroupCleaner":
             show(data, *arguments, **more)
 
     prints.print_to_stdstream = show_the_rest

@@ -19,7 +19,7 @@ from v2a_core.storage import StorageAccess
 from workflows import auth_token, cluster_address, session_folder, signals
 from workflows.look_ahead import limit_look_ahead
 from workflows.loopback import listen_on_loopback
-from workflows.restarts import TASK_RETRIES, pass_arguments_by_value, say_nothing_of_retries
+from workflows.restarts import TASK_RETRIES, keep_quiet, pass_arguments_by_value
 from workflows.run_config import PoolSettings
 
 _connected: list[float] = []  # seconds of each connection
@@ -90,7 +90,7 @@ def connect(address: str | None) -> None:
     if ray.is_initialized():
         return
     logging.getLogger("ray._private.authentication.authentication_token_setup").addFilter(_is_news)
-    say_nothing_of_retries()
+    keep_quiet()
     cluster_address.check(address)
     started = time.monotonic()
     with signals.kept():
