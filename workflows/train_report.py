@@ -41,6 +41,7 @@ class Uploads:
             checkpoint=ray.train.Checkpoint.from_directory(folder),
             checkpoint_upload_mode=CheckpointUploadMode.ASYNC,
             checkpoint_upload_fn=functools.partial(self._upload, metrics["step"]),
+            delete_local_checkpoint_after_upload=False,  # `_upload` does, also when it fails
         )
 
     def _upload(self, step: int, local: ray.train.Checkpoint, name: str) -> ray.train.Checkpoint:
