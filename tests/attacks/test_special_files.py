@@ -71,7 +71,6 @@ ENTRIES: dict[str, tuple[Callable[[Path], None], str | None]] = {
     "folder-in-a-circle": (link_to("."), None),
     "stdin.mp4": (link_to("/proc/self/fd/0"), None),
     "passwd.mp4": (link_to("/etc/passwd"), "rejected"),
-    "memory.mp4": (link_to("/proc/self/mem"), "rejected"),
     "version.png": (link_to("/proc/version"), "rejected"),
     "status.jpg": (link_to("/proc/self/status"), "rejected"),
     "terabyte.mp4": (sparse, "rejected"),
