@@ -162,8 +162,11 @@ def stream(
     try:
         with RunProgress(job, tally.planned, tally.notes, tally.stages) as bar:
             if rejected.num_rows:
-                tally.add(writer.add(rejected))
-                tally.rejected_early = len(tally.rejected_sources)
+                final, waiting = unfinished.split(rejected)
+                tally.arrive(rejected)
+                tally.add(writer.add(final))
+                tally.wait(waiting)
+                tally.rejected_early = len(tally.rejected_sources | tally.waiting_sources)
                 tally.check(limits)
             if data is None:
                 return

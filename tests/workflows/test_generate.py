@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -12,7 +14,10 @@ import pytest
 import soundfile
 
 import v2a_core
+from v2a_core import unfinished
+from v2a_core.catalog import contents
 from v2a_core.config import ConfigError, load
+from v2a_core.ledger import part_files
 from v2a_core.models import load_bundle
 from workflows import generate
 from workflows.cli import main
@@ -137,6 +142,24 @@ def test_nothing_made_is_no_success(mapper, tmp_path, capsys):
     for _ in range(2):
         assert main([*command, "--output", str(tmp_path / "soundtracks")]) == 3
         assert "nothing could be made of any of the 2 sources (2 x catalog: NotFound)" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_read_while_listing_waits_for_the_next_run(mapper, tmp_path, monkeypatch, capsys):
+    """A disk that fails, planted under one file: nothing of it is final."""
+    stubborn = helpers_catalog.still(tmp_path / "catalog" / "stubborn.png")
+
+    def fail(path, *arguments, opens=os.open):
+        if str(path) == str(stubborn):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return opens(path, *arguments)
+
+    command = ["generate", str(stubborn.parent), "--mapper", mapper, "--models", "miniature"]
+    with monkeypatch.context() as planted:
+        planted.setattr(contents.os, "open", fail)
+        assert main([*command, "--output", str(tmp_path / "soundtracks")]) == 1
+    assert "1 source could not be fetched or written (1 x fetch: OSError)" in capsys.readouterr().err
+    assert unfinished.read(str(tmp_path / "soundtracks"))["source_name"].to_pylist() == ["stubborn.png"]
+    assert part_files(f"{tmp_path}/soundtracks/index") == []
 
 
 @pytest.mark.slow  # the generator's own tests say so too, in seconds
