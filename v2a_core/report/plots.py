@@ -25,6 +25,7 @@ Waveform = npt.NDArray[np.float32]
 RATE = 16_000  # of all plots, so that two of them can be compared
 _WINDOW, _HOP, _MELS = 1024, 200, 72
 _POSTER_SIZE, _POSTER_SPAN_S = 256, 1.0
+_LONGEST_S = 1200.0  # of an original: files declare what they like, and a picture this wide shows nothing more
 _FLOOR_DB = -75.0  # below the loudest cell of the picture
 
 # The `magma` colour map of matplotlib (BSD), at nine places.
@@ -38,6 +39,8 @@ _MAGMA = np.array(
 
 def read_waveform(path: Path, duration_s: float | None = None) -> Waveform | None:
     """The sound of an audio or video file: float32 (T,) at `RATE`; None without an audio track, or a silent one.
+
+    Of a video, and of a format that only a decoder reads, at most the first twenty minutes.
 
     Args:
         path: A local file.
@@ -59,7 +62,7 @@ def read_waveform(path: Path, duration_s: float | None = None) -> Waveform | Non
             return None
         origin_s, duration_s = timeline.origin_s, timeline.duration_s
     with AudioReader(path, origin_s) as reader:
-        sound = reader.read(0.0, duration_s or 0.0)
+        sound = reader.read(0.0, min(duration_s or 0.0, _LONGEST_S))
     if sound is None or not sound.present or is_silent(sound.waveform):
         return None
     return resample(sound.waveform, sound.sample_rate, RATE)
