@@ -25,6 +25,7 @@ from v2a_core.models import Bundle, LocalBundle, check_weights, load_bundle
 from v2a_core.parts import PartWriter
 from v2a_core.schema import OK, ROWS_FOLDER
 from v2a_core.unfinished import Unfinished
+from v2a_core.verification.retry import forget
 from workflows import pipeline, runtime
 from workflows.evaluate_config import EvaluateJob
 from workflows.run import conclude, describe_bundle, reach, stream
@@ -75,6 +76,15 @@ def run(
     index = inputs.read_index(soundtracks, limit)
     folder = storage.join(output, ROWS_FOLDER)
     manifest.check_own(output, "evaluate")
+    local = bundle.resolve()
+    check_weights(local)
+    inputs.check_space(soundtracks, made_by, local)
+    references = inputs.read_references(embeddings, local) if embeddings else None
+    judge = job.judge or inputs.own_judge(local)
+    read = ReadSettings(soundtracks, inputs.segments_of(made_by), job.decoder, local.media_spec(), job.originals)
+    mine = _manifest(made_by, job, local, judge, embeddings)
+    if manifest.same(output, mine) is not None and not dry_run:
+        forget(output, ROWS_FOLDER, inputs.HEARD, inputs.made_again(index, soundtracks))
     ledger = embeddings_ledger(folder)
     planned = index.filter(pc.invert(pc.is_in(index["source_id"], value_set=ledger.complete)))
     tally = Tally("evaluate", listed=index.num_rows, planned=planned.num_rows)
@@ -83,14 +93,6 @@ def run(
     tally.expected = dict(zip(planned["source_id"].to_pylist(), planned["source_name"].to_pylist(), strict=True))
     if dry_run:
         return _show_plan(soundtracks, output, tally, checked)
-    local = bundle.resolve()
-    check_weights(local)
-    inputs.check_space(soundtracks, made_by, local)
-    references = inputs.read_references(embeddings, local) if embeddings else None
-    judge = job.judge or inputs.own_judge(local)
-    read = ReadSettings(soundtracks, inputs.segments_of(made_by), job.decoder, local.media_spec(), job.originals)
-    mine = _manifest(made_by, job, local, judge, embeddings)
-    manifest.same(output, mine)
     pools = runtime.start(address, job.pools) if planned.num_rows else None
     claimed = manifest.open_output(output, mine)
     writer = PartWriter(

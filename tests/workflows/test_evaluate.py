@@ -18,6 +18,7 @@ from v2a_core.miniature.judge import Judge
 from v2a_core.miniature.world import KINDS
 from v2a_core.models import load_bundle
 from v2a_core.unfinished import UnfinishedError
+from v2a_core.verification import verify
 from workflows import embed, evaluate, generate
 from workflows.embed_config import EmbedJob
 from workflows.evaluate_config import EvaluateJob
@@ -74,6 +75,7 @@ def soundtracks(ray_session, listed, tmp_path_factory):
     mapper = helpers_catalog.random_mapper(tmp_path_factory.mktemp("mapper"), load_bundle("miniature").resolve())
     settings = load(GenerateJob, job="generate", overrides=[*SAMPLING, *QUICK, "output.interval_s=0"])
     generate.run(listed, str(output), settings, mapper=mapper, models="miniature")
+    shutil.copytree(output, whole_copy(str(output)))
     (victim,) = [row for row in helpers_outputs.index_rows(output) if row["source_name"] == "shard-000/key1.mp4"]
     Path(victim["audio_path"]).write_bytes(b"RIFF, it says")
     return str(output)
@@ -202,6 +204,23 @@ def test_what_does_not_fit_is_refused(soundtracks, judge, tmp_path):
     )
     assert (plan["listed"], plan["to_do"]) == (3, 3)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_sound_that_was_damaged_and_is_whole_again_is_heard(soundtracks, evaluated, judge, tmp_path):
+    sounds, metrics = tmp_path / "sounds", tmp_path / "metrics"
+    shutil.copytree(soundtracks, sounds)
+    shutil.copytree(evaluated[0], metrics)
+    assert [row["status"] for row in rows_of(metrics)["shard-000/key1.mp4"]] == ["rejected"]
+    shutil.copy(next((whole_copy(soundtracks) / "audio" / "shard-000").glob("key1-*.wav")), sounds / "audio/shard-000")
+    summary = evaluate.run(str(sounds), str(metrics), job(f"judge={judge}"), models="miniature")
+    assert (summary["counts"]["sources_done_now"], summary["totals"]["rows_rejected"]) == (1, 0)
+    assert [row["status"] for row in rows_of(metrics)["shard-000/key1.mp4"]] == ["ok"]
+    assert verify(str(metrics)).problems == []
+
+
+def whole_copy(soundtracks: str) -> Path:
+    """The soundtracks as they were before one was damaged."""
+    return Path(soundtracks).with_name("whole")
 
 
 def changed(soundtracks: str, output: Path, **manifest_values) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,16 @@ import pyarrow.compute as pc
 from v2a_core import arrays, manifest, rows, storage
 from v2a_core.catalog import CatalogSettings, Source, list_sources
 from v2a_core.catalog.files import is_tar
+from v2a_core.checksums import sha256_of
 from v2a_core.config import ConfigError
 from v2a_core.ledger import read_latest
 from v2a_core.media.config import SegmentSettings
 from v2a_core.models import LocalBundle
 from v2a_core.models.digests import fingerprint, tree
 from v2a_core.schema import INDEX, INDEX_FOLDER, OK, ROWS_FOLDER
+
+# What tells of a row whether its sound is still the one that was heard.
+HEARD = ["source_id", "status", "audio_path", "audio_sha256"]
 
 if TYPE_CHECKING:
     from v2a_core.miniature.judge import Judge
@@ -69,6 +74,33 @@ def read_index(soundtracks: str, limit: int | None) -> pa.Table:
         raise ConfigError(f"{soundtracks} holds no soundtrack: all {table.num_rows} rows of its index are rejected")
     good = good.sort_by([("source_name", "ascending"), ("source_id", "ascending")])
     return good.slice(0, limit) if limit is not None else good
+
+
+def made_again(index: pa.Table, soundtracks: str) -> Callable[[pa.Table], npt.NDArray[np.bool_]]:
+    """Says of rows of an evaluation (`HEARD`) which are of a sound that is another one now, or was damaged and is not.
+
+    Args:
+        index: The soundtracks.
+        soundtracks: Folder or URI that holds them.
+    """
+    ids, hashes = index["source_id"].combine_chunks(), index["audio_sha256"].combine_chunks()
+
+    def choose(heard: pa.Table) -> npt.NDArray[np.bool_]:
+        now = hashes.take(pc.index_in(heard["source_id"].combine_chunks(), value_set=ids))
+        is_other = pc.fill_null(pc.not_equal(now, heard["audio_sha256"].combine_chunks()), fill_value=False)
+        chosen: npt.NDArray[np.bool_] = is_other.to_numpy(zero_copy_only=False).astype(bool)
+        for row in np.flatnonzero(pc.not_equal(heard["status"], OK).to_numpy()):
+            chosen[row] |= _is_whole(storage.join(soundtracks, heard["audio_path"][row].as_py()), now[row].as_py())
+        return chosen
+
+    return choose
+
+
+def _is_whole(uri: str, sha256: str | None) -> bool:
+    try:
+        return sha256_of(uri)[0] == sha256
+    except OSError:
+        return False
 
 
 def with_sources(index: pa.Table, originals: bool) -> pa.Table:

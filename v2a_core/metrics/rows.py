@@ -19,6 +19,7 @@ EVALUATED = pa.schema(
         pa.field("start_s", pa.float64()),  # in the soundtrack
         pa.field("duration_s", pa.float64()),
         pa.field("audio_path", pa.string()),  # relative to the soundtracks
+        pa.field("audio_sha256", pa.string()),  # of the file that was heard, as the index had it
         pa.field("clap_embedding", pa.list_(pa.float32())),  # 512, L2-normalised
         pa.field("reference_embedding", pa.list_(pa.float32())),
         pa.field("similarity_to_condition", pa.float32()),  # cosines

@@ -1,10 +1,13 @@
-"""Rejects that somebody has a reason to try again: taken out of an output, so that its next run makes them anew."""
+"""Rows that somebody has a reason to make again: taken out of an output, so that its next run makes them anew."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from v2a_core import manifest, storage
 from v2a_core.ledger import part_files, read_part
@@ -23,14 +26,33 @@ def forget_rejects(output: str, folder: str, stages: Collection[str]) -> int:
     Returns:
         Rows that were taken out.
     """
+    wanted = pa.array(list(stages), pa.string())
+
+    def of_these_stages(rows: pa.Table) -> npt.NDArray[np.bool_]:
+        chosen = pc.and_(pc.equal(rows["status"], REJECTED), pc.is_in(rows["reject_stage"], value_set=wanted))
+        mask: npt.NDArray[np.bool_] = chosen.to_numpy()
+        return mask
+
+    return forget(output, folder, ["status", "reject_stage"], of_these_stages)
+
+
+def forget(
+    output: str, folder: str, columns: Sequence[str], choose: Callable[[pa.Table], npt.NDArray[np.bool_]]
+) -> int:
+    """Take rows out of an output.
+
+    Args:
+        output: Folder or URI.
+        folder: Of its rows, inside.
+        columns: What `choose` reads.
+        choose: Says of a part's rows which ones to take out.
+
+    Returns:
+        Rows that were taken out.
+    """
     taken, parts = 0, {}
     for uri in part_files(storage.join(output, folder)):
-        table = read_part(uri, ["status", "reject_stage"]).to_pydict()
-        bad = [
-            status == REJECTED and stage in stages
-            for status, stage in zip(table["status"], table["reject_stage"], strict=True)
-        ]
-        rows = {int(row) for row in np.flatnonzero(bad)}
+        rows = {int(row) for row in np.flatnonzero(choose(read_part(uri, columns)))}
         if rows:
             parts[uri.rsplit("/", 1)[-1]] = take_out(uri, rows)
             taken += len(rows)
