@@ -50,7 +50,7 @@ def finished(job: str, output: Path) -> dict[str, str]:
 ALL_WELL = {f"{index}.mp4": "ok" for index in range(COUNT)}
 
 
-@pytest.mark.parametrize(("job", "size"), [("embed", "40k"), ("generate", "160k")])
+@pytest.mark.parametrize(("job", "size"), [("embed", "28k"), ("generate", "160k")])
 def test_full_disk(
     ray_session: None, tmp_path: Path, mapper: str, capsys: pytest.CaptureFixture[str], job: str, size: str
 ) -> None:
