@@ -173,7 +173,8 @@ def stream(
             metrics = RunMetrics(job, stage_columns)
             bound_restarts(data)
             with watch(data, tally, limits):
-                for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
+                # Not a batch ahead: Ray would hold each one back until the next has come, and what hangs would keep it.
+                for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
                     tally.add_seconds(batch, stage_columns)
                     tally.add_traffic(batch)
                     final, waiting = unfinished.split(batch)
