@@ -87,6 +87,23 @@ def test_work_that_always_ends_its_process(
     assert trace.read_text() == "xxx"
 
 
+def test_memory_that_never_suffices(tmp_path: Path) -> None:
+    """Ray's memory monitor ends every worker, again and again: the run ends with a sentence"""
+    helpers_catalog.video(tmp_path / "catalog" / "one.mp4", 1.0)
+    command = [sys.executable, "-m", "workflows.embed", str(tmp_path / "catalog"), "--output", str(tmp_path / "output")]
+    done = subprocess.run(
+        [*command, *EMBED, "--set=limits.stalled_s=20"],
+        env=job_environment(RAY_memory_usage_threshold="0.01", RAY_memory_monitor_refresh_ms="100"),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    said = done.stderr.splitlines()[-1]
+    assert re.search("v2a: failed: .*1 of 1 sources are unfinished: one.mp4", said), done.stderr
+
+
 # Another user of the machine
 
 
