@@ -147,16 +147,14 @@ def test_kills_at_random_moments(world: World, tmp_path: Path) -> None:
     world.check(output)
 
 
-@pytest.mark.parametrize("what", ["decoder", "MapBatches", "generate", "Gather"])
+@pytest.mark.parametrize("what", ["media.worker", "ClipStage", "GenerateStage", "GatherStage"])
 def test_killed_workers(world: World, tmp_path: Path, what: str) -> None:
     """SIGKILL of a worker in mid-run: the run, or the same command again, ends like an undisturbed one; of the"""
     output = tmp_path / "output"
-    pattern = {"decoder": "v2a_core.media.worker", "MapBatches": "ray::Map", "generate": "Sound", "Gather": "Gather"}[
-        what
-    ]
     with world.running(output) as process:
         wait_until(lambda: parts(output) >= 1, process, 200)
-        victims = [pid for pid, command in workers() if pattern in command]
+        victims = [pid for pid, command in workers() if what in command]
+        assert victims
         for pid in victims[:1]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -199,16 +197,4 @@ def test_stopped_worker(world: World, tmp_path: Path) -> None:
                     os.kill(pid, signal.SIGCONT)
         process.wait(250)
     assert process.returncode == 0, Path(f"{output}.log").read_text()[-2000:]
-    world.check(output)
-
-
-def test_two_at_once(world: World, tmp_path: Path) -> None:
-    """Two runs on one output at once: no soundtrack has two rows, and the same command finds it whole"""
-    output = tmp_path / "output"
-    with world.running(output) as one, world.running(output) as other:
-        one.wait(250)
-        other.wait(250)
-    codes = sorted([one.returncode, other.returncode])
-    assert codes[0] == 0, Path(f"{output}.log").read_text()[-2000:]
-    assert world.finish(output) == 0
     world.check(output)

@@ -80,5 +80,5 @@ FILES |= {
     for suffix in (".mp4", ".mkv", ".ts")
     for eighths in range(1, 8)
 }
-SUFFIXES = ("mp4", "mov", "mkv", "webm", "avi", "ts", "m4v", "mpg", "mpeg", "gif", "png", "jpg", "jpeg", "webp", "bmp")
-FILES |= {f"noise.{suffix}": (odd.noise, ANY if suffix in ("ts", "mpg", "mpeg") else BAD) for suffix in SUFFIXES}
+SUFFIXES = ("mp4", "mov", "mkv", "webm", "avi", "m4v", "mpg", "mpeg", "gif", "png", "jpg", "jpeg", "webp", "bmp")
+FILES |= {f"noise.{suffix}": (odd.noise, ANY if suffix in ("mpg", "mpeg") else BAD) for suffix in SUFFIXES}
