@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 from helpers_attacks import EXACT, SEGMENTS, SOUND, arguments
-from helpers_processes import job_environment, wait_until
+from helpers_processes import below, command_of, job_environment, wait_until
 
 from v2a_core.ledger import part_files
 from v2a_core.verification import verify
@@ -100,21 +100,6 @@ def workers() -> list[tuple[int, str]]:
     """Ray's workers and decoders of this machine that belong to this process's Ray."""
     mine = below(os.getpid())
     return [(pid, name) for pid in mine if (name := command_of(pid))]
-
-
-def below(pid: int) -> list[int]:
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-    found = [child for child, parent in parents.items() if parent == pid]
-    return found + [deeper for child in found for deeper in below(child)]
-
-
-def command_of(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    return ""
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"])

@@ -38,5 +38,5 @@ def below(pid: int) -> list[int]:
 def command_of(pid: int) -> str:
     """The command line of a process; empty when it has ended."""
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     return ""
