@@ -42,6 +42,7 @@ def test_soundtracks_are_finished_while_videos_are_decoded(
     assert finished[0] < decoded
 
 
+@pytest.mark.slow
 def test_a_stage_does_not_work_far_ahead_of_the_next(ray_session: None, tmp_path: Path) -> None:
     # Defined here: workers get them by value.
     def quick(batch: pa.Table) -> pa.Table:
