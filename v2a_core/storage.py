@@ -134,7 +134,7 @@ def writing(uri: str) -> Iterator[Path]:
         # suffix stays: encoders choose the container by it.
         temporary = parent / f".{uuid.uuid4().hex}.{name[-64:]}"
         try:
-            with _full_disks_told(temporary):
+            with trouble.full_disks_told(temporary):
                 yield temporary
             _sync(temporary)
             os.replace(temporary, path)
@@ -143,7 +143,7 @@ def writing(uri: str) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="v2a-") as folder:
         temporary = Path(folder) / name[-64:]
-        with _full_disks_told(temporary):
+        with trouble.full_disks_told(temporary):
             yield temporary
         attempt(uri, lambda: fs.put_file(str(temporary), path), temporary.stat().st_size)
 
@@ -222,20 +222,6 @@ def _is_listed(folder: str, name: str) -> bool:
         return name in os.listdir(folder)
     except OSError:
         return False
-
-
-@contextlib.contextmanager
-def _full_disks_told(path: Path) -> Iterator[None]:
-    """A full disk is an OSError, whatever a library that wrote to it makes of that."""
-    try:
-        yield
-    except OSError:
-        raise
-    except Exception as error:
-        full = trouble.no_room(path)
-        if full is None:
-            raise
-        raise full from error
 
 
 def _sync(path: Path) -> None:

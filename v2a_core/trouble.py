@@ -5,8 +5,10 @@ Were each file that meets it a reject, a disk that is full for an hour would rej
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,24 @@ def stop(error: OSError, uri: str = "") -> StorageStopError:
     return StorageStopError(
         public_text(f"{what}: {place}{told}; what was made is kept, the same command goes on from there when {until}")
     )
+
+
+@contextlib.contextmanager
+def full_disks_told(path: Path) -> Iterator[None]:
+    """A full disk is an OSError, whatever a library that wrote to it makes of that.
+
+    Args:
+        path: The file that is written.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        full = no_room(path)
+        if full is None:
+            raise
+        raise full from error
 
 
 def no_room(path: Path) -> OSError | None:

@@ -12,11 +12,10 @@ import ray
 from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 
 from v2a_core import embedded, retrying, rows, stages
-from v2a_core.catalog import ShardReader, Source, read_together, source_id
+from v2a_core.catalog import ShardReader, Source, read_together
 from v2a_core.decoding import DecodeSettings, decode_rows
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.ledger import Ledger, Partial
-from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.models import Bundle
 from workflows import runtime
 from workflows.runtime import Pools, Worker
@@ -47,11 +46,14 @@ class PlannedSource:
     done: Partial = field(default_factory=Partial)
 
 
-def plan(
-    sources: Sequence[Source], ledger: Ledger, segments: SegmentSettings, frames: FrameSettings
-) -> list[PlannedSource]:
-    """The sources that the ledger does not hold completely, with the segments it has of them."""
-    ids = [source_id(source, segments, frames) for source in sources]
+def plan(sources: Sequence[Source], ids: Sequence[str], ledger: Ledger) -> list[PlannedSource]:
+    """The sources that the ledger does not hold completely, with the segments it has of them.
+
+    Args:
+        sources: What was listed.
+        ids: The id of each.
+        ledger: What is done.
+    """
     return [
         PlannedSource(sources[position], ids[position], ledger.partial.get(ids[position], Partial()))
         for position in ledger.unfinished(ids)

@@ -221,13 +221,14 @@ def plan_work(listing: Listing, ledger: Ledger, tally: Tally, job: Any) -> Plan:
         tally: Of this run.
         job: The configuration, for `segments` and `frames`.
     """
-    planned = pipeline.plan(listing.sources, ledger, job.segments, job.frames)
+    ids = [source_id(source, job.segments, job.frames) for source in listing.sources]
+    planned = pipeline.plan(listing.sources, ids, ledger)
     rejected = listing.rejected_rows(ledger, job.segments, job.frames)
     tally.listed, tally.planned, tally.before = listing.count, len(planned) + len(rejected), ledger
     tally.done_before = tally.listed - tally.planned
     tally.expected = {item.source_id: item.source.name for item in planned}
     if ledger.rows:
-        tally.good_before = ledger.good_among([source_id(item, job.segments, job.frames) for item in listing.sources])
+        tally.good_before = ledger.good_among(ids)
         ids_by_key = {source_key(item.source): item.source_id for item in planned}
         ids_by_key |= {row["source_key"]: row["source_id"] for row in rejected}
         tally.replaced = {key: ids_by_key[key] for key in ledger.other_versions(ids_by_key)}

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 
-from v2a_core.catalog import CatalogSettings, list_sources
+from v2a_core.catalog import CatalogSettings, list_sources, source_id
 from v2a_core.config import load
 from v2a_core.decoding import DecodeSettings
 from v2a_core.ledger import Ledger, part_files
@@ -151,7 +151,8 @@ def test_decode_workers_never_import_torch(ray_session: None, tmp_path: Path) ->
     helpers_catalog.video(tmp_path / "catalog" / "a.mp4", 1.0)
     settings = DecodeSettings(SegmentSettings(), FrameSettings(), GuardSettings(), MediaSpec(), want_audio=True)
     sources = list_sources([str(tmp_path / "catalog")], CatalogSettings()).sources
-    planned = pipeline.plan(sources, Ledger(), settings.segments, settings.frames)
+    ids = [source_id(source, settings.segments, settings.frames) for source in sources]
+    planned = pipeline.plan(sources, ids, Ledger())
     worker = Worker(threads=1, access=StorageAccess())
     (block,) = ray.get(pipeline.dataset(planned, 4).to_arrow_refs())
 

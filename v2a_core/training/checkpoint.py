@@ -24,7 +24,7 @@ from v2a_core.mappers.base import MapperModel
 from v2a_core.mappers.export import WEIGHTS_FILE, save_weights, weights_of
 from v2a_core.training.optimizer import MovingAverage
 from v2a_core.training.validation import MappedRows
-from v2a_core.trouble import no_room
+from v2a_core.trouble import full_disks_told
 
 STATE_FILE = "state.pt"
 BEST_FILE = "best.safetensors"
@@ -88,37 +88,20 @@ def save(
     Raises:
         OSError: When it cannot be written, whatever the library that writes a part of it says.
     """
-    try:
-        _write(folder, model, average, optimizer, progress, best, facts)
-    except (RuntimeError, safetensors.SafetensorError) as error:
-        full = no_room(folder / STATE_FILE)
-        if full is None:
-            raise
-        raise full from error
-
-
-def _write(
-    folder: Path,
-    model: MapperModel,
-    average: MovingAverage,
-    optimizer: torch.optim.Optimizer,
-    progress: Progress,
-    best: Best | None,
-    facts: dict[str, Any],
-) -> None:
-    counters = {name: value for name, value in asdict(progress).items() if name not in ("history", "losses")}
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": counters}
-    torch.save(state, folder / STATE_FILE)
-    average.swap(model)
-    save_weights(model, folder / WEIGHTS_FILE)
-    average.swap(model)
-    if best is not None:
-        best.rows.save(folder / ROWS_FILE)
-        if progress.best_step != progress.step:
-            safetensors.torch.save_file(best.weights, folder / BEST_FILE)
-    for name, rows in ((METRICS_FILE, progress.history), (LOSSES_FILE, progress.losses)):
-        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    (folder / FACTS_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    with full_disks_told(folder / STATE_FILE):
+        counters = {name: value for name, value in asdict(progress).items() if name not in ("history", "losses")}
+        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": counters}
+        torch.save(state, folder / STATE_FILE)
+        average.swap(model)
+        save_weights(model, folder / WEIGHTS_FILE)
+        average.swap(model)
+        if best is not None:
+            best.rows.save(folder / ROWS_FILE)
+            if progress.best_step != progress.step:
+                safetensors.torch.save_file(best.weights, folder / BEST_FILE)
+        for name, rows in ((METRICS_FILE, progress.history), (LOSSES_FILE, progress.losses)):
+            (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        (folder / FACTS_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def restore(
