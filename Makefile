@@ -36,7 +36,7 @@ test-all: lint types  ## the same with the slow tests (full-size models, long ru
 	$(BIN)/python -m pytest -m 'not fuzz and not attack'
 
 fuzz: $(READY)  ## 2,000 mutated files through a real job: no crash, no hang, no stray process (minutes)
-	$(BIN)/python -m pytest -m fuzz -s tests/workflows/test_fuzz.py
+	$(BIN)/python -m pytest -m fuzz -s tests/workflows/embed/test_fuzz.py
 
 attack: $(READY)  ## what an enemy or bad luck would try, and a table of what held (minutes)
 	$(BIN)/python -m pytest -m attack tests/attacks

@@ -36,6 +36,8 @@ import yaml
 from matmul import DEVICE, matmul_peak
 from safetensors.torch import save_file
 
+from v2a_core.compute.precision import choose_dtype
+from v2a_core.compute.torchvision_import import prepare_torchvision
 from v2a_core.encoders.clap import ClapAudioTower, ClapEncoder
 from v2a_core.encoders.clip import ClipEncoder
 from v2a_core.encoders.config import EncoderSettings
@@ -45,8 +47,6 @@ from v2a_core.media.encode import write_video
 from v2a_core.media.types import DecodedSegment
 from v2a_core.models import load_bundle
 from v2a_core.models.clap_config import load_clap_config
-from v2a_core.precision import choose_dtype
-from v2a_core.torchvision_compat import prepare_torchvision
 
 CLIP = "ViT-B-32-quickgelu"
 CLIP_FLOP = 8.8e9  # of an image: 12 blocks of 50 tokens, width 768

@@ -29,11 +29,11 @@ import helpers_catalog  # noqa: E402
 from helpers_audioldm import AUDIOLDM_S_UNET, AUDIOLDM_VAE, AUDIOLDM_VOCODER  # noqa: E402
 from matmul import matmul_peak  # noqa: E402
 
+from v2a_core.compute.precision import choose_dtype  # noqa: E402
 from v2a_core.config import load  # noqa: E402
 from v2a_core.generators.audioldm.components import build_scheduler  # noqa: E402
 from v2a_core.models import load_bundle  # noqa: E402
-from v2a_core.precision import choose_dtype  # noqa: E402
-from workflows.generate_config import GenerateJob  # noqa: E402
+from workflows.generate.config import GenerateJob  # noqa: E402
 
 GUIDANCE, FAST_STEPS = 2.5, 25
 INSIDE = ("unet", "vae", "vocoder")
@@ -116,9 +116,10 @@ def pipeline_loop(folder: Path, arguments: argparse.Namespace, sampler: str, eta
 
 def v2a_generate(folder: Path, bundle: str, arguments: argparse.Namespace) -> tuple[float, dict[str, float], float]:
     """Wall seconds and stage seconds of a further clip, and the seconds of the run of the first ones."""
-    from workflows import generate, runtime
+    from workflows.cluster_runtime import connection
+    from workflows.generate import job as generate
 
-    runtime.connect(None)
+    connection.connect(None)
     mapper = helpers_catalog.random_mapper(folder / "mapper", load_bundle(bundle).resolve())
     overrides = [f"segments.length_s={arguments.length_s}", f"generator.num_inference_steps={FAST_STEPS}"]
     job = load(GenerateJob, job="generate", source="fast", overrides=[*overrides, *arguments.set])

@@ -21,13 +21,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from v2a_core import ledger
 from v2a_core.catalog import CatalogSettings, source_id, source_key
 from v2a_core.media.config import FrameSettings, SegmentSettings
-from v2a_core.schema import EMBEDDINGS, ROWS_FOLDER
-from workflows import pipeline, run
-from workflows.embed_config import EmbedJob
-from workflows.summary import Tally
+from v2a_core.outputs import ledger
+from v2a_core.tables.schema import EMBEDDINGS, ROWS_FOLDER
+from workflows.embed.config import EmbedJob
+from workflows.streaming import chain as pipeline
+from workflows.streaming import run
+from workflows.streaming.summary import Tally
 
 NUMBERS = (10_000, 100_000, 1_000_000)
 PER_FOLDER, PER_PART = 1000, 100_000

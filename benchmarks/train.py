@@ -39,12 +39,13 @@ import torch
 from matmul import DEVICE, matmul_peak
 from torch.utils.flop_counter import FlopCounterMode
 
-from v2a_core import arrays, manifest
 from v2a_core.mappers import build
 from v2a_core.mappers.base import MapperModel, normalize
 from v2a_core.mappers.config import MapperSettings, SamplingSettings
 from v2a_core.metrics.frechet import frechet_distance
-from v2a_core.schema import EMBEDDING_DIM, EMBEDDINGS, ROWS_FOLDER
+from v2a_core.outputs import manifest
+from v2a_core.tables import arrays
+from v2a_core.tables.schema import EMBEDDING_DIM, EMBEDDINGS, ROWS_FOLDER
 from v2a_core.training.config import OptimizerSettings
 from v2a_core.training.optimizer import build_optimizer
 from v2a_core.training.precision import autocast, training_dtype
@@ -57,7 +58,7 @@ SPACES = {"vision": "clip:benchmark", "audio": "clap:benchmark"}
 # What the other environment runs: the prior as its authors train it, in the same number format.
 PRIOR = """
 import contextlib, json, sys, time
-from v2a_core.torchvision_compat import prepare_torchvision
+from v2a_core.compute.torchvision_import import prepare_torchvision
 prepare_torchvision()
 import torch
 from dalle2_pytorch import DiffusionPrior, DiffusionPriorNetwork

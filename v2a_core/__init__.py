@@ -9,9 +9,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from v2a_core.single import soundtrack as soundtrack
+    from v2a_core.single_video import soundtrack as soundtrack
 
-__version__ = "0.1.0"
+from v2a_core.version import __version__ as __version__
 
 # Threads of OpenMP, which torch computes with on a CPU, spin for a long time when they wait for each other. Where
 # decoders and several models share the cores, one that is not running lets all others spin, and a model becomes ten
@@ -23,7 +23,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 def __getattr__(name: str) -> Any:
     # Importing the library, as every worker does, loads no model's code.
     if name == "soundtrack":
-        from v2a_core.single import soundtrack
+        from v2a_core.single_video import soundtrack
 
         return soundtrack
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

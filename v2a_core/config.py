@@ -7,6 +7,7 @@ heavy loads, and a mistake is answered with the key, the value, what is allowed 
 
 from __future__ import annotations
 
+import abc
 import copy
 import dataclasses
 import difflib
@@ -35,11 +36,29 @@ class Settings(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True)
 
 
+class Choice(abc.ABC):
+    """What a field can hold, when that is not known from its type: `Annotated[Settings, Choice]`."""
+
+    key = "kind"
+
+    @abc.abstractmethod
+    def default(self) -> Any:
+        """What the field holds when nothing is said."""
+
+    @abc.abstractmethod
+    def groups(self) -> list[type[Settings]]:
+        """The groups of settings among which the field's `key` chooses; none when it holds a plain value."""
+
+    @abc.abstractmethod
+    def type_name(self) -> str:
+        """What `--help` calls the type of a plain value."""
+
+
 def setting(default: Any, meaning: str, *, unit: str = "", flag: str = "", **bounds: Any) -> Any:
     """A configuration field.
 
     Args:
-        default: The default value, or a `Settings` class for a nested group.
+        default: The default value, a `Settings` class for a nested group, or a `Choice` for its own default.
         meaning: One line for `--help`.
         unit: Unit of the value, for `--help`.
         flag: A command-line option that is short for `--set key=value`, such as `--max-reject-share`.
@@ -48,6 +67,8 @@ def setting(default: Any, meaning: str, *, unit: str = "", flag: str = "", **bou
     extra: dict[str, pydantic.JsonValue] = {"unit": unit, "flag": flag}
     if isinstance(default, type) and issubclass(default, Settings):
         return pydantic.Field(default_factory=default, description=meaning, json_schema_extra=extra, **bounds)
+    if isinstance(default, Choice):
+        return pydantic.Field(default_factory=default.default, description=meaning, json_schema_extra=extra, **bounds)
     return pydantic.Field(default, description=meaning, json_schema_extra=extra, **bounds)
 
 
@@ -139,22 +160,31 @@ def options(settings: type[Settings], prefix: str = "") -> Iterator[Option]:
     """Every leaf of a configuration, in the order of its fields."""
     for name, field in settings.model_fields.items():
         key = f"{prefix}{name}"
-        groups = _groups(field.annotation)
+        choice = next((item for item in field.metadata if isinstance(item, Choice)), None)
+        groups = choice.groups() if choice else _groups(field.annotation)
         if groups:
-            for group in groups:
-                for option in options(group, f"{key}."):
-                    kind = group.model_fields["kind"].default if len(groups) > 1 else None
-                    yield dataclasses.replace(option, meaning=f"{kind}: {option.meaning}") if kind else option
+            yield from _options_of(groups, key, choice)
             continue
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
         yield Option(
             key=key,
-            type=_type_name(field.annotation),
+            type=choice.type_name() if choice else _type_name(field.annotation),
             default=None if field.is_required() else field.get_default(call_default_factory=True),
             meaning=field.description or "",
             unit=str(extra.get("unit", "")),
             flag=str(extra.get("flag", "")),
         )
+
+
+def _options_of(groups: Sequence[type[Settings]], key: str, choice: Choice | None) -> Iterator[Option]:
+    for group in groups:
+        for option in options(group, f"{key}."):
+            if choice is None or len(groups) == 1:
+                yield option
+            elif option.key == f"{key}.{choice.key}":
+                yield dataclasses.replace(option, type=choice.type_name())
+            else:
+                yield dataclasses.replace(option, meaning=f"{group.model_fields[choice.key].default}: {option.meaning}")
 
 
 class _Loader(yaml.SafeLoader):

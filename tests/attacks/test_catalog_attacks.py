@@ -13,11 +13,12 @@ import pytest
 from helpers_media import make_tar
 from helpers_s3 import client, reached, upload
 
-from v2a_core import rows, storage
+from v2a_core import storage
 from v2a_core.catalog import CatalogListing, CatalogSettings, ShardReader, Source, list_sources, source_id
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.media.types import MediaError
 from v2a_core.storage import StorageAccess
+from v2a_core.tables import rows
 
 VIDEO = b"video bytes " * 5000
 OTHER = b"other bytes " * 5000
@@ -240,7 +241,7 @@ def test_an_output_inside_its_input(
     videos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], job: str, output: str
 ) -> None:
     """An output inside its own input, under its name or through a link: refused before anything is written."""
-    from workflows.cli import main
+    from workflows.cli.main import main
 
     monkeypatch.chdir(videos.parent)
     Path("linked").symlink_to("videos")

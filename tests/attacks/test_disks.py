@@ -12,7 +12,7 @@ import helpers_embeddings
 import helpers_trouble as trouble
 import pytest
 
-from workflows.cli import main
+from workflows.cli.main import main
 
 TRAIN = helpers_attacks.arguments(
     ("mapper.method.kind=regression", "mapper.network.kind=mlp", "mapper.network.width=64", "mapper.network.depth=1",

@@ -22,13 +22,15 @@ import pytest
 from helpers_processes import below, command_of, job_environment, wait_until
 from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
-from v2a_core.decoding import DecodeSettings
-from v2a_core.ledger import part_files, read_columns
-from workflows import auth_token, embed, pipeline, restarts, session_folder
-from workflows.cli import main
-from workflows.run_config import LimitSettings
-from workflows.summary import Tally
-from workflows.watchdog import WorkersLostError, watch
+from v2a_core.outputs.ledger import part_files, read_columns
+from v2a_core.stages.decode import DecodeSettings
+from workflows.cli.main import main
+from workflows.cluster_runtime import auth_token, restarts, session_folder
+from workflows.embed import job as embed
+from workflows.streaming import chain as pipeline
+from workflows.streaming.config import LimitSettings
+from workflows.streaming.summary import Tally
+from workflows.streaming.watchdog import WorkersLostError, watch
 
 EMBED = (
     "--models=miniature", "--set=segments.length_s=1.0", "--set=output.interval_s=0",

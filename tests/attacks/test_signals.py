@@ -20,7 +20,7 @@ import soundfile
 from helpers_attacks import EXACT, SEGMENTS, SOUND, arguments
 from helpers_processes import below, command_of, job_environment, wait_until
 
-from v2a_core.ledger import part_files
+from v2a_core.outputs.ledger import part_files
 from v2a_core.verification import verify
 
 COUNT = 8

@@ -11,13 +11,13 @@ import helpers_web
 import pytest
 from helpers_s3 import Faults, misbehaving, reached
 
-from v2a_core import storage, storage_s3
+from v2a_core import storage
 from v2a_core.catalog import CatalogSettings, Source, list_sources
 from v2a_core.config import ConfigError
 from v2a_core.media.types import MediaError
-from v2a_core.preflight import check_storage
-from v2a_core.storage import StorageAccess
-from v2a_core.storage_config import StorageSettings
+from v2a_core.storage import StorageAccess, s3
+from v2a_core.storage.config import StorageSettings
+from v2a_core.storage.preflight import check_storage
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def bucket(s3_server, tmp_path_factory):
 def _put_back():
     yield
     storage.use(StorageAccess())
-    storage_s3._filesystem.cache_clear()
+    s3._filesystem.cache_clear()
 
 
 def fetch(uri):

@@ -17,8 +17,8 @@ from helpers_processes import job_environment, wait_until
 
 from v2a_core.config import load
 from v2a_core.training import kept
-from workflows import train
-from workflows.train_config import TrainJob
+from workflows.train import job as train
+from workflows.train.config import TrainJob
 
 SETTINGS = (
     "mapper.method.kind=regression", "mapper.network.kind=mlp", "mapper.network.width=64", "mapper.network.depth=1",

@@ -15,16 +15,18 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from v2a_core import ledger
 from v2a_core.config import load
 from v2a_core.models import load_bundle
-from v2a_core.parts import checksum
+from v2a_core.outputs import ledger
+from v2a_core.outputs.parts import checksum
 from v2a_core.verification import PartReader, repair, verify
-from workflows import evaluate, generate, train
-from workflows.cli import main
-from workflows.evaluate_config import EvaluateJob
-from workflows.generate_config import GenerateJob
-from workflows.train_config import TrainJob
+from workflows.cli.main import main
+from workflows.evaluate import job as evaluate
+from workflows.evaluate.config import EvaluateJob
+from workflows.generate import job as generate
+from workflows.generate.config import GenerateJob
+from workflows.train import job as train
+from workflows.train.config import TrainJob
 
 QUICK = (
     *("segments.length_s=1.0", "segments.min_length_s=0.4", "frames.frames_per_second=2.0", "output.interval_s=0"),

@@ -10,10 +10,10 @@ import helpers_catalog
 import pytest
 
 from v2a_core.config import load
-from v2a_core.ledger import read_columns, read_latest
+from v2a_core.outputs.ledger import read_columns, read_latest
 from v2a_core.verification import verify
-from workflows import embed
-from workflows.embed_config import EmbedJob
+from workflows.embed import job as embed
+from workflows.embed.config import EmbedJob
 
 SETTINGS = ("segments.length_s=1.0", "segments.min_length_s=0.4", "encoders.precision=fp32")
 COLUMNS = ["source_name", "status", "segment_id"]

@@ -332,7 +332,7 @@ def test_checksums_of_other_files(tmp_path: Path) -> None:
 
 def test_models_for_the_command_line(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`v2a models show` of a bundle with a malicious CLAP runs no code"""
-    from workflows.cli import main
+    from workflows.cli.main import main
 
     malicious(bundle / "clap" / "clap_miniature.pt", tmp_path / "mark")
     main(["models", "show", str(bundle)])

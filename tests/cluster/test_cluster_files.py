@@ -13,7 +13,7 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from workflows.cli import build_parser
+from workflows.cli.main import build_parser
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"

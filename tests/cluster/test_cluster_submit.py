@@ -18,8 +18,8 @@ from ray._private.runtime_env.packaging import create_package
 from ray.runtime_env import RuntimeEnv
 
 from v2a_core.config import load
-from workflows.cli import build_parser
-from workflows.embed_config import EmbedJob
+from workflows.cli.main import build_parser
+from workflows.embed.config import EmbedJob
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"

@@ -12,9 +12,9 @@ import helpers_catalog
 import numpy as np
 import pyarrow.parquet as pq
 
-from v2a_core.ledger import part_files
 from v2a_core.models import load_bundle
-from workflows.cli import main
+from v2a_core.outputs.ledger import part_files
+from workflows.cli.main import main
 
 SEGMENTS = ("segments.length_s=1.0", "segments.min_length_s=0.4", "frames.frames_per_second=2.0", "output.interval_s=0")
 SOUND = ("frames.image_segment_s=1.0", "generator.num_inference_steps=2", "generator.precision=fp32")

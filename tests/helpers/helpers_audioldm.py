@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from v2a_core.torchvision_compat import prepare_torchvision
+from v2a_core.compute.torchvision_import import prepare_torchvision
 
 prepare_torchvision()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from v2a_core.torchvision_compat import prepare_torchvision
+from v2a_core.compute.torchvision_import import prepare_torchvision
 
 prepare_torchvision()
 

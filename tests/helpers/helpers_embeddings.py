@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from v2a_core import arrays, manifest
-from v2a_core.schema import EMBEDDING_DIM, embeddings_schema
+from v2a_core.outputs import manifest
+from v2a_core.tables import arrays
+from v2a_core.tables.schema import EMBEDDING_DIM, embeddings_schema
 
 SPACES = {"vision": "clip:0123456789abcdef", "audio": "clap:fedcba9876543210"}
 

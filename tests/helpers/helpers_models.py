@@ -11,9 +11,9 @@ import helpers_blip
 import torch
 import yaml
 
+from v2a_core.compute.torchvision_import import prepare_torchvision
 from v2a_core.miniature import init_miniature
 from v2a_core.models import LocalBundle, load_bundle
-from v2a_core.torchvision_compat import prepare_torchvision
 
 CLIP = "ViT-B-32-quickgelu"
 

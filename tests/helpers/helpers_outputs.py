@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from v2a_core.ledger import part_files
+from v2a_core.outputs.ledger import part_files
 
 _PATHS = ("audio_path", "video_path")
 

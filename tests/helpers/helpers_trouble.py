@@ -42,7 +42,9 @@ def unmount(folder: Path) -> None:
 
 def after_listing(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """From now on something happens between the listing of a catalog and the work on it, once."""
-    from workflows import embed, generate, run
+    from workflows.embed import job as embed
+    from workflows.generate import job as generate
+    from workflows.streaming import run
 
     real, left = run.list_catalog, [act]
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from v2a_core.latest import latest
-from v2a_core.metrics.rows import EVALUATED
-from v2a_core.schema import EMBEDDINGS, INDEX, UNFINISHED
+from v2a_core.tables.evaluated import EVALUATED
+from v2a_core.tables.latest import latest
+from v2a_core.tables.schema import EMBEDDINGS, INDEX, UNFINISHED
 
 ROOT = Path(__file__).parents[2]
 OUTPUTS = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
@@ -54,7 +54,7 @@ def test_the_documented_lines_read_the_newest_versions(tmp_path: Path, monkeypat
 
 def test_one_line_of_sql_is_told_everywhere() -> None:
     (sql,) = re.findall(r"```sql\n(.*?)```", OUTPUTS, re.DOTALL)
-    code = (ROOT / "v2a_core" / "latest.py").read_text(encoding="utf-8")
+    code = (ROOT / "v2a_core" / "tables" / "latest.py").read_text(encoding="utf-8")
     assert " ".join(sql.split()) in " ".join(code.split())
     assert " ".join(sql.split()) in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
 

@@ -13,11 +13,11 @@ MODELS = "torch open_clip laion_clap diffusers transformers"
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [
-        ("v2a_core.decoding", f"{MODELS} ray"),
-        ("v2a_core.finishing", f"{MODELS} ray"),
-        ("v2a_core.ledger", f"{MODELS} ray av decord"),
+        ("v2a_core.stages.decode", f"{MODELS} ray"),
+        ("v2a_core.stages.finish", f"{MODELS} ray"),
+        ("v2a_core.outputs.ledger", f"{MODELS} ray av decord"),
         ("v2a_core.models", f"{MODELS} ray av decord"),
-        ("workflows.cli", f"{MODELS} ray av decord"),
+        ("workflows.cli.main", f"{MODELS} ray av decord"),
     ],
 )
 def test_a_module_loads_without(module, forbidden):
@@ -58,7 +58,7 @@ print(sorted({"numba", "librosa.filters", "scipy.signal", "laion_clap"} & set(sy
 def test_what_torchvision_takes_from_the_compiler_is_there_when_it_is_called():
     code = """
 import torch
-from v2a_core.torchvision_compat import prepare_torchvision
+from v2a_core.compute.torchvision_import import prepare_torchvision
 prepare_torchvision()
 from torchvision.ops import roi_align
 boxes = [torch.tensor([[0.0, 0.0, 2.0, 2.0]])]

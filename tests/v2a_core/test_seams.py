@@ -11,10 +11,10 @@ from v2a_core.encoders.clap import ClapEncoder
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.generators.audioldm import AudioLdmGenerator
 from v2a_core.generators.config import GeneratorSettings
+from v2a_core.generators.windows import JoinSettings, Track
 from v2a_core.media.resample import clap_waveform
 from v2a_core.miniature.world import WorldSettings, render_sound, sample
 from v2a_core.models import load_bundle
-from v2a_core.windows import JoinSettings, Track
 
 RATE, LENGTH_S, SEGMENTS = 16_000, 2.56, 4
 STEADY = ("rain", "fire", "waves", "engine", "wind")  # events of their own would be counted as seams

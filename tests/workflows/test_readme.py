@@ -15,15 +15,15 @@ import pyarrow.compute as pc
 import pytest
 from helpers_processes import job_environment
 
-from v2a_core import schema
 from v2a_core.config import load
-from v2a_core.ledger import read_columns
-from workflows.cli import build_parser
-from workflows.embed_config import EmbedJob
-from workflows.evaluate_config import EvaluateJob
-from workflows.generate_config import GenerateJob
-from workflows.page_config import PageSettings
-from workflows.train_config import TrainJob
+from v2a_core.outputs.ledger import read_columns
+from v2a_core.tables import schema
+from workflows.cli.main import build_parser
+from workflows.embed.config import EmbedJob
+from workflows.evaluate.config import EvaluateJob
+from workflows.generate.config import GenerateJob
+from workflows.page.config import PageSettings
+from workflows.train.config import TrainJob
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

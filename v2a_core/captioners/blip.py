@@ -14,10 +14,10 @@ import numpy.typing as npt
 import torch
 
 from v2a_core.captioners.config import CaptionerSettings
+from v2a_core.compute.torchvision_import import prepare_torchvision
 from v2a_core.models import ModelError
 from v2a_core.models.digests import fingerprint, tree
 from v2a_core.models.sources import locate
-from v2a_core.torchvision_compat import prepare_torchvision
 
 _READ = (".json", ".txt", ".safetensors")
 

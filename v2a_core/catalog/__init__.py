@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from v2a_core.catalog.config import CatalogSettings
 from v2a_core.catalog.listing import CatalogListing, list_sources
 from v2a_core.catalog.shard_stream import ShardReader
 from v2a_core.catalog.source import Source, plan_segments, read_together, source_id, source_key
-from v2a_core.catalog_config import CatalogSettings
 
 __all__ = [
     "CatalogListing",

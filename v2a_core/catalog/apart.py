@@ -10,7 +10,7 @@ from pathlib import Path
 
 from v2a_core.catalog import files
 from v2a_core.config import ConfigError
-from v2a_core.public import public
+from v2a_core.storage.public import public
 
 # Folders that jobs make inside their output.
 _OWN = ("audio", "video", "candidates", "index", "rows", "unfinished")

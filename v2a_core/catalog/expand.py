@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from v2a_core import storage
 from v2a_core.catalog import files
 from v2a_core.catalog.files import FileInfo
-from v2a_core.public import public
+from v2a_core.storage.access import is_web
+from v2a_core.storage.public import public
 
 _MAX_BRACES = 1_000_000
 
@@ -107,7 +108,7 @@ def is_folder(given: str) -> bool:
     if not files.is_remote(given):
         path = files.local_path(given)
         return storage.look(str(path), path.is_dir)
-    if files.is_web(given) and (files.media_kind(given) or files.is_tar(given) or files.is_table(given)):
+    if is_web(given) and (files.media_kind(given) or files.is_tar(given) or files.is_table(given)):
         return False  # to find out would fetch the file and look for links in it
     fs, remote = storage.filesystem(given)
     return bool(storage.attempt(given, lambda: fs.isdir(remote)))

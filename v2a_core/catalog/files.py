@@ -17,7 +17,8 @@ from typing import Any
 from v2a_core import storage
 from v2a_core.catalog.contents import HEAD_BYTES, is_transport_stream, local_version
 from v2a_core.media.types import MediaError
-from v2a_core.public import public
+from v2a_core.storage.access import is_web
+from v2a_core.storage.public import public
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m4v", ".mpg", ".mpeg", ".gif"})
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
@@ -90,11 +91,6 @@ def is_video_inside(uri: str) -> bool:
 def path_of(uri: str) -> str:
     """A URI up to its query and fragment, where it can have them; elsewhere `?` and `#` are letters of a name."""
     return re.split("[?#]", uri, maxsplit=1)[0] if is_web(uri) else uri
-
-
-def is_web(uri: str) -> bool:
-    """Whether a web server has the file: it lists no folders, and a query belongs to the address."""
-    return uri.lower().startswith(("http://", "https://"))
 
 
 def is_remote(uri: str) -> bool:

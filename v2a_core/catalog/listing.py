@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from v2a_core.catalog import files
+from v2a_core.catalog.config import CatalogSettings
 from v2a_core.catalog.expand import Entry, expand, is_folder
 from v2a_core.catalog.files import FileInfo
 from v2a_core.catalog.lookup import Lookup, as_reject
@@ -19,9 +20,8 @@ from v2a_core.catalog.source import Source, member_mark, span_us
 from v2a_core.catalog.table import Row, read_table
 from v2a_core.catalog.tar import Shard, list_shard
 from v2a_core.catalog.vggsound import read_vggsound
-from v2a_core.catalog_config import CatalogSettings
 from v2a_core.media.types import MediaError
-from v2a_core.public import public, public_text
+from v2a_core.storage.public import public, public_text
 
 _LOOKED_INTO_AT_ONCE = 16
 _ROWS_AT_ONCE = 4096

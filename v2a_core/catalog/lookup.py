@@ -11,6 +11,7 @@ from v2a_core import storage
 from v2a_core.catalog import files
 from v2a_core.catalog.files import FileInfo
 from v2a_core.media.types import MediaError
+from v2a_core.storage.access import is_web
 
 # From so many rows in one remote folder on, listing the folder is cheaper than asking for every file.
 _LIST_FROM = 8
@@ -47,7 +48,7 @@ class Lookup:
         return [found[uri] for uri in uris]
 
     def _list_folders(self, uris: Sequence[str]) -> None:
-        folders = [uri.rpartition("/")[0] for uri in uris if not files.is_web(uri)]
+        folders = [uri.rpartition("/")[0] for uri in uris if not is_web(uri)]
         self._asked.update(folders)
         for folder in dict.fromkeys(folders):
             if folder not in self._folders and self._asked[folder] >= _LIST_FROM:

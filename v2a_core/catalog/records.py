@@ -15,7 +15,7 @@ from typing import Any
 
 from v2a_core import storage
 from v2a_core.catalog import files
-from v2a_core.public import public
+from v2a_core.storage.public import public
 
 _MAX_LINES = 1000  # of one record of a CSV: what is quoted may have line ends in it
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from v2a_core import storage, trouble
+from v2a_core import storage
 from v2a_core.catalog import files
 from v2a_core.catalog.shard_stream import ShardReader, is_compressed
 from v2a_core.media import segments as plan
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.media.types import MediaError, Segment
-from v2a_core.public import public, public_text
+from v2a_core.storage import trouble
+from v2a_core.storage.public import public, public_text
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from v2a_core.catalog import files
+from v2a_core.catalog.config import MAX_TEXT, TEXT_FIELDS
 from v2a_core.catalog.records import BadRecord, read_csv, read_json_lines, read_parquet
-from v2a_core.catalog_config import MAX_TEXT, TEXT_FIELDS
 from v2a_core.media.types import MediaError
-from v2a_core.public import public
+from v2a_core.storage.public import public
 
 COLUMNS = ("uri", "start_s", "duration_s", *TEXT_FIELDS)
 

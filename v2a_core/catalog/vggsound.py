@@ -13,7 +13,7 @@ from v2a_core import storage
 from v2a_core.catalog import files
 from v2a_core.catalog.records import read_text
 from v2a_core.catalog.table import Row, bad_row, checked_text
-from v2a_core.public import public
+from v2a_core.storage.public import public
 
 _COLUMNS = 4
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
+from v2a_core.compute.torchvision_import import prepare_torchvision
 from v2a_core.encoders.images import ImageEncoder
 from v2a_core.models import LocalBundle, ModelError
 from v2a_core.models.checkpoints import load_exactly, load_tensors
 from v2a_core.models.unset import UnsetWeights
-from v2a_core.torchvision_compat import prepare_torchvision
 
 _PARTS = ("vision_model.", "vision_proj.")
 

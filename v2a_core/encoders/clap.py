@@ -13,15 +13,15 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from v2a_core.encoders.batching import MicroBatches
+from v2a_core.compute.cpu.packed import pack
+from v2a_core.compute.micro_batches import MicroBatches
+from v2a_core.compute.precision import choose_dtype
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.encoders.htsat import build_htsat
-from v2a_core.encoders.packed import pack
 from v2a_core.models import LocalBundle, ModelError
 from v2a_core.models.checkpoints import load_clap, load_exactly
 from v2a_core.models.clap_config import ClapConfig
 from v2a_core.models.unset import UnsetWeights
-from v2a_core.precision import choose_dtype
 
 _FRONT_END = ("spectrogram_extractor.", "logmel_extractor.")
 # What follows from the architecture, and the classifier, which the embedding does not use.

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from v2a_core.encoders.class_token import keep_class_token
+from v2a_core.compute.cpu.class_token import keep_class_token
+from v2a_core.compute.torchvision_import import prepare_torchvision
 from v2a_core.encoders.images import ImageEncoder
 from v2a_core.models import LocalBundle, ModelError
 from v2a_core.models.checkpoints import load_exactly, load_tensors
 from v2a_core.models.unset import UnsetWeights
-from v2a_core.torchvision_compat import prepare_torchvision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from v2a_core.mel_scale import mel_filters
+from v2a_core.compute.torchvision_import import prepare_torchvision
+from v2a_core.media.mel_scale import mel_filters
 from v2a_core.models import ModelError
 from v2a_core.models.clap_config import ClapConfig
-from v2a_core.torchvision_compat import prepare_torchvision
 
 _LEAST_POWER = 1e-10
 

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from v2a_core.encoders.batching import MicroBatches
+from v2a_core.compute.cpu.packed import pack
+from v2a_core.compute.micro_batches import MicroBatches
+from v2a_core.compute.precision import choose_dtype
 from v2a_core.encoders.config import EncoderSettings
-from v2a_core.encoders.packed import pack
 from v2a_core.models import LocalBundle
-from v2a_core.precision import choose_dtype
 
 
 class ImageEncoder(abc.ABC):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from v2a_core.generators.config import GeneratorSettings
-from v2a_core.windows import Track
+from v2a_core.generators.windows import Track
 
 Floats = npt.NDArray[np.float32]
 

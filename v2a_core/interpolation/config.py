@@ -7,7 +7,7 @@ from v2a_core.encoders.config import EncoderSettings
 from v2a_core.generators.config import MAX_DURATION_S, GeneratorSettings
 from v2a_core.mappers.config import SamplingSettings
 from v2a_core.media.config import FinishSettings, FrameSettings, GuardSettings
-from v2a_core.storage_config import StorageSettings
+from v2a_core.storage.config import StorageSettings
 
 
 class InterpolationSettings(Settings):

@@ -20,7 +20,7 @@ from v2a_core.media.resample import clap_waveform, is_silent
 from v2a_core.media.types import DecodedSegment, MediaError
 from v2a_core.media.write import read_audio
 from v2a_core.models import LocalBundle
-from v2a_core.stages import ConditionMapper
+from v2a_core.protocols import ConditionMapper
 
 Floats = npt.NDArray[np.float32]
 Kind = Literal["image", "video", "audio", "text"]

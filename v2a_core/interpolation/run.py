@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from v2a_core import __version__, manifest, storage
-from v2a_core.checksums import sha256_of
+from v2a_core import storage
+from v2a_core.compute.seeds import segment_seed
 from v2a_core.config import ConfigError
 from v2a_core.interpolation.config import InterpolationSettings
 from v2a_core.interpolation.ends import End, conditions_of
@@ -17,9 +17,11 @@ from v2a_core.media.loudness import finish_waveform
 from v2a_core.media.types import MediaError
 from v2a_core.media.write import write_audio
 from v2a_core.models import LocalBundle
-from v2a_core.seeds import segment_seed
-from v2a_core.slerp import slerp
-from v2a_core.stages import ConditionMapper
+from v2a_core.outputs import manifest
+from v2a_core.protocols import ConditionMapper
+from v2a_core.stages.slerp import slerp
+from v2a_core.storage.checksums import sha256_of
+from v2a_core.version import __version__
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from v2a_core.mappers.config import MapperSettings
-from v2a_core.schema import EMBEDDING_DIM
+from v2a_core.tables.schema import EMBEDDING_DIM
 
 if TYPE_CHECKING:
     from v2a_core.mappers.base import MapperModel

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Tag
 
 from v2a_core.config import Settings, setting
-from v2a_core.schema import EMBEDDING_DIM
+from v2a_core.tables.schema import EMBEDDING_DIM
 
 MAPPER_SCHEMA_VERSION = 1
 

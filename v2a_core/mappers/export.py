@@ -17,16 +17,16 @@ import torch
 from huggingface_hub import ModelHubMixin, snapshot_download
 
 from v2a_core import storage
-from v2a_core.aggregators import aggregate, together
+from v2a_core.compute.seeds import segment_seed
 from v2a_core.config import ConfigError
-from v2a_core.finite import check_finite
 from v2a_core.mappers import METHODS, NETWORKS, build
+from v2a_core.mappers.aggregators import aggregate, together
 from v2a_core.mappers.base import MapperModel, normalize
 from v2a_core.mappers.card import CARD_FILE, write_card
 from v2a_core.mappers.config import MAPPER_SCHEMA_VERSION, MapperConfig, SamplingSettings
 from v2a_core.mappers.frames import as_frames
+from v2a_core.models.finite import check_finite
 from v2a_core.models.unset import UnsetWeights
-from v2a_core.seeds import segment_seed
 
 WEIGHTS_FILE = "mapper.safetensors"
 CONFIG_FILE = "config.json"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from v2a_core.aggregators import aggregate, together
+from v2a_core.mappers.aggregators import aggregate, together
 
 
 class NoMapper:

@@ -1,7 +1,7 @@
 """Metrics: how good made sounds are, one file each. Importing this loads none of them.
 
 A new metric is a file with an object of `v2a_core.metrics.base.Metric` and a line here; the contract test over this
-registry then covers it. What it needs of a row, `v2a_core.metrics.rows` extracts.
+registry then covers it. What it needs of a row, `v2a_core.tables.evaluated` extracts.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class Score:
 
 
 class Metric(Protocol):
-    """A metric over evaluated rows (`v2a_core.metrics.rows.EVALUATED`).
+    """A metric over evaluated rows (`v2a_core.tables.evaluated.EVALUATED`).
 
     Attributes:
         title: What a table calls it.

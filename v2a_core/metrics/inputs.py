@@ -12,22 +12,24 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from v2a_core import arrays, manifest, rows, storage
+from v2a_core import storage
 from v2a_core.catalog import CatalogSettings, Source, list_sources
 from v2a_core.catalog.files import is_tar
-from v2a_core.checksums import sha256_of
 from v2a_core.config import ConfigError
-from v2a_core.ledger import read_latest
 from v2a_core.media.config import SegmentSettings
 from v2a_core.models import LocalBundle
 from v2a_core.models.digests import fingerprint, tree
-from v2a_core.schema import INDEX, INDEX_FOLDER, OK, ROWS_FOLDER
+from v2a_core.outputs import manifest
+from v2a_core.outputs.ledger import read_latest
+from v2a_core.storage.checksums import sha256_of
+from v2a_core.tables import arrays, rows
+from v2a_core.tables.schema import INDEX, INDEX_FOLDER, OK, ROWS_FOLDER
 
 # What tells of a row whether its sound is still the one that was heard.
 HEARD = ["source_id", "status", "audio_path", "audio_sha256"]
 
 if TYPE_CHECKING:
-    from v2a_core.miniature.judge import Judge
+    from v2a_core.metrics.extractors.judge import Judge
 
 
 def read_manifest(soundtracks: str, *, allow_unfinished: bool) -> dict[str, Any]:
@@ -150,7 +152,7 @@ def fetch_judge(uri: str) -> Judge:
     Raises:
         ConfigError: When there is none.
     """
-    from v2a_core.miniature.judge import load_judge
+    from v2a_core.metrics.extractors.judge import load_judge
 
     with tempfile.TemporaryDirectory(prefix="v2a-") as folder:
         try:

@@ -12,12 +12,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from v2a_core import arrays
 from v2a_core.metrics import METRICS, load_metric
 from v2a_core.metrics.base import NotMeasuredError, Rows, Score
 from v2a_core.metrics.config import MetricSettings
 from v2a_core.metrics.similarity import cosine
-from v2a_core.schema import OK
+from v2a_core.tables import arrays
+from v2a_core.tables.schema import OK
 
 _VECTORS = ("clap_embedding", "reference_embedding")
 _NO_NEED = ("start_s", "audio_path", "source_uri")

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
+from v2a_core.compute.torchvision_import import prepare_torchvision
 from v2a_core.generators.audioldm.components import without_progress_bars
 from v2a_core.miniature.seeded import seeded
-from v2a_core.schema import EMBEDDING_DIM
-from v2a_core.torchvision_compat import prepare_torchvision
+from v2a_core.tables.schema import EMBEDDING_DIM
 
 SAMPLE_RATE = 16_000
 HOP_LENGTH = 160

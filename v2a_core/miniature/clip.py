@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from v2a_core.compute.torchvision_import import prepare_torchvision
 from v2a_core.miniature.seeded import seeded
-from v2a_core.schema import EMBEDDING_DIM
-from v2a_core.torchvision_compat import prepare_torchvision
+from v2a_core.tables.schema import EMBEDDING_DIM
 
 MODEL_CONFIG: dict[str, Any] = {
     "embed_dim": EMBEDDING_DIM,

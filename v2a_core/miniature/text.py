@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from v2a_core.compute.torchvision_import import prepare_torchvision
 from v2a_core.miniature.seeded import seeded
-from v2a_core.schema import EMBEDDING_DIM
-from v2a_core.torchvision_compat import prepare_torchvision
+from v2a_core.tables.schema import EMBEDDING_DIM
 
 HIDDEN_SIZE = 96
 # As many as RoBERTa has: AudioLDMPipeline pads the empty prompt to 512 tokens whatever the tokenizer's own limit.

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v2a_core.finite import check_finite, first_not_finite
 from v2a_core.models.errors import ModelError
+from v2a_core.models.finite import check_finite, first_not_finite
 
 if TYPE_CHECKING:
     import torch

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from v2a_core import finite, storage
-from v2a_core.models import digests, sources
+from v2a_core import storage
+from v2a_core.models import digests, finite, sources
 from v2a_core.models.bundle import (
     BUNDLE_FILE,
     CHECKSUMS_FILE,

@@ -148,7 +148,7 @@ def weights_in(path: Path, component: str) -> Path:
 
 
 def _open_clip_tag(model: str, tag: str) -> Path:
-    from v2a_core.torchvision_compat import prepare_torchvision
+    from v2a_core.compute.torchvision_import import prepare_torchvision
 
     prepare_torchvision()
     import open_clip

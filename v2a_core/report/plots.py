@@ -15,10 +15,10 @@ from PIL import Image
 from v2a_core.media.audio import AudioReader
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
 from v2a_core.media.guard import GuardedDecoder
+from v2a_core.media.mel_scale import mel_filters
 from v2a_core.media.probe import read_timeline
 from v2a_core.media.resample import is_silent, resample
 from v2a_core.media.types import DecodedSegment, MediaError, MediaSpec
-from v2a_core.mel_scale import mel_filters
 
 Waveform = npt.NDArray[np.float32]
 

@@ -12,19 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from v2a_core import __version__, manifest, storage, unfinished
+from v2a_core import storage
 from v2a_core.config import ConfigError
-from v2a_core.ledger import read_latest
-from v2a_core.report.types import (
-    BundleReport,
-    MetricReport,
-    ModelReport,
-    PageEntry,
-    PageReport,
-    RejectReport,
-    Verdict,
-)
-from v2a_core.schema import INDEX, INDEX_FOLDER, OK, ROWS_FOLDER
+from v2a_core.outputs import manifest, unfinished
+from v2a_core.outputs.ledger import read_latest
+from v2a_core.report.types import BundleReport, MetricReport, ModelReport, PageEntry, PageReport, RejectReport, Verdict
+from v2a_core.tables.schema import INDEX, INDEX_FOLDER, OK, ROWS_FOLDER
+from v2a_core.version import __version__
 
 _CATALOG = ("source_id", "source_uri", "source_name", "kind", "label", "caption", "split")
 _REJECT = ("status", "reject_stage", "reject_type", "reject_message", "attempts")

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from v2a_core.mappers.base import MapperModel
 from v2a_core.mappers.export import WEIGHTS_FILE, save_weights, weights_of
+from v2a_core.storage.trouble import full_disks_told
 from v2a_core.training.optimizer import MovingAverage
 from v2a_core.training.validation import MappedRows
-from v2a_core.trouble import full_disks_told
 
 STATE_FILE = "state.pt"
 BEST_FILE = "best.safetensors"

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from v2a_core.aggregators import DRAWING, Seeds, epoch_seeds, find, random_places
 from v2a_core.config import ConfigError
+from v2a_core.mappers.aggregators import DRAWING, Seeds, epoch_seeds, find, random_places
 from v2a_core.training.reading import Chunk, read_part
 from v2a_core.training.selection import SPLIT_NAMES, TRAIN, VALIDATION, Selection
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from v2a_core.computing import side_by_side
+from v2a_core.compute.threads import side_by_side
 
 # Of a lane. Products of fewer rows are slower by the row.
 LEAST_ROWS = 112

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from v2a_core.aggregators import DRAWING
+from v2a_core.mappers.aggregators import DRAWING
 from v2a_core.training.config import DataSettings
 from v2a_core.training.selection import Selection
 

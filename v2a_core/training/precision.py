@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from v2a_core.precision import choose_dtype
+from v2a_core.compute.precision import choose_dtype
 
 
 def training_dtype(precision: Literal["auto", "fp32", "bf16"], device: str) -> torch.dtype:

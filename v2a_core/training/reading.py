@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from v2a_core import manifest, storage
-from v2a_core.aggregators import Seeds, aggregate
+from v2a_core import storage
 from v2a_core.config import ConfigError
+from v2a_core.mappers.aggregators import Seeds, aggregate
+from v2a_core.outputs import manifest
 from v2a_core.training.config import DataSettings
 from v2a_core.training.selection import LEFT_OUT, Selection
 

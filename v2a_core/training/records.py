@@ -13,7 +13,7 @@ from typing import Any
 
 from v2a_core import storage
 from v2a_core.config import ConfigError
-from v2a_core.manifest import FILE_NAME
+from v2a_core.outputs.manifest import FILE_NAME
 from v2a_core.training.config import RecordSettings
 
 METRICS_FILE, LOSSES_FILE = "metrics.jsonl", "losses.jsonl"

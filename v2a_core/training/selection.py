@@ -18,10 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from v2a_core import latest, manifest, storage
+from v2a_core import storage
 from v2a_core.config import ConfigError
-from v2a_core.ledger import check_identity, part_files, reading
-from v2a_core.schema import EMBEDDING_DIM, OK, ROWS_FOLDER, vision_dim_of
+from v2a_core.outputs import manifest
+from v2a_core.outputs.ledger import check_identity, part_files, reading
+from v2a_core.tables import latest
+from v2a_core.tables.schema import EMBEDDING_DIM, OK, ROWS_FOLDER, vision_dim_of
 from v2a_core.training.config import DataSettings
 
 LEFT_OUT, TRAIN, VALIDATION, TEST = -1, 0, 1, 2

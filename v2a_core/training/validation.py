@@ -15,10 +15,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from v2a_core.compute.seeds import segment_seed
 from v2a_core.mappers.base import MapperModel, take
 from v2a_core.mappers.config import SamplingSettings
 from v2a_core.metrics.frechet import LEAST_ROWS, frechet_distance
-from v2a_core.seeds import segment_seed
 from v2a_core.training import distributed
 from v2a_core.training.config import TrainingSettings, ValidationSettings
 from v2a_core.training.data import Pairs

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from v2a_core import manifest, storage
+from v2a_core import storage
 from v2a_core.config import ConfigError
+from v2a_core.outputs import manifest
 from v2a_core.verification.files import check_interpolation, check_mapper, check_metrics, check_summary
 from v2a_core.verification.folders import check_folder, outputs_in
 from v2a_core.verification.reader import PartReader

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from v2a_core import storage
-from v2a_core.checksums import sha256_of
 from v2a_core.config import ConfigError
-from v2a_core.finite import DamagedWeightsError
+from v2a_core.models.finite import DamagedWeightsError
+from v2a_core.storage.checksums import sha256_of
 from v2a_core.training import kept
 from v2a_core.verification.media import file_fault
 from v2a_core.verification.report import Report

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from v2a_core import manifest, storage
+from v2a_core import storage
+from v2a_core.outputs import manifest
 from v2a_core.verification.report import Report
 
 _PAGE, _CATALOG, _SWEEP = "index.html", "catalog.json", "sweep.json"

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 
 from v2a_core import storage
-from v2a_core.checksums import sha256_of
+from v2a_core.storage.checksums import sha256_of
 from v2a_core.verification.parts import Finding
 
 _AT_ONCE = 8

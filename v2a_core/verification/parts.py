@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from v2a_core import arrays, storage
-from v2a_core.metrics.rows import EVALUATED
-from v2a_core.parts import bytes_checksum, checksum_in_name
-from v2a_core.schema import INDEX, OK, REJECTED, SCHEMA_VERSION, embeddings_schema, vision_dim_of
+from v2a_core import storage
+from v2a_core.outputs.parts import bytes_checksum, checksum_in_name
+from v2a_core.tables import arrays
+from v2a_core.tables.evaluated import EVALUATED
+from v2a_core.tables.schema import INDEX, OK, REJECTED, SCHEMA_VERSION, embeddings_schema, vision_dim_of
 
 Mask = npt.NDArray[np.bool_]
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from v2a_core import storage
-from v2a_core.processes import process_pool
+from v2a_core.compute.processes import process_pool
 from v2a_core.verification.parts import PartFound, check_part
 
 _ATTEMPTS = 2  # a process may end for lack of memory, which is no fault of a file

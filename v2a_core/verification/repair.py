@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from v2a_core import manifest, storage
-from v2a_core.parts import write_part
+from v2a_core import storage
+from v2a_core.outputs import manifest
+from v2a_core.outputs.parts import write_part
 from v2a_core.verification.report import Report
 from v2a_core.verification.rows import folder_of
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from v2a_core import manifest
+from v2a_core.outputs import manifest
 
 _EXAMPLES = 3
 

@@ -9,9 +9,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from v2a_core import manifest, storage
-from v2a_core.ledger import part_files, read_part
-from v2a_core.schema import REJECTED
+from v2a_core import storage
+from v2a_core.outputs import manifest
+from v2a_core.outputs.ledger import part_files, read_part
+from v2a_core.tables.schema import REJECTED
 from v2a_core.verification.repair import take_out
 
 

@@ -7,10 +7,11 @@ from collections import Counter, defaultdict
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from v2a_core import manifest, storage, unfinished
-from v2a_core.latest import latest
-from v2a_core.ledger import part_files
-from v2a_core.schema import INDEX_FOLDER, REJECTED, ROWS_FOLDER
+from v2a_core import storage
+from v2a_core.outputs import manifest, unfinished
+from v2a_core.outputs.ledger import part_files
+from v2a_core.tables.latest import latest
+from v2a_core.tables.schema import INDEX_FOLDER, REJECTED, ROWS_FOLDER
 from v2a_core.verification.media import check_media
 from v2a_core.verification.parts import Finding
 from v2a_core.verification.reader import PartReader

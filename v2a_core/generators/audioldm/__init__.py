@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from v2a_core.generators.audioldm.batches import GenerationError
+from v2a_core.compute.memory import GenerationError
 from v2a_core.generators.audioldm.generator import AudioLdmGenerator
 
 __all__ = ["AudioLdmGenerator", "GenerationError"]

@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from v2a_core.finite import check_finite
-from v2a_core.torchvision_compat import prepare_torchvision
+from v2a_core.compute.torchvision_import import prepare_torchvision
+from v2a_core.models.finite import check_finite
 
 # Names of diffusers' schedulers, and what each is told beside the checkpoint's noise schedule.
 SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from v2a_core.generators.audioldm.batches import Batches
+from v2a_core.compute.memory import Batches
 from v2a_core.generators.audioldm.components import AudioLdmParts
-from v2a_core.windows import Window, blend
+from v2a_core.generators.windows import Window, blend
 
 # AudioLDM was trained on 10.24 s, and its VAE gives NaN beyond about 20 s.
 PIECE_S = 10.24

@@ -19,14 +19,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from v2a_core.generators.audioldm.batches import Batches
+from v2a_core.compute.memory import Batches
+from v2a_core.compute.precision import choose_dtype
 from v2a_core.generators.audioldm.components import build_scheduler, load_parts
 from v2a_core.generators.audioldm.decoding import LatentDecoder
 from v2a_core.generators.audioldm.sampling import Predictor, SegmentNoise, View, denoise
 from v2a_core.generators.audioldm.text import TextEmbedder
 from v2a_core.generators.config import MAX_DURATION_S, GeneratorSettings
-from v2a_core.precision import choose_dtype
-from v2a_core.windows import Layout, Track, Window, lay_out
+from v2a_core.generators.windows import Layout, Track, Window, lay_out
 
 Floats = npt.NDArray[np.float32]
 

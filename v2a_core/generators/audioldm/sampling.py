@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from v2a_core.generators.audioldm.batches import Batches
+from v2a_core.compute.memory import Batches
 
 Predict = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 

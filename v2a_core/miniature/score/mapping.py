@@ -18,11 +18,11 @@ import safetensors.torch
 import torch
 
 from v2a_core import mappers
-from v2a_core.aggregators import DRAWING, aggregate, together
+from v2a_core.mappers.aggregators import DRAWING, aggregate, together
 from v2a_core.mappers.base import normalize
 from v2a_core.mappers.config import MapperConfig, MapperSettings
 from v2a_core.mappers.export import WEIGHTS_FILE, Mapper
-from v2a_core.schema import EMBEDDING_DIM
+from v2a_core.tables.schema import EMBEDDING_DIM
 from v2a_core.training.config import TrainingSettings
 from v2a_core.training.data import Pairs, TrainingData
 from v2a_core.training.loop import Trainer

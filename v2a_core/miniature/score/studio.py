@@ -20,21 +20,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from v2a_core.computing import prepare_torch
+from v2a_core.compute.processes import process_pool
+from v2a_core.compute.threads import prepare_torch
 from v2a_core.encoders.clap import ClapEncoder
 from v2a_core.encoders.clip import ClipEncoder
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.generators.audioldm import AudioLdmGenerator
+from v2a_core.media.log_mel import SAMPLE_RATE, log_mel
 from v2a_core.media.resample import clap_waveform
+from v2a_core.metrics.extractors.judge import Judge, load_judge
 from v2a_core.metrics.pitch import centroid_hz
 from v2a_core.metrics.tempo import tempo_hz
-from v2a_core.miniature.judge import Judge, load_judge
-from v2a_core.miniature.mel import SAMPLE_RATE, log_mel
 from v2a_core.miniature.score.config import ScoreSettings
 from v2a_core.miniature.world import KINDS, Scene, WorldSettings, render_frames, render_sound, render_still, sample
 from v2a_core.miniature.world.scenes import Split
 from v2a_core.models import LocalBundle
-from v2a_core.processes import process_pool
 
 Floats = npt.NDArray[np.float32]
 

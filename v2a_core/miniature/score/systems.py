@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from v2a_core.compute.seeds import segment_seed
 from v2a_core.miniature.score.config import ScoreSettings
 from v2a_core.miniature.score.mapping import Frames, Mapped, SeenAndHeard, train_and_map, without_mapper
 from v2a_core.miniature.score.studio import Crew, Heard, Studio, chunks
 from v2a_core.miniature.score.zero_shot import EmbedText
 from v2a_core.miniature.world import KINDS, Scene
 from v2a_core.miniature.world.scenes import Split
-from v2a_core.seeds import segment_seed
 
 Floats = npt.NDArray[np.float32]
 

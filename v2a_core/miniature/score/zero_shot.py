@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from v2a_core.compute.torchvision_import import prepare_torchvision
 from v2a_core.miniature.world import KINDS, class_prompts
 from v2a_core.models import LocalBundle
 from v2a_core.models.checkpoints import load_exactly, load_tensors
-from v2a_core.torchvision_compat import prepare_torchvision
 
 Floats = npt.NDArray[np.float32]
 EmbedText = Callable[[Sequence[str]], Floats]

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
+from v2a_core.compute.torchvision_import import prepare_torchvision
 from v2a_core.miniature.clip import MODEL_CONFIG, PREPROCESS_CONFIG
 from v2a_core.miniature.text import build_tokenizer
 from v2a_core.miniature.training.contrast import (
@@ -30,7 +31,6 @@ from v2a_core.miniature.training.contrast import (
 from v2a_core.miniature.training.data import attributes, world
 from v2a_core.miniature.training.loop import Plan, autocast, load_weights
 from v2a_core.miniature.world import KINDS, Happening, render_frames, render_still, sample
-from v2a_core.torchvision_compat import prepare_torchvision
 
 # CLIP's own vocabulary of 49,408 would be most of the miniature: the text tower reads CLAP's tokens, whose </s> is 2.
 TEXT_CONFIG: dict[str, Any] = {

@@ -17,7 +17,7 @@ from v2a_core import storage
 from v2a_core.miniature.training.clap import CLIP_SAMPLES, Towers
 from v2a_core.miniature.training.contrast import PROMPT_SHARE, draw_caption
 from v2a_core.miniature.training.data import Sounds
-from v2a_core.schema import EMBEDDING_DIM
+from v2a_core.tables.schema import EMBEDDING_DIM
 
 Floats = npt.NDArray[np.float32]
 

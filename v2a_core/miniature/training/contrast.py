@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from v2a_core.miniature.training.data import HEARD, attributes
 from v2a_core.miniature.world import KINDS, Happening, caption, class_prompts
-from v2a_core.schema import EMBEDDING_DIM
+from v2a_core.tables.schema import EMBEDDING_DIM
 
 PROMPT_SHARE = 0.15  # captions that name the kind only
 MAX_SCALE = 50.0

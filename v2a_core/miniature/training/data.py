@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from v2a_core import storage
-from v2a_core.miniature.mel import HOP_LENGTH, MEL_BINS, SAMPLE_RATE, log_mel
+from v2a_core.media.log_mel import HOP_LENGTH, MEL_BINS, SAMPLE_RATE, log_mel
 from v2a_core.miniature.world import KINDS, Happening, Scene, WorldSettings, render_sound, sample
 from v2a_core.miniature.world.happenings import UNRELATED
 from v2a_core.miniature.world.scenes import Split

@@ -10,12 +10,12 @@ import torch
 
 from v2a_core import storage
 from v2a_core.generators.audioldm.components import without_progress_bars
+from v2a_core.metrics.extractors.judge import Judge
 from v2a_core.miniature.audioldm import build_unet, build_vocoder, write_model_index
 from v2a_core.miniature.bundle import describe
 from v2a_core.miniature.clap import CHECKPOINT, laion_text, with_module
 from v2a_core.miniature.clap import MODEL_CONFIG as CLAP_MODEL_CONFIG
 from v2a_core.miniature.clip import PREPROCESS_CONFIG
-from v2a_core.miniature.judge import Judge
 from v2a_core.miniature.text import build_tokenizer
 from v2a_core.miniature.training.card import model_card
 from v2a_core.miniature.training.clap import Towers, load_towers

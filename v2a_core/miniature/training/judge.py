@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from v2a_core.miniature.judge import Judge
-from v2a_core.miniature.mel import log_mel
+from v2a_core.media.log_mel import log_mel
+from v2a_core.metrics.extractors.judge import Judge
 from v2a_core.miniature.training.data import HEARD, SAMPLES, load_sounds
 from v2a_core.miniature.training.loop import Plan
 from v2a_core.miniature.world import KINDS

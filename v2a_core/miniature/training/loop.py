@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from v2a_core import storage
-from v2a_core.precision import choose_dtype
-from v2a_core.seeds import segment_seed
+from v2a_core.compute.precision import choose_dtype
+from v2a_core.compute.seeds import segment_seed
 
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "weights.safetensors"

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from v2a_core.miniature.mel import MAX_HZ, MEL_BINS, SAMPLE_RATE, mel_filters
+from v2a_core.media.log_mel import MAX_HZ, MEL_BINS, SAMPLE_RATE, mel_filters
 
 # Leaky ReLUs of log-mels, in deviations from the mean at which they open: two of them bend like an exponential.
 _KNEES, _SLOPES = (0.5, 1.5), (0.5, 1.0)

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from v2a_core.computing import prepare_torch
+from v2a_core.compute.processes import end_with_parent
+from v2a_core.compute.threads import prepare_torch
 from v2a_core.miniature.training.data import prepare_files, render_sounds
 from v2a_core.miniature.training.loop import DONE
-from v2a_core.processes import end_with_parent
 
 # What each stage reads from others. `sounds-*` render the training data, half each.
 NEEDS: dict[str, tuple[str, ...]] = {

@@ -16,11 +16,11 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from v2a_core import storage
-from v2a_core.generators.audioldm.batches import Batches
+from v2a_core.compute.memory import Batches
 from v2a_core.generators.audioldm.components import build_scheduler as build_sampler
 from v2a_core.generators.audioldm.sampling import Predictor, SegmentNoise, View, denoise
+from v2a_core.metrics.extractors.judge import Judge
 from v2a_core.miniature.audioldm import SCHEDULER_CONFIG, build_unet
-from v2a_core.miniature.judge import Judge
 from v2a_core.miniature.training.clap import CLIP_SAMPLES, Towers, load_towers
 from v2a_core.miniature.training.conditions import prepare_conditions
 from v2a_core.miniature.training.data import Sounds, load_sounds

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from v2a_core.media.log_mel import HOP_LENGTH, level, log_mel
+from v2a_core.metrics.extractors.judge import Judge
 from v2a_core.miniature.audioldm import build_vocoder
-from v2a_core.miniature.judge import Judge
-from v2a_core.miniature.mel import HOP_LENGTH, level, log_mel
 from v2a_core.miniature.seeded import seeded
 from v2a_core.miniature.training.data import FRAMES, load_sounds
 from v2a_core.miniature.training.loop import Plan, autocast, load_weights

@@ -20,12 +20,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from v2a_core import storage
+from v2a_core.compute.processes import process_pool
 from v2a_core.media.encode import write_video
 from v2a_core.miniature.world.config import WorldSettings, WriteSettings
 from v2a_core.miniature.world.happenings import KINDS
 from v2a_core.miniature.world.render import iterate_frames, render_sound, render_still
 from v2a_core.miniature.world.scenes import SPLITS, Scene, Split, sample
-from v2a_core.processes import process_pool
 
 _DEMO_CLIPS = 3 * len(KINDS) // 2
 _DEMO_LESSONS: dict[Split, int] = {"train": 7 * len(KINDS), "validation": len(KINDS)}

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from v2a_core import storage
+from v2a_core.outputs import ledger
+from v2a_core.outputs.parts import PartSettings, PartWriter
+from v2a_core.tables.latest import latest
+from v2a_core.tables.schema import EMBEDDINGS, INDEX, OK, REJECTED
+
+
+def row(source: str, index: int, count: int, **more):
+    return {
+        "segment_id": f"{source}-{index}", "source_id": source, "source_key": f"key of {source}",
+        "source_uri": f"/{source}", "source_name": source, "kind": "video", "segment_index": index,
+        "segment_count": count, "status": OK, **more,
+    }  # fmt: skip
+
+
+def table(*rows):
+    return pa.Table.from_pylist(list(rows), schema=EMBEDDINGS)
+
+
+def writer(folder, seen=None, **settings):
+    return PartWriter(
+        str(folder), EMBEDDINGS, id_column="segment_id", seen=set() if seen is None else seen,
+        settings=PartSettings(**settings), metadata={"v2a.schema_version": "1"},
+    )  # fmt: skip
+
+
+def test_a_source_is_done_when_all_its_segments_have_a_row(tmp_path):
+    parts = writer(tmp_path)
+    parts.add(table(row("whole", 0, 2), row("half", 0, 2)))
+    parts.flush()
+    parts.add(table(row("whole", 1, 2), row("bad", -1, 0, status=REJECTED)))
+    parts.flush()
+    read = ledger.embeddings_ledger(str(tmp_path))
+    assert set(read.complete.to_pylist()) == {"whole", "bad"}
+    assert read.partial == {"half": ledger.Partial(["half-0"], [0], 2)}
+    assert read.partial["half"].missing() == [1]
+    assert (read.rows, read.parts) == (4, parts.written)
+    assert read.expected_again() == {"half-0"}
+    assert read.unfinished(["bad", "new", "half", "whole"]) == [1, 2]
+
+
+def test_an_empty_output_has_an_empty_ledger(tmp_path):
+    empty = ledger.embeddings_ledger(str(tmp_path / "none"))
+    assert (len(empty.complete), empty.partial, empty.rows) == (0, {}, 0)
+    assert empty.unfinished(["a", "b"]) == [0, 1]
+
+
+def test_rows_are_written_once(tmp_path):
+    parts = writer(tmp_path, seen={"a-0"})
+    assert parts.add(table(row("a", 0, 2), row("a", 1, 2))).num_rows == 1
+    assert parts.add(table(row("a", 1, 2))).num_rows == 0
+    parts.flush()
+    assert ledger.read_columns(str(tmp_path), ["segment_id"])["segment_id"].to_pylist() == ["a-1"]
+
+
+def test_what_a_killed_writer_left_is_not_read(tmp_path):
+    parts = writer(tmp_path)
+    parts.add(table(row("a", 0, 1)))
+    parts.flush()
+    (tmp_path / f".{'0' * 32}.part-1.parquet").write_bytes(b"half a file")
+    assert ledger.embeddings_ledger(str(tmp_path)).complete.to_pylist() == ["a"]
+
+
+def test_parts_are_written_by_size_and_by_time(tmp_path):
+    parts = writer(tmp_path, target_mb=1, interval_s=1000)
+    frames = [np.zeros(512, np.float16)] * 200
+    for index in range(8):
+        parts.add(table(row("a", index, 8, clip_frames=frames)))
+    parts.flush()
+    assert 2 <= len(parts.written) <= 4
+    quick = writer(tmp_path / "quick", interval_s=0)
+    quick.add(table(row("a", 0, 1)))
+    assert list(quick.written.values()) == [1]
+
+
+def test_parts_hold_the_schema_and_metadata(tmp_path):
+    parts = writer(tmp_path)
+    parts.add(table(row("a", 0, 2, clap_embedding=np.ones(512, np.float32)), row("a", 1, 2)))
+    parts.flush()
+    (path,) = tmp_path.glob("part-*.parquet")
+    read = pq.read_table(path)
+    assert read.schema.metadata[b"v2a.schema_version"] == b"1"
+    assert [None if value is None else len(value) for value in read["clap_embedding"].to_pylist()] == [512, None]
+
+
+def test_an_object_store_works_like_a_folder(tmp_path):
+    folder = f"memory://{tmp_path.name}"
+    parts = writer(folder)
+    parts.add(table(row("a", 0, 1)))
+    parts.flush()
+    assert ledger.embeddings_ledger(folder).complete.to_pylist() == ["a"]
+    assert storage.list_files(folder, ".parquet") == ledger.part_files(folder)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2)), max_size=20), st.integers(1, 5))
+def test_any_order_with_repeats_gives_each_row_once(tmp_path_factory, arrivals, flush_every):
+    folder = tmp_path_factory.mktemp("parts")
+    parts = writer(folder)
+    done: set[str] = set()
+    for number, (source, index) in enumerate(arrivals):
+        if source in done:
+            continue  # as a run does not plan it again
+        parts.add(table(row(source, index, 3)))
+        if number % flush_every == 0:
+            parts.flush()
+            found = ledger.embeddings_ledger(str(folder))  # as after a restart
+            parts, done = writer(folder, seen=found.expected_again()), set(found.complete.to_pylist())
+    parts.flush()
+    read = ledger.read_columns(str(folder), ["segment_id"])
+    ids = read["segment_id"].to_pylist() if read else []
+    assert sorted(ids) == sorted({f"{source}-{index}" for source, index in arrivals})
+    complete = ledger.embeddings_ledger(str(folder)).complete
+    assert set(complete.to_pylist()) == {s for s in "abc" if all((s, index) in arrivals for index in range(3))}
+
+
+def test_index_ledger_reads_sources(tmp_path):
+    parts = PartWriter(
+        str(tmp_path), INDEX, id_column="source_id", seen=set(), settings=PartSettings(), metadata={}
+    )  # fmt: skip
+    parts.add(pa.Table.from_pylist([row("a", 0, 1), row("b", 0, 1)], schema=INDEX))
+    parts.flush()
+    assert ledger.index_ledger(str(tmp_path)).complete.to_pylist() == ["a", "b"]
+
+
+def test_a_table_without_a_column_of_the_schema_is_refused(tmp_path):
+    with pytest.raises(KeyError):
+        writer(tmp_path).add(pa.table({"segment_id": ["a"]}))
+
+
+def test_a_source_that_was_rejected_as_a_whole_is_no_segment(tmp_path):
+    parts = writer(tmp_path)
+    parts.add(table(*(row("torn", index, 5) for index in range(4)), row("torn", -1, 0, status=REJECTED)))
+    parts.flush()
+    read = ledger.embeddings_ledger(str(tmp_path))
+    assert (read.complete.to_pylist(), read.partial["torn"].missing()) == ([], [4])
+
+
+def test_the_newest_version_of_a_source_counts(tmp_path):
+    parts = writer(tmp_path)
+    reject = {"status": REJECTED, "reject_stage": "decode", "reject_type": "Truncated"}
+    parts.add(table(row("old", -1, 0, source_key="same place", **reject), row("other", 0, 1)))
+    parts.flush()
+    before = ledger.embeddings_ledger(str(tmp_path))
+    assert (before.totals().sources, before.totals().good) == (2, 1)
+    assert before.totals().rejected == {"decode: Truncated": 1}
+    assert before.other_versions({"same place": "new", "key of other": "other", "a third": "third"}) == {"same place"}
+    assert before.totals({"same place"}) == ledger.Totals(1, 1)
+    parts.add(table(row("new", 0, 2, source_key="same place"), row("new", 1, 2, source_key="same place")))
+    parts.flush()
+    after = ledger.embeddings_ledger(str(tmp_path))
+    assert after.totals() == ledger.Totals(2, 3)
+    assert after.good_among(["old", "new", "other"]) == 2
+    assert set(after.complete.to_pylist()) == {"old", "new", "other"}  # a version that comes back is not done again
+    read = ledger.read_latest(str(tmp_path), ["segment_id"])
+    assert sorted(read["segment_id"].to_pylist()) == ["new-0", "new-1", "other-0"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 50)), max_size=20))
+def test_every_source_keeps_the_rows_of_its_last_version_and_no_others(found):
+    keys = pa.array([f"k{key}" for key, _, _ in found], pa.string())
+    ids = pa.array([f"k{key}v{version}" for key, version, _ in found], pa.string())
+    times = pa.array([time for _, _, time in found], pa.timestamp("us", "UTC"))
+    kept = latest(pa.table({"source_key": keys, "source_id": ids, "recorded_at": times})).to_pylist()
+    newest = {}
+    for key, version, time in found:
+        newest[key] = max(newest.get(key, (-1, "")), (time, f"k{key}v{version}"))
+    last_times = {}
+    for key, version, time in found:
+        name = f"k{key}v{version}"
+        last_times[name] = max(last_times.get(name, -1), time)
+    assert {row["source_key"] for row in kept} == {f"k{key}" for key, _, _ in found}
+    for key in newest:
+        versions = {row["source_id"] for row in kept if row["source_key"] == f"k{key}"}
+        assert len(versions) == 1
+        assert last_times[versions.pop()] == newest[key][0]

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import helpers_catalog
+import helpers_outputs
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from v2a_core import storage
+from v2a_core.config import ConfigError, load
+from v2a_core.metrics.extractors.judge import Judge
+from v2a_core.miniature.world import KINDS
+from v2a_core.models import load_bundle
+from v2a_core.outputs import manifest
+from v2a_core.outputs.ledger import read_columns
+from v2a_core.outputs.unfinished import UnfinishedError
+from v2a_core.verification import verify
+from workflows.embed import job as embed
+from workflows.embed.config import EmbedJob
+from workflows.evaluate import job as evaluate
+from workflows.evaluate.config import EvaluateJob
+from workflows.generate import job as generate
+from workflows.generate.config import GenerateJob
+
+SAMPLING = ("segments.length_s=1.0", "segments.min_length_s=0.4", "frames.image_segment_s=1.0")
+QUICK = ("generator.num_inference_steps=2", "generator.precision=fp32", "encoders.precision=fp32")
+SETTINGS = ("encoders.precision=fp32", "metrics.resamples=50", "metrics.frechet_resamples=5", "output.interval_s=0")
+
+
+def job(*overrides: str) -> EvaluateJob:
+    return load(EvaluateJob, job="evaluate", overrides=[*SETTINGS, *overrides])
+
+
+def write_table(folder: Path) -> str:
+    """The catalog's loose files as a table: labels, captions, and a span of one of them."""
+    rows = [
+        {"uri": "rain/one.mp4", "label": "rain", "caption": "rain on a roof"},
+        {"uri": "bell/one.mp4", "label": "bell", "caption": "a bell", "start_s": 1.0, "duration_s": 1.0},
+        {"uri": "bell/mute & odd%20[name].mp4", "label": "bell", "caption": "a bell, far away"},
+        {"uri": "still.png", "caption": "a still"},
+    ]
+    with (folder / "table.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["uri", "label", "caption", "start_s", "duration_s"])
+        writer.writeheader()
+        writer.writerows(rows)
+    return str(folder / "table.csv")
+
+
+def rows_of(output) -> dict[str, list[dict]]:
+    table = read_columns(f"{output}/rows", pq.read_schema(next((output / "rows").glob("part-*"))).names)
+    ids = table["segment_id"].to_pylist()
+    assert len(set(ids)) == len(ids)
+    found: dict[str, list[dict]] = {}
+    for row in table.sort_by("segment_index").to_pylist():
+        found.setdefault(row["source_name"], []).append(row)
+    return found
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory):
+    return helpers_catalog.catalog(tmp_path_factory.mktemp("world") / "catalog")
+
+
+@pytest.fixture(scope="module")
+def listed(catalog):
+    return [write_table(catalog), str(catalog / "shard-000.tar")]
+
+
+@pytest.fixture(scope="module")
+def soundtracks(ray_session, listed, tmp_path_factory):
+    """What `v2a generate` makes of the catalog; then one of its files is damaged."""
+    output = tmp_path_factory.mktemp("made") / "soundtracks"
+    mapper = helpers_catalog.random_mapper(tmp_path_factory.mktemp("mapper"), load_bundle("miniature").resolve())
+    settings = load(GenerateJob, job="generate", overrides=[*SAMPLING, *QUICK, "output.interval_s=0"])
+    generate.run(listed, str(output), settings, mapper=mapper, models="miniature")
+    shutil.copytree(output, whole_copy(str(output)))
+    (victim,) = [row for row in helpers_outputs.index_rows(output) if row["source_name"] == "shard-000/key1.mp4"]
+    Path(victim["audio_path"]).write_bytes(b"RIFF, it says")
+    return str(output)
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("judge")
+    Judge([*KINDS]).save(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def evaluated(ray_session, soundtracks, judge, tmp_path_factory):
+    output = tmp_path_factory.mktemp("evaluation")
+    summary = evaluate.run(soundtracks, str(output), job(f"judge={judge}"), models="miniature")
+    return output, summary
+
+
+def test_a_row_a_segment_and_a_reject_for_a_broken_file(evaluated):
+    output, summary = evaluated
+    found = rows_of(output)
+    assert {name: len(items) for name, items in found.items()} == {
+        "rain/one.mp4": 3, "bell/one.mp4": 1, "bell/mute & odd%20[name].mp4": 1, "still.png": 1,
+        "shard-000/key0.mp4": 1, "shard-000/key1.mp4": 1,
+    }  # fmt: skip
+    (broken,) = found["shard-000/key1.mp4"]
+    assert (broken["status"], broken["reject_stage"]) == ("rejected", "read")
+    assert "not a readable audio file" in broken["reject_message"]
+    assert summary["counts"]["sources_rejected"] == 1
+    for items in found.values():
+        for row in items:
+            if row["status"] == "ok":
+                assert np.linalg.norm(row["clap_embedding"]) == pytest.approx(1, abs=1e-3)
+                assert row["verdict"] in KINDS
+                assert row["similarity_to_condition"] is not None
+                assert (row["similarity_to_caption"] is None) == (row["caption"] is None)
+
+
+def test_a_sound_is_compared_with_the_condition_that_made_it(evaluated, soundtracks):
+    found = rows_of(evaluated[0])
+    for made in helpers_outputs.index_rows(soundtracks):
+        good = [row for row in found[made["source_name"]] if row["status"] == "ok"]
+        for row, condition in zip(good, made["conditions"], strict=False):
+            assert np.linalg.norm(condition) == pytest.approx(1, abs=1e-3)
+            assert row["similarity_to_condition"] == pytest.approx(np.dot(condition, row["clap_embedding"]), abs=1e-4)
+
+
+def test_originals_are_compared_where_they_have_sound(evaluated):
+    found = rows_of(evaluated[0])
+    for name, hz in (("rain/one.mp4", 440), ("bell/one.mp4", 880), ("shard-000/key0.mp4", 440)):
+        for row in found[name]:
+            assert row["reference_note"] is None
+            assert row["reference_pitch_hz"] == pytest.approx(hz, rel=0.05)
+            assert np.linalg.norm(row["reference_embedding"]) == pytest.approx(1, abs=1e-3)
+    # The table asks for its second second alone, and the sound is compared with that.
+    assert found["bell/one.mp4"][0]["start_s"] == 0
+    assert found["bell/mute & odd%20[name].mp4"][0]["reference_note"] == "no sound"
+    assert found["still.png"][0]["reference_note"] == "an image has no sound"
+    assert found["still.png"][0]["reference_onsets_s"] is None
+
+
+def test_only_labels_that_the_judge_knows_are_classes(evaluated):
+    found = rows_of(evaluated[0])
+    assert found["rain/one.mp4"][0]["judged_class"] == "rain"
+    assert found["still.png"][0]["judged_class"] is None
+
+
+def test_the_metrics_are_written_as_json_and_table(evaluated):
+    output, summary = evaluated
+    content = json.loads((output / "metrics.json").read_text())
+    metrics = content["metrics"]
+    assert metrics == json.loads(json.dumps(summary["metrics"]))
+    assert content["counts"] == {"soundtracks": 6, "segments": 7, "rejected": 1}
+    assert metrics["clap_frechet"]["value"] > 0
+    assert metrics["class_accuracy"]["count"] == 6
+    assert metrics["clap_similarity_condition"]["count"] == 7
+    assert metrics["clap_similarity_caption"]["count"] == 6
+    assert "Fréchet distance (CLAP)" in (output / "metrics.md").read_text()
+    assert manifest.read(str(output), job="evaluate")["status"] == "done"
+
+
+def test_a_second_run_does_nothing_and_says_the_same(evaluated, soundtracks, judge, capsys):
+    output, summary = evaluated
+    again = evaluate.run(soundtracks, str(output), job(f"judge={judge}"), models="miniature")
+    assert again["counts"]["sources_done_now"] == 0
+    assert again["metrics"] == summary["metrics"]
+    assert "nothing to do" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_embeddings_are_the_references_when_they_are_given(soundtracks, listed, evaluated, tmp_path):
+    """Embeddings of the same catalog: the same references as the originals themselves."""
+    settings = load(EmbedJob, job="embed", overrides=[*SAMPLING, "encoders.precision=fp32"])
+    embed.run(listed, str(tmp_path / "embeddings"), settings, models="miniature")
+    output = tmp_path / "evaluation"
+    settings = job("originals=false", "metrics.frechet_resamples=0")
+    summary = evaluate.run(
+        soundtracks, str(output), settings, models="miniature", embeddings=str(tmp_path / "embeddings")
+    )
+    metrics, by_originals = summary["metrics"], evaluated[1]["metrics"]
+    for name in ("clap_frechet", "clap_similarity_reference"):
+        assert metrics[name]["value"] == pytest.approx(by_originals[name]["value"], abs=2e-3)
+    assert "not_measured" in metrics["onset_agreement"]
+    assert json.loads((output / "metrics.json").read_text())["references"].startswith("5 of 7")
+
+
+def test_what_does_not_fit_is_refused(soundtracks, judge, tmp_path):
+    with pytest.raises(ConfigError, match="not an output of `v2a generate`"):
+        evaluate.run(str(tmp_path), str(tmp_path / "out"), job(), models="miniature")
+    with pytest.raises(ConfigError, match="judge = '/none'"):
+        evaluate.run(soundtracks, str(tmp_path / "out"), job("judge=/none"), models="miniature")
+    with pytest.raises(ConfigError, match="not an output of `v2a embed`"):
+        evaluate.run(soundtracks, str(tmp_path / "out"), job(), models="miniature", embeddings=judge)
+    other = changed(soundtracks, tmp_path / "a", spaces={"vision": "v", "audio": "another:space"})
+    with pytest.raises(ConfigError, match="audio space 'another:space'"):
+        evaluate.run(other, str(tmp_path / "out"), job(), models="miniature")
+    old = changed(soundtracks, tmp_path / "b", schema_version=3)
+    with pytest.raises(ConfigError, match=r"schema version 3 .* make it anew, `v2a generate"):
+        evaluate.run(old, str(tmp_path / "out"), job(), models="miniature")
+    unfinished = changed(soundtracks, tmp_path / "c", status="running")
+    with pytest.raises(ConfigError, match="not finished"):
+        evaluate.run(unfinished, str(tmp_path / "out"), job(), models="miniature")
+    plan = evaluate.run(
+        unfinished, str(tmp_path / "out"), job("allow_unfinished=true"), models="miniature", dry_run=True, limit=3
+    )
+    assert (plan["listed"], plan["to_do"]) == (3, 3)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sound_that_was_damaged_and_is_whole_again_is_heard(soundtracks, evaluated, judge, tmp_path):
+    sounds, metrics = tmp_path / "sounds", tmp_path / "metrics"
+    shutil.copytree(soundtracks, sounds)
+    shutil.copytree(evaluated[0], metrics)
+    assert [row["status"] for row in rows_of(metrics)["shard-000/key1.mp4"]] == ["rejected"]
+    shutil.copy(next((whole_copy(soundtracks) / "audio" / "shard-000").glob("key1-*.wav")), sounds / "audio/shard-000")
+    summary = evaluate.run(str(sounds), str(metrics), job(f"judge={judge}"), models="miniature")
+    assert (summary["counts"]["sources_done_now"], summary["totals"]["rows_rejected"]) == (1, 0)
+    assert [row["status"] for row in rows_of(metrics)["shard-000/key1.mp4"]] == ["ok"]
+    assert verify(str(metrics)).problems == []
+
+
+def whole_copy(soundtracks: str) -> Path:
+    """The soundtracks as they were before one was damaged."""
+    return Path(soundtracks).with_name("whole")
+
+
+def changed(soundtracks: str, output: Path, **manifest_values) -> str:
+    shutil.copytree(soundtracks, output)
+    uri = str(output / "manifest.json")
+    storage.write_json(uri, storage.read_json(uri) | manifest_values)
+    return str(output)
+
+
+def test_outputs_travel(soundtracks, evaluated, judge, tmp_path, monkeypatch):
+    """Copied elsewhere and named by a relative path: nothing is lost, nothing is done again."""
+    shutil.copytree(soundtracks, tmp_path / "elsewhere" / "sounds")
+    shutil.copytree(evaluated[0], tmp_path / "metrics")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    summary = evaluate.run("sounds", "../metrics", job(f"judge={judge}"), models="miniature")
+    assert (summary["counts"]["sources_done_before"], summary["counts"]["sources_done_now"]) == (6, 0)
+    assert summary["totals"]["rows_good"] == 7
+    lost = next(Path("sounds/audio/rain").glob("*.wav"))
+    lost.rename("away.wav")
+    with pytest.raises(UnfinishedError, match=r"1 source could not be fetched .*no file .*sounds/audio/rain/one"):
+        evaluate.run("sounds", "again", job(f"judge={judge}", "originals=false"), models="miniature")
+    Path("away.wav").rename(lost)
+    summary = evaluate.run("sounds", "again", job(f"judge={judge}", "originals=false"), models="miniature")
+    assert (summary["counts"]["sources_done_now"], summary["totals"]["rows_good"]) == (1, 7)
+
+
+def test_another_judge_on_the_same_output_is_refused(evaluated, soundtracks, tmp_path):
+    Judge(["rain", "bell"]).save(tmp_path)
+    with pytest.raises(ConfigError, match=r"identity\.judge"):
+        evaluate.run(soundtracks, str(evaluated[0]), job(f"judge={tmp_path}"), models="miniature")

@@ -1,0 +1,84 @@
+"""Which mapper a job uses: one from a folder, checked against the models, or none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from v2a_core import storage
+from v2a_core.config import ConfigError
+from v2a_core.mappers.config import SamplingSettings
+from v2a_core.media.config import FrameSettings, SegmentSettings
+from v2a_core.models import LocalBundle
+from v2a_core.protocols import ConditionMapper
+from v2a_core.tables.schema import EMBEDDING_DIM
+
+NO_MAPPER = "none"
+
+
+def canonical_mapper(mapper: str) -> str:
+    """A mapper's absolute path where it is a local folder, which a worker elsewhere finds; other names as they are."""
+    return storage.canonical(mapper) if Path(mapper).exists() else mapper
+
+
+def load_condition_mapper(mapper: str, device: str, sampling: SamplingSettings | None) -> ConditionMapper:
+    """The mapper of a folder or URI, or the one that stands for none."""
+    from v2a_core.mappers import load_mapper
+    from v2a_core.mappers.none import NoMapper
+
+    if mapper == NO_MAPPER:
+        return NoMapper()
+    loaded = load_mapper(mapper, device, sampling=sampling)
+    # The first sampling imports its solver and readies the device, which takes seconds: now, while other stages load.
+    loaded.map([np.ones((1, loaded.config.vision_dim), np.float32)], [0])
+    return loaded
+
+
+def check_mapper(mapper: str, sampling: SamplingSettings | None, local: LocalBundle) -> str:
+    """Refuse a mapper between other spaces than the bundle's, or another's sampling; returns its fingerprint.
+
+    Raises:
+        ConfigError: Naming both sides.
+    """
+    if mapper == NO_MAPPER:
+        _check_width(local)
+        return NO_MAPPER
+    from v2a_core.mappers import load_mapper
+
+    loaded = load_mapper(mapper, sampling=sampling)
+    pairs = (
+        ("vision", loaded.config.vision_space, local.vision_space),
+        ("audio", loaded.config.audio_space, local.audio_space),
+    )
+    for name, has, needs in pairs:
+        if has != needs:
+            raise ConfigError(
+                f"the mapper {mapper} was trained for the {name} space {has!r}, bundle {local.name!r} has {needs!r}: "
+                "choose the bundle it was trained with (--models), or train a mapper for this one"
+            )
+    return loaded.fingerprint
+
+
+def unlike_training(mapper: str, segments: SegmentSettings, frames: FrameSettings) -> str | None:
+    """A sentence when a mapper was trained on segments or frames of another kind than a run's; else None."""
+    from v2a_core.mappers import load_mapper
+
+    trained = {} if mapper == NO_MAPPER else load_mapper(mapper).config.training.get("cut", {})
+    now = {
+        "segments.length_s": segments.length_s,
+        "segments.whole": segments.whole,
+        "frames.frames_per_second": frames.frames_per_second,
+    }
+    unlike = [f"{key} = {value}, now {now[key]}" for key, value in trained.items() if now.get(key, value) != value]
+    if not unlike:
+        return None
+    return f"the mapper {mapper} was trained on embeddings with {'; '.join(unlike)}: its sounds may fit less well"
+
+
+def _check_width(local: LocalBundle) -> None:
+    if local.vision_dim != EMBEDDING_DIM:
+        raise ConfigError(
+            f"--mapper none: {local.clip_model} of the bundle {local.name!r} makes {local.vision_dim} numbers, the "
+            f"generator takes {EMBEDDING_DIM}: only a mapper leads from one to the other"
+        )

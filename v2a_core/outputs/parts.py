@@ -1,0 +1,148 @@
+"""Writing rows to Parquet, each exactly once.
+
+One writer, in the driver, sees every finished row: it drops a row whose id is already written (a recomputed block),
+and commits whole files of a good size. What a killed run had not committed has no row, so the next run makes it.
+The name of a part ends with the start of the sha256 of its bytes: `v2a verify` checks a part without a side file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from v2a_core import storage
+from v2a_core.config import Settings, setting
+from v2a_core.outputs.manifest import FILE_NAME
+from v2a_core.tables.rows import stamped
+
+_CHECKSUM_DIGITS = 16
+_ROW_GROUP = 2048  # some 25 MB of embeddings: a reader that wants one label or split passes over the others
+
+
+class PartSettings(Settings):
+    """When rows become a file."""
+
+    target_mb: int = setting(256, "size at which a part is written (uncompressed rows)", unit="MB", ge=1, le=4096)
+    interval_s: float = setting(60.0, "a part is written this often while rows arrive", unit="s", ge=0)
+    interval_share: float = setting(
+        0.05, "of the run's time so far, when that is longer: a kill costs this share, long runs get large parts", ge=0
+    )
+
+
+class PartWriter:
+    """Buffers rows and writes them as `part-*.parquet`, atomically.
+
+    Attributes:
+        written: Rows of each part that was written, by its file name, for the manifest.
+
+    Args:
+        folder: Folder or URI prefix of the parts.
+        schema: Their schema; further columns of added tables are dropped.
+        id_column: The column whose values must be unique in the whole output.
+        seen: Ids that are written and may come again; the set is taken over and grows.
+        settings: When to write.
+        metadata: Key-value metadata of the files.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        schema: pa.Schema,
+        *,
+        id_column: str,
+        seen: set[str],
+        settings: PartSettings,
+        metadata: dict[str, str],
+    ) -> None:
+        self._folder, self._id_column, self._seen, self._settings = folder, id_column, seen, settings
+        self._schema = schema.with_metadata(metadata)
+        self._buffer: list[pa.Table] = []
+        self._bytes = 0
+        self._started = self._last_write = time.monotonic()
+        self.written: dict[str, int] = {}
+        self._output = folder.rstrip("/").rpartition("/")[0]
+        self._claimed = storage.exists(storage.join(self._output, FILE_NAME))
+
+    def add(self, table: pa.Table) -> pa.Table:
+        """Take rows over; returns those that were new."""
+        ids = table[self._id_column].to_pylist()
+        fresh = []
+        for row, identity in enumerate(ids):
+            if identity not in self._seen:
+                self._seen.add(identity)
+                fresh.append(row)
+        rows = table if len(fresh) == len(ids) else table.take(pa.array(fresh, pa.int64()))
+        rows = stamped(rows, self._schema)
+        if rows.num_rows:
+            self._buffer.append(rows)
+            self._bytes += rows.nbytes
+        self.flush_if_due()
+        return rows
+
+    def flush_if_due(self) -> None:
+        """Write a part when enough rows or enough time have come together."""
+        now, wait = time.monotonic(), self._settings.interval_s
+        if wait:
+            wait = max(wait, self._settings.interval_share * (now - self._started))
+        if self._bytes >= self._settings.target_mb * 2**20 or now - self._last_write >= wait:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is buffered.
+
+        Raises:
+            StorageStopError: When the output was renamed or removed meanwhile.
+        """
+        self._last_write = time.monotonic()
+        if self._claimed:
+            storage.check_there(self._output, FILE_NAME)
+        if not self._buffer:
+            return
+        table = pa.concat_tables(self._buffer)
+        # Sorted by label and split, so that row-group statistics let a reader skip.
+        order = pc.sort_indices(table, [("split", "ascending"), ("label", "ascending"), (self._id_column, "ascending")])
+        name = write_part(self._folder, table.take(order), time.time_ns())
+        self._buffer, self._bytes = [], 0
+        self.written[name] = table.num_rows
+
+
+def write_part(folder: str, table: pa.Table, stamp: int) -> str:
+    """Write rows as a part, atomically.
+
+    Args:
+        folder: Folder or URI prefix.
+        table: With the metadata of the file in its schema.
+        stamp: Nanoseconds; the order of the parts.
+
+    Returns:
+        The file's name.
+    """
+    with tempfile.TemporaryDirectory(prefix="v2a-") as temporary:
+        path = Path(temporary) / "part.parquet"
+        # With checksums of pages, a reader of some columns notices damage to them too.
+        pq.write_table(table, path, compression="zstd", row_group_size=_ROW_GROUP, write_page_checksum=True)
+        name = f"part-{stamp:019d}-{checksum(path)}.parquet"
+        storage.upload(path, storage.join(folder, name))
+    return name
+
+
+def checksum(path: Path) -> str:
+    """The start of the sha256 of a file, as it stands in the name of a part."""
+    return bytes_checksum(path.read_bytes())
+
+
+def bytes_checksum(content: bytes) -> str:
+    """The same of bytes."""
+    return hashlib.sha256(content).hexdigest()[:_CHECKSUM_DIGITS]
+
+
+def checksum_in_name(uri: str) -> str | None:
+    """The checksum that the name of a part holds; None for a part of a version that did not write it."""
+    mark = uri.rsplit("/", 1)[-1].removesuffix(".parquet").rpartition("-")[2]
+    return mark if len(mark) == _CHECKSUM_DIGITS else None

@@ -1,0 +1,187 @@
+"""The soundtrack of one video, in this process: the stages of `v2a generate` in a row, without Ray and without files.
+
+With the same seed and settings it is the same sound: a segment's noise depends on the video and the seed alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from v2a_core import storage
+from v2a_core.catalog import CatalogSettings, Source, list_sources, source_id
+from v2a_core.config import ConfigError, load
+from v2a_core.mappers.choice import canonical_mapper, check_mapper, load_condition_mapper, unlike_training
+from v2a_core.media.loudness import finish_waveform
+from v2a_core.media.types import MediaError
+from v2a_core.models import LocalBundle, check_spaces, check_weights, load_bundle
+from v2a_core.protocols import ConditionMapper, FrameEncoder
+from v2a_core.stages.config import SoundSettings
+from v2a_core.stages.decode import DecodeSettings, decode_rows
+from v2a_core.stages.embed import embed_frames
+from v2a_core.stages.gather import SourceGatherer
+from v2a_core.stages.generate import SoundGenerator, SoundtrackJob, SoundtrackMaker
+from v2a_core.stages.map import map_conditions
+from v2a_core.storage import StorageAccess
+from v2a_core.tables import rows
+from v2a_core.tables.schema import OK
+
+_SEGMENTS_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Soundtrack:
+    """What one video sounds like.
+
+    Attributes:
+        waveform: Float32 (samples,), -1..1, levelled.
+        sample_rate: Of the waveform, Hz.
+    """
+
+    waveform: npt.NDArray[np.float32]
+    sample_rate: int
+
+
+def soundtrack(
+    video: str,
+    mapper: str,
+    *,
+    models: str = "paper",
+    seed: int | None = None,
+    prompt: str = "",
+    negative_prompt: str = "",
+    settings: Sequence[str] = (),
+    config: str | None = None,
+    device: str | None = None,
+) -> Soundtrack:
+    """Make the soundtrack of one video or picture. Models stay loaded for the next call.
+
+    Args:
+        video: File or URI.
+        mapper: Folder, URI or hub name of a mapper that `v2a train` exported, or `none`.
+        models: A bundle's name or file.
+        seed: Another one gives another sound; None: that of the settings, 0.
+        prompt: What shall be heard, beside what is seen.
+        negative_prompt: What shall not be heard.
+        settings: Settings of `v2a generate` as behind its `--set`, such as `"generator.guidance_scale=3"`.
+        config: A YAML file of them, or the name of one in configs/generate/.
+        device: `cpu`, `cuda`, ...; by default a GPU where there is one.
+
+    Raises:
+        ConfigError: For a wrong setting, a video that is none, or a mapper of other embedding spaces.
+        MediaError: When the video cannot be fetched, decoded or seen; says at which stage, and why.
+    """
+    chosen = load(SoundSettings, job="generate", source=config, overrides=settings)
+    words = {name: text for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)) if text}
+    text = chosen.text.model_copy(update=words)
+    chosen = chosen.model_copy(update={"text": text, "seed": chosen.seed if seed is None else seed})
+    storage.use(StorageAccess(chosen.storage))
+    source = _one_source(video)
+    maker = _Maker(chosen, models, canonical_mapper(mapper), device)
+    row = maker.make(source)
+    if row["status"] != OK:
+        raise MediaError(row["reject_stage"], row["reject_type"], row["reject_message"])
+    finished = finish_waveform(np.frombuffer(row["waveform"], np.float32), row["sample_rate_hz"], chosen.finish)
+    return Soundtrack(finished.waveform, finished.sample_rate)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    local: LocalBundle
+    encoder: FrameEncoder
+    mapper: ConditionMapper
+    generator: SoundGenerator
+
+
+class _Maker:
+    """The stages, with their models."""
+
+    def __init__(self, settings: SoundSettings, models: str, mapper: str, device: str | None) -> None:
+        from v2a_core.compute.precision import default_device
+
+        self._settings = settings
+        self._device = device or default_device()
+        local = load_bundle(models).resolve()
+        # The fingerprint is a part of the key: a mapper that was trained anew in its folder is loaded anew.
+        fingerprint = check_mapper(mapper, settings.sampling, local)
+        unlike = unlike_training(mapper, settings.segments, settings.frames)
+        if unlike:
+            warnings.warn(unlike, stacklevel=3)
+        kept = SoundSettings(encoders=settings.encoders, sampling=settings.sampling, generator=settings.generator)
+        self._models = _load(models, mapper, fingerprint, kept.model_dump_json(), self._device)
+
+    def make(self, source: Source) -> dict[str, Any]:
+        """The row of a source, of `gather.SOUNDTRACKS`, with its waveform or with what was wrong."""
+        gathered = pa.concat_tables(self._gathered(source))
+        job = self._settings
+        maker = SoundtrackMaker(
+            self._models.generator, SoundtrackJob(job.seed, job.join, job.text, job.candidates), self._listener()
+        )
+        (row,) = [row for table in maker.make(gathered) for row in table.to_pylist()]
+        return dict(row)
+
+    def _gathered(self, source: Source) -> Iterator[pa.Table]:
+        job, models = self._settings, self._models
+        spec = models.local.media_spec()
+        decode = DecodeSettings(job.segments, job.frames, job.decoder, spec, want_audio=False)
+        gatherer = SourceGatherer()
+        for batch in _batches(decode_rows(source, source_id(source, job.segments, job.frames), (), decode)):
+            seen = embed_frames(rows.table(batch), models.encoder, spec.image_size)
+            yield gatherer.add(map_conditions(seen, models.mapper, job.seed))
+
+    def _listener(self) -> Any:
+        if self._settings.candidates.count < 2:
+            return None
+        from v2a_core.encoders.clap import ClapEncoder
+        from v2a_core.generators.ranking import Listener
+
+        local = self._models.local
+        return Listener(ClapEncoder(local, self._settings.encoders, self._device), local.media_spec())
+
+
+@functools.lru_cache(maxsize=1)
+def _load(models: str, mapper: str, fingerprint: str, settings_json: str, device: str) -> _Loaded:
+    from v2a_core import encoders
+    from v2a_core.generators.audioldm import AudioLdmGenerator
+
+    settings = SoundSettings.model_validate_json(settings_json)
+    local = load_bundle(models).resolve()
+    check_weights(local)
+    check_spaces(local)
+    encoder: Any = encoders.build("vision", local.vision_encoder, local, settings.encoders, device)
+    return _Loaded(
+        local,
+        encoder,
+        load_condition_mapper(mapper, device, settings.sampling),
+        AudioLdmGenerator(str(local.generator_path), settings.generator, device),
+    )
+
+
+def _one_source(video: str) -> Source:
+    try:
+        listed = list_sources([video], CatalogSettings())
+    except (ValueError, FileNotFoundError) as error:
+        raise ConfigError(str(error)) from None
+    for _, reject in listed.rejects:
+        raise reject
+    if len(listed.sources) != 1:
+        raise ConfigError(f"{video} holds {len(listed.sources)} videos: name one, or make all with `v2a generate`")
+    return listed.sources[0]
+
+
+def _batches(segments: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    for row in segments:
+        batch.append(row)
+        if len(batch) == _SEGMENTS_AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,49 @@
+"""Frames and sounds of a batch of segments become embeddings."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pyarrow as pa
+
+from v2a_core.media.types import MediaError
+from v2a_core.protocols import FrameEncoder, WaveformEncoder
+from v2a_core.tables import arrays, rows
+from v2a_core.tables.schema import EMBEDDING_DIM
+
+
+def embed_frames(batch: pa.Table, encoder: FrameEncoder, image_size: int) -> pa.Table:
+    """Fill `clip_frames`, drop the pixels. Frames of all segments share the encoder's batches."""
+    started = time.monotonic()
+    frames = rows.read_frames(batch, image_size)
+    present = [item for item in frames if item is not None]
+    flat = encoder.encode(np.concatenate(present)) if present else np.zeros((0, encoder.dim), np.float32)
+    pieces = iter(np.split(flat, np.cumsum([len(item) for item in present])[:-1])) if present else iter(())
+    embedded = [None if item is None else next(pieces) for item in frames]
+    bad = [item is not None and not np.isfinite(item).all() for item in embedded]
+    embedded = [None if is_bad else item for item, is_bad in zip(embedded, bad, strict=True)]
+    columns = {
+        "clip_frames": arrays.vector_lists(embedded, encoder.dim, np.float16),
+        "clip_s": rows.per_row_seconds(time.monotonic() - started, [item is not None for item in frames]),
+    }
+    batch = rows.replace(batch, columns, drop=["frames"])
+    return rows.reject_where(batch, bad, MediaError("clip", "NonFinite", "the vision embedding is not finite"))
+
+
+def embed_audio(batch: pa.Table, encoder: WaveformEncoder) -> pa.Table:
+    """Fill `clap_embedding`, drop the samples. Rows without audio, or with digital silence, keep null."""
+    started = time.monotonic()
+    silent = [bool(value) for value in batch["silent"].to_pylist()]
+    waveforms = [None if quiet else item for item, quiet in zip(rows.read_waveforms(batch), silent, strict=True)]
+    present = [item for item in waveforms if item is not None]
+    embedded = iter(encoder.encode(np.stack(present)) if present else ())
+    vectors = [None if item is None else next(embedded) for item in waveforms]
+    bad = [item is not None and not np.isfinite(item).all() for item in vectors]
+    vectors = [None if is_bad else item for item, is_bad in zip(vectors, bad, strict=True)]
+    columns = {
+        "clap_embedding": arrays.vectors(vectors, EMBEDDING_DIM),
+        "clap_s": rows.per_row_seconds(time.monotonic() - started, [item is not None for item in waveforms]),
+    }
+    batch = rows.replace(batch, columns, drop=["waveform"])
+    return rows.reject_where(batch, bad, MediaError("clap", "NonFinite", "the audio embedding is not finite"))

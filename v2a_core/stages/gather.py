@@ -1,0 +1,97 @@
+"""Segments arrive in any order; a soundtrack needs all those of its source."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from v2a_core.media.types import TRANSIENT_STAGES
+from v2a_core.tables import arrays, rows
+from v2a_core.tables.schema import EMBEDDING_DIM, INDEX, OK
+
+SOUNDTRACKS = pa.schema(
+    [
+        *INDEX,
+        pa.field("source", pa.string()),
+        pa.field("waveform", pa.large_binary()),  # float32 (samples,)
+        pa.field("losers", pa.list_(pa.large_binary())),  # the same, of the other candidates
+        pa.field("decode_s", pa.float64()),
+        pa.field("clip_s", pa.float64()),
+        pa.field("map_s", pa.float64()),
+        pa.field("generate_s", pa.float64()),
+        pa.field("unet_s", pa.float64()),  # of generate_s
+        pa.field("vae_s", pa.float64()),
+        pa.field("vocoder_s", pa.float64()),
+        pa.field("finish_s", pa.float64()),
+        *rows.TRAFFIC,
+    ]
+)
+
+_KEPT = ("source_id", "source_key", "source_uri", "source_name", "kind", "label", "split", "caption", "source")
+_REASON = ("status", "reject_stage", "reject_type", "reject_message", "attempts")
+_SUMMED = ("decode_s", "clip_s", "map_s", "bytes_read", "retries")
+
+
+class SourceGatherer:
+    """Collects the mapped segments of each source and gives a source on when it is whole.
+
+    What waits here is small: a condition of 512 numbers a segment, no pixels.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, list[dict[str, Any]]] = {}
+
+    def add(self, batch: pa.Table) -> pa.Table:
+        """Take mapped segments; returns the sources that are now whole, a row each."""
+        conditions = arrays.read_vectors(batch["condition"])
+        names = [
+            *_KEPT,
+            *_REASON,
+            *_SUMMED,
+            "segment_id",
+            "segment_index",
+            "segment_count",
+            "start_s",
+            "duration_s",
+            "source_duration_s",
+            "condition_text",
+        ]
+        whole = []
+        for row, condition in zip(batch.select(names).to_pylist(), conditions, strict=True):
+            segments = self._waiting.setdefault(row["source_id"], [])
+            segments.append({**row, "condition": condition})
+            if len(segments) >= row["segment_count"]:
+                whole.append(_soundtrack(self._waiting.pop(row["source_id"])))
+        return _table(whole)
+
+
+def _soundtrack(segments: list[dict[str, Any]]) -> dict[str, Any]:
+    segments = sorted(segments, key=lambda row: row["segment_index"])
+    good = [row for row in segments if row["condition"] is not None and row["status"] == OK]
+    first = segments[0]
+    row: dict[str, Any] = {name: first[name] for name in _KEPT}
+    row |= {name: sum(segment[name] or 0 for segment in segments) for name in _SUMMED}
+    waiting = next((row for row in segments if row["reject_stage"] in TRANSIENT_STAGES), None)
+    if waiting is not None:
+        return row | {name: waiting[name] for name in _REASON}
+    if not good:
+        return row | {name: first[name] for name in _REASON}
+    # A segment that could not be seen sounds like its nearest good neighbour: one broken stretch costs no soundtrack.
+    nearest = [min(good, key=lambda row: abs(row["segment_index"] - index)) for index in range(len(segments))]
+    return row | {
+        "status": OK,
+        "duration_s": good[0]["source_duration_s"],
+        "segment_ids": [segment["segment_id"] for segment in segments],
+        "condition_texts": [segment["condition_text"] for segment in nearest] if good[0]["condition_text"] else None,
+        "starts_s": [segment["start_s"] - first["start_s"] for segment in segments],
+        "conditions": np.stack([segment["condition"] for segment in nearest]),
+    }
+
+
+def _table(soundtracks: list[dict[str, Any]]) -> pa.Table:
+    conditions: list[npt.NDArray[np.float32] | None] = [row.pop("conditions", None) for row in soundtracks]
+    table = pa.Table.from_pylist(soundtracks, schema=SOUNDTRACKS)
+    return rows.replace(table, {"conditions": arrays.vector_lists(conditions, EMBEDDING_DIM, np.float32)})

@@ -1,0 +1,205 @@
+"""Gathered sources to waveforms: windows of many sources share the generator's batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from v2a_core.compute.seeds import segment_seed
+from v2a_core.generators.ranking import CandidateSettings, Listener
+from v2a_core.generators.windows import JoinSettings, Track
+from v2a_core.media.types import MediaError
+from v2a_core.stages.prompts import TextConditions, TextSettings
+from v2a_core.tables import arrays, rows
+from v2a_core.tables.schema import EMBEDDING_DIM, OK
+
+Floats = npt.NDArray[np.float32]
+
+_BYTES_AT_ONCE = 16 * 2**20  # of waveforms, that are given on together
+
+
+class SoundGenerator(Protocol):
+    """Tracks to sound."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the waveforms, Hz."""
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Time spent so far, by part."""
+
+    def generate_tracks(self, tracks: Sequence[Track], overlap_s: float) -> Iterator[Floats]:
+        """Float32 (round(length_s * sample_rate),) of each; one that could not be made is NaN."""
+
+    def embed_text(self, texts: Sequence[str]) -> Floats:
+        """L2-normalised float32 (N, D)."""
+
+
+@dataclass(frozen=True)
+class SoundtrackJob:
+    """Everything that a soundtrack depends on, beside its source and the generator.
+
+    Attributes:
+        seed: Seed of the run.
+        join: How segments meet.
+        text: What is said beside what is seen.
+        candidates: How many are made.
+    """
+
+    seed: int
+    join: JoinSettings
+    text: TextSettings
+    candidates: CandidateSettings
+
+
+@dataclass(frozen=True)
+class _Order:
+    """The tracks of a source: its candidates, which differ in their noise."""
+
+    row: int
+    prompt: str | None
+    negative_prompt: str | None
+    tracks: list[Track]
+
+
+class SoundtrackMaker:
+    """Makes the soundtracks of gathered sources.
+
+    Args:
+        generator: Makes the sound.
+        job: What else it depends on.
+        listener: Ranks candidates; needed for more than one.
+    """
+
+    def __init__(self, generator: SoundGenerator, job: SoundtrackJob, listener: Listener | None = None) -> None:
+        if job.candidates.count > 1 and listener is None:
+            raise ValueError("candidates cannot be ranked without a listener")
+        self._generator, self._job, self._listener = generator, job, listener
+        self._text = TextConditions(job.text, generator.embed_text)
+
+    def make(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """Rows of `gather.SOUNDTRACKS` with `waveform` and how it was made; rejected rows pass.
+
+        Their `conditions` are those that the sound was made from: words are mixed in.
+
+        They come a few at a time, so that no more than these are held, and as soon as they are made.
+        """
+        orders = self._orders(batch)
+        ordered = {order.row for order in orders}
+        yield batch.take(pa.array([row for row in range(batch.num_rows) if row not in ordered], pa.int64()))
+        sounds = self._generator.generate_tracks(
+            [track for order in orders for track in order.tracks], self._job.join.overlap_s
+        )
+        made: list[tuple[int, dict[str, Any]]] = []
+        size, clock = 0, _Clock(self._generator.seconds)
+        for order in orders:
+            columns = self._columns(order, [next(sounds) for _ in order.tracks])
+            made.append((order.row, columns | clock.lap()))
+            size += len(columns["waveform"] or b"") + sum(map(len, columns["losers"] or ()))
+            if size >= _BYTES_AT_ONCE:
+                yield _fill(batch, made)
+                made, size = [], 0
+        if made:
+            yield _fill(batch, made)
+
+    def _orders(self, batch: pa.Table) -> list[_Order]:
+        seen = arrays.read_vector_lists(batch["conditions"])
+        names = ["segment_ids", "starts_s", "duration_s", "source", "status"]
+        orders = []
+        for row, (values, conditions) in enumerate(zip(batch.select(names).to_pylist(), seen, strict=True)):
+            if values["status"] != OK or conditions is None:
+                continue
+            prompt, negative = self._text.prompts(rows.unpack_source(values["source"]))
+            mixed = self._text.mix(np.asarray(conditions, np.float32), prompt)
+            null = self._text.embed(negative) if negative else None
+            tracks = [
+                Track(mixed, self._seeds(values["segment_ids"], number), values["starts_s"], values["duration_s"], null)
+                for number in range(self._job.candidates.count)
+            ]
+            orders.append(_Order(row, prompt, negative, tracks))
+        return orders
+
+    def _seeds(self, segment_ids: Sequence[str], candidate: int) -> list[int]:
+        # The first candidate is what is made without candidates.
+        stream = f"latents/{candidate}" if candidate else "latents"
+        return [segment_seed(self._job.seed, identity, stream) for identity in segment_ids]
+
+    def _columns(self, order: _Order, sounds: Sequence[Floats]) -> dict[str, Any]:
+        """What is new in a row."""
+        rate = self._generator.sample_rate
+        scores = [self._score(sound, track) for sound, track in zip(sounds, order.tracks, strict=True)]
+        best = int(np.argmax(scores))
+        is_made = bool(np.isfinite(sounds[best]).all())
+        columns: dict[str, Any] = dict.fromkeys(_NEW)
+        columns |= {"prompt": order.prompt, "negative_prompt": order.negative_prompt}
+        if not is_made:
+            return columns
+        columns |= {"waveform": sounds[best].tobytes(), "sample_rate_hz": rate, "seed": self._job.seed}
+        columns["conditions"] = order.tracks[best].conditions_ND
+        if len(sounds) > 1:
+            columns |= {"candidate": best, "candidate_scores": scores}
+        if self._job.candidates.keep_losers:
+            finite = [index for index, sound in enumerate(sounds) if index != best and np.isfinite(sound).all()]
+            columns["losers"] = [sounds[index].tobytes() for index in finite]
+        return columns
+
+    def _score(self, sound: Floats, track: Track) -> float:
+        """Similarity to the conditions; less than any for a sound that could not be made."""
+        if not np.isfinite(sound).all():
+            return -np.inf
+        if self._listener is None:
+            return 0.0
+        return self._listener.similarity(sound, self._generator.sample_rate, track.starts_s, track.conditions_ND)
+
+
+_NEW = {
+    "waveform": pa.large_binary(),
+    "losers": pa.list_(pa.large_binary()),
+    "sample_rate_hz": pa.int32(),
+    "seed": pa.int64(),
+    "prompt": pa.string(),
+    "negative_prompt": pa.string(),
+    "candidate": pa.int32(),
+    "candidate_scores": pa.list_(pa.float32()),
+    "generate_s": pa.float64(),
+    "unet_s": pa.float64(),
+    "vae_s": pa.float64(),
+    "vocoder_s": pa.float64(),
+}
+
+
+class _Clock:
+    """Seconds of each source. A group that is made together counts for its first one: only sums mean something."""
+
+    def __init__(self, seconds: Mapping[str, float]) -> None:
+        self._seconds = seconds
+        self._last = self._now()
+
+    def lap(self) -> dict[str, float]:
+        """Columns of the seconds since the last lap."""
+        now, last = self._now(), self._last
+        self._last = now
+        return {name: now[name] - last[name] for name in now}
+
+    def _now(self) -> dict[str, float]:
+        parts = {f"{part}_s": self._seconds.get(part, 0.0) for part in ("unet", "vae", "vocoder")}
+        return {"generate_s": time.monotonic(), **parts}
+
+
+def _fill(batch: pa.Table, made: Sequence[tuple[int, dict[str, Any]]]) -> pa.Table:
+    """The rows that were made, with their new columns; rejected where there is no sound."""
+    table = batch.take(pa.array([row for row, _ in made], pa.int64()))
+    columns = {name: pa.array([values[name] for _, values in made], kind) for name, kind in _NEW.items()}
+    conditions = [values.get("conditions") for _, values in made]
+    columns["conditions"] = arrays.vector_lists(conditions, EMBEDDING_DIM, np.float32)
+    bad = [values["waveform"] is None for _, values in made]
+    return rows.reject_where(
+        rows.replace(table, columns), bad, MediaError("generate", "NonFinite", "the generated sound is not finite")
+    )

@@ -1,0 +1,122 @@
+"""What `v2a embed` has seen already: its rows instead of decoding and CLIP.
+
+A source is taken from there when its content, span and sampling are the same (they are in its id), all its segments
+have a row and at least one of them is good. Everything else is decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from v2a_core import storage
+from v2a_core.config import ConfigError
+from v2a_core.media.config import FrameSettings, SegmentSettings
+from v2a_core.outputs import manifest
+from v2a_core.outputs.ledger import read_parts
+from v2a_core.tables.rows import TRANSIT, catalog_fields, unpack_source
+from v2a_core.tables.schema import EMBEDDINGS, OK, ROWS_FOLDER, embeddings_schema
+
+_ROWS_AT_ONCE = 256
+_COLUMNS = [name for name in EMBEDDINGS.names if name != "clap_embedding"]
+
+
+def seen_schema(vision_dim: int) -> pa.Schema:
+    """As the rows are when their frames are embedded, in `vision_dim` numbers each."""
+    frames = embeddings_schema(vision_dim).field("clip_frames")
+    return pa.schema([frames if field.name == frames.name else field for field in TRANSIT if field.name != "frames"])
+
+
+def check(embeddings: str, vision_space: str, segments: SegmentSettings, frames: FrameSettings) -> None:
+    """Refuse embeddings that this run would not have made itself.
+
+    Raises:
+        ConfigError: For no output of `v2a embed`, or one of another vision space or sampling; names both sides.
+    """
+    made_by = manifest.read(embeddings, job="embed")
+    theirs = {"vision space": (made_by.get("spaces") or {}).get("vision")}
+    ours: dict[str, Any] = {"vision space": vision_space}
+    for group, settings in (("segments", segments), ("frames", frames)):
+        earlier = made_by["identity"].get(group) or {}
+        theirs |= {f"{group}.{key}": value for key, value in earlier.items()}
+        ours |= {f"{group}.{key}": value for key, value in settings.model_dump().items()}
+    differences = [
+        f"  {key}: the embeddings have {theirs.get(key)!r}, this run {ours.get(key)!r}"
+        for key in sorted({*theirs, *ours})
+        if theirs.get(key) != ours.get(key)
+    ]
+    if differences:
+        raise ConfigError(
+            f"the embeddings {embeddings} were made differently; give this run the same models and settings, or leave "
+            "--embeddings out:\n" + "\n".join(differences)
+        )
+
+
+def find(embeddings: str, wanted: Collection[str]) -> dict[str, list[str]]:
+    """Where the rows of the wanted sources are, as far as they can be used; reads ids only.
+
+    Args:
+        embeddings: Folder or URI.
+        wanted: Source ids.
+
+    Returns:
+        For each part that holds rows of them, the ids of those sources.
+    """
+    ids = pa.array(list(wanted), pa.string())
+    parts = read_parts(storage.join(embeddings, ROWS_FOLDER), ["source_id", "segment_id", "segment_count", "status"])
+    tables = {uri: table.filter(pc.is_in(table["source_id"], value_set=ids)) for uri, table in parts.items()}
+    if not tables:
+        return {}
+    rows = pa.concat_tables(tables.values())
+    good = pc.cast(pc.equal(rows["status"], OK), pa.int64())
+    groups = (
+        rows.append_column("good", good)
+        .group_by("source_id")
+        .aggregate([("segment_id", "count_distinct"), ("segment_count", "max"), ("good", "sum")])
+    )
+    whole = pc.greater_equal(groups["segment_id_count_distinct"], groups["segment_count_max"])
+    usable = groups.filter(pc.and_(whole, pc.greater(groups["good_sum"], 0)))["source_id"].combine_chunks()
+    found = {}
+    for uri, table in tables.items():
+        sources = pc.unique(table.filter(pc.is_in(table["source_id"], value_set=usable))["source_id"]).to_pylist()
+        if sources:
+            found[uri] = sources
+    return found
+
+
+def read(part: str, sources: Mapping[str, str], vision_dim: int) -> Iterator[pa.Table]:
+    """Rows of `seen_schema` of some sources of a part, a few at a time.
+
+    Args:
+        part: URI of a Parquet file.
+        sources: For each wanted source id, its `Source`, packed (`rows.pack_source`).
+        vision_dim: Numbers in a frame's embedding.
+    """
+    wanted = pa.array(list(sources), pa.string())
+    with storage.open_read(part) as file:
+        for batch in pq.ParquetFile(file).iter_batches(_ROWS_AT_ONCE, columns=_COLUMNS):
+            table = pa.Table.from_batches([batch])
+            table = table.filter(pc.is_in(table["source_id"], value_set=wanted))
+            if table.num_rows:
+                yield _travelling(table, sources, seen_schema(vision_dim))
+
+
+def _travelling(table: pa.Table, sources: Mapping[str, str], schema: pa.Schema) -> pa.Table:
+    """With the source, and what this run's catalog says of it: names and captions may be others than back then."""
+    ids = table["source_id"].to_pylist()
+    packed = [sources[identity] for identity in ids]
+    fields = [catalog_fields(unpack_source(text), identity) for text, identity in zip(packed, ids, strict=True)]
+    ours = {name: [row[name] for row in fields] for name in fields[0]} | {"source": packed}
+    columns = []
+    for field in schema:
+        if field.name in ours:
+            columns.append(pa.chunked_array([pa.array(ours[field.name], field.type)]))
+        elif field.name in table.schema.names:
+            columns.append(table[field.name].cast(field.type))
+        else:
+            columns.append(pa.chunked_array([pa.nulls(table.num_rows, field.type)]))
+    return pa.Table.from_arrays(columns, schema=schema)

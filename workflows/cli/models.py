@@ -1,0 +1,128 @@
+"""`v2a models`: the model bundles and their small world, from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from workflows.command.exit_codes import DONE, FAILED
+from workflows.command.storage import add_storage_option, use_storage
+
+
+def add_models_commands(commands: Any) -> None:
+    """Add `models` and its actions; each sets `command`: arguments -> exit code."""
+    models = commands.add_parser(
+        "models", help="the model bundles and their small world: show, fetch, init, world, train, score, compare"
+    )
+    actions = models.add_subparsers(required=True, metavar="ACTION")
+    show = actions.add_parser("show", help="what a bundle consists of, where it is, its fingerprints")
+    show.add_argument("bundle", nargs="?", default="paper", metavar="NAME|FILE")
+    show.add_argument("--resolve", action="store_true", help="fetch it too: paths, sizes, fingerprints, spaces")
+    add_storage_option(show)
+    show.set_defaults(command=_show)
+    fetch = actions.add_parser("fetch", help="copy a bundle to a folder or bucket, with checksums")
+    fetch.add_argument("bundle", metavar="NAME|FILE")
+    fetch.add_argument("--output", required=True, metavar="URI", help="where to; use it later with --models")
+    add_storage_option(fetch)
+    fetch.set_defaults(command=_fetch)
+    init = actions.add_parser(
+        "init", help="build the miniature bundle: the real classes at tiny size, seeded random weights"
+    )
+    init.add_argument("bundle", choices=["miniature"])
+    init.add_argument("--output", required=True, metavar="DIR", help="local folder; use it later with --models")
+    init.add_argument("--seed", type=int, default=0, help="seed of the weights (default: %(default)s)")
+    init.set_defaults(command=_init)
+    world = actions.add_parser("world", help="write the miniature world as a catalog: labelled videos, shards, stills")
+    world.add_argument("--count", type=count, required=True, metavar="N", help="scenes; 80 %% train, 10 %% validation")
+    world.add_argument("--output", required=True, metavar="URI", help="folder or URI")
+    world.add_argument("--seed", type=int, default=0, help="another seed is another world (default: %(default)s)")
+    add_storage_option(world)
+    world.set_defaults(command=_world)
+    train = actions.add_parser("train", help="train the miniature models on their world (hours); goes on where it was")
+    train.add_argument("bundle", choices=["miniature"])
+    train.add_argument("--output", required=True, metavar="DIR", help="local folder of the trained bundle")
+    train.add_argument("--work", required=True, metavar="DIR", help="local folder of renders, checkpoints and logs")
+    train.add_argument("--stage", action="append", metavar="STAGE", help="only this stage; may be repeated")
+    train.add_argument("--seed", type=int, default=0, help="seed of everything (default: %(default)s)")
+    train.set_defaults(command=_train)
+    score = actions.add_parser("score", help="measure a bundle on held-out scenes of the miniature world")
+    score.add_argument("bundle", metavar="NAME|FILE")
+    score.add_argument("--output", metavar="DIR", help="local folder for score.json and score.md")
+    score.add_argument("--per-class", type=count, metavar="N", help="scenes of each kind")
+    score.add_argument("--judge", metavar="DIR", help="folder of the judge (default: the bundle's)")
+    add_storage_option(score)
+    score.set_defaults(command=_score)
+    compare = actions.add_parser("compare", help="whether two scores agree: of two trainings from one seed they must")
+    compare.add_argument("first", metavar="DIR", help="what `score` wrote with --output")
+    compare.add_argument("second", metavar="DIR", help="the same of another bundle")
+    compare.set_defaults(command=_compare)
+
+
+def count(text: str) -> int:
+    """An option that counts things: a whole number, at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
+    return value
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    use_storage(arguments)
+    from v2a_core.models import load_bundle, show_bundle
+
+    print(json.dumps(show_bundle(load_bundle(arguments.bundle), resolve=arguments.resolve), indent=2))
+    return DONE
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    use_storage(arguments)
+    from v2a_core.models import fetch_bundle, load_bundle
+
+    fetch_bundle(load_bundle(arguments.bundle), arguments.output)
+    print(f"fetched {arguments.bundle}: use it with --models {arguments.output}")
+    return DONE
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from v2a_core.miniature import init_miniature
+
+    init_miniature(Path(arguments.output), arguments.seed)
+    print(f"untrained miniature models (seeded random weights): use them with --models {arguments.output}")
+    return DONE
+
+
+def _world(arguments: argparse.Namespace) -> int:
+    use_storage(arguments)
+    from v2a_core.miniature.world import WorldSettings
+    from v2a_core.miniature.world.write import split_counts, write_world
+
+    counts = split_counts(arguments.count)
+    written = write_world(arguments.output, counts, WorldSettings(seed=arguments.seed))
+    print(f"{written.videos} videos and {written.stills} stills; a catalog for a job: {' '.join(written.inputs)}")
+    return DONE
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from v2a_core.miniature.training import train_miniature
+
+    train_miniature(Path(arguments.output), work=Path(arguments.work), stages=arguments.stage, seed=arguments.seed)
+    return DONE
+
+
+def _score(arguments: argparse.Namespace) -> int:
+    use_storage(arguments)
+    from v2a_core.miniature.score import score
+
+    output, judge = (Path(folder) if folder else None for folder in (arguments.output, arguments.judge))
+    score(arguments.bundle, output=output, per_class=arguments.per_class, judge=judge)
+    return DONE
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from v2a_core.miniature.score.agreement import compare
+
+    agreement = compare(Path(arguments.first), Path(arguments.second))
+    print(agreement.to_markdown())
+    return DONE if agreement.whole else FAILED

@@ -1,0 +1,24 @@
+"""Configuration of the worker pools."""
+
+from __future__ import annotations
+
+from v2a_core.config import Settings, setting
+
+
+class PoolSettings(Settings):
+    """Workers of each stage. Zero chooses by the cluster's CPUs and GPUs."""
+
+    decode_cpus: float = setting(
+        0.0, "CPUs reserved by a decode task (0: 1, or a fifth of a machine below four CPUs)", unit="CPU", ge=0
+    )
+    decode_tasks: int = setting(0, "decode tasks at once at most (0: as many as CPUs allow)", ge=0)
+    model_actors: int = setting(0, "actors of each model stage (0: one a GPU, or one a machine's worth of CPUs)", ge=0)
+    segments_per_batch: int = setting(
+        0, "segments in a model stage's batch (0: 32 where there are GPUs, else 16)", ge=0, le=4096
+    )
+    soundtracks_per_batch: int = setting(
+        0, "sources in a batch of the generator stage (0: 32 where there are GPUs, else 8)", ge=0, le=4096
+    )
+    sources_per_block: int = setting(
+        0, "sources that a decode task takes at once (0: 4, more from 40,000 sources on)", ge=0, le=1024
+    )

@@ -1,0 +1,35 @@
+"""`v2a page`: a page to listen to what `v2a generate` made. It needs no Ray."""
+
+from __future__ import annotations
+
+from v2a_core import storage
+from v2a_core.report import read_report, write_page
+from v2a_core.storage import StorageAccess
+from workflows.page.config import PageSettings
+
+
+def run(soundtracks: str, settings: PageSettings, *, output: str | None = None, metrics: str | None = None) -> str:
+    """Write the page.
+
+    Args:
+        soundtracks: Folder or URI that `v2a generate` wrote.
+        settings: How much is shown.
+        output: Path or URI of the page, or of a folder for its `index.html`; without one, that of the soundtracks.
+        metrics: Folder or URI that `v2a evaluate` wrote for them.
+
+    Returns:
+        The page.
+
+    Raises:
+        ConfigError: When there are no such soundtracks or metrics.
+    """
+    storage.use(StorageAccess(settings.storage))
+    report = read_report(soundtracks, metrics, settings.limit)
+    print(f"page: drawing {len(report.entries)} soundtracks", flush=True)
+    place = output or soundtracks
+    page = write_page(place if place.endswith(".html") else storage.join(place, "index.html"), report, settings.decoder)
+    shown = f"{len(report.entries)} soundtracks"
+    if report.total > len(report.entries):
+        shown = f"the first {len(report.entries)} of {report.total} soundtracks (--limit {report.total} shows all)"
+    print(f"page: {shown}, {report.rejected} rejects -> {page}", flush=True)
+    return page

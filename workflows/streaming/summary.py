@@ -1,0 +1,236 @@
+"""The end of every job: counts, seconds, throughput, for a person and in `summary.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from v2a_core import storage
+from v2a_core.outputs.ledger import Ledger, Totals
+from v2a_core.storage import retrying
+from v2a_core.storage.retrying import Traffic
+from v2a_core.tables.schema import OK, REJECTED
+from workflows.streaming.config import LimitSettings
+
+
+class TooManyRejectsError(RuntimeError):
+    """The run rejects more sources than its limit allows."""
+
+
+class NothingMadeError(TooManyRejectsError):
+    """No source of the catalog has anything good in the output."""
+
+
+class LostSourcesError(RuntimeError):
+    """Sources went into the chain and did not come out of it."""
+
+
+@dataclass
+class Tally:
+    """Counts of a streaming job, kept by the driver as rows arrive.
+
+    Attributes:
+        listed: Sources of the catalog (after `--limit`).
+        done_before: Sources that earlier runs had finished.
+        planned: Sources of this run.
+        rejected_early: Of them, those that were rejected while listing.
+        good_before: Sources of the catalog of which the output has good rows from earlier runs.
+        before: What the output held before the run.
+        replaced: Keys of the sources of which the output holds another version than the planned one, with the id of
+            the planned one.
+        expected: Names of the sources that the chain is to give rows for, by id.
+    """
+
+    job: str
+    listed: int = 0
+    done_before: int = 0
+    planned: int = 0
+    rows: int = 0
+    rejects: Counter[str] = field(default_factory=Counter)
+    waits: Counter[str] = field(default_factory=Counter)
+    sources: set[str] = field(default_factory=set)
+    good_sources: set[str] = field(default_factory=set)
+    rejected_sources: set[str] = field(default_factory=set)
+    waiting_sources: set[str] = field(default_factory=set)
+    good_before: int = 0
+    before: Ledger = field(default_factory=Ledger)
+    replaced: dict[str, str] = field(default_factory=dict)
+    rejected_early: int = 0
+    expected: dict[str, str] = field(default_factory=dict)
+    stage_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    traffic: Traffic = field(default_factory=Traffic)  # of the workers
+    started: float = field(default_factory=time.monotonic)
+    driver_before: Traffic = field(default_factory=retrying.traffic)
+
+    def add(self, table: pa.Table) -> None:
+        """Count rows that were written."""
+        self.rows += table.num_rows
+        self.arrive(table)
+        rejected = table.filter(pc.equal(table["status"], REJECTED))
+        self.good_sources.update(table.filter(pc.equal(table["status"], OK))["source_id"].to_pylist())
+        self.rejected_sources.update(rejected["source_id"].to_pylist())
+        self.rejects.update(_reasons(rejected))
+
+    def wait(self, table: pa.Table) -> None:
+        """Count rows of sources that the next run tries again."""
+        self.waiting_sources.update(table["source_id"].to_pylist())
+        self.waits.update(_reasons(table))
+
+    def arrive(self, table: pa.Table) -> None:
+        """Note the sources of rows, new or not."""
+        self.sources.update(table["source_id"].to_pylist())
+
+    def add_seconds(self, table: pa.Table, columns: dict[str, str]) -> None:
+        """Add the seconds that stages noted in their rows; `columns` maps a stage to its column."""
+        for stage, column in columns.items():
+            if column in table.schema.names:
+                self.stage_s[stage] += pc.sum(table[column]).as_py() or 0.0
+
+    def add_traffic(self, table: pa.Table) -> None:
+        """Add what was fetched for rows, and how often it was tried again."""
+        if "retries" in table.schema.names:
+            moved = (pc.sum(table[name]).as_py() or 0 for name in ("bytes_read", "retries"))
+            self.traffic = self.traffic.plus(Traffic(*moved))
+
+    def all_traffic(self) -> Traffic:
+        """What workers and driver have moved for this run."""
+        return self.traffic.plus(retrying.traffic().since(self.driver_before))
+
+    def notes(self) -> dict[str, Any]:
+        """What a progress line shows beside the number of sources."""
+        notes: dict[str, Any] = {"rows": self.rows, "rejected": len(self.rejected_sources)}
+        if self.waiting_sources:
+            notes["waiting"] = len(self.waiting_sources)
+        retries = self.all_traffic().retries
+        if retries:
+            notes["retries"] = retries
+        return notes
+
+    def stages(self) -> dict[str, float]:
+        """Seconds of work of each stage so far, over all workers."""
+        return {stage: round(seconds, 1) for stage, seconds in self.stage_s.items()}
+
+    def check(self, limits: LimitSettings) -> None:
+        """Stop a run that is going wrong.
+
+        What was rejected while listing comes first, all at once: it is a share of the catalog, not of what was tried.
+
+        Raises:
+            TooManyRejectsError: When the share of rejected sources is above the limit, after the grace.
+        """
+        early = self.rejected_early
+        self._check(self.planned, early, limits)
+        bad = len(self.rejected_sources | self.waiting_sources)
+        self._check(len(self.sources) - early, bad - early, limits)
+
+    def check_whole(self) -> None:
+        """Notice sources without a row: an actor that gathered their segments died.
+
+        Raises:
+            LostSourcesError: With their number.
+        """
+        lost = self.planned - len(self.sources)
+        if lost > 0:
+            raise LostSourcesError(
+                f"{lost} of {self.planned} sources ended without a row: a worker was lost with them. What was done is "
+                "kept; the same command goes on from there"
+            )
+
+    def check_good(self) -> None:
+        """Nothing made is not success.
+
+        Raises:
+            NothingMadeError: When no source of the catalog has a good row, of this run or of an earlier one.
+        """
+        if self.listed and not self.good_before and not self.good_sources:
+            reasons = ", ".join(f"{count} x {reason}" for reason, count in self.totals().rejected.most_common(3))
+            raise NothingMadeError(f"nothing could be made of any of the {self.listed} sources ({reasons})")
+
+    def totals(self) -> Totals:
+        """What the output holds now, of the newest version of each source."""
+        replaced = {key for key, identity in self.replaced.items() if identity in self.sources - self.waiting_sources}
+        before = self.before.totals(replaced)
+        made = self.rows - self.rejects.total()
+        now = len((self.good_sources | self.rejected_sources) - self.before.partial.keys())
+        return Totals(before.sources + now, before.good + made, before.rejected + self.rejects)
+
+    def _check(self, tried: int, bad: int, limits: LimitSettings) -> None:
+        if tried > limits.reject_grace and bad > limits.max_reject_share * tried:
+            found = (self.rejects + self.waits).most_common(3)
+            reasons = ", ".join(f"{count} x {reason}" for reason, count in found)
+            raise TooManyRejectsError(
+                f"{bad} of {tried} sources were rejected, more than --max-reject-share {limits.max_reject_share}: "
+                f"{reasons}. What was done is kept; run again with a higher share to go on."
+            )
+
+    def summary(self, output: str, status: str, **more: Any) -> dict[str, Any]:
+        """The summary as plain data."""
+        seconds = time.monotonic() - self.started
+        totals = self.totals()
+        return {
+            "job": self.job,
+            "status": status,
+            "output": output,
+            "counts": {
+                "sources": self.listed,
+                "sources_done_before": self.done_before,
+                "sources_done_now": len(self.sources),
+                "sources_rejected": len(self.rejected_sources),
+                "rows_done_now": self.rows,
+                "rejected_by_reason": dict(self.rejects),
+                "waiting_by_reason": dict(self.waits),
+            },
+            "totals": {
+                "sources": totals.sources,
+                "rows_good": totals.good,
+                "rows_rejected": totals.rejected.total(),
+                "rejected_by_reason": dict(totals.rejected),
+                "sources_waiting": len(self.waiting_sources),
+            },
+            "seconds": {"total": round(seconds, 2), **{k: round(v, 2) for k, v in self.stage_s.items()}},
+            "storage": dataclasses.asdict(self.all_traffic()),
+            "rows_per_second": round(self.rows / seconds, 3) if seconds else 0.0,
+            **more,
+        }
+
+
+def finish(summary: dict[str, Any]) -> dict[str, Any]:
+    """Write `summary.json` and print the line a person reads."""
+    storage.write_json(storage.join(summary["output"], "summary.json"), summary)
+    print(sentence(summary), flush=True)
+    return summary
+
+
+def sentence(summary: dict[str, Any]) -> str:
+    """The summary in one or two lines."""
+    counts, totals, seconds = summary["counts"], summary["totals"], summary["seconds"]
+    unit = "soundtracks" if summary["job"] == "generate" else "segments"  # what has a row
+    made = counts["rows_done_now"] - sum(counts["rejected_by_reason"].values())
+    if summary["status"] == "done" and not counts["sources_done_now"]:
+        what = f"nothing to do: all {counts['sources']} sources were done before"
+    else:
+        what = (
+            f"{made} {unit} of {counts['sources_done_now']} sources in {seconds['total']:.1f} s "
+            f"({summary['rows_per_second']:.2f}/s), {counts['sources_done_before']} sources done before"
+            f"{_listed('rejected', counts['rejected_by_reason']) or '; nothing rejected'}"
+        )
+    what += _listed("could not be fetched or written, and will be tried again", counts["waiting_by_reason"])
+    if counts["sources_done_before"]:
+        what += f"; the output holds {totals['rows_good']} {unit} of {totals['sources']} sources"
+        what += _listed("rejected", totals["rejected_by_reason"])
+    return f"{summary['job']}: {summary['status']}, {what} -> {summary['output']}"
+
+
+def _listed(title: str, reasons: dict[str, int]) -> str:
+    return f"; {title}: " + ", ".join(f"{count} x {reason}" for reason, count in reasons.items()) if reasons else ""
+
+
+def _reasons(rejected: pa.Table) -> list[str]:
+    stages, kinds = rejected["reject_stage"].to_pylist(), rejected["reject_type"].to_pylist()
+    return [f"{stage}: {kind}" for stage, kind in zip(stages, kinds, strict=True)]

@@ -1,0 +1,171 @@
+"""`v2a train`: embeddings -> a mapper."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from v2a_core import storage
+from v2a_core.config import ConfigError
+from v2a_core.models import load_bundle
+from v2a_core.outputs import manifest
+from v2a_core.storage import StorageAccess
+from v2a_core.storage.preflight import check_storage
+from v2a_core.storage.trouble import stop, stops_run
+from v2a_core.tables.schema import EMBEDDING_DIM
+from v2a_core.training import leftovers, placement
+from v2a_core.training.reading import read_manifest
+from v2a_core.training.selection import Selection, select
+from workflows.cluster_runtime import connection
+from workflows.train import plan as train_plan
+from workflows.train import snapshot as train_snapshot
+from workflows.train.config import TrainingStoppedError, TrainJob
+from workflows.train.export import export
+from workflows.train.fit import TrainWork, check_resources, fit
+
+
+def run(
+    embeddings: str,
+    output: str,
+    job: TrainJob,
+    *,
+    models: str | None = None,
+    limit: int | None = None,
+    dry_run: bool = False,
+    address: str | None = None,
+) -> dict[str, Any]:
+    """Train a mapper, or go on training it, and export its best state.
+
+    Args:
+        embeddings: Folder or URI that `v2a embed` wrote.
+        output: Folder or URI of the mapper; a run that was cut short there goes on from its last checkpoint.
+        job: The configuration.
+        models: A bundle that the embeddings must be of; None takes any.
+        limit: Take the first `limit` sources only.
+        dry_run: Plan and check, do nothing.
+        address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
+
+    Returns:
+        The summary, as written to `summary.json`; for a dry run the plan, which `v2a train` prints.
+
+    Raises:
+        ConfigError: Wrong configuration, embeddings that cannot be used, or an output that was made differently.
+        TrainingStoppedError: When the training diverged (checkpoints are kept, the same command goes on from the last),
+            or got no better for `validation.patience` (the best mapper is exported).
+    """
+    started = time.monotonic()
+    access = StorageAccess(job.storage)
+    storage.use(access)
+    # Workers do not stand where the command was given.
+    given, embeddings, output = embeddings, storage.canonical(embeddings), storage.canonical(output)
+    made_by = read_manifest(embeddings, job.data)
+    _check_models(models, made_by, embeddings)
+    selection = select(embeddings, job.data, limit)
+    place = placement.choose(selection, job.data, job.mapper.aggregator, EMBEDDING_DIM, job.scaling.workers)
+    work = TrainWork(selection, made_by["spaces"], job, place, output, _cut(made_by))
+    mine = _manifest(job, made_by, selection, limit)
+    check_storage([], output, access)
+    finished = _finished(output, mine)
+    if finished is not None and not dry_run:
+        print(f"train: nothing to do, {output} was trained with this configuration before", flush=True)
+        return finished
+    checked = check_storage([embeddings], output, storage.in_use())
+    if dry_run:
+        connection.connect(address)
+        check_resources(job.scaling, place)
+        return train_plan.plan(given, work, checked, finished=finished is not None)
+    connection.connect(address)
+    check_resources(job.scaling, place)
+    try:
+        summary = _train(work, mine, given, started)
+    except OSError as error:
+        raise (stop(error) if stops_run(error, writing=True) else error) from None
+    print(sentence(summary), flush=True)
+    if summary["stopped"]:
+        raise TrainingStoppedError(f"{summary['stopped']}; exported to {output}")
+    return summary
+
+
+def _train(work: TrainWork, mine: dict[str, Any], given: str, started: float) -> dict[str, Any]:
+    """From the output's last checkpoint to its mapper; returns the summary."""
+    claimed = manifest.open_output(work.output, mine)
+    train_snapshot.mend(work.output)
+    leftovers.abort_uploads(work.output)
+    result = fit(work, train_plan.steps(work.selection, work.job.training))
+    summary = export(result, work, claimed, given, time.monotonic() - started)
+    storage.write_json(storage.join(work.output, "summary.json"), summary)
+    manifest.close_output(work.output, claimed, summary)
+    return summary
+
+
+def sentence(summary: dict[str, Any]) -> str:
+    """The summary in one line."""
+    best, counts = summary["best"], summary["counts"]
+    left_out = ", ".join(f"{count} {reason}" for reason, count in counts["left_out"].items() if count) or "none"
+    again = f", continued from step {summary['continued_from']}" if summary["continued_from"] else ""
+    return (
+        f"train: {summary['status']}, {summary['steps']} steps on {counts['train']} pairs in "
+        f"{summary['seconds']['total']:.1f} s ({summary['pairs_per_second']:.0f} pairs/s){again}; best at epoch "
+        f"{best['epoch']}: loss {best['validation_loss']:.4f}, cosine {best['validation_cosine']:.3f} on "
+        f"{counts['validation']} pairs; left out: {left_out} -> {summary['output']}"
+    )
+
+
+def _manifest(job: TrainJob, made_by: dict[str, Any], selection: Selection, limit: int | None) -> dict[str, Any]:
+    return manifest.new(
+        "train",
+        identity={
+            "embeddings": selection.fingerprint(),
+            "spaces": made_by["spaces"],
+            "limit": limit,
+            # Workers and threads change how fast it comes, not what comes.
+            **job.model_dump(
+                exclude={
+                    "scaling": True,
+                    "records": True,
+                    "storage": True,
+                    "data": {"placement", "worker_memory_gib"},
+                    "training": {"checkpoints": {"keep"}},
+                }
+            ),
+        },
+        config=job.model_dump(),
+        bundle=made_by.get("bundle", {}),
+        spaces=made_by["spaces"],
+    )
+
+
+def _finished(output: str, mine: dict[str, Any]) -> dict[str, Any] | None:
+    """The summary of a finished run with the same configuration; None when there is something left to do.
+
+    Raises:
+        ConfigError: When the output was made with another one.
+    """
+    earlier = manifest.same(output, mine)
+    if earlier is None or earlier.get("status") not in ("done", "stopped"):
+        return None
+    try:
+        return dict(storage.read_json(storage.join(output, "summary.json")))
+    except FileNotFoundError:
+        return None  # trained, and not all was written: the last checkpoint is exported again
+
+
+def _cut(made_by: dict[str, Any]) -> dict[str, Any]:
+    """How the embeddings were cut and sampled, for whoever uses the mapper on others."""
+    identity = made_by.get("identity") or {}
+    wanted = {"segments": ("length_s", "whole"), "frames": ("frames_per_second",)}
+    return {
+        f"{group}.{name}": identity[group][name]
+        for group, names in wanted.items()
+        for name in names
+        if name in (identity.get(group) or {})
+    }
+
+
+def _check_models(models: str | None, made_by: dict[str, Any], embeddings: str) -> None:
+    has = made_by.get("bundle", {}).get("name")
+    if models is None:
+        return
+    needs = load_bundle(models).name
+    if has != needs:
+        raise ConfigError(f"{embeddings} was made with the bundle {has!r}, --models asks for {needs!r}")

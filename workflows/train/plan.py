@@ -1,0 +1,140 @@
+"""`v2a train --dry-run`: what a training would do, and how long it would take, from a few timed steps."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import time
+from typing import Any
+
+import ray
+
+from v2a_core import storage
+from v2a_core.mappers import METHODS, NETWORKS, count_parameters
+from v2a_core.mappers.config import MapperSettings
+from v2a_core.storage import StorageAccess
+from v2a_core.tables.schema import EMBEDDING_DIM
+from v2a_core.training import placement
+from v2a_core.training.config import TrainingSettings
+from v2a_core.training.selection import Selection
+from workflows.cluster_runtime import connection
+from workflows.train.config import ScalingSettings
+from workflows.train.fit import TrainWork, uses_gpu
+
+
+def plan(given: str, work: TrainWork, checked: dict[str, Any], *, finished: bool) -> dict[str, Any]:
+    """Rows by split and by reason for leaving out, parameters, steps, resources, time.
+
+    Args:
+        given: The embeddings, as a person named them.
+        work: What would be done.
+        checked: What of the storage works.
+        finished: Whether the output was trained before: then there is nothing to do.
+    """
+    from v2a_core.training.loop import steps_per_epoch
+
+    selection, job = work.selection, work.job
+    rows, scaling = selection.counts(), job.scaling
+    gib = placement.pair_bytes(selection, job.mapper.aggregator, EMBEDDING_DIM) / 2**30
+    return {
+        "job": "train",
+        "embeddings": given,
+        "output": work.output,
+        "storage": checked,
+        "rows": rows,
+        "left_out": selection.left_out,
+        "mapper": f"{job.mapper.method.kind} {job.mapper.network.kind}, {job.mapper.aggregator} frame",
+        "parameters": count_parameters(job.mapper, vision_dim=selection.vision_dim),
+        "mapper_parameters": _parameter_table(selection.vision_dim),
+        "steps_per_epoch": steps_per_epoch(rows["train"], job.training),
+        "steps": steps(selection, job.training),
+        "finished": finished,
+        "placement": f"{work.placement} ({gib:.2f} GiB of pairs)",
+        "cluster": {name: amount for name, amount in ray.cluster_resources().items() if name in ("CPU", "GPU")},
+        "workers": {
+            "workers": scaling.workers,
+            "cpus_per_worker": scaling.cpus_per_worker,
+            "gpus_per_worker": int(uses_gpu(scaling)),
+        },
+        "estimate": None if finished else estimate(work),
+    }
+
+
+def show(planned: dict[str, Any]) -> None:
+    """Print a plan, or those of a sweep, as the other jobs print theirs."""
+    print(json.dumps(planned, indent=2, ensure_ascii=False), flush=True)
+
+
+def estimate(work: TrainWork) -> dict[str, Any]:
+    """Measure reading, a few steps and a validation in a worker like those of the run, and extrapolate."""
+    gpu, scaling = uses_gpu(work.job.scaling), work.job.scaling
+    begun = time.monotonic()
+    measure: Any = ray.remote(num_cpus=scaling.cpus_per_worker, num_gpus=int(gpu), max_retries=0)(_measure)
+    found = ray.get(measure.remote(work, gpu))
+    process_s = time.monotonic() - begun - found["measured_s"]
+    settings, total = work.job.training, steps(work.selection, work.job.training)
+    validations = math.ceil(_epochs(work.selection, settings) / settings.validation.every_epochs)
+    # Ray Train starts a process that watches over the workers, and when it is there, the workers.
+    start_s = connection.connect_seconds() + 2 * process_s
+    training_s = total * found["step_s"] + validations * found["validation_s"]
+    return {
+        "timed_steps": found["steps"],
+        "start_s": round(start_s, 1),
+        "read_s": round(found["read_s"], 1),
+        "step_s": round(found["step_s"], 4),
+        "validation_s": round(found["validation_s"], 2),
+        "seconds": round(start_s + found["read_s"] + training_s, 1),
+    }
+
+
+def steps(selection: Selection, settings: TrainingSettings) -> int:
+    """Steps of the run."""
+    from v2a_core.training.loop import total_steps
+
+    return total_steps(selection.counts()["train"], settings)
+
+
+def _epochs(selection: Selection, settings: TrainingSettings) -> int:
+    from v2a_core.training.loop import steps_per_epoch
+
+    return math.ceil(steps(selection, settings) / steps_per_epoch(selection.counts()["train"], settings))
+
+
+def _measure(work: TrainWork, gpu: bool) -> dict[str, Any]:
+    """In a worker: what a step, a validation and reading take."""
+    from v2a_core.compute.threads import prepare_torch
+    from v2a_core.training import timing
+    from v2a_core.training.reading import read_part
+
+    storage.use(StorageAccess(work.job.storage))
+    prepare_torch(_threads(work.job.scaling))
+    begun, selection, counts = time.monotonic(), work.selection, work.selection.counts()
+    chunk = next(read_part(selection, 0, work.spaces, EMBEDDING_DIM), None)
+    rows = max(1, len(chunk.targets) + chunk.incomplete + chunk.infinite) if chunk else 1
+    read_s = (time.monotonic() - begun) * max(1.0, sum(selection.part_rows) / rows)
+    times = timing.time_steps(
+        work.job.mapper,
+        work.job.training,
+        rows=math.ceil(min(work.job.training.global_batch, counts["train"]) / work.job.scaling.workers),
+        validation_rows=counts["validation"],
+        vision_dim=selection.vision_dim,
+        embedding_dim=EMBEDDING_DIM,
+        device="cuda" if gpu else "cpu",
+    )
+    return {**vars(times), "steps": timing.STEPS, "read_s": read_s, "measured_s": time.monotonic() - begun}
+
+
+def _threads(scaling: ScalingSettings) -> int:
+    import os
+
+    return scaling.threads or max(1, (os.cpu_count() or 1) // scaling.workers)
+
+
+def _parameter_table(vision_dim: int) -> dict[str, int]:
+    """Parameters of each shipped mapper."""
+    table = {}
+    for method, network in itertools.product(METHODS, NETWORKS):
+        settings = MapperSettings.model_validate({"method": {"kind": method}, "network": {"kind": network}})
+        table[f"{method} {network}"] = count_parameters(settings, vision_dim=vision_dim)
+    return table
