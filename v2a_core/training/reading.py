@@ -20,13 +20,14 @@ from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.mappers.aggregators import Seeds, aggregate
 from v2a_core.outputs import manifest
+from v2a_core.outputs.manifest import Manifest
 from v2a_core.training.config import DataSettings
 from v2a_core.training.selection import LEFT_OUT, Selection
 
 ROWS_AT_ONCE = 4096
 
 
-def read_manifest(embeddings: str, settings: DataSettings) -> dict[str, Any]:
+def read_manifest(embeddings: str, settings: DataSettings) -> Manifest:
     """The manifest of the embeddings, checked.
 
     Raises:

@@ -15,6 +15,7 @@ from v2a_core.encoders.config import EncoderSettings
 from v2a_core.models import Bundle, LocalBundle, check_weights, load_bundle
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import embeddings_ledger
+from v2a_core.outputs.manifest import Manifest
 from v2a_core.outputs.parts import PartWriter
 from v2a_core.outputs.unfinished import Unfinished
 from v2a_core.stages.decode import DecodeSettings
@@ -135,7 +136,7 @@ class EncodeStage:
         return embed_audio(self._see(batch), self._ears)
 
 
-def _manifest(job: EmbedJob, local: LocalBundle) -> dict[str, Any]:
+def _manifest(job: EmbedJob, local: LocalBundle) -> Manifest:
     fingerprints = local.fingerprints()
     return manifest.new(
         "embed",

@@ -16,6 +16,7 @@ from v2a_core.mappers.choice import canonical_mapper
 from v2a_core.models import Bundle, LocalBundle, check_spaces, check_weights, load_bundle
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import index_ledger
+from v2a_core.outputs.manifest import Manifest
 from v2a_core.outputs.parts import PartWriter
 from v2a_core.outputs.unfinished import Unfinished
 from v2a_core.stages import reuse
@@ -199,7 +200,7 @@ def _finish_batch(batch: pa.Table, job: FinishJob, worker: Worker) -> pa.Table:
     return rows.replace(table, {"conditions": batch["conditions"]})
 
 
-def _manifest(job: GenerateJob, local: LocalBundle, mapper_fingerprint: str) -> dict[str, Any]:
+def _manifest(job: GenerateJob, local: LocalBundle, mapper_fingerprint: str) -> Manifest:
     fingerprints = local.fingerprints()
     return manifest.new(
         "generate",

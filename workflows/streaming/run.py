@@ -24,6 +24,7 @@ from v2a_core.media.types import MediaError
 from v2a_core.models import LocalBundle
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import Ledger
+from v2a_core.outputs.manifest import BundleRecord, Manifest
 from v2a_core.outputs.parts import PartWriter
 from v2a_core.outputs.unfinished import Unfinished
 from v2a_core.storage import StorageAccess
@@ -94,7 +95,7 @@ def list_catalog(catalog: Sequence[str], settings: CatalogSettings, limit: int |
     return Listing(list(sources), list(rejects), dict(listed.skipped_reasons))
 
 
-def describe_bundle(local: LocalBundle) -> dict[str, Any]:
+def describe_bundle(local: LocalBundle) -> BundleRecord:
     """What a manifest says of the models."""
     return {"name": local.name, "trained": local.trained, "fingerprints": local.fingerprints()}
 
@@ -244,7 +245,7 @@ def plan_work(listing: Listing, ledger: Ledger, tally: Tally, job: Any) -> Plan:
     return Plan(planned, rejected)
 
 
-def retry(output: str, folder: str, stages: Sequence[str], mine: dict[str, Any]) -> None:
+def retry(output: str, folder: str, stages: Sequence[str], mine: Manifest) -> None:
     """Take the rejects of some stages out of an output, so that this run tries them again.
 
     Raises:
@@ -257,7 +258,7 @@ def retry(output: str, folder: str, stages: Sequence[str], mine: dict[str, Any])
 
 def conclude(
     output: str,
-    made_by: dict[str, Any],
+    made_by: Manifest,
     tally: Tally,
     writer: PartWriter,
     unfinished: Unfinished,
