@@ -19,7 +19,7 @@ from workflows.cluster_runtime import address as cluster_address
 from workflows.cluster_runtime.signals import interrupt_on_sigterm
 from workflows.command.exit_codes import BAD_CONFIGURATION, DONE, FAILED, MEANINGS, TOO_MANY_REJECTS, TRAINING_STOPPED
 from workflows.command.options import add_config, add_flags, load_settings, overrides, settings_table
-from workflows.command.storage import add_storage_option, use_storage
+from workflows.command.storage import add_storage_option, reached_storage
 from workflows.embed.config import EmbedJob
 from workflows.evaluate.config import EvaluateJob
 from workflows.generate.config import GenerateJob
@@ -248,19 +248,19 @@ def _interpolate(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    use_storage(arguments)
-    from v2a_core.verification import repair, verify
+    with reached_storage(arguments):
+        from v2a_core.verification import repair, verify
 
-    report = verify(arguments.output)
-    for line in report.lines():
-        print(line, flush=True)
-    if not (arguments.repair and report.damaged):
-        return FAILED if report.problems else DONE
-    for line in repair(report):
-        print(f"repair: {line}", flush=True)
-    rows = f" (at most {report.to_make} rows)" if report.to_make else ""
-    print(f"repair: run {report.again}: it makes anew what was taken out{rows}", flush=True)
-    return DONE
+        report = verify(arguments.output)
+        for line in report.lines():
+            print(line, flush=True)
+        if not (arguments.repair and report.damaged):
+            return FAILED if report.problems else DONE
+        for line in repair(report):
+            print(f"repair: {line}", flush=True)
+        rows = f" (at most {report.to_make} rows)" if report.to_make else ""
+        print(f"repair: run {report.again}: it makes anew what was taken out{rows}", flush=True)
+        return DONE
 
 
 def _demo(arguments: argparse.Namespace) -> int:

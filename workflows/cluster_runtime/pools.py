@@ -34,7 +34,7 @@ class Worker:
 
     def set_up(self) -> None:
         """For stages without a model."""
-        storage.use(self.access)
+        storage.set_process_default(self.access)
 
     def set_up_model(self) -> None:
         """For stages with one: Ray limits a worker to one thread, they may use what their machine has."""
