@@ -100,7 +100,7 @@ class Mapper(ModelHubMixin):
 
     def __call__(
         self,
-        clip_frames: Any,
+        vision_frames: Any,
         *,
         num_samples: int = 1,
         guidance_scale: float | None = None,
@@ -109,7 +109,7 @@ class Mapper(ModelHubMixin):
         """Audio embeddings for one segment: several that could fit it.
 
         Args:
-            clip_frames: CLIP embeddings of the frames, (n, 512), n >= 1: an array or a tensor of any number type on
+            vision_frames: CLIP embeddings of the frames, (n, 512), n >= 1: an array or a tensor of any number type on
                 any device, or a list of vectors; in the space `config.vision_space`. 512 is `config.vision_dim`, that
                 of CLIP ViT-B/32.
             num_samples: How many embeddings; those of a regression mapper are all alike.
@@ -126,7 +126,7 @@ class Mapper(ModelHubMixin):
         sampling = self.sampling or own
         if guidance_scale is not None and sampling is not None:
             sampling = sampling.model_copy(update={"guidance_scale": float(guidance_scale)})
-        frames = as_frames(clip_frames, self.config.vision_dim)
+        frames = as_frames(vision_frames, self.config.vision_dim)
         seeds = [segment_seed(seed, str(number), "sample") for number in range(num_samples)]
         return self._map([frames] * num_samples, seeds, sampling)
 
@@ -136,11 +136,11 @@ class Mapper(ModelHubMixin):
         save_weights(self.model, weights)
         save_mapper(str(save_directory), weights, self.config)
 
-    def map(self, clip_frames: Sequence[Any], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
+    def map(self, vision_frames: Sequence[Any], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
         """The audio embeddings of segments.
 
         Args:
-            clip_frames: For each segment the CLIP embeddings of its frames, (n, 512), n >= 1, n of its own: whatever
+            vision_frames: For each segment the CLIP embeddings of its frames, (n, 512), n >= 1, n of its own: whatever
                 `mapper(...)` takes; in the space `config.vision_space`.
             seeds: For each segment a 63-bit seed.
 
@@ -152,15 +152,15 @@ class Mapper(ModelHubMixin):
             ValueError: On frames of another shape, frames that are not finite, or too few seeds.
         """
         dim = self.config.vision_dim
-        frames = [as_frames(item, dim, f"segment {row}") for row, item in enumerate(clip_frames)]
+        frames = [as_frames(item, dim, f"segment {row}") for row, item in enumerate(vision_frames)]
         return self._map(frames, seeds, self.sampling)
 
     def _map(
-        self, clip_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int], sampling: SamplingSettings | None
+        self, vision_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int], sampling: SamplingSettings | None
     ) -> npt.NDArray[np.float32]:
-        if len(clip_frames) != len(seeds):
-            raise ValueError(f"{len(clip_frames)} segments need as many seeds, not {len(seeds)}")
-        condition_BV = self._aggregate(clip_frames, seeds)
+        if len(vision_frames) != len(seeds):
+            raise ValueError(f"{len(vision_frames)} segments need as many seeds, not {len(seeds)}")
+        condition_BV = self._aggregate(vision_frames, seeds)
         mapped = [np.zeros((0, self.config.embedding_dim), np.float32)]
         for start in range(0, len(seeds), ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)
@@ -168,13 +168,13 @@ class Mapper(ModelHubMixin):
             mapped.append(self.model.sample(condition, seeds[rows], sampling).cpu().numpy())
         return np.concatenate(mapped)
 
-    def _aggregate(self, clip_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
+    def _aggregate(self, vision_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
         """One vector a segment, not yet L2-normalised."""
-        if not clip_frames:
+        if not vision_frames:
             return np.zeros((0, self.config.vision_dim), np.float32)
         # Another stream than the noise: which frame is seen must not depend on the first number drawn there.
         own_seeds = np.array([segment_seed(seed, "", "aggregator") for seed in seeds], np.uint64)
-        condition_BV = aggregate(self.config.mapper.aggregator, *together(clip_frames), own_seeds)
+        condition_BV = aggregate(self.config.mapper.aggregator, *together(vision_frames), own_seeds)
         for row in np.flatnonzero(~np.isfinite(condition_BV).all(axis=1)):
             raise ValueError(f"segment {row}: frame embeddings are not finite")
         return condition_BV

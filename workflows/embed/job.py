@@ -30,7 +30,7 @@ from workflows.streaming.estimate import estimate
 from workflows.streaming.run import conclude, describe_bundle, list_catalog, plan_work, reach, retry, show_plan, stream
 from workflows.streaming.summary import Tally
 
-STAGE_COLUMNS = {"decode": "decode_s", "clip": "clip_s", "clap": "clap_s"}
+STAGE_COLUMNS = {"decode": "decode_s", "vision": "vision_s", "audio": "audio_s"}
 
 
 def run(
@@ -143,8 +143,8 @@ def _manifest(job: EmbedJob, local: LocalBundle) -> Manifest:
         identity={
             "segments": job.segments.model_dump(),
             "frames": job.frames.model_dump(),
-            "clip": fingerprints["clip"],
-            "clap": fingerprints["clap"],
+            "vision": fingerprints["vision"],
+            "audio": fingerprints["audio"],
         },
         config=job.model_dump(),
         bundle=describe_bundle(local),

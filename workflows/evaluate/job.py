@@ -247,7 +247,7 @@ def _manifest(
         identity={
             "soundtracks": made_by["output_id"],  # not where they are: outputs may be moved
             "made_by": made_by["identity"],
-            "clap": local.fingerprints()["clap"],
+            "audio": local.fingerprints()["audio"],
             "judge": inputs.judge_fingerprint(judge) if judge else None,
             "originals": job.originals,
             "embeddings": manifest.read(embeddings, job="embed")["output_id"] if embeddings else None,

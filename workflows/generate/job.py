@@ -38,7 +38,7 @@ from workflows.streaming.run import conclude, describe_bundle, list_catalog, pla
 from workflows.streaming.summary import Tally
 
 # UNet, VAE and vocoder are parts of generate.
-STAGES = ("decode", "clip", "map", "generate", "unet", "vae", "vocoder", "finish")
+STAGES = ("decode", "vision", "map", "generate", "unet", "vae", "vocoder", "finish")
 STAGE_COLUMNS = {stage: f"{stage}_s" for stage in STAGES}
 
 
@@ -211,7 +211,7 @@ def _manifest(job: GenerateJob, local: LocalBundle, mapper_fingerprint: str) -> 
             "sampling": job.sampling.model_dump() if job.sampling else None,
             **sound_identity(job),
             "finish": job.finish.model_dump(),
-            "models": {"clip": fingerprints["clip"], "generator": fingerprints["generator"]},
+            "models": {"vision": fingerprints["vision"], "generator": fingerprints["generator"]},
             "mapper": mapper_fingerprint,
             "captioner": job.captioner.model_dump(include={"max_tokens", "beams"}) if job.via_text == "blip" else None,
         },

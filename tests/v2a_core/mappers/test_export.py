@@ -211,7 +211,7 @@ def test_a_call_takes_coarser_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (np.zeros(512), r"clip_frames: frame embeddings of shape \(512,\), not \(n >= 1, 512\): one frame is"),
+        (np.zeros(512), r"vision_frames: frame embeddings of shape \(512,\), not \(n >= 1, 512\): one frame is"),
         (np.zeros((2, 3, 512)), r"shape \(2, 3, 512\), .* several segments are mapped by mapper.map"),
         (np.zeros((512, 3)), r"shape \(512, 3\), .* it looks transposed"),
         (np.zeros((3, 768)), r"shape \(3, 768\), not \(n >= 1, 512\)$"),
