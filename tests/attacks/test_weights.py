@@ -84,7 +84,7 @@ CONFIGS: dict[str, Callable[[dict], object]] = {
     "a method that is a list": lambda config: config["mapper"].update(method=[[]]),
     "no spaces": lambda config: config.pop("vision_space"),
     "another aggregator": lambda config: config["mapper"].update(aggregator="../../etc"),
-    "guidance of 1e300": lambda config: config["mapper"]["method"]["sampling"].update(guidance_scale=1e300),
+    "guidance of 1e300": lambda config: config["mapper"]["method"]["sampling"].update(mapper_guidance_scale=1e300),
     "a billion steps": lambda config: config["mapper"]["method"]["sampling"].update(steps=10**9),
 }
 TEXTS = {

@@ -19,12 +19,13 @@ from huggingface_hub import ModelHubMixin, snapshot_download
 from v2a_core import storage
 from v2a_core.compute.seeds import segment_seed
 from v2a_core.config import ConfigError
-from v2a_core.mappers import METHODS, NETWORKS, build
+from v2a_core.mappers import build
 from v2a_core.mappers.aggregators import aggregate, together
 from v2a_core.mappers.base import MapperModel, normalize
 from v2a_core.mappers.card import CARD_FILE, write_card
 from v2a_core.mappers.config import MAPPER_SCHEMA_VERSION, MapperConfig, SamplingSettings
 from v2a_core.mappers.frames import as_frames
+from v2a_core.mappers.registries import METHODS, NETWORKS
 from v2a_core.models.finite import check_finite
 from v2a_core.models.unset import UnsetWeights
 
@@ -103,7 +104,7 @@ class Mapper(ModelHubMixin):
         vision_frames: Any,
         *,
         num_samples: int = 1,
-        guidance_scale: float | None = None,
+        mapper_guidance_scale: float | None = None,
         seed: int = 0,
     ) -> npt.NDArray[np.float32]:
         """Audio embeddings for one segment: several that could fit it.
@@ -113,7 +114,8 @@ class Mapper(ModelHubMixin):
                 any device, or a list of vectors; in the space `config.vision_space`. 512 is `config.vision_dim`, that
                 of CLIP ViT-B/32.
             num_samples: How many embeddings; those of a regression mapper are all alike.
-            guidance_scale: Classifier-free guidance, 1 is none; None: as the mapper was exported.
+            mapper_guidance_scale: Classifier-free guidance of a denoising mapper's sampling, 1 is off; None: as the
+                mapper was exported.
             seed: Sample i of a seed is the same whatever `num_samples` is.
 
         Returns:
@@ -122,10 +124,9 @@ class Mapper(ModelHubMixin):
         Raises:
             ValueError: On frames of another shape, or that are not finite.
         """
-        own = getattr(self.config.mapper.method, "sampling", None)
-        sampling = self.sampling or own
-        if guidance_scale is not None and sampling is not None:
-            sampling = sampling.model_copy(update={"guidance_scale": float(guidance_scale)})
+        sampling = self.sampling or self.config.mapper.method.own_sampling
+        if mapper_guidance_scale is not None and sampling is not None:
+            sampling = sampling.model_copy(update={"mapper_guidance_scale": float(mapper_guidance_scale)})
         frames = as_frames(vision_frames, self.config.vision_dim)
         seeds = [segment_seed(seed, str(number), "sample") for number in range(num_samples)]
         return self._map([frames] * num_samples, seeds, sampling)
@@ -195,10 +196,9 @@ def read_config(uri: str) -> MapperConfig:
         raise ConfigError(str(error)) from None
     if not isinstance(values, dict) or "mapper" not in values:
         raise ConfigError(f"{config_uri} does not describe a mapper: it has no `mapper` entry")
-    if values.get("schema_version") != MAPPER_SCHEMA_VERSION:
-        found = values.get("schema_version")
-        raise ConfigError(f"{config_uri} has schema version {found!r}, this program reads {MAPPER_SCHEMA_VERSION}")
-    for part, known in (("method", METHODS), ("network", NETWORKS)):
+    _check_version(config_uri, values.get("schema_version"))
+    names = {"method": METHODS.names(), "network": NETWORKS.names()}
+    for part, known in names.items():
         kind = _kind(values["mapper"], part)
         if not isinstance(kind, str) or kind not in known:
             raise ConfigError(f"{config_uri}: unknown {part} {kind!r}; known: {', '.join(known)}")
@@ -241,6 +241,19 @@ def fingerprint_of(path: Path) -> str:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _check_version(config_uri: str, found: object) -> None:
+    if found == MAPPER_SCHEMA_VERSION:
+        return
+    told = f"{config_uri} has schema version {found!r}, this program reads {MAPPER_SCHEMA_VERSION}"
+    if found == 1:
+        told += (
+            ": an earlier version exported this mapper. Train it again with `v2a train`; or keep its weights, and in "
+            "this file rename mapper.method.sampling.guidance_scale, if it is there, to mapper_guidance_scale, and set "
+            "schema_version to 2"
+        )
+    raise ConfigError(told)
 
 
 def _kind(mapper: Any, part: str) -> Any:

@@ -225,5 +225,5 @@ def test_a_drawn_frame_is_the_segments_own_wherever_its_row_stands(tmp_path):
 
 def test_an_unknown_aggregator_is_refused_by_name(tmp_path):
     folder = world.write(tmp_path / "e", world.table(4, split=["train"] * 3 + ["val"]))
-    with pytest.raises(ValueError, match="unknown aggregator 'median'; known: average, middle, random"):
+    with pytest.raises(ValueError, match="no aggregator 'median'; known: average, middle, random"):
         read(folder, "median")
