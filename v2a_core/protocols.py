@@ -33,5 +33,5 @@ class WaveformEncoder(Protocol):
 class ConditionMapper(Protocol):
     """What was seen to what shall be heard."""
 
-    def map(self, clip_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> Floats:
+    def map(self, vision_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> Floats:
         """L2-normalised float32 (B, 512)."""

@@ -123,7 +123,9 @@ def _manifest(
         "interpolate",
         identity={
             "ends": [{"kind": end.kind, "given": end.given} for end in ends],
-            "settings": settings.model_dump(exclude={"decoder": True, "generator": {"micro_batch"}}),
+            "settings": settings.model_dump(
+                exclude={"decoder": True, "storage": True, "output_storage": True, "generator": {"micro_batch"}}
+            ),
             "models": local.fingerprints(),
             "mapper": mapped_by.fingerprint,
         },

@@ -27,7 +27,7 @@ _COLUMNS = [name for name in EMBEDDINGS.names if name != "clap_embedding"]
 
 def seen_schema(vision_dim: int) -> pa.Schema:
     """As the rows are when their frames are embedded, in `vision_dim` numbers each."""
-    frames = embeddings_schema(vision_dim).field("clip_frames")
+    frames = embeddings_schema(vision_dim).field("vision_frames")
     return pa.schema([frames if field.name == frames.name else field for field in TRANSIT if field.name != "frames"])
 
 

@@ -31,7 +31,7 @@ Row: TypeAlias = dict[str, object]
 TRAFFIC = (pa.field("bytes_read", pa.int64()), pa.field("retries", pa.int64()))
 
 # An encoder decides how wide its embeddings are: until then the column has no type.
-_UNSEEN = {"clip_frames": pa.null()}
+_UNSEEN = {"vision_frames": pa.null()}
 
 TRANSIT = pa.schema(
     [
@@ -42,8 +42,8 @@ TRANSIT = pa.schema(
         pa.field("waveform", pa.large_binary()),  # float32 (samples,)
         pa.field("decode_s", pa.float64()),
         *TRAFFIC,
-        pa.field("clip_s", pa.float64()),
-        pa.field("clap_s", pa.float64()),
+        pa.field("vision_s", pa.float64()),
+        pa.field("audio_s", pa.float64()),
     ]
 )
 

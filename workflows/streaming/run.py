@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,21 +101,21 @@ def describe_bundle(local: LocalBundle) -> BundleRecord:
     return {"name": local.name, "trained": local.trained, "fingerprints": local.fingerprints()}
 
 
+@contextlib.contextmanager
 def reach(
     catalog: Sequence[str], output: str, settings: StorageSettings, output_settings: StorageSettings | None
-) -> dict[str, Any]:
-    """Reach files as configured from now on, and try what the job will need.
+) -> Iterator[dict[str, Any]]:
+    """Reach files as configured, in the block; first try what the job will need.
 
-    Returns:
+    Yields:
         What works.
 
     Raises:
         ConfigError: Naming what was denied.
     """
-    places = ((output, output_settings),) if output_settings else ()
-    access = StorageAccess(settings, places)
-    storage.use(access)
-    return check_storage(catalog, output, access)
+    access = StorageAccess.of_job(settings, output, output_settings)
+    with storage.reach(access):
+        yield check_storage(catalog, output, access)
 
 
 def show_plan(

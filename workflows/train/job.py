@@ -57,36 +57,36 @@ def run(
             or got no better for `validation.patience` (the best mapper is exported).
     """
     started = time.monotonic()
-    access = StorageAccess(job.storage)
-    storage.use(access)
-    # Workers do not stand where the command was given.
-    given, embeddings, output = embeddings, storage.canonical(embeddings), storage.canonical(output)
-    made_by = read_manifest(embeddings, job.data)
-    _check_models(models, made_by, embeddings)
-    selection = select(embeddings, job.data, limit)
-    place = placement.choose(selection, job.data, job.mapper.aggregator, EMBEDDING_DIM, job.scaling.workers)
-    work = TrainWork(selection, made_by["spaces"], job, place, output, _cut(made_by))
-    mine = _manifest(job, made_by, selection, limit)
-    check_storage([], output, access)
-    finished = _finished(output, mine)
-    if finished is not None and not dry_run:
-        print(f"train: nothing to do, {output} was trained with this configuration before", flush=True)
-        return finished
-    checked = check_storage([embeddings], output, storage.in_use())
-    if dry_run:
+    access = StorageAccess.of_job(job.storage, output, job.output_storage)
+    with storage.reach(access):
+        # Workers do not stand where the command was given.
+        given, embeddings, output = embeddings, storage.canonical(embeddings), storage.canonical(output)
+        made_by = read_manifest(embeddings, job.data)
+        _check_models(models, made_by, embeddings)
+        selection = select(embeddings, job.data, limit)
+        place = placement.choose(selection, job.data, job.mapper.aggregator, EMBEDDING_DIM, job.scaling.workers)
+        work = TrainWork(selection, made_by["spaces"], job, place, output, _cut(made_by))
+        mine = _manifest(job, made_by, selection, limit)
+        check_storage([], output, access)
+        finished = _finished(output, mine)
+        if finished is not None and not dry_run:
+            print(f"train: nothing to do, {output} was trained with this configuration before", flush=True)
+            return finished
+        checked = check_storage([embeddings], output, storage.in_use())
+        if dry_run:
+            connection.connect(address)
+            check_resources(job.scaling, place)
+            return train_plan.plan(given, work, checked, finished=finished is not None)
         connection.connect(address)
         check_resources(job.scaling, place)
-        return train_plan.plan(given, work, checked, finished=finished is not None)
-    connection.connect(address)
-    check_resources(job.scaling, place)
-    try:
-        summary = _train(work, mine, given, started)
-    except OSError as error:
-        raise (stop(error) if stops_run(error, writing=True) else error) from None
-    print(sentence(summary), flush=True)
-    if summary["stopped"]:
-        raise TrainingStoppedError(f"{summary['stopped']}; exported to {output}")
-    return summary
+        try:
+            summary = _train(work, mine, given, started)
+        except OSError as error:
+            raise (stop(error) if stops_run(error, writing=True) else error) from None
+        print(sentence(summary), flush=True)
+        if summary["stopped"]:
+            raise TrainingStoppedError(f"{summary['stopped']}; exported to {output}")
+        return summary
 
 
 def _train(work: TrainWork, mine: Manifest, given: str, started: float) -> dict[str, Any]:
@@ -127,6 +127,7 @@ def _manifest(job: TrainJob, made_by: Manifest, selection: Selection, limit: int
                     "scaling": True,
                     "records": True,
                     "storage": True,
+                    "output_storage": True,
                     "data": {"placement", "worker_memory_gib"},
                     "training": {"checkpoints": {"keep"}},
                 }
