@@ -20,7 +20,7 @@ from workflows.cluster_runtime.config import PoolSettings
 from workflows.generate import conditions
 from workflows.generate import job as generate
 from workflows.generate.config import GenerateJob
-from workflows.streaming import chain as pipeline
+from workflows.streaming.plan import from_tables
 
 SETTINGS = (
     "segments.length_s=1.0", "frames.frames_per_second=2.0", "generator.num_inference_steps=1",
@@ -64,7 +64,7 @@ def test_a_stage_does_not_work_far_ahead_of_the_next(ray_session: None, tmp_path
             return batch.append_column("ahead", pa.array([ahead]))
 
     cluster_pools.prepare_data(PoolSettings(segments_per_batch=4, soundtracks_per_batch=4))
-    data = pipeline.from_tables(pa.table({"number": [number]}) for number in range(40))
+    data = from_tables(pa.table({"number": [number]}) for number in range(40))
     data = data.map_batches(quick, num_cpus=0.3, compute=TaskPoolStrategy(size=1), batch_format="pyarrow")
     data = data.map_batches(Slow, num_cpus=0.2, compute=ActorPoolStrategy(size=1), batch_format="pyarrow")
     rows = data.take_all()
@@ -89,7 +89,7 @@ def test_an_actor_that_dies_starts_again_from_what_it_was_built_with(
             return batch.append_column("built", pa.array([self._marker.name]))
 
     cluster_pools.prepare_data(PoolSettings())
-    data = pipeline.from_tables([pa.table({"number": [0]})])
+    data = from_tables([pa.table({"number": [0]})])
     data = data.map_batches(
         Mortal,
         fn_constructor_kwargs={"marker": tmp_path / "once"},
