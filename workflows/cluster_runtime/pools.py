@@ -33,7 +33,7 @@ class Worker:
 
     def set_up(self) -> None:
         """For stages without a model."""
-        storage.use(self.access)
+        storage.set_process_default(self.access)
 
     def set_up_model(self) -> None:
         """For stages with one: Ray limits a worker to one thread, they may use what their machine has."""
@@ -89,6 +89,7 @@ def prepare_data(settings: PoolSettings) -> Pools:
     pools = plan_pools(settings)
     ray_private.limit_look_ahead(context, max(pools.segments_per_batch, pools.soundtracks_per_batch) * pools.actors)
     ray_private.pass_arguments_by_value()
+    ray_private.bound_wait_for_locations()
     context.target_max_block_size = BLOCK_BYTES
     context.target_min_block_size = 1  # never merge small blocks: a source of one segment goes on at once
     context.execution_options.preserve_order = False

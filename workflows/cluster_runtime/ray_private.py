@@ -23,18 +23,20 @@ LOOK_AHEAD = "a stage may work far ahead of the next one, and fill the object st
 CUT_CPUS = "cutting blocks reserves a whole CPU, so that small machines finish soundtracks late"
 RESTARTS = "work that always ends its worker is tried until limits.stalled_s"
 ARGUMENTS = "an actor that is lost may not start again"
+LOCATIONS = "a run may not end where memory never suffices"
 QUIET = "Ray tells on the terminal that it tries something again"
 LOOPBACK = "a Ray that is started here may listen on this machine's network address"
 AUTO = "--address auto is not checked before Ray starts"
 CHECKPOINTS = "a list of checkpoints that a full disk left torn is not mended"
 SIGINT = "Ctrl-C ends a training without a word"
-_LOSSES = (LOOK_AHEAD, CUT_CPUS, RESTARTS, ARGUMENTS, QUIET, LOOPBACK, AUTO, CHECKPOINTS, SIGINT)
+_LOSSES = (LOOK_AHEAD, CUT_CPUS, RESTARTS, ARGUMENTS, LOCATIONS, QUIET, LOOPBACK, AUTO, CHECKPOINTS, SIGINT)
 
 # Loggers that tell what is no news to the user of a job.
 AUTHENTICATION_LOGGER = "ray._private.authentication.authentication_token_setup"
 PROGRESS_LOGGER = "ray.data._internal.progress"
 MAP_LOGGER = "ray.data._internal.execution.operators.map_operator"
 
+ANSWER_S = 5.0  # an answer takes milliseconds; a busy machine needs seconds to start the actor that gives it
 _BLOCKS = "v2a.look_ahead_blocks"
 _told: set[str] = set()
 
@@ -121,6 +123,40 @@ def pass_arguments_by_value() -> None:
         actors._data_context_ref = property(lambda operator: operator.data_context)
 
     _try(pass_them, ARGUMENTS)
+
+
+def bound_wait_for_locations() -> None:
+    """Make the loop of Ray Data go on when the actor that knows where its other actors run does not answer.
+
+    Ray Data waits for it without a limit, and Ray starts it again without one. Where memory is short, it may die each
+    time before it answers. The loop that waits is also the one that notices lost workers and that nothing moves: no
+    run would end.
+    """
+
+    def bound() -> None:
+        from ray.data._internal.execution.node_trackers import actor_location
+        from ray.data._internal.execution.operators import actor_pool_map_operator
+        from ray.data._internal.utils.cache import timed_cache
+
+        operators: Any = actor_pool_map_operator
+        _ = operators.get_actor_locations, actor_location.get_or_create_actor_location_tracker
+        operators.get_actor_locations = timed_cache(ttl=1)(_actor_locations)
+
+    _try(bound, LOCATIONS)
+
+
+def _actor_locations(actor_ids: tuple[str, ...]) -> dict[str, str]:
+    """Where actors run; nothing when that is not known in time: Ray Data then takes them to be where they were."""
+    from ray.data._internal.execution.node_trackers import actor_location
+
+    if not actor_ids:
+        return {}
+    tracker: Any = actor_location.get_or_create_actor_location_tracker()
+    try:
+        found: dict[str, str] = ray.get(tracker.get_actor_locations.remote(actor_ids), timeout=ANSWER_S)
+    except ray.exceptions.GetTimeoutError:
+        return {}
+    return found
 
 
 def keep_quiet() -> None:

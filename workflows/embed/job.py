@@ -14,6 +14,7 @@ from v2a_core.catalog.apart import check_apart
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.models import Bundle
 from v2a_core.outputs.ledger import embeddings_ledger
+from v2a_core.protocols import JSON
 from v2a_core.stages.decode import DecodeSettings
 from v2a_core.stages.embed import embed_audio
 from v2a_core.tables.rows import TRANSIT
@@ -72,18 +73,18 @@ class Embedding(CatalogJob):
     """Frames and sound of segments become embeddings."""
 
     name: ClassVar[str] = "embed"
-    stage_columns: ClassVar[Mapping[str, str]] = {"decode": "decode_s", "clip": "clip_s", "clap": "clap_s"}
+    stage_columns: ClassVar[Mapping[str, str]] = {"decode": "decode_s", "vision": "vision_s", "audio": "audio_s"}
     settings: EmbedJob
 
     def identity(self) -> Identity:
         """How sources are cut and seen, and both encoders."""
         local, job = self.models.local, self.settings
         fingerprints = local.fingerprints()
-        content = {
+        content: dict[str, JSON] = {
             "segments": job.segments.model_dump(),
             "frames": job.frames.model_dump(),
-            "clip": fingerprints["clip"],
-            "clap": fingerprints["clap"],
+            "vision": fingerprints["vision"],
+            "audio": fingerprints["audio"],
         }
         return Identity(content, {"vision": local.vision_space, "audio": local.audio_space})
 

@@ -16,6 +16,8 @@ from v2a_core import storage
 from v2a_core.metrics import inputs
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import Ledger, embeddings_ledger
+from v2a_core.outputs.manifest import Manifest
+from v2a_core.protocols import JSON
 from v2a_core.stages.listen import ReadSettings
 from v2a_core.tables.evaluated import EVALUATED, READ
 from v2a_core.tables.schema import ROWS_FOLDER
@@ -90,7 +92,7 @@ class Soundtracks:
     """
 
     place: str
-    made_by: dict[str, Any]
+    made_by: Manifest
     index: pa.Table
 
 
@@ -125,7 +127,7 @@ class Evaluation(StreamingJob[pa.Table]):
         content = {
             "soundtracks": made_by["output_id"],  # not where they are: outputs may be moved
             "made_by": made_by["identity"],
-            "clap": local.fingerprints()["clap"],
+            "audio": local.fingerprints()["audio"],
             "judge": inputs.judge_fingerprint(self.judge) if self.judge else None,
             "originals": self.settings.originals,
             "embeddings": manifest.read(references.place, job="embed")["output_id"] if references else None,
@@ -137,7 +139,7 @@ class Evaluation(StreamingJob[pa.Table]):
         metadata = {"audio_space": self.models.local.audio_space}
         return Rows(ROWS_FOLDER, EVALUATED, READ, "segment_id", embeddings_ledger, metadata)
 
-    def renew(self, request: Request, earlier: Callable[[], Mapping[str, object] | None]) -> None:
+    def renew(self, request: Request, earlier: Callable[[], Manifest | None]) -> None:
         """Forget the rows of soundtracks that are others now."""
         soundtracks = self.soundtracks
         if earlier() is not None and not request.dry_run:
@@ -181,7 +183,7 @@ class Evaluation(StreamingJob[pa.Table]):
         # The only stage with a model: a whole GPU each.
         return run_actors(data, listening, pools, batch_size=pools.segments_per_batch, gpus=pools.actor_gpus)
 
-    def tell(self, output: str) -> dict[str, object]:
+    def tell(self, output: str) -> dict[str, JSON]:
         """The metrics, over all rows of these soundtracks."""
         facts = Reported(output, self.soundtracks.place, self.judge, self.models.local.name)
         metrics = report(facts, self.soundtracks.index, self.references, self.settings)

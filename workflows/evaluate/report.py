@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from v2a_core import storage
 from v2a_core.metrics.measure import measure, read_rows, to_markdown, with_references
 from v2a_core.outputs.ledger import read_columns
+from v2a_core.protocols import JSON
 from v2a_core.tables.evaluated import EVALUATED
 from v2a_core.tables.schema import OK, ROWS_FOLDER
 from workflows.evaluate.config import EvaluateJob
@@ -50,7 +51,7 @@ class Reported:
     bundle: str
 
 
-def report(facts: Reported, index: pa.Table, references: References | None, job: EvaluateJob) -> dict[str, object]:
+def report(facts: Reported, index: pa.Table, references: References | None, job: EvaluateJob) -> dict[str, JSON]:
     """Compute the metrics of these soundtracks, write and print them.
 
     Args:
@@ -68,7 +69,7 @@ def report(facts: Reported, index: pa.Table, references: References | None, job:
     if references is not None:
         found, note = with_references(found, dict(references.embeddings))
     results = measure(found, job.metrics)
-    metrics: dict[str, object] = {result.name: result.to_dict() for result in results}
+    metrics: dict[str, JSON] = {result.name: result.to_dict() for result in results}
     good = pc.sum(pc.equal(table["status"], OK)).as_py() or 0
     content = {
         "soundtracks": facts.soundtracks,

@@ -14,6 +14,7 @@ from v2a_core.catalog.apart import check_apart
 from v2a_core.mappers.choice import canonical_mapper
 from v2a_core.models import check_spaces
 from v2a_core.outputs.ledger import Ledger, index_ledger
+from v2a_core.protocols import JSON
 from v2a_core.stages import reuse
 from v2a_core.stages.finish import FinishJob
 from v2a_core.stages.gather import SOUNDTRACKS
@@ -32,7 +33,7 @@ from workflows.streaming.stages import run_actors, run_tasks
 from workflows.streaming.summary import Tally
 
 # UNet, VAE and vocoder are parts of generate.
-STAGES = ("decode", "clip", "map", "generate", "unet", "vae", "vocoder", "finish")
+STAGES = ("decode", "vision", "map", "generate", "unet", "vae", "vocoder", "finish")
 
 
 def run(
@@ -113,7 +114,7 @@ class Generation(CatalogJob):
             "sampling": job.sampling.model_dump() if job.sampling else None,
             **sound_identity(job),
             "finish": job.finish.model_dump(),
-            "models": {"clip": fingerprints["clip"], "generator": fingerprints["generator"]},
+            "models": {"vision": fingerprints["vision"], "generator": fingerprints["generator"]},
             "mapper": self.made_from.fingerprint,
             "captioner": job.captioner.model_dump(include={"max_tokens", "beams"}) if job.via_text == "blip" else None,
         }
@@ -153,7 +154,7 @@ class Generation(CatalogJob):
         finishing = FinishJob(output, job.finish, self._marks(), job.seed, job.decoder)
         return run_tasks(data, FinishStage(finishing), pools, batch_size=1)
 
-    def tell(self, output: str) -> dict[str, object]:
+    def tell(self, output: str) -> dict[str, JSON]:
         """The bundle, and what made the conditions."""
         return {**super().tell(output), "mapper": self.made_from.mapper}
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.generators.config import GeneratorSettings
 from v2a_core.models import Bundle
+from v2a_core.protocols import JSON
 from v2a_core.stages.finish import FinishJob, finish_row
 from v2a_core.stages.gather import SOUNDTRACKS, SourceGatherer
 from v2a_core.stages.generate import SoundtrackJob, SoundtrackMaker
@@ -26,7 +27,7 @@ def soundtrack_job(job: GenerateJob) -> SoundtrackJob:
     return SoundtrackJob(job.seed, job.join, job.text, job.candidates)
 
 
-def sound_identity(job: GenerateJob) -> dict[str, object]:
+def sound_identity(job: GenerateJob) -> dict[str, JSON]:
     """The same for a manifest: what must not change between runs into one output."""
     return {
         "generator": job.generator.model_dump(exclude={"micro_batch", "compile"}),

@@ -15,7 +15,6 @@ from v2a_core.catalog import CatalogSettings, source_id
 from v2a_core.catalog.source import source_key
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.outputs.ledger import Ledger
-from v2a_core.storage.config import StorageSettings
 from v2a_core.tables import rows
 from workflows.cluster_runtime import connection
 from workflows.cluster_runtime.pools import Pools, prepare_data
@@ -44,10 +43,6 @@ class CatalogJobSettings(JobSettings, Protocol):
     @property
     def frames(self) -> FrameSettings:
         """Which frames are seen."""
-
-    @property
-    def output_storage(self) -> StorageSettings | None:
-        """How the bucket of the output is reached, when otherwise."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +139,5 @@ def run_catalog(
         inputs=catalog,
         listed=lambda limit: list_catalog(catalog, settings.catalog, limit),
         opened=opened,
-        output_storage=settings.output_storage,
     )
     return run(request, entrance)

@@ -12,7 +12,9 @@ from ray.data import Dataset
 
 from v2a_core.models import Bundle, LocalBundle
 from v2a_core.outputs.ledger import Ledger
+from v2a_core.outputs.manifest import Manifest
 from v2a_core.outputs.parts import PartSettings
+from v2a_core.protocols import JSON
 from v2a_core.storage.config import StorageSettings
 from v2a_core.verification.retry import forget_rejects
 from workflows.cluster_runtime.config import PoolSettings
@@ -29,6 +31,10 @@ class JobSettings(Protocol):
     @property
     def storage(self) -> StorageSettings:
         """How buckets are reached."""
+
+    @property
+    def output_storage(self) -> StorageSettings | None:
+        """How the bucket of the output is reached, when otherwise."""
 
     @property
     def output(self) -> PartSettings:
@@ -109,7 +115,7 @@ class Identity:
         spaces: The embedding spaces: `{"vision": ..., "audio": ...}`.
     """
 
-    content: Mapping[str, object]
+    content: Mapping[str, JSON]
     spaces: dict[str, str]
 
 
@@ -138,7 +144,7 @@ class DryRun(Generic[ItemsT]):
     """
 
     request: Request
-    checked: Mapping[str, object]
+    checked: Mapping[str, JSON]
     tally: Tally
     plan: Plan[ItemsT]
 
@@ -167,7 +173,7 @@ class StreamingJob(abc.ABC, Generic[ItemsT]):
     def rows(self) -> Rows:
         """What is written."""
 
-    def renew(self, request: Request, earlier: Callable[[], Mapping[str, object] | None]) -> None:
+    def renew(self, request: Request, earlier: Callable[[], Manifest | None]) -> None:
         """Take out of the output what this run makes anew: the rejects that are to be tried again.
 
         Args:
@@ -195,6 +201,6 @@ class StreamingJob(abc.ABC, Generic[ItemsT]):
     def chain(self, items: ItemsT, output: str, pools: Pools) -> Dataset:
         """From what is planned to rows of `Rows.transit`."""
 
-    def tell(self, output: str) -> dict[str, object]:
+    def tell(self, output: str) -> dict[str, JSON]:
         """What the summary holds beside the counts, when all rows are written."""
         return {"bundle": self.models.local.name, "trained": self.models.local.trained}

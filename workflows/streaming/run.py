@@ -14,10 +14,11 @@ from v2a_core import storage
 from v2a_core.models import LocalBundle, check_weights, load_bundle
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import Ledger
+from v2a_core.outputs.manifest import BundleRecord, Manifest
 from v2a_core.outputs.parts import PartWriter
 from v2a_core.outputs.unfinished import Unfinished
+from v2a_core.protocols import JSON
 from v2a_core.storage import StorageAccess
-from v2a_core.storage.config import StorageSettings
 from v2a_core.storage.preflight import check_storage
 from workflows.cluster_runtime.pools import Pools, start_pools
 from workflows.streaming.job import DryRun, ItemsT, JobSettings, Models, Plan, Request, Rows, StreamingJob
@@ -37,7 +38,6 @@ class Entrance(Generic[ListedT, ItemsT]):
         inputs: What it reads, to be reached.
         listed: Lists the inputs, at most their first entries.
         opened: Makes the job when they are listed and the models are there; checks both against each other.
-        output_storage: How the output is reached, when otherwise than the inputs.
     """
 
     name: str
@@ -45,7 +45,6 @@ class Entrance(Generic[ListedT, ItemsT]):
     inputs: Sequence[str]
     listed: Callable[[int | None], ListedT]
     opened: Callable[[Models, ListedT], StreamingJob[ItemsT]]
-    output_storage: StorageSettings | None = None
 
 
 def run(request: Request, entrance: Entrance[ListedT, ItemsT]) -> dict[str, Any]:
@@ -60,8 +59,17 @@ def run(request: Request, entrance: Entrance[ListedT, ItemsT]) -> dict[str, Any]
         UnfinishedError: Some sources could not be fetched or written; the next run tries them again.
     """
     tally, settings = Tally(entrance.name), entrance.settings
-    checked = _reach(request.output, entrance)
-    bundle = load_bundle(request.models)
+    access = StorageAccess.of_job(settings.storage, request.output, settings.output_storage)
+    with storage.reach(access):
+        checked = check_storage(entrance.inputs, request.output, access)
+        return _run(request, entrance, tally, checked)
+
+
+def _run(
+    request: Request, entrance: Entrance[ListedT, ItemsT], tally: Tally, checked: Mapping[str, JSON]
+) -> dict[str, Any]:
+    """From the listing on; what is still refused here is refused before anything is written."""
+    settings, bundle = entrance.settings, load_bundle(request.models)
     listed = entrance.listed(request.limit)
     manifest.check_own(request.output, entrance.name)
     models = Models(bundle, bundle.resolve())
@@ -81,24 +89,16 @@ def run(request: Request, entrance: Entrance[ListedT, ItemsT]) -> dict[str, Any]
     return _make(request.output, job, settings, mine, plan, tally, pools)
 
 
-def describe_bundle(local: LocalBundle) -> dict[str, object]:
+def describe_bundle(local: LocalBundle) -> BundleRecord:
     """What a manifest says of the models."""
     return {"name": local.name, "trained": local.trained, "fingerprints": local.fingerprints()}
 
 
-def _reach(output: str, entrance: Entrance[ListedT, ItemsT]) -> Mapping[str, object]:
-    """Reach files as configured from now on, and try what the job will need; returns what works."""
-    places = ((output, entrance.output_storage),) if entrance.output_storage else ()
-    access = StorageAccess(entrance.settings.storage, places)
-    storage.use(access)
-    return check_storage(entrance.inputs, output, access)
-
-
-def _manifest(job: StreamingJob[ItemsT], settings: JobSettings) -> dict[str, Any]:
+def _manifest(job: StreamingJob[ItemsT], settings: JobSettings) -> Manifest:
     identity = job.identity()
     return manifest.new(
         job.name,
-        identity=dict(identity.content),
+        identity=identity.content,
         config=settings.model_dump(),
         bundle=describe_bundle(job.models.local),
         spaces=identity.spaces,
@@ -109,7 +109,7 @@ def _make(
     output: str,
     job: StreamingJob[ItemsT],
     settings: JobSettings,
-    mine: dict[str, Any],
+    mine: Manifest,
     plan: Plan[ItemsT],
     tally: Tally,
     pools: Pools | None,
@@ -130,7 +130,7 @@ def _make(
     return document
 
 
-def _writer(output: str, rows: Rows, settings: JobSettings, claimed: Mapping[str, Any], before: Ledger) -> PartWriter:
+def _writer(output: str, rows: Rows, settings: JobSettings, claimed: Manifest, before: Ledger) -> PartWriter:
     return PartWriter(
         storage.join(output, rows.folder),
         rows.schema,

@@ -5,18 +5,10 @@ from __future__ import annotations
 import helpers_embeddings
 import pytest
 
-from v2a_core import storage
 from v2a_core.config import ConfigError
-from v2a_core.storage import StorageAccess
 from workflows.cli.main import main
 from workflows.command.exit_codes import BAD_CONFIGURATION
 from workflows.streaming import run
-
-
-@pytest.fixture(autouse=True)
-def _put_back():
-    yield
-    storage.use(StorageAccess())
 
 
 def refused(capsys, *arguments):
