@@ -23,6 +23,7 @@ from v2a_core.outputs.ledger import embeddings_ledger, read_columns
 from v2a_core.outputs.manifest import Manifest
 from v2a_core.outputs.parts import PartWriter
 from v2a_core.outputs.unfinished import Unfinished
+from v2a_core.protocols import TextEncoder
 from v2a_core.stages.listen import Ears, ReadSettings, embed_sounds, read_soundtrack
 from v2a_core.tables.evaluated import EVALUATED, READ
 from v2a_core.tables.schema import OK, ROWS_FOLDER
@@ -182,11 +183,10 @@ class ListenStage:
         """Embed and judge a batch of segments."""
         return embed_sounds(batch, self._ears)
 
-    def _text(self) -> Any:
-        from v2a_core.generators.audioldm import AudioLdmGenerator
-        from v2a_core.generators.config import GeneratorSettings
+    def _text(self) -> TextEncoder:
+        from v2a_core.generators import load_text_encoder
 
-        return AudioLdmGenerator(str(self._local.generator_path), GeneratorSettings(), "cpu")
+        return load_text_encoder(self._local)
 
 
 def _report(

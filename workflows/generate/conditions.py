@@ -133,11 +133,11 @@ class TextStage:
     """An actor that holds CLAP's text branch, and BLIP when it writes the texts."""
 
     def __init__(self, bundle: Bundle, via: str, captioner: CaptionerSettings, worker: Worker) -> None:
-        from v2a_core.generators.audioldm.text import TextEmbedder
+        from v2a_core.generators import load_text_encoder
 
         worker.set_up_model()
         local = bundle.resolve()
-        self._encoder = TextEmbedder(local.generator_path, device())
+        self._encoder = load_text_encoder(local, device())
         self._via, self._image_size = via, local.media_spec().image_size
         self._captioner: Any = None
         if via == "blip":

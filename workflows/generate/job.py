@@ -12,6 +12,7 @@ from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 from v2a_core import storage
 from v2a_core.catalog import Source, source_id
 from v2a_core.catalog.apart import check_apart
+from v2a_core.generators import check_settings
 from v2a_core.mappers.choice import canonical_mapper
 from v2a_core.models import Bundle, LocalBundle, check_spaces, check_weights, load_bundle
 from v2a_core.outputs import manifest
@@ -92,6 +93,7 @@ def run(
         local = bundle.resolve()
         check_weights(local)
         fingerprint = conditions.origin(mapper, job, local)
+        check_settings(local, job.generator)
         mine = _manifest(job, local, fingerprint)
         if retry_rejects and not dry_run:
             retry(output, INDEX_FOLDER, retry_rejects, mine)

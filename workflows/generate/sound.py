@@ -43,7 +43,7 @@ def soundtrack_job(job: GenerateJob) -> SoundtrackJob:
 def sound_identity(job: GenerateJob) -> dict[str, Any]:
     """The same for a manifest: what must not change between runs into one output."""
     return {
-        "generator": job.generator.model_dump(exclude={"micro_batch", "compile"}),
+        "generator": job.generator.identity(),
         "join": job.join.model_dump(),
         "text": job.text.model_dump(),
         "candidates": job.candidates.model_dump(),
@@ -51,7 +51,7 @@ def sound_identity(job: GenerateJob) -> dict[str, Any]:
 
 
 class GenerateStage:
-    """An actor that holds AudioLDM, and CLAP's audio tower when candidates are ranked."""
+    """An actor that holds the generator, and CLAP's audio tower when candidates are ranked."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class GenerateStage:
         worker: Worker,
     ) -> None:
         from v2a_core.encoders.clap import ClapEncoder
-        from v2a_core.generators.audioldm import AudioLdmGenerator
+        from v2a_core.generators import load_generator
         from v2a_core.generators.ranking import Listener
 
         worker.set_up_model()
@@ -70,7 +70,7 @@ class GenerateStage:
         listener = None
         if job.candidates.count > 1:
             listener = Listener(ClapEncoder(local, encoders, on), local.media_spec())
-        generator = AudioLdmGenerator(str(local.generator_path), settings, on)
+        generator = load_generator(local, settings, on)
         self._maker = SoundtrackMaker(generator, job, listener)
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
