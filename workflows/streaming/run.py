@@ -49,7 +49,7 @@ class Plan:
     """What a run has to do: sources, and rows of entries that were rejected while listing."""
 
     sources: list[pipeline.PlannedSource]
-    rejected: list[dict[str, Any]]
+    rejected: list[rows.DecodedRow]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Listing:
         """Sources by kind."""
         return dict(Counter(source.kind for source in self.sources))
 
-    def rejected_rows(self, ledger: Ledger, segments: SegmentSettings, frames: FrameSettings) -> list[dict[str, Any]]:
+    def rejected_rows(self, ledger: Ledger, segments: SegmentSettings, frames: FrameSettings) -> list[rows.DecodedRow]:
         """Rows for the entries that were rejected while listing and have none yet."""
         ids = [source_id(source, segments, frames) for source, _ in self.rejects]
         return [
