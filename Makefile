@@ -7,7 +7,7 @@ DEMO_OUTPUT ?= demo-output
 NICE :=  # what runs beside jobs on Ray gets no more than its workers, which are nice by 15
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-parts test-jobs test-all fuzz attack lint types format clean
+.PHONY: help setup demo test test-parts test-jobs test-all fuzz attack lint types figures format clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,7 +27,7 @@ test: $(READY)  ## lint, types, all tests, side by side (under 8 minutes on two 
 	$(MAKE) --no-print-directory --jobs --output-sync=target NICE='nice -n 19' lint types test-parts test-jobs
 
 test-parts: $(READY)
-	$(NICE) $(BIN)/python -m pytest tests/v2a_core tests/cluster
+	$(NICE) $(BIN)/python -m pytest tests/v2a_core tests/cluster tests/test_architecture.py
 
 test-jobs: $(READY)
 	$(BIN)/python -m pytest tests/workflows
@@ -47,6 +47,9 @@ lint: $(READY)
 
 types: $(READY)
 	$(NICE) $(BIN)/mypy
+
+figures: $(READY)  ## the house in numbers: sizes, arrows between rooms, circles, untyped places
+	$(BIN)/python benchmarks/figures.py
 
 format: $(READY)  ## rewrite the files as the linter wants them
 	$(BIN)/ruff check --fix .

@@ -31,6 +31,7 @@ from v2a_core.stages.generate import SoundGenerator, SoundtrackJob, SoundtrackMa
 from v2a_core.stages.map import map_conditions
 from v2a_core.storage import StorageAccess
 from v2a_core.tables import rows
+from v2a_core.tables.rows import DecodedRow
 from v2a_core.tables.schema import OK
 
 _SEGMENTS_AT_ONCE = 16
@@ -176,8 +177,8 @@ def _one_source(video: str) -> Source:
     return listed.sources[0]
 
 
-def _batches(segments: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
+def _batches(segments: Iterator[DecodedRow]) -> Iterator[list[DecodedRow]]:
+    batch: list[DecodedRow] = []
     for row in segments:
         batch.append(row)
         if len(batch) == _SEGMENTS_AT_ONCE:

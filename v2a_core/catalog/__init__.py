@@ -1,4 +1,7 @@
-"""What to process: sources found in files, folders, globs, URI prefixes, tar shards and tables."""
+"""What to process: sources found in files, folders, globs, URI prefixes, tar shards and tables.
+
+Each way to write a catalog down is a file here. What is inside of a source, its frames and sound, is read in `media`.
+"""
 
 from __future__ import annotations
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ from v2a_core.catalog.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from v2a_core.config import ConfigError
 from v2a_core.interpolation.config import InterpolationSettings
 from v2a_core.media.config import SegmentSettings
+from v2a_core.media.decode import DecodeRequest
 from v2a_core.media.guard import GuardedDecoder
 from v2a_core.media.resample import clap_waveform, is_silent
 from v2a_core.media.types import DecodedSegment, MediaError
@@ -104,16 +104,9 @@ def _condition(
 def _frames(end: End, local: LocalBundle, settings: InterpolationSettings) -> npt.NDArray[np.uint8]:
     """The frames of the whole video, or the picture, uint8 (N, H, W, 3)."""
     with storage.local_copy(end.given) as path, GuardedDecoder(settings.decoder) as decoder:
-        decoded: Iterator[Any] = decoder.decode(
-            path,
-            kind=end.kind,
-            source_id="end",
-            spec=local.media_spec(),
-            segments=SegmentSettings(whole=True),
-            frames=settings.frames,
-            want_audio=False,
-        )
-        for item in decoded:
+        whole = SegmentSettings(whole=True)
+        request = DecodeRequest(path, end.kind, "end", local.media_spec(), whole, settings.frames, want_audio=False)
+        for item in decoder.decode(request):
             if isinstance(item, DecodedSegment):
                 return item.frames_NHWC
             raise item.error

@@ -1,4 +1,8 @@
-"""Model bundles: which checkpoints make a system, fetched, verified, compatible. Importing this loads no torch."""
+"""Model bundles: which checkpoints make a system, fetched, verified, compatible. Importing this loads no torch.
+
+Here belongs what holds for weights of any architecture. What one architecture's folder holds is known where its
+component is: in `encoders`, `captioners`, `generators`.
+"""
 
 from v2a_core.models.bundle import (
     Bundle,

@@ -1,4 +1,7 @@
-"""A page to listen to: soundtracks, what they were made with, their scores and what was rejected."""
+"""A page to listen to: soundtracks, what they were made with, their scores and what was rejected.
+
+It reads finished outputs and draws them. What is measured of a soundtrack belongs to `metrics`.
+"""
 
 from v2a_core.report.page import write_page
 from v2a_core.report.soundtracks import read_report

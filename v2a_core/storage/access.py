@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import fsspec
 
 from v2a_core.config import ConfigError
-from v2a_core.storage import http, retrying, s3, time_limits
+from v2a_core.storage import http, http_errors, retrying, s3, time_limits
 from v2a_core.storage.config import StorageSettings
 from v2a_core.storage.public import has_password, public, public_text
 
@@ -174,7 +174,7 @@ def look_through(path: str, items: Iterator[T]) -> Iterator[T]:
 @contextlib.contextmanager
 def _plain_errors(uri: str) -> Iterator[None]:
     try:
-        with s3.plain_errors(uri), http.plain_errors(uri):
+        with s3.plain_errors(uri), http_errors.plain_errors(uri):
             yield
     except TimeoutError as error:
         if str(error):

@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 from fsspec.implementations import http
 
-from v2a_core.storage.http import WebPageError, plain_errors
+from v2a_core.storage.http_errors import WebPageError, plain_errors
 from v2a_core.storage.public import public
 
 _REFUSED_HEAD = (400, 403, 405, 501)  # links that are signed for GET answer so

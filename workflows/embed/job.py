@@ -15,6 +15,7 @@ from v2a_core.encoders.config import EncoderSettings
 from v2a_core.models import Bundle, LocalBundle, check_weights, load_bundle
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import embeddings_ledger
+from v2a_core.outputs.manifest import Manifest
 from v2a_core.outputs.parts import PartWriter
 from v2a_core.outputs.unfinished import Unfinished
 from v2a_core.stages.decode import DecodeSettings
@@ -29,7 +30,7 @@ from workflows.streaming.estimate import estimate
 from workflows.streaming.run import conclude, describe_bundle, list_catalog, plan_work, reach, retry, show_plan, stream
 from workflows.streaming.summary import Tally
 
-STAGE_COLUMNS = {"decode": "decode_s", "clip": "clip_s", "clap": "clap_s"}
+STAGE_COLUMNS = {"decode": "decode_s", "vision": "vision_s", "audio": "audio_s"}
 
 
 def run(
@@ -135,15 +136,15 @@ class EncodeStage:
         return embed_audio(self._see(batch), self._ears)
 
 
-def _manifest(job: EmbedJob, local: LocalBundle) -> dict[str, Any]:
+def _manifest(job: EmbedJob, local: LocalBundle) -> Manifest:
     fingerprints = local.fingerprints()
     return manifest.new(
         "embed",
         identity={
             "segments": job.segments.model_dump(),
             "frames": job.frames.model_dump(),
-            "clip": fingerprints["clip"],
-            "clap": fingerprints["clap"],
+            "vision": fingerprints["vision"],
+            "audio": fingerprints["audio"],
         },
         config=job.model_dump(),
         bundle=describe_bundle(local),

@@ -20,6 +20,7 @@ from v2a_core.metrics.measure import Result, measure, read_rows, to_markdown, wi
 from v2a_core.models import Bundle, LocalBundle, check_weights, load_bundle
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import embeddings_ledger, read_columns
+from v2a_core.outputs.manifest import Manifest
 from v2a_core.outputs.parts import PartWriter
 from v2a_core.outputs.unfinished import Unfinished
 from v2a_core.stages.listen import Ears, ReadSettings, embed_sounds, read_soundtrack
@@ -235,18 +236,18 @@ def _show_plan(soundtracks: str, output: str, tally: Tally, checked: dict[str, A
 
 
 def _manifest(
-    made_by: dict[str, Any],
+    made_by: Manifest,
     job: EvaluateJob,
     local: LocalBundle,
     judge: str | None,
     embeddings: str | None,
-) -> dict[str, Any]:
+) -> Manifest:
     return manifest.new(
         "evaluate",
         identity={
             "soundtracks": made_by["output_id"],  # not where they are: outputs may be moved
             "made_by": made_by["identity"],
-            "clap": local.fingerprints()["clap"],
+            "audio": local.fingerprints()["audio"],
             "judge": inputs.judge_fingerprint(judge) if judge else None,
             "originals": job.originals,
             "embeddings": manifest.read(embeddings, job="embed")["output_id"] if embeddings else None,

@@ -16,6 +16,7 @@ from v2a_core.mappers.choice import canonical_mapper
 from v2a_core.models import Bundle, LocalBundle, check_spaces, check_weights, load_bundle
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import index_ledger
+from v2a_core.outputs.manifest import Manifest
 from v2a_core.outputs.parts import PartWriter
 from v2a_core.outputs.unfinished import Unfinished
 from v2a_core.stages import reuse
@@ -37,7 +38,7 @@ from workflows.streaming.run import conclude, describe_bundle, list_catalog, pla
 from workflows.streaming.summary import Tally
 
 # UNet, VAE and vocoder are parts of generate.
-STAGES = ("decode", "clip", "map", "generate", "unet", "vae", "vocoder", "finish")
+STAGES = ("decode", "vision", "map", "generate", "unet", "vae", "vocoder", "finish")
 STAGE_COLUMNS = {stage: f"{stage}_s" for stage in STAGES}
 
 
@@ -199,7 +200,7 @@ def _finish_batch(batch: pa.Table, job: FinishJob, worker: Worker) -> pa.Table:
     return rows.replace(table, {"conditions": batch["conditions"]})
 
 
-def _manifest(job: GenerateJob, local: LocalBundle, mapper_fingerprint: str) -> dict[str, Any]:
+def _manifest(job: GenerateJob, local: LocalBundle, mapper_fingerprint: str) -> Manifest:
     fingerprints = local.fingerprints()
     return manifest.new(
         "generate",
@@ -210,7 +211,7 @@ def _manifest(job: GenerateJob, local: LocalBundle, mapper_fingerprint: str) -> 
             "sampling": job.sampling.model_dump() if job.sampling else None,
             **sound_identity(job),
             "finish": job.finish.model_dump(),
-            "models": {"clip": fingerprints["clip"], "generator": fingerprints["generator"]},
+            "models": {"vision": fingerprints["vision"], "generator": fingerprints["generator"]},
             "mapper": mapper_fingerprint,
             "captioner": job.captioner.model_dump(include={"max_tokens", "beams"}) if job.via_text == "blip" else None,
         },

@@ -218,7 +218,7 @@ def _decode_batch(batch: pa.Table, settings: DecodeSettings, worker: Worker) -> 
     yield rows.table(pending)
 
 
-def _decode(item: Mapping[str, Any], settings: DecodeSettings, shards: ShardReader) -> Iterator[dict[str, Any]]:
+def _decode(item: Mapping[str, Any], settings: DecodeSettings, shards: ShardReader) -> Iterator[rows.DecodedRow]:
     done = Partial(item["done_segments"], item["done_indices"], item["segment_count"])
     source = rows.unpack_source(item["source"])
     for row in decode_rows(source, item["source_id"], done.segments, settings, shards):

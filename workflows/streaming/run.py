@@ -25,6 +25,7 @@ from v2a_core.media.types import MediaError
 from v2a_core.models import LocalBundle
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import Ledger
+from v2a_core.outputs.manifest import BundleRecord, Manifest
 from v2a_core.outputs.parts import PartWriter
 from v2a_core.outputs.unfinished import Unfinished
 from v2a_core.storage import StorageAccess
@@ -48,7 +49,7 @@ class Plan:
     """What a run has to do: sources, and rows of entries that were rejected while listing."""
 
     sources: list[pipeline.PlannedSource]
-    rejected: list[dict[str, Any]]
+    rejected: list[rows.DecodedRow]
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Listing:
         """Sources by kind."""
         return dict(Counter(source.kind for source in self.sources))
 
-    def rejected_rows(self, ledger: Ledger, segments: SegmentSettings, frames: FrameSettings) -> list[dict[str, Any]]:
+    def rejected_rows(self, ledger: Ledger, segments: SegmentSettings, frames: FrameSettings) -> list[rows.DecodedRow]:
         """Rows for the entries that were rejected while listing and have none yet."""
         ids = [source_id(source, segments, frames) for source, _ in self.rejects]
         return [
@@ -95,7 +96,7 @@ def list_catalog(catalog: Sequence[str], settings: CatalogSettings, limit: int |
     return Listing(list(sources), list(rejects), dict(listed.skipped_reasons))
 
 
-def describe_bundle(local: LocalBundle) -> dict[str, Any]:
+def describe_bundle(local: LocalBundle) -> BundleRecord:
     """What a manifest says of the models."""
     return {"name": local.name, "trained": local.trained, "fingerprints": local.fingerprints()}
 
@@ -245,7 +246,7 @@ def plan_work(listing: Listing, ledger: Ledger, tally: Tally, job: Any) -> Plan:
     return Plan(planned, rejected)
 
 
-def retry(output: str, folder: str, stages: Sequence[str], mine: dict[str, Any]) -> None:
+def retry(output: str, folder: str, stages: Sequence[str], mine: Manifest) -> None:
     """Take the rejects of some stages out of an output, so that this run tries them again.
 
     Raises:
@@ -258,7 +259,7 @@ def retry(output: str, folder: str, stages: Sequence[str], mine: dict[str, Any])
 
 def conclude(
     output: str,
-    made_by: dict[str, Any],
+    made_by: Manifest,
     tally: Tally,
     writer: PartWriter,
     unfinished: Unfinished,

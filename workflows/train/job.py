@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.models import load_bundle
 from v2a_core.outputs import manifest
+from v2a_core.outputs.manifest import Manifest
+from v2a_core.protocols import JSON
 from v2a_core.storage import StorageAccess
 from v2a_core.storage.preflight import check_storage
 from v2a_core.storage.trouble import stop, stops_run
@@ -86,7 +89,7 @@ def run(
         return summary
 
 
-def _train(work: TrainWork, mine: dict[str, Any], given: str, started: float) -> dict[str, Any]:
+def _train(work: TrainWork, mine: Manifest, given: str, started: float) -> dict[str, Any]:
     """From the output's last checkpoint to its mapper; returns the summary."""
     claimed = manifest.open_output(work.output, mine)
     train_snapshot.mend(work.output)
@@ -111,7 +114,7 @@ def sentence(summary: dict[str, Any]) -> str:
     )
 
 
-def _manifest(job: TrainJob, made_by: dict[str, Any], selection: Selection, limit: int | None) -> dict[str, Any]:
+def _manifest(job: TrainJob, made_by: Manifest, selection: Selection, limit: int | None) -> Manifest:
     return manifest.new(
         "train",
         identity={
@@ -136,7 +139,7 @@ def _manifest(job: TrainJob, made_by: dict[str, Any], selection: Selection, limi
     )
 
 
-def _finished(output: str, mine: dict[str, Any]) -> dict[str, Any] | None:
+def _finished(output: str, mine: Manifest) -> dict[str, Any] | None:
     """The summary of a finished run with the same configuration; None when there is something left to do.
 
     Raises:
@@ -151,19 +154,19 @@ def _finished(output: str, mine: dict[str, Any]) -> dict[str, Any] | None:
         return None  # trained, and not all was written: the last checkpoint is exported again
 
 
-def _cut(made_by: dict[str, Any]) -> dict[str, Any]:
+def _cut(made_by: Manifest) -> dict[str, JSON]:
     """How the embeddings were cut and sampled, for whoever uses the mapper on others."""
-    identity = made_by.get("identity") or {}
+    identity: Mapping[str, JSON] = made_by.get("identity") or {}
     wanted = {"segments": ("length_s", "whole"), "frames": ("frames_per_second",)}
     return {
-        f"{group}.{name}": identity[group][name]
+        f"{group}.{name}": manifest.group(identity, group)[name]
         for group, names in wanted.items()
         for name in names
-        if name in (identity.get(group) or {})
+        if name in manifest.group(identity, group)
     }
 
 
-def _check_models(models: str | None, made_by: dict[str, Any], embeddings: str) -> None:
+def _check_models(models: str | None, made_by: Manifest, embeddings: str) -> None:
     has = made_by.get("bundle", {}).get("name")
     if models is None:
         return

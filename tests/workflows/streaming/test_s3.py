@@ -64,7 +64,7 @@ def assert_equal_rows(got, want):
     assert got.keys() == want.keys()
     for identity, row in want.items():
         assert (got[identity]["status"], got[identity]["source_uri"]) == ("ok", row["source_uri"])
-        for name in ("clap_embedding", "clip_frames"):
+        for name in ("clap_embedding", "vision_frames"):
             np.testing.assert_allclose(got[identity][name], row[name], atol=2e-3)
 
 
