@@ -222,8 +222,8 @@ def _write_bundle(folder: Path) -> None:
     description = {
         "name": "benchmark",
         "trained": False,
-        "clip": {"model": CLIP, "weights": str(folder / "clip.safetensors")},
-        "clap": {"weights": str(folder / "clap.pt"), "config": "HTSAT-tiny"},
+        "vision": {"model": CLIP, "weights": str(folder / "clip.safetensors")},
+        "audio": {"weights": str(folder / "clap.pt"), "config": "HTSAT-tiny"},
         "generator": {"weights": str(load_bundle("miniature").resolve().generator_path)},
     }
     (folder / "bundle.yaml").write_text(yaml.safe_dump(description))

@@ -314,7 +314,7 @@ def write_embeddings(folder: Path, rows: int, frames: int = 1) -> str:
         "split": ["train"] * rows + ["validation"] * (count - rows),
         "segment_index": [0] * count, "segment_count": [1] * count, "audio_rms_dbfs": [-20.0] * count,
         "silent": [False] * count, "status": ["ok"] * count,
-        "clip_frames": arrays.vector_lists(
+        "vision_frames": arrays.vector_lists(
             [np.repeat(item[None], frames, axis=0) for item in seen.astype(np.float16)], EMBEDDING_DIM, np.float16
         ),
         "clap_embedding": arrays.vectors(list(heard), EMBEDDING_DIM),

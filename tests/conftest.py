@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from v2a_core.storage import StorageAccess
 
 settings.register_profile("v2a", deadline=None)  # a busy machine is no failure of a law
 settings.load_profile("v2a")
@@ -29,6 +34,15 @@ def s3_server() -> Iterator[str]:
 
     with serve_s3() as address:
         yield address
+
+
+@pytest.fixture
+def reach() -> Iterator[Callable[[StorageAccess], None]]:
+    """What says how this test reaches files; holds until the test ends, or says otherwise."""
+    from v2a_core import storage
+
+    with contextlib.ExitStack() as scope:
+        yield lambda access: scope.enter_context(storage.reach(access))
 
 
 @pytest.fixture

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+
+# What a JSON document, or a configuration in YAML, can hold.
+JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
 
 class FrameEncoder(Protocol):
@@ -30,5 +33,5 @@ class WaveformEncoder(Protocol):
 class ConditionMapper(Protocol):
     """What was seen to what shall be heard."""
 
-    def map(self, clip_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> Floats:
+    def map(self, vision_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> Floats:
         """L2-normalised float32 (B, 512)."""

@@ -82,14 +82,14 @@ def soundtrack(
     words = {name: text for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)) if text}
     text = chosen.text.model_copy(update=words)
     chosen = chosen.model_copy(update={"text": text, "seed": chosen.seed if seed is None else seed})
-    storage.use(StorageAccess(chosen.storage))
-    source = _one_source(video)
-    maker = _Maker(chosen, models, canonical_mapper(mapper), device)
-    row = maker.make(source)
-    if row["status"] != OK:
-        raise MediaError(row["reject_stage"], row["reject_type"], row["reject_message"])
-    finished = finish_waveform(np.frombuffer(row["waveform"], np.float32), row["sample_rate_hz"], chosen.finish)
-    return Soundtrack(finished.waveform, finished.sample_rate)
+    with storage.reach(StorageAccess(chosen.storage)):
+        source = _one_source(video)
+        maker = _Maker(chosen, models, canonical_mapper(mapper), device)
+        row = maker.make(source)
+        if row["status"] != OK:
+            raise MediaError(row["reject_stage"], row["reject_type"], row["reject_message"])
+        finished = finish_waveform(np.frombuffer(row["waveform"], np.float32), row["sample_rate_hz"], chosen.finish)
+        return Soundtrack(finished.waveform, finished.sample_rate)
 
 
 @dataclass(frozen=True)

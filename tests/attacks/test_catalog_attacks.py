@@ -18,6 +18,7 @@ from v2a_core.catalog import CatalogListing, CatalogSettings, ShardReader, Sourc
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.media.types import MediaError
 from v2a_core.storage import StorageAccess
+from v2a_core.storage.config import StorageSettings
 from v2a_core.tables import rows
 
 VIDEO = b"video bytes " * 5000
@@ -172,17 +173,13 @@ def test_objects_that_change_under_a_run(tmp_path: Path, s3_server: str) -> None
     (tmp_path / "a.mp4").write_bytes(VIDEO)
     make_tar(tmp_path / "s.tar", [("m.mp4", VIDEO), ("n.mp4", VIDEO)])
     upload(s3_server, "attacked", tmp_path)
-    before = storage.in_use()
-    storage.use(StorageAccess(reached(s3_server)))
-    try:
+    with storage.reach(StorageAccess(reached(s3_server))):
         sources = listing("s3://attacked").sources
         make_tar(tmp_path / "s.tar", [("m.mp4", OTHER), ("n.mp4", OTHER)])
         s3 = client(s3_server)
         s3.put_object(Bucket="attacked", Key="a.mp4", Body=OTHER)  # type: ignore[attr-defined]
         s3.upload_file(str(tmp_path / "s.tar"), "attacked", "s.tar")  # type: ignore[attr-defined]
         assert [reason(source) for source in sources] == [("fetch", "Changed")] * 3
-    finally:
-        storage.use(before)
 
 
 @pytest.mark.timeout(60)
@@ -226,8 +223,8 @@ def test_secrets_in_links(videos: Path) -> None:
         f"https://127.0.0.1:9/notes.txt?token={SECRET}",
     ]
     (videos / "t.jsonl").write_text("\n".join(json.dumps({"uri": link}) for link in [*links, "a.mp4"]))
-    storage.use(StorageAccess(storage.in_use().settings.model_copy(update={"attempts": 1})))
-    found = listing(videos / "t.jsonl")
+    with storage.reach(StorageAccess(StorageSettings(attempts=1))):
+        found = listing(videos / "t.jsonl")
     assert len(found.rejects) == len(links)
     assert SECRET not in stored(found)
     with pytest.raises(ValueError) as caught:  # noqa: PT011 (its text is what this is about)

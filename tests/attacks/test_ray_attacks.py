@@ -98,7 +98,7 @@ def test_memory_that_never_suffices(tmp_path: Path) -> None:
         env=job_environment(RAY_memory_usage_threshold="0.01", RAY_memory_monitor_refresh_ms="100"),
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 1, done.stderr

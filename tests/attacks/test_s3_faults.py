@@ -34,12 +34,6 @@ def proxy(s3_server: str) -> Iterator[KeyProxy]:
         yield proxy
 
 
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    yield
-    storage.use(StorageAccess())
-
-
 def rows(client: Any, bucket: str, prefix: str) -> dict[str, str]:
     """Status by name, of the Parquet files below a prefix."""
     listed = client.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
@@ -131,8 +125,8 @@ def test_put(
     found = rows(helpers_s3.client(s3_server), bucket, "out/rows" if job == "embed" else "out/index")
     assert found == {"0.mp4": "ok", "1.mp4": "ok"}
     monkeypatch.undo()
-    storage.use(StorageAccess(helpers_s3.reached(s3_server)))
-    assert not verify(output).problems
+    with storage.reach(StorageAccess(helpers_s3.reached(s3_server))):
+        assert not verify(output).problems
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import helpers_web
 import pytest
 from helpers_s3 import Faults, misbehaving, reached
 
-from v2a_core import storage
 from v2a_core.catalog import CatalogSettings, Source, list_sources
+from v2a_core.compute.threads import ScopedThreads
 from v2a_core.config import ConfigError
 from v2a_core.media.types import MediaError
 from v2a_core.storage import StorageAccess, s3
@@ -38,7 +38,6 @@ def bucket(s3_server, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _put_back():
     yield
-    storage.use(StorageAccess())
     s3._filesystem.cache_clear()
 
 
@@ -57,32 +56,29 @@ def lost(uri, within_s):
 
 
 @pytest.mark.parametrize("kind", ["silent", "slow", "html"])
-def test_a_web_server_that(web, kind):
+def test_a_web_server_that(web, kind, reach):
     """A web server that is silent, sends a byte a second, or sends a page instead of a video."""
-    storage.use(StorageAccess(StorageSettings(timeout_s=1.5, fetch_timeout_s=3.0)))
+    reach(StorageAccess(StorageSettings(timeout_s=1.5, fetch_timeout_s=3.0)))
     told = str(lost(f"{web.url}/{kind}/v.mp4", 8))
     assert ("a web page" if kind == "html" else "no answer in time") in told
 
 
-def test_a_crawling_bucket_keeps_no_connection_from_the_next_source(s3_server, bucket):
+def test_a_crawling_bucket_keeps_no_connection_from_the_next_source(s3_server, bucket, reach):
     """S3 that sends a byte a second, for more sources than there are connections."""
     with misbehaving(s3_server, Faults(crawl="/0")) as proxy:
-        storage.use(StorageAccess(reached(proxy.url, fetch_timeout_s=5.0)))
+        reach(StorageAccess(reached(proxy.url, fetch_timeout_s=5.0)))
         fetch(f"{bucket}/11.mp4")  # the first request takes seconds of its own, to load botocore
-        threads = [threading.Thread(target=lost, args=(f"{bucket}/{i:02d}.mp4", 15)) for i in range(10)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ScopedThreads(10) as threads:
+            list(threads.map(lost, [f"{bucket}/{i:02d}.mp4" for i in range(10)], [15] * 10))
         assert proxy.did["crawled"] >= 10
         assert fetch(f"{bucket}/12.mp4") == bytes([12]) * 20_000
 
 
-def test_the_preflight_of_a_silent_bucket_ends(s3_server, bucket):
+def test_the_preflight_of_a_silent_bucket_ends(s3_server, bucket, reach):
     """S3 that accepts connections and says nothing, before a run."""
     with misbehaving(s3_server, Faults(silent=True)) as proxy:
         access = StorageAccess(reached(proxy.url))
-        storage.use(access)
+        reach(access)
         started = time.monotonic()
         with pytest.raises(ConfigError, match="list is not possible at s3://attack-test"):
             check_storage([bucket], f"{bucket}/out", access)
@@ -90,7 +86,7 @@ def test_the_preflight_of_a_silent_bucket_ends(s3_server, bucket):
 
 
 @pytest.mark.parametrize("hangs", ["stat", "scandir"])
-def test_a_dead_mount(tmp_path, monkeypatch, hangs):
+def test_a_dead_mount(tmp_path, monkeypatch, hangs, reach):
     """A mount under the catalog that died: whoever looks at it waits for ever."""
     (tmp_path / "unplugged").mkdir()
     (tmp_path / "unplugged" / "v.mp4").write_bytes(b"video")
@@ -104,7 +100,7 @@ def test_a_dead_mount(tmp_path, monkeypatch, hangs):
         return works(path, *arguments, **named)
 
     monkeypatch.setattr(os, hangs, hang)
-    storage.use(StorageAccess(StorageSettings(timeout_s=0.5)))
+    reach(StorageAccess(StorageSettings(timeout_s=0.5)))
     try:
         started = time.monotonic()
         if hangs == "stat":

@@ -84,7 +84,7 @@ CONFIGS: dict[str, Callable[[dict], object]] = {
     "a method that is a list": lambda config: config["mapper"].update(method=[[]]),
     "no spaces": lambda config: config.pop("vision_space"),
     "another aggregator": lambda config: config["mapper"].update(aggregator="../../etc"),
-    "guidance of 1e300": lambda config: config["mapper"]["method"]["sampling"].update(guidance_scale=1e300),
+    "guidance of 1e300": lambda config: config["mapper"]["method"]["sampling"].update(mapper_guidance_scale=1e300),
     "a billion steps": lambda config: config["mapper"]["method"]["sampling"].update(steps=10**9),
 }
 TEXTS = {
@@ -247,12 +247,12 @@ _LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
 )
 REFUSED: dict[str, Callable[[Path, Path], None]] = {
-    "CLAP as a zip pickle": replace_by("clap/clap_miniature.pt", malicious),
+    "CLAP as a zip pickle": replace_by("audio/clap_miniature.pt", malicious),
     "CLAP as a legacy pickle": replace_by(
-        "clap/clap_miniature.pt", lambda path, mark: malicious(path, mark, legacy=True)
+        "audio/clap_miniature.pt", lambda path, mark: malicious(path, mark, legacy=True)
     ),
-    "CLAP as a raw pickle": replace_by("clap/clap_miniature.pt", raw_pickle),
-    "CLIP as a pickle called safetensors": replace_by("clip/open_clip_model.safetensors", malicious),
+    "CLAP as a raw pickle": replace_by("audio/clap_miniature.pt", raw_pickle),
+    "CLIP as a pickle called safetensors": replace_by("vision/open_clip_model.safetensors", malicious),
     "the UNet as a pickle": pickle_in_place("unet", "diffusion_pytorch_model.bin"),
     "the VAE as a pickle": pickle_in_place("vae", "diffusion_pytorch_model.bin"),
     "the vocoder as a pickle": pickle_in_place("vocoder", "pytorch_model.bin"),
@@ -260,15 +260,15 @@ REFUSED: dict[str, Callable[[Path, Path], None]] = {
     "YAML that calls a function": yaml_with('name: !!python/object/apply:os.system ["touch MARK"]\n'),
     "YAML that grows a billion times": yaml_with(_LAUGHS),
     "weights of the system": yaml_with(
-        "name: x\nclip: {model: ViT-miniature, weights: ../../../../../../etc/passwd}\n"
-        "clap: {weights: ./clap}\ngenerator: {weights: ./generator}\n"
+        "name: x\nvision: {model: ViT-miniature, weights: ../../../../../../etc/passwd}\n"
+        "audio: {weights: ./audio}\ngenerator: {weights: ./generator}\n"
     ),
     "an index that is a folder": replace_by(
         "generator/unet/config.json", lambda path, mark: (path.unlink(), path.mkdir())
     ),
     "a UNet of another width": edit("generator/unet/config.json", block_out_channels=[8, 8]),
-    "a CLAP that is a web page": replace_by("clap/clap_miniature.pt", lambda path, mark: path.write_text("<html>")),
-    "an empty CLIP": replace_by("clip/open_clip_model.safetensors", lambda path, mark: path.write_bytes(b"")),
+    "a CLAP that is a web page": replace_by("audio/clap_miniature.pt", lambda path, mark: path.write_text("<html>")),
+    "an empty CLIP": replace_by("vision/open_clip_model.safetensors", lambda path, mark: path.write_bytes(b"")),
     "no tokenizer": replace_by("generator/tokenizer", lambda path, mark: shutil.rmtree(path)),
 }
 HARMLESS: dict[str, Callable[[Path, Path], None]] = {
@@ -309,7 +309,7 @@ def test_bundle_harmless(bundle: Path, tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["clap/clap_miniature.pt", "clip/open_clip_model.safetensors", "generator/vae/config.json"]
+    "file", ["audio/clap_miniature.pt", "vision/open_clip_model.safetensors", "generator/vae/config.json"]
 )
 def test_one_flipped_bit(tmp_path: Path, file: str) -> None:
     """a fetched bundle with one flipped bit is refused by its checksum, in"""
@@ -325,7 +325,7 @@ def test_checksums_of_other_files(tmp_path: Path) -> None:
     """Checksums that name files outside the bundle are refused"""
     folder = Path(shutil.copytree(SHIPPED, tmp_path / "bundle"))
     told = json.loads((folder / "checksums.json").read_text())
-    (folder / "checksums.json").write_text(json.dumps({**told, "clap/../../../etc/passwd": "0" * 64}))
+    (folder / "checksums.json").write_text(json.dumps({**told, "audio/../../../etc/passwd": "0" * 64}))
     with pytest.raises(ValueError, match="missing"):
         load_bundle(str(folder)).resolve()
 
@@ -334,6 +334,6 @@ def test_models_for_the_command_line(bundle: Path, tmp_path: Path, capsys: pytes
     """`v2a models show` of a bundle with a malicious CLAP runs no code"""
     from workflows.cli.main import main
 
-    malicious(bundle / "clap" / "clap_miniature.pt", tmp_path / "mark")
+    malicious(bundle / "audio" / "clap_miniature.pt", tmp_path / "mark")
     main(["models", "show", str(bundle)])
     assert not (tmp_path / "mark").exists()

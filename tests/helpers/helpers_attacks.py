@@ -84,7 +84,7 @@ def assert_sound_row(row: dict[str, Any]) -> None:
         assert row["reject_type"]
         assert row["reject_message"]
         return
-    frames = np.array(row["clip_frames"], np.float32)
+    frames = np.array(row["vision_frames"], np.float32)
     assert len(frames) == len(row["frame_times_s"]) > 0
     np.testing.assert_allclose(np.linalg.norm(frames, axis=1), 1, atol=5e-3)
     assert math.isfinite(row["source_duration_s"])

@@ -71,8 +71,10 @@ def random_mapper(folder: Path, local: LocalBundle, *, vision: str | None = None
     import torch
 
     from v2a_core import mappers
-    from v2a_core.mappers.config import DiffusionSettings, MapperConfig, MapperSettings, MlpSettings, SamplingSettings
+    from v2a_core.mappers.config import MapperConfig, MapperSettings, SamplingSettings
+    from v2a_core.mappers.diffusion import DiffusionSettings
     from v2a_core.mappers.export import save_mapper, save_weights
+    from v2a_core.mappers.mlp import MlpSettings
 
     torch.manual_seed(0)
     settings = MapperSettings(

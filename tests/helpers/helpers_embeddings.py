@@ -43,12 +43,12 @@ def table(rows: int, *, sources: int | None = None, **columns: Any) -> pa.Table:
         "silent": [False] * rows,
         "status": ["ok"] * rows,
         "recorded_at": pa.array([0] * rows, pa.timestamp("us", "UTC")),
-        "clip_frames": seen,
+        "vision_frames": seen,
         "clap_embedding": list(heard),
         **columns,
     }
-    width = values["clip_frames"][0].shape[-1]
-    values["clip_frames"] = arrays.vector_lists(values["clip_frames"], width, np.float16)
+    width = values["vision_frames"][0].shape[-1]
+    values["vision_frames"] = arrays.vector_lists(values["vision_frames"], width, np.float16)
     values["clap_embedding"] = arrays.vectors(values["clap_embedding"], EMBEDDING_DIM)
     ready = {name: value if isinstance(value, pa.Array) else pa.array(value) for name, value in values.items()}
     schema = embeddings_schema(width)

@@ -32,7 +32,7 @@ def blip_bundle() -> LocalBundle:
     folder = Path(_temporary_blip().name)
     description = yaml.safe_load((Path(_temporary().name) / "bundle.yaml").read_text()) if miniature() else {}
     weights = helpers_blip.save_blip_vision(folder / "blip")
-    description |= {"root": _temporary().name, "clip": {"encoder": "blip", "model": "tiny-blip", "weights": weights}}
+    description |= {"root": _temporary().name, "vision": {"encoder": "blip", "model": "tiny-blip", "weights": weights}}
     (folder / "bundle.yaml").write_text(yaml.safe_dump(description))
     return load_bundle(str(folder)).resolve()
 
@@ -61,7 +61,7 @@ def bundle(**changes: Any) -> LocalBundle:
         "clap_path": nowhere,
         "clap_config": None,
         "generator_path": nowhere,
-        "_memory": {"clip": "0" * 64, "clap": "1" * 64, "generator": "2" * 64},
+        "_memory": {"vision": "0" * 64, "audio": "1" * 64, "generator": "2" * 64},
     }
     return LocalBundle(**{**values, **changes})
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import http.client
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -151,6 +153,31 @@ def serve_s3() -> Iterator[str]:
         yield f"http://{host}:{port}"
     finally:
         server.stop()
+
+
+_APART = """
+import sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def serve_s3_apart() -> Iterator[str]:
+    """Another server with buckets of its own: those of one process share theirs."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _APART],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with process:
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        process.stdin.close()
 
 
 @contextlib.contextmanager

@@ -9,13 +9,13 @@ import os
 import re
 import stat as stat_mode
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from v2a_core import storage
 from v2a_core.catalog.contents import HEAD_BYTES, is_transport_stream, local_version
+from v2a_core.compute.threads import ScopedThreads
 from v2a_core.media.types import MediaError
 from v2a_core.storage.access import is_web
 from v2a_core.storage.public import public
@@ -152,7 +152,7 @@ def stat_all(paths: Iterable[str]) -> Iterator[FileInfo]:
     """Look many local files up, side by side; those that cannot be read have an `error`."""
     waiting = iter(paths)
     groups = iter(lambda: list(itertools.islice(waiting, _FILES_AT_ONCE)), [])
-    with ThreadPoolExecutor(_READERS) as pool:
+    with ScopedThreads(_READERS) as pool:
         # Not all at once: a million results would wait in memory for whoever reads them.
         for run in iter(lambda: list(itertools.islice(groups, _READERS)), []):
             for found in pool.map(_local_infos, run):

@@ -7,7 +7,7 @@ import itertools
 import re
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from v2a_core.catalog.source import Source, member_mark, span_us
 from v2a_core.catalog.table import Row, read_table
 from v2a_core.catalog.tar import Shard, list_shard
 from v2a_core.catalog.vggsound import read_vggsound
+from v2a_core.compute.threads import ScopedThreads
 from v2a_core.media.types import MediaError
 from v2a_core.storage.public import public, public_text
 
@@ -111,7 +112,7 @@ class _Lister:
     def _looked_into(self, entries: Iterator[Entry]) -> Iterator[tuple[Entry, _Inside]]:
         """The entries in their order, shards listed ahead: that is waiting for storage, not computing."""
         window: deque[tuple[Entry, _Inside]] = deque()
-        with ThreadPoolExecutor(_LOOKED_INTO_AT_ONCE) as pool:
+        with ScopedThreads(_LOOKED_INTO_AT_ONCE) as pool:
             for entry in entries:
                 info = entry.info
                 inside: _Inside = None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from v2a_core import storage
 from v2a_core.catalog import files
 from v2a_core.catalog.files import FileInfo
+from v2a_core.compute.threads import ScopedThreads
 from v2a_core.media.types import MediaError
 from v2a_core.storage.access import is_web
 
@@ -43,7 +43,7 @@ class Lookup:
             for uri, info in zip(local, files.stat_all(local), strict=True)
         }
         if remote:
-            with ThreadPoolExecutor(_AT_ONCE) as pool:
+            with ScopedThreads(_AT_ONCE) as pool:
                 found.update(zip(remote, pool.map(self._find_one, remote), strict=True))
         return [found[uri] for uri in uris]
 

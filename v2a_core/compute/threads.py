@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import contextvars
 import ctypes
 import functools
 import sys
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import ParamSpec, TypeVar
 
+Arguments = ParamSpec("Arguments")
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
 _KEPT_BYTES = 256 * 2**20
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+
+
+class ScopedThreads(ThreadPoolExecutor):
+    """Threads in which holds what holds where they are given work: context variables, such as how files are reached."""
+
+    def submit(
+        self, fn: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Future[Result]:
+        """As in any pool of threads."""
+        return super().submit(functools.partial(contextvars.copy_context().run, fn, *args, **kwargs))
 
 
 def prepare_torch(threads: int) -> None:

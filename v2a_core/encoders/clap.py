@@ -83,7 +83,7 @@ class ClapEncoder:
     """Waveforms to embeddings.
 
     Args:
-        bundle: The models; architecture and weights are its `clap`.
+        bundle: The models; architecture and weights are its `audio`.
         settings: How to run.
         device: Where: `cpu`, `cuda`, `cuda:1`, ...
 
@@ -164,5 +164,5 @@ def _check_front_end(tower: ClapAudioTower, tensors: dict[str, torch.Tensor], ch
     if theirs.shape != ours.shape or not torch.allclose(theirs.float(), ours, rtol=1e-2, atol=1e-4):
         raise ModelError(
             f"{checkpoint} was made for another mel front end (its {name} of shape {tuple(theirs.shape)} is not the "
-            "one that sample_rate, window_size, mel_bins, fmin and fmax give): name its model config in `clap.config`"
+            "one that sample_rate, window_size, mel_bins, fmin and fmax give): name its model config in `audio.config`"
         )

@@ -22,7 +22,7 @@ class ImageEncoder(abc.ABC):
     """Frames to embeddings, by an image tower.
 
     Args:
-        bundle: The models; architecture and weights are its `clip`.
+        bundle: The models; architecture and weights are its `vision`.
         settings: How to run.
         device: Where: `cpu`, `cuda`, `cuda:1`, ...
 

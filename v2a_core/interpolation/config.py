@@ -7,7 +7,7 @@ from v2a_core.encoders.config import EncoderSettings
 from v2a_core.generators.config import MAX_DURATION_S, GeneratorSettings
 from v2a_core.mappers.config import SamplingSettings
 from v2a_core.media.config import FinishSettings, FrameSettings, GuardSettings
-from v2a_core.storage.config import StorageSettings
+from v2a_core.storage.config import StorageSettings, output_storage
 
 
 class InterpolationSettings(Settings):
@@ -23,3 +23,4 @@ class InterpolationSettings(Settings):
     generator: GeneratorSettings = setting(GeneratorSettings, "how AudioLDM samples")
     finish: FinishSettings = setting(FinishSettings, "level and format")
     storage: StorageSettings = setting(StorageSettings, "how files are reached")
+    output_storage: StorageSettings | None = output_storage()

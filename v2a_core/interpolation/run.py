@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -13,12 +13,14 @@ from v2a_core.config import ConfigError
 from v2a_core.interpolation.config import InterpolationSettings
 from v2a_core.interpolation.ends import End, conditions_of
 from v2a_core.interpolation.page import Step, write_page
+from v2a_core.media.config import FinishSettings
 from v2a_core.media.loudness import finish_waveform
 from v2a_core.media.types import MediaError
 from v2a_core.media.write import write_audio
 from v2a_core.models import LocalBundle
 from v2a_core.outputs import manifest
-from v2a_core.protocols import ConditionMapper
+from v2a_core.outputs.manifest import Manifest
+from v2a_core.protocols import ConditionMapper, Floats
 from v2a_core.stages.slerp import slerp
 from v2a_core.storage.checksums import sha256_of
 from v2a_core.version import __version__
@@ -67,20 +69,44 @@ def interpolate(
     seeds = [segment_seed(settings.seed, "interpolation", "latents")] * settings.steps
     waveforms_NT = generator.generate(conditions_ND, seeds, settings.duration_s)
     tags = _tags(settings, local, mapped_by)
-    steps = []
-    for number, (weight, waveform) in enumerate(zip(weights, waveforms_NT, strict=True)):
-        name = f"step-{number:02d}.{settings.finish.audio_format}"
-        try:
-            finished = finish_waveform(waveform, generator.sample_rate, settings.finish)
-        except MediaError as error:
-            raise ConfigError(f"step {number} (weight {weight:.2f}): {error}") from None
-        with storage.writing(storage.join(output, name)) as path:
-            write_audio(path, finished.waveform, finished.sample_rate, settings.finish.audio_format, tags)
-        steps.append(Step(name, float(weight), finished.loudness_lufs))
+    steps = [
+        _write_step(output, number, float(weight), waveform_T, generator.sample_rate, settings.finish, tags)
+        for number, (weight, waveform_T) in enumerate(zip(weights, waveforms_NT, strict=True))
+    ]
     page = write_page(output, ends, steps, local.name, trained=local.trained)
-    told = {"counts": {"sounds": len(steps)}, "files": _checksums(output, [step.file for step in steps])}
-    manifest.close_output(output, made_by, {"status": "done", **told})
+    files = _checksums(output, [step.file for step in steps])
+    manifest.close_output(output, made_by, {"status": "done", "counts": {"sounds": len(steps)}, "files": files})
     return page
+
+
+def _write_step(
+    output: str,
+    number: int,
+    weight: float,
+    waveform_T: Floats,
+    sample_rate: int,
+    settings: FinishSettings,
+    tags: Mapping[str, str],
+) -> Step:
+    """Level the sound of a step and write it.
+
+    Args:
+        output: Folder or URI.
+        number: Which step, from 0.
+        weight: How far on the way it is, 0..1.
+        waveform_T: Float32 (T,), as it was generated.
+        sample_rate: Its rate, Hz.
+        settings: Loudness, peak, fades, format.
+        tags: Metadata of the file.
+    """
+    name = f"step-{number:02d}.{settings.audio_format}"
+    try:
+        finished = finish_waveform(waveform_T, sample_rate, settings)
+    except MediaError as error:
+        raise ConfigError(f"step {number} (weight {weight:.2f}): {error}") from None
+    with storage.writing(storage.join(output, name)) as path:
+        write_audio(path, finished.waveform, finished.sample_rate, settings.audio_format, tags)
+    return Step(name, weight, finished.loudness_lufs)
 
 
 def _checksums(output: str, sounds: list[str]) -> dict[str, str]:
@@ -92,12 +118,14 @@ def _checksums(output: str, sounds: list[str]) -> dict[str, str]:
 
 def _manifest(
     ends: tuple[End, End], settings: InterpolationSettings, local: LocalBundle, mapped_by: MappedBy
-) -> dict[str, Any]:
+) -> Manifest:
     return manifest.new(
         "interpolate",
         identity={
             "ends": [{"kind": end.kind, "given": end.given} for end in ends],
-            "settings": settings.model_dump(exclude={"decoder": True, "generator": {"micro_batch"}}),
+            "settings": settings.model_dump(
+                exclude={"decoder": True, "storage": True, "output_storage": True, "generator": {"micro_batch"}}
+            ),
             "models": local.fingerprints(),
             "mapper": mapped_by.fingerprint,
         },

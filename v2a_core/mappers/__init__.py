@@ -1,32 +1,21 @@
-"""Mappers: from what was seen (CLIP embeddings of frames) to what shall be heard (a CLAP embedding).
+"""Mappers: from what was seen (embeddings of frames) to what shall be heard (a CLAP embedding).
 
-A mapper is a method (how the target is reached) around a network (what computes it). A new one is a file, a settings
-class in `config.py` and a line here; the contract test over this registry then covers it.
+A mapper is a method (how the target is reached) around a network (what computes it), behind an aggregator of frames.
+All three are found by name in `registries`. What trains a mapper, and what chooses one for a job, is elsewhere.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from v2a_core.mappers.config import MapperSettings
+from v2a_core.mappers.registries import METHODS, NETWORKS
 from v2a_core.tables.schema import EMBEDDING_DIM
 
 if TYPE_CHECKING:
     from v2a_core.mappers.base import MapperModel
     from v2a_core.mappers.config import SamplingSettings
     from v2a_core.mappers.export import Mapper
-
-# Named, not imported: torch loads only when a mapper is built.
-METHODS = {
-    "regression": "v2a_core.mappers.regression:RegressionModel",
-    "diffusion": "v2a_core.mappers.diffusion:DiffusionModel",
-    "flow": "v2a_core.mappers.flow:FlowModel",
-}
-NETWORKS = {
-    "mlp": "v2a_core.mappers.mlp:MlpNetwork",
-    "transformer": "v2a_core.mappers.transformer:TransformerNetwork",
-}
 
 
 def build(settings: MapperSettings, embedding_dim: int = EMBEDDING_DIM, vision_dim: int = EMBEDDING_DIM) -> MapperModel:
@@ -37,10 +26,9 @@ def build(settings: MapperSettings, embedding_dim: int = EMBEDDING_DIM, vision_d
         embedding_dim: Width of an audio embedding.
         vision_dim: Width of a visual embedding.
     """
-    time_steps = getattr(settings.method, "time_steps", 0)
-    network = _resolve(NETWORKS[settings.network.kind])(embedding_dim, vision_dim, time_steps, settings.network)
-    model: MapperModel = _resolve(METHODS[settings.method.kind])(embedding_dim, vision_dim, network, settings.method)
-    return model
+    method, network = METHODS[settings.method.kind].component, NETWORKS[settings.network.kind].component
+    made = network(embedding_dim, vision_dim, settings.method.noise_levels, settings.network)
+    return method(embedding_dim, vision_dim, made, settings.method)
 
 
 def load_mapper(uri: str, device: str = "cpu", *, sampling: SamplingSettings | None = None) -> Mapper:
@@ -58,8 +46,3 @@ def count_parameters(
 
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in build(settings, embedding_dim, vision_dim).parameters())
-
-
-def _resolve(name: str) -> Any:
-    module, _, attribute = name.partition(":")
-    return getattr(importlib.import_module(module), attribute)

@@ -10,18 +10,35 @@ L2-normalised: the mean of unlike frames is shorter than they are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from v2a_core.mappers.registries import AGGREGATORS
+
 Floats = npt.NDArray[np.float32]
 Frames = npt.NDArray[np.floating[Any]]
 Offsets = npt.NDArray[np.int64]
 Seeds = npt.NDArray[np.uint64]
-Aggregator = Callable[[Frames, Offsets, Seeds], Floats]
+Places = Callable[[Offsets, Seeds], npt.NDArray[np.int64]]
 
 _GOLDEN = 0x9E3779B97F4A7C15
+
+
+@dataclass(frozen=True)
+class Aggregator:
+    """From frames (F, D), offsets and a seed a segment to an embedding a segment.
+
+    Attributes:
+        aggregate: Does it.
+        places: Of one that draws a frame of each segment: which, int64 (N,). Training keeps all frames for it, and
+            draws anew each epoch.
+    """
+
+    aggregate: Callable[[Frames, Offsets, Seeds], Floats]
+    places: Places | None = None
 
 
 def average(frames_FD: Frames, offsets: Offsets, seeds_N: Seeds) -> Floats:
@@ -43,25 +60,20 @@ def random(frames_FD: Frames, offsets: Offsets, seeds_N: Seeds) -> Floats:
     return frames
 
 
-AGGREGATORS: dict[str, Aggregator] = {"average": average, "middle": middle, "random": random}
-
-# Those that draw: training keeps all frames for them, and aggregates anew each epoch.
-DRAWING = frozenset({"random"})
-
-
 def aggregate(name: str, frames_FD: Frames, offsets: Offsets, seeds_N: Seeds) -> Floats:
     """One embedding a segment, float32 (N, D).
 
     Args:
-        name: A name of `AGGREGATORS`.
+        name: Of an aggregator.
         frames_FD: Float16 or wider, each frame L2-normalised.
         offsets: Int64 (N + 1,).
         seeds_N: A seed a segment, for aggregators that draw.
 
     Raises:
-        ValueError: For a name that is not known, or segments without frames.
+        ConfigError: For a name that is not known.
+        ValueError: For segments without frames.
     """
-    aggregator = find(name)
+    aggregator = AGGREGATORS[name].component
     if frames_FD.ndim != 2 or (np.diff(offsets) < 1).any() or offsets[-1] != len(frames_FD):
         raise ValueError(
             f"frames must be of shape (F, D), and each segment must have one at least; they are {frames_FD.shape} for "
@@ -69,18 +81,16 @@ def aggregate(name: str, frames_FD: Frames, offsets: Offsets, seeds_N: Seeds) ->
         )
     if len(offsets) == 1:
         return np.zeros((0, frames_FD.shape[1]), np.float32)
-    return aggregator(frames_FD, offsets, seeds_N)
+    return aggregator.aggregate(frames_FD, offsets, seeds_N)
 
 
-def find(name: str) -> Aggregator:
-    """The aggregator of a name.
+def places_of(name: str) -> Places | None:
+    """How an aggregator draws the frames of an epoch; None for one that draws none.
 
     Raises:
-        ValueError: When there is none; names those that are known.
+        ConfigError: For a name that is not known.
     """
-    if name not in AGGREGATORS:
-        raise ValueError(f"unknown aggregator {name!r}; known: {', '.join(AGGREGATORS)}")
-    return AGGREGATORS[name]
+    return AGGREGATORS[name].component.places
 
 
 def together(frames: Sequence[Frames]) -> tuple[Frames, Offsets]:
@@ -117,3 +127,8 @@ def _mixed(values_N: Seeds) -> Seeds:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
+
+
+AGGREGATORS.add("average", Aggregator(average))
+AGGREGATORS.add("middle", Aggregator(middle))
+AGGREGATORS.add("random", Aggregator(random, random_places))

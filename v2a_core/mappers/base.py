@@ -1,4 +1,4 @@
-"""What every mapping method is to its trainer and to the exported mapper.
+"""What every network is to its method, and every method to its trainer and to the exported mapper.
 
 Shapes: B rows, V width of a visual embedding, E of an audio embedding.
 """
@@ -12,9 +12,33 @@ from collections.abc import Mapping, Sequence
 import torch.nn.functional as F  # noqa: N812 (the name everybody uses)
 from torch import Generator, Tensor, nn
 
-from v2a_core.mappers.config import SamplingSettings
+from v2a_core.mappers.config import MethodSettings, NetworkSettings, SamplingSettings
 
 Draws = Mapping[str, Tensor]
+
+
+class MapperNetwork(nn.Module, abc.ABC):
+    """What computes, inside a method.
+
+    Args:
+        embedding_dim: E.
+        vision_dim: V.
+        time_steps: Steps of the noise schedule; 0 for a network without time and noisy input.
+        settings: Its own.
+    """
+
+    def __init__(self, embedding_dim: int, vision_dim: int, time_steps: int, settings: NetworkSettings) -> None:
+        super().__init__()
+
+    @abc.abstractmethod
+    def forward(self, condition_BV: Tensor, noisy_BE: Tensor | None = None, time_B: Tensor | None = None) -> Tensor:
+        """Float (B, E).
+
+        Args:
+            condition_BV: Visual condition, about unit variance.
+            noisy_BE: Noisy audio embedding, about unit variance; None without time steps.
+            time_B: Steps of the noise schedule, int64, 0 is the cleanest; None without them.
+        """
 
 
 class MapperModel(nn.Module, abc.ABC):
@@ -25,9 +49,15 @@ class MapperModel(nn.Module, abc.ABC):
 
     Randomness comes in from outside: `draws` makes the random numbers of a whole global batch, each worker takes the
     rows that are its own, so a step is the same for any number of workers.
+
+    Args:
+        embedding_dim: E.
+        vision_dim: V.
+        network: Called with the scaled condition; by methods with noise also with the noisy embedding and its step.
+        settings: Of the method.
     """
 
-    def __init__(self, embedding_dim: int, vision_dim: int, network: nn.Module) -> None:
+    def __init__(self, embedding_dim: int, vision_dim: int, network: nn.Module, settings: MethodSettings) -> None:
         super().__init__()
         self.embedding_dim, self.vision_dim = embedding_dim, vision_dim
         self.scale, self.vision_scale = math.sqrt(embedding_dim), math.sqrt(vision_dim)

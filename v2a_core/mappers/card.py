@@ -31,7 +31,7 @@ sound (V2A-Mapper, AAAI 2024). {parameters:,} parameters; frames are aggregated 
     from v2a_core.mappers.export import Mapper
 
     mapper = Mapper.from_pretrained("path, URI or hub name of this folder")
-    clap_embeddings = mapper(clip_frames, num_samples=4, guidance_scale=1.0, seed=0)  # (4, 512), L2-normalised
+    clap_embeddings = mapper(vision_frames, num_samples=4, mapper_guidance_scale=1.0, seed=0)  # (4, 512)
 
 It fits only embeddings of these spaces (fingerprints of the encoders' weights), and refuses no others by itself:
 

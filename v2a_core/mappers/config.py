@@ -1,55 +1,23 @@
-"""Typed configuration of mappers: which network, which method, how it samples.
+"""Typed configuration of mappers: which aggregator, method and network, and how it samples.
 
-The defaults are the paper's, but for the sampling: twenty steps of a better solver instead of two hundred.
+The defaults are the paper's, but for the sampling: twenty steps of a better solver instead of two hundred. What belongs
+to one method or network alone is beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Tag
-
 from v2a_core.config import Settings, setting
+from v2a_core.mappers.registries import AGGREGATORS, METHODS, NETWORKS
+from v2a_core.registry import NameOf, OneOf
 from v2a_core.tables.schema import EMBEDDING_DIM
 
-MAPPER_SCHEMA_VERSION = 1
+MAPPER_SCHEMA_VERSION = 2
 
-
-def _kind_or(default: str) -> Callable[[Any], str | None]:
-    """Tells the members of a choice apart by `kind`; without one it is the default's, so one key can be overridden."""
-
-    def kind_of(value: Any) -> str | None:
-        return value.get("kind", default) if isinstance(value, dict) else getattr(value, "kind", None)
-
-    return kind_of
-
-
-class TransformerSettings(Settings):
-    """A causal Transformer over a handful of tokens, read out at a learned query."""
-
-    kind: Literal["transformer"] = setting("transformer", "the network")
-    width: int = setting(512, "width of a token", ge=8, le=8192)
-    depth: int = setting(12, "blocks", ge=1, le=128)
-    heads: int = setting(12, "query heads; they share one key and value head", ge=1, le=128)
-    head_dim: int = setting(64, "width of a head", ge=2, le=512, multiple_of=2)
-    feed_forward_multiplier: int = setting(4, "inner width of the feed-forward part, in widths", ge=1, le=16)
-
-
-class MlpSettings(Settings):
-    """Residual layers over the concatenated inputs."""
-
-    kind: Literal["mlp"] = setting("mlp", "the network")
-    width: int = setting(1024, "width of the residual stream", ge=8, le=16384)
-    # Eleven blocks of this width hold as many parameters as the paper's Transformer.
-    depth: int = setting(11, "residual blocks", ge=1, le=128)
-    multiplier: int = setting(2, "inner width of a block, in widths", ge=1, le=16)
-
-
-NetworkSettings = Annotated[
-    Annotated[TransformerSettings, Tag("transformer")] | Annotated[MlpSettings, Tag("mlp")],
-    Discriminator(_kind_or("transformer")),
-]
+_AGGREGATOR = NameOf(AGGREGATORS, "average")
+_METHOD = OneOf(METHODS, "diffusion")
+_NETWORK = OneOf(NETWORKS, "transformer")
 
 
 class SamplingSettings(Settings):
@@ -60,7 +28,13 @@ class SamplingSettings(Settings):
     )
     steps: int = setting(20, "denoising steps: dpm++ is good from 10 on, the paper has 200 of ddim", ge=2, le=1000)
     eta: float = setting(1.0, "fresh noise of a DDIM step: 0 deterministic, 1 as the published prior", ge=0, le=1)
-    guidance_scale: float = setting(1.0, "classifier-free guidance; 1: none", ge=0, le=50)
+    mapper_guidance_scale: float = setting(
+        1.0,
+        "how strongly the mapper follows what is seen (classifier-free guidance of its sampling); 1 is off, 0 looks at "
+        "nothing",
+        ge=0,
+        le=50,
+    )
 
     @property
     def is_stochastic(self) -> bool:
@@ -68,45 +42,34 @@ class SamplingSettings(Settings):
         return self.scheduler == "ddim" and self.eta > 0
 
 
-class DiffusionSettings(Settings):
-    """Denoises the audio embedding, conditioned on the visual one; predicts the clean embedding."""
+class NetworkSettings(Settings):
+    """What the settings of every network are."""
 
-    kind: Literal["diffusion"] = setting("diffusion", "the method")
-    time_steps: int = setting(1000, "steps of the noise schedule (squared cosine)", ge=10, le=10_000)
-    condition_dropout: float = setting(0.1, "share of training rows that see the null condition", ge=0, lt=1)
-    sampling: SamplingSettings = setting(SamplingSettings, "how embeddings are sampled, unless told otherwise")
+    kind: str = setting(..., "the network")
 
 
-class FlowSettings(Settings):
-    """Follows straight paths from noise to the audio embedding, conditioned on the visual one."""
+class MethodSettings(Settings):
+    """What the settings of every method are."""
 
-    kind: Literal["flow"] = setting("flow", "the method")
-    time_steps: int = setting(1000, "noise levels of the training, evenly spread", ge=10, le=10_000)
-    condition_dropout: float = setting(0.1, "share of training rows that see the null condition", ge=0, lt=1)
-    sampling: SamplingSettings = setting(SamplingSettings, "how embeddings are sampled, unless told otherwise")
+    kind: str = setting(..., "the method")
 
+    @property
+    def noise_levels(self) -> int:
+        """How many levels of noise the network is told apart; 0 for a network without noisy input."""
+        return 0
 
-class RegressionSettings(Settings):
-    """Predicts the audio embedding directly."""
-
-    kind: Literal["regression"] = setting("regression", "the method")
-    loss: Literal["mse", "cosine"] = setting("mse", "squared error, or one minus cosine similarity")
-
-
-MethodSettings = Annotated[
-    Annotated[DiffusionSettings, Tag("diffusion")]
-    | Annotated[FlowSettings, Tag("flow")]
-    | Annotated[RegressionSettings, Tag("regression")],
-    Discriminator(_kind_or("diffusion")),
-]
+    @property
+    def own_sampling(self) -> SamplingSettings | None:
+        """How it samples unless told otherwise; None for a method that does not sample."""
+        return None
 
 
 class MapperSettings(Settings):
-    """A mapper: from the CLIP embeddings of a segment's frames to the CLAP embedding of its sound."""
+    """A mapper: from the embeddings of a segment's frames to the CLAP embedding of its sound."""
 
-    aggregator: Literal["average", "middle", "random"] = setting("average", "one vector from a segment's frames")
-    method: MethodSettings = setting(DiffusionSettings, "how the target is reached")
-    network: NetworkSettings = setting(TransformerSettings, "what computes it")
+    aggregator: Annotated[str, _AGGREGATOR] = setting(_AGGREGATOR, "one vector from a segment's frames")
+    method: Annotated[MethodSettings, _METHOD] = setting(_METHOD, "how the target is reached")
+    network: Annotated[NetworkSettings, _NETWORK] = setting(_NETWORK, "what computes it")
 
 
 class MapperConfig(Settings):

@@ -12,15 +12,34 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from v2a_core.config import setting
 from v2a_core.mappers.base import Draws, MapperModel, normalize
-from v2a_core.mappers.config import DiffusionSettings, FlowSettings, SamplingSettings
+from v2a_core.mappers.config import MethodSettings, SamplingSettings
+
+
+class DenoisingSettings(MethodSettings):
+    """What methods that denoise have in common."""
+
+    time_steps: int = setting(1000, "levels of noise in training", ge=10, le=10_000)
+    condition_dropout: float = setting(0.1, "share of training rows that see the null condition", ge=0, lt=1)
+    sampling: SamplingSettings = setting(SamplingSettings, "how embeddings are sampled, unless told otherwise")
+
+    @property
+    def noise_levels(self) -> int:
+        """How many levels of noise the network is told apart."""
+        return self.time_steps
+
+    @property
+    def own_sampling(self) -> SamplingSettings:
+        """How it samples unless told otherwise."""
+        return self.sampling
 
 
 class DenoisingModel(MapperModel):
     """A network of (condition, noisy embedding, step), trained on random steps and sampled with a diffusers solver.
 
     In training a tenth of the rows see a learned null condition instead of theirs, which makes classifier-free guidance
-    (arXiv:2207.12598) possible: `output = null + guidance_scale * (conditioned - null)`.
+    (arXiv:2207.12598) possible: `output = null + mapper_guidance_scale * (conditioned - null)`; a scale of 1 is off.
 
     Args:
         embedding_dim: E.
@@ -34,9 +53,9 @@ class DenoisingModel(MapperModel):
         embedding_dim: int,
         vision_dim: int,
         network: nn.Module,
-        settings: DiffusionSettings | FlowSettings,
+        settings: DenoisingSettings,
     ) -> None:
-        super().__init__(embedding_dim, vision_dim, network)
+        super().__init__(embedding_dim, vision_dim, network, settings)
         self._settings = settings
         self.null_condition = nn.Parameter(torch.randn(vision_dim))
 
@@ -92,7 +111,7 @@ class DenoisingModel(MapperModel):
 
         x_BE = self._noise(generators)
         for timestep in solver.timesteps:
-            predicted_BE = self._guided(x_BE, self._step_of(timestep), condition_BV, sampling.guidance_scale)
+            predicted_BE = self._guided(x_BE, self._step_of(timestep), condition_BV, sampling.mapper_guidance_scale)
             extra = {"eta": sampling.eta, "variance_noise": self._noise(generators)} if sampling.is_stochastic else {}
             x_BE = solver.step(predicted_BE, timestep, x_BE, **extra).prev_sample
         return normalize(x_BE)
@@ -102,12 +121,12 @@ class DenoisingModel(MapperModel):
         rows = [torch.randn(self.embedding_dim, generator=generator) for generator in generators]
         return torch.stack(rows).to(self.null_condition.device)
 
-    def _guided(self, x_BE: Tensor, step: int, condition_BV: Tensor, guidance_scale: float) -> Tensor:
+    def _guided(self, x_BE: Tensor, step: int, condition_BV: Tensor, scale: float) -> Tensor:
         time_B = torch.full((len(x_BE),), step, device=x_BE.device)
-        if guidance_scale == 1.0:
+        if scale == 1.0:
             output: Tensor = self.network(condition_BV, x_BE, time_B)
             return output.float()
         null_BV = self.null_condition.expand_as(condition_BV)
         both: Tensor = self.network(torch.cat([condition_BV, null_BV]), x_BE.repeat(2, 1), time_B.repeat(2))
         conditioned_BE, unconditioned_BE = both.float().chunk(2)
-        return unconditioned_BE + guidance_scale * (conditioned_BE - unconditioned_BE)
+        return unconditioned_BE + scale * (conditioned_BE - unconditioned_BE)

@@ -6,15 +6,24 @@ Shapes: B rows, E width of an embedding.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
+from v2a_core.config import setting
 from v2a_core.mappers.config import SamplingSettings
-from v2a_core.mappers.denoising import DenoisingModel
+from v2a_core.mappers.denoising import DenoisingModel, DenoisingSettings
+from v2a_core.mappers.registries import METHODS
 
 # In a squared-cosine schedule the log signal-to-noise ratio runs to minus infinity; DPM-Solver++ needs it cut.
 LAMBDA_MIN = -5.1
+
+
+class DiffusionSettings(DenoisingSettings):
+    """Denoises the audio embedding, conditioned on the visual one; predicts the clean embedding."""
+
+    kind: Literal["diffusion"] = setting("diffusion", "the method")
+    time_steps: int = setting(1000, "steps of the noise schedule (squared cosine)", ge=10, le=10_000)
 
 
 class DiffusionModel(DenoisingModel):
@@ -81,3 +90,6 @@ def _schedule_config(time_steps: int) -> dict[str, Any]:
         "prediction_type": "sample",
         "clip_sample": False,
     }
+
+
+METHODS.add("diffusion", DiffusionModel, DiffusionSettings)

@@ -19,12 +19,13 @@ from huggingface_hub import ModelHubMixin, snapshot_download
 from v2a_core import storage
 from v2a_core.compute.seeds import segment_seed
 from v2a_core.config import ConfigError
-from v2a_core.mappers import METHODS, NETWORKS, build
+from v2a_core.mappers import build
 from v2a_core.mappers.aggregators import aggregate, together
 from v2a_core.mappers.base import MapperModel, normalize
 from v2a_core.mappers.card import CARD_FILE, write_card
 from v2a_core.mappers.config import MAPPER_SCHEMA_VERSION, MapperConfig, SamplingSettings
 from v2a_core.mappers.frames import as_frames
+from v2a_core.mappers.registries import METHODS, NETWORKS
 from v2a_core.models.finite import check_finite
 from v2a_core.models.unset import UnsetWeights
 
@@ -100,20 +101,21 @@ class Mapper(ModelHubMixin):
 
     def __call__(
         self,
-        clip_frames: Any,
+        vision_frames: Any,
         *,
         num_samples: int = 1,
-        guidance_scale: float | None = None,
+        mapper_guidance_scale: float | None = None,
         seed: int = 0,
     ) -> npt.NDArray[np.float32]:
         """Audio embeddings for one segment: several that could fit it.
 
         Args:
-            clip_frames: CLIP embeddings of the frames, (n, 512), n >= 1: an array or a tensor of any number type on
+            vision_frames: CLIP embeddings of the frames, (n, 512), n >= 1: an array or a tensor of any number type on
                 any device, or a list of vectors; in the space `config.vision_space`. 512 is `config.vision_dim`, that
                 of CLIP ViT-B/32.
             num_samples: How many embeddings; those of a regression mapper are all alike.
-            guidance_scale: Classifier-free guidance, 1 is none; None: as the mapper was exported.
+            mapper_guidance_scale: Classifier-free guidance of a denoising mapper's sampling, 1 is off; None: as the
+                mapper was exported.
             seed: Sample i of a seed is the same whatever `num_samples` is.
 
         Returns:
@@ -122,11 +124,10 @@ class Mapper(ModelHubMixin):
         Raises:
             ValueError: On frames of another shape, or that are not finite.
         """
-        own = getattr(self.config.mapper.method, "sampling", None)
-        sampling = self.sampling or own
-        if guidance_scale is not None and sampling is not None:
-            sampling = sampling.model_copy(update={"guidance_scale": float(guidance_scale)})
-        frames = as_frames(clip_frames, self.config.vision_dim)
+        sampling = self.sampling or self.config.mapper.method.own_sampling
+        if mapper_guidance_scale is not None and sampling is not None:
+            sampling = sampling.model_copy(update={"mapper_guidance_scale": float(mapper_guidance_scale)})
+        frames = as_frames(vision_frames, self.config.vision_dim)
         seeds = [segment_seed(seed, str(number), "sample") for number in range(num_samples)]
         return self._map([frames] * num_samples, seeds, sampling)
 
@@ -136,11 +137,11 @@ class Mapper(ModelHubMixin):
         save_weights(self.model, weights)
         save_mapper(str(save_directory), weights, self.config)
 
-    def map(self, clip_frames: Sequence[Any], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
+    def map(self, vision_frames: Sequence[Any], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
         """The audio embeddings of segments.
 
         Args:
-            clip_frames: For each segment the CLIP embeddings of its frames, (n, 512), n >= 1, n of its own: whatever
+            vision_frames: For each segment the CLIP embeddings of its frames, (n, 512), n >= 1, n of its own: whatever
                 `mapper(...)` takes; in the space `config.vision_space`.
             seeds: For each segment a 63-bit seed.
 
@@ -152,15 +153,15 @@ class Mapper(ModelHubMixin):
             ValueError: On frames of another shape, frames that are not finite, or too few seeds.
         """
         dim = self.config.vision_dim
-        frames = [as_frames(item, dim, f"segment {row}") for row, item in enumerate(clip_frames)]
+        frames = [as_frames(item, dim, f"segment {row}") for row, item in enumerate(vision_frames)]
         return self._map(frames, seeds, self.sampling)
 
     def _map(
-        self, clip_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int], sampling: SamplingSettings | None
+        self, vision_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int], sampling: SamplingSettings | None
     ) -> npt.NDArray[np.float32]:
-        if len(clip_frames) != len(seeds):
-            raise ValueError(f"{len(clip_frames)} segments need as many seeds, not {len(seeds)}")
-        condition_BV = self._aggregate(clip_frames, seeds)
+        if len(vision_frames) != len(seeds):
+            raise ValueError(f"{len(vision_frames)} segments need as many seeds, not {len(seeds)}")
+        condition_BV = self._aggregate(vision_frames, seeds)
         mapped = [np.zeros((0, self.config.embedding_dim), np.float32)]
         for start in range(0, len(seeds), ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)
@@ -168,13 +169,13 @@ class Mapper(ModelHubMixin):
             mapped.append(self.model.sample(condition, seeds[rows], sampling).cpu().numpy())
         return np.concatenate(mapped)
 
-    def _aggregate(self, clip_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
+    def _aggregate(self, vision_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
         """One vector a segment, not yet L2-normalised."""
-        if not clip_frames:
+        if not vision_frames:
             return np.zeros((0, self.config.vision_dim), np.float32)
         # Another stream than the noise: which frame is seen must not depend on the first number drawn there.
         own_seeds = np.array([segment_seed(seed, "", "aggregator") for seed in seeds], np.uint64)
-        condition_BV = aggregate(self.config.mapper.aggregator, *together(clip_frames), own_seeds)
+        condition_BV = aggregate(self.config.mapper.aggregator, *together(vision_frames), own_seeds)
         for row in np.flatnonzero(~np.isfinite(condition_BV).all(axis=1)):
             raise ValueError(f"segment {row}: frame embeddings are not finite")
         return condition_BV
@@ -195,10 +196,9 @@ def read_config(uri: str) -> MapperConfig:
         raise ConfigError(str(error)) from None
     if not isinstance(values, dict) or "mapper" not in values:
         raise ConfigError(f"{config_uri} does not describe a mapper: it has no `mapper` entry")
-    if values.get("schema_version") != MAPPER_SCHEMA_VERSION:
-        found = values.get("schema_version")
-        raise ConfigError(f"{config_uri} has schema version {found!r}, this program reads {MAPPER_SCHEMA_VERSION}")
-    for part, known in (("method", METHODS), ("network", NETWORKS)):
+    _check_version(config_uri, values.get("schema_version"))
+    names = {"method": METHODS.names(), "network": NETWORKS.names()}
+    for part, known in names.items():
         kind = _kind(values["mapper"], part)
         if not isinstance(kind, str) or kind not in known:
             raise ConfigError(f"{config_uri}: unknown {part} {kind!r}; known: {', '.join(known)}")
@@ -241,6 +241,19 @@ def fingerprint_of(path: Path) -> str:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _check_version(config_uri: str, found: object) -> None:
+    if found == MAPPER_SCHEMA_VERSION:
+        return
+    told = f"{config_uri} has schema version {found!r}, this program reads {MAPPER_SCHEMA_VERSION}"
+    if found == 1:
+        told += (
+            ": an earlier version exported this mapper. Train it again with `v2a train`; or keep its weights, and in "
+            "this file rename mapper.method.sampling.guidance_scale, if it is there, to mapper_guidance_scale, and set "
+            "schema_version to 2"
+        )
+    raise ConfigError(told)
 
 
 def _kind(mapper: Any, part: str) -> Any:

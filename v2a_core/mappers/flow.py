@@ -8,14 +8,23 @@ Shapes: B rows, E width of an embedding.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from v2a_core.config import setting
 from v2a_core.mappers.config import SamplingSettings
-from v2a_core.mappers.denoising import DenoisingModel
+from v2a_core.mappers.denoising import DenoisingModel, DenoisingSettings
+from v2a_core.mappers.registries import METHODS
+
+
+class FlowSettings(DenoisingSettings):
+    """Follows straight paths from noise to the audio embedding, conditioned on the visual one."""
+
+    kind: Literal["flow"] = setting("flow", "the method")
+    time_steps: int = setting(1000, "noise levels of the training, evenly spread", ge=10, le=10_000)
 
 
 class FlowModel(DenoisingModel):
@@ -66,3 +75,6 @@ def noise_levels(steps: int, time_steps: int) -> npt.NDArray[np.float64]:
     levels: npt.NDArray[np.float64] = np.linspace(1, 0, min(steps, time_steps) + 1)[:-1]
     rounded: npt.NDArray[np.float64] = np.round(levels * time_steps) / time_steps
     return rounded
+
+
+METHODS.add("flow", FlowModel, FlowSettings)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 
-def as_frames(frames: Any, dim: int, what: str = "clip_frames") -> npt.NDArray[np.floating[Any]]:
+def as_frames(frames: Any, dim: int, what: str = "vision_frames") -> npt.NDArray[np.floating[Any]]:
     """The frame embeddings of one segment as an array.
 
     Args:
@@ -60,7 +60,7 @@ def _numbers(value: Any) -> npt.NDArray[np.floating[Any]]:
 
 def _hint(array: npt.NDArray[Any], dim: int) -> str:
     if array.shape == (dim,):
-        return ": one frame is clip_frames[None]"
+        return ": one frame is vision_frames[None]"
     if array.ndim == 3 and array.shape[2] == dim:
         return ": those of one segment; several segments are mapped by mapper.map(segments, seeds)"
     if array.ndim == 2 and array.shape[0] == dim:

@@ -5,14 +5,29 @@ Shapes: B rows, W width of the residual stream, V width of a visual embedding, E
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F  # noqa: N812 (the name everybody uses)
 from torch import Tensor, nn
 
-from v2a_core.mappers.config import MlpSettings
+from v2a_core.config import setting
+from v2a_core.mappers.base import MapperNetwork
+from v2a_core.mappers.config import NetworkSettings
+from v2a_core.mappers.registries import NETWORKS
 
 
-class MlpNetwork(nn.Module):
+class MlpSettings(NetworkSettings):
+    """Residual layers over the concatenated inputs."""
+
+    kind: Literal["mlp"] = setting("mlp", "the network")
+    width: int = setting(1024, "width of the residual stream", ge=8, le=16384)
+    # Eleven blocks of this width hold as many parameters as the paper's Transformer.
+    depth: int = setting(11, "residual blocks", ge=1, le=128)
+    multiplier: int = setting(2, "inner width of a block, in widths", ge=1, le=16)
+
+
+class MlpNetwork(MapperNetwork):
     """Input: the visual condition and (diffusion only) noisy audio embedding and time, concatenated.
 
     Args:
@@ -23,7 +38,7 @@ class MlpNetwork(nn.Module):
     """
 
     def __init__(self, embedding_dim: int, vision_dim: int, time_steps: int, settings: MlpSettings) -> None:
-        super().__init__()
+        super().__init__(embedding_dim, vision_dim, time_steps, settings)
         if time_steps:
             self.time_embedding = nn.Embedding(time_steps, embedding_dim)
         self.project_in = nn.Linear(vision_dim + (2 * embedding_dim if time_steps else 0), settings.width)
@@ -64,3 +79,6 @@ class ResidualBlock(nn.Module):
         """(B, W) to the same shape."""
         output: Tensor = x_BW + self.narrow(F.silu(self.widen(self.norm(x_BW))))
         return output
+
+
+NETWORKS.add("mlp", MlpNetwork, MlpSettings)

@@ -20,8 +20,8 @@ class NoMapper:
 
     fingerprint = "none"
 
-    def map(self, clip_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
+    def map(self, vision_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
         """L2-normalised float32 (B, D) from B arrays (n, D); there is no chance in it."""
-        means_BD = aggregate("average", *together(clip_frames), np.array(seeds, np.uint64))
+        means_BD = aggregate("average", *together(vision_frames), np.array(seeds, np.uint64))
         normal: npt.NDArray[np.float32] = means_BD / np.linalg.norm(means_BD, axis=1, keepdims=True)
         return normal

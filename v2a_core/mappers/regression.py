@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (the name everybody uses)
 from torch import Generator, Tensor, nn
 
+from v2a_core.config import setting
 from v2a_core.mappers.base import Draws, MapperModel, normalize
-from v2a_core.mappers.config import RegressionSettings, SamplingSettings
+from v2a_core.mappers.config import MethodSettings, SamplingSettings
+from v2a_core.mappers.registries import METHODS
+
+
+class RegressionSettings(MethodSettings):
+    """Predicts the audio embedding directly."""
+
+    kind: Literal["regression"] = setting("regression", "the method")
+    loss: Literal["mse", "cosine"] = setting("mse", "squared error, or one minus cosine similarity")
 
 
 class RegressionModel(MapperModel):
@@ -23,7 +33,7 @@ class RegressionModel(MapperModel):
     """
 
     def __init__(self, embedding_dim: int, vision_dim: int, network: nn.Module, settings: RegressionSettings) -> None:
-        super().__init__(embedding_dim, vision_dim, network)
+        super().__init__(embedding_dim, vision_dim, network, settings)
         self._loss = settings.loss
 
     def draws(self, rows: int, generator: Generator) -> Draws:
@@ -41,3 +51,6 @@ class RegressionModel(MapperModel):
     def sample(self, condition_BV: Tensor, seeds: Sequence[int], sampling: SamplingSettings | None = None) -> Tensor:
         """The prediction, L2-normalised float32 (B, E)."""
         return normalize(self.network(condition_BV * self.vision_scale))
+
+
+METHODS.add("regression", RegressionModel, RegressionSettings)

@@ -7,12 +7,16 @@ token, V width of a visual embedding, E of an audio embedding.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (the name everybody uses)
 from torch import Tensor, nn
 
-from v2a_core.mappers.config import TransformerSettings
+from v2a_core.config import setting
+from v2a_core.mappers.base import MapperNetwork
+from v2a_core.mappers.config import NetworkSettings
+from v2a_core.mappers.registries import NETWORKS
 
 BIAS_BUCKETS = 32
 BIAS_MAX_DISTANCE = 128
@@ -21,7 +25,18 @@ ROTARY_BASE = 10_000.0
 COSINE_SCALE = 16.0
 
 
-class TransformerNetwork(nn.Module):
+class TransformerSettings(NetworkSettings):
+    """A causal Transformer over a handful of tokens, read out at a learned query."""
+
+    kind: Literal["transformer"] = setting("transformer", "the network")
+    width: int = setting(512, "width of a token", ge=8, le=8192)
+    depth: int = setting(12, "blocks", ge=1, le=128)
+    heads: int = setting(12, "query heads; they share one key and value head", ge=1, le=128)
+    head_dim: int = setting(64, "width of a head", ge=2, le=512, multiple_of=2)
+    feed_forward_multiplier: int = setting(4, "inner width of the feed-forward part, in widths", ge=1, le=16)
+
+
+class TransformerNetwork(MapperNetwork):
     """Tokens: visual condition, then (diffusion only) time and noisy audio embedding, then the learned query.
 
     The design is that of the published diffusion prior (lucidrains/DALLE2-pytorch) that the paper builds on: pre-norm
@@ -42,7 +57,7 @@ class TransformerNetwork(nn.Module):
     """
 
     def __init__(self, embedding_dim: int, vision_dim: int, time_steps: int, settings: TransformerSettings) -> None:
-        super().__init__()
+        super().__init__(embedding_dim, vision_dim, time_steps, settings)
         width = settings.width
         tokens = 4 if time_steps else 2
         self.condition_in = _widen(vision_dim, width)
@@ -196,3 +211,6 @@ def _buckets(distance: Tensor) -> Tensor:
     ratio = torch.log(distance.clamp(min=1) / exact) / math.log(BIAS_MAX_DISTANCE / exact)
     far = (exact + (ratio * (BIAS_BUCKETS - exact)).long()).clamp(max=BIAS_BUCKETS - 1)
     return torch.where(distance < exact, distance, far)
+
+
+NETWORKS.add("transformer", TransformerNetwork, TransformerSettings)

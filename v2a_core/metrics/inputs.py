@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from v2a_core.models import LocalBundle
 from v2a_core.models.digests import fingerprint, tree
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import read_latest
+from v2a_core.outputs.manifest import Manifest
 from v2a_core.storage.checksums import sha256_of
 from v2a_core.tables import arrays, rows
 from v2a_core.tables.schema import INDEX, INDEX_FOLDER, OK, ROWS_FOLDER
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from v2a_core.metrics.extractors.judge import Judge
 
 
-def read_manifest(soundtracks: str, *, allow_unfinished: bool) -> dict[str, Any]:
+def read_manifest(soundtracks: str, *, allow_unfinished: bool) -> Manifest:
     """What `v2a generate` wrote down.
 
     Raises:
@@ -47,12 +48,12 @@ def read_manifest(soundtracks: str, *, allow_unfinished: bool) -> dict[str, Any]
     return made_by
 
 
-def segments_of(made_by: dict[str, Any]) -> SegmentSettings:
+def segments_of(made_by: Manifest) -> SegmentSettings:
     """How the sources of the soundtracks were cut."""
     return SegmentSettings.model_validate(made_by["identity"]["segments"])
 
 
-def check_space(soundtracks: str, made_by: dict[str, Any], local: LocalBundle) -> None:
+def check_space(soundtracks: str, made_by: Manifest, local: LocalBundle) -> None:
     """Refuse soundtracks that were made for another space of sounds than the bundle's."""
     has = made_by["spaces"]["audio"]
     if has != local.audio_space:

@@ -18,8 +18,8 @@ def write_bundle(folder: Path, seed: int) -> None:
     """Write all parts; see `v2a_core.miniature.init_miniature`."""
     # One text tower in both checkpoints, as published: by it one sees that CLAP and generator share a space.
     text_encoder, tokenizer = build_text_encoder(seed)
-    save_clip(folder / "clip", seed)
-    save_clap(folder / "clap", seed, text_encoder)
+    save_clip(folder / "vision", seed)
+    save_clap(folder / "audio", seed, text_encoder)
     save_audioldm(folder / "generator", seed, text_encoder, tokenizer)
     describe(folder, name="miniature-untrained", trained=False)
 
@@ -30,8 +30,8 @@ def describe(folder: Path, *, name: str, trained: bool) -> None:
         "name": name,
         "trained": trained,
         "licence": "Apache-2.0",
-        "clip": {"model": "ViT-miniature", "weights": "./clip"},
-        "clap": {"weights": "./clap"},
+        "vision": {"model": "ViT-miniature", "weights": "./vision"},
+        "audio": {"weights": "./audio"},
         "generator": {"weights": "./generator"},
     }
     storage.write_bytes(str(folder / BUNDLE_FILE), yaml.safe_dump(description, sort_keys=False).encode())

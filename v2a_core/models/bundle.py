@@ -24,7 +24,7 @@ OPEN_CLIP_CONFIG = "open_clip_config.json"
 BLIP_CONFIG = "config.json"
 CLIP_CONFIGS = {"clip": OPEN_CLIP_CONFIG, "blip": BLIP_CONFIG}
 CLAP_CONFIG = "clap_config.json"
-COMPONENTS = ("clip", "clap", "generator")
+COMPONENTS = ("vision", "audio", "generator")
 AUDIOLDM_SAMPLE_RATE = 16_000
 
 # What a diffusers folder is made of; a changed readme is not another model.
@@ -80,10 +80,10 @@ class BundleSettings(Settings):
     trained: bool = setting(True, "whether the weights are trained; manifests and pages say when they are not")
     licence: str = setting("", "licence of the weights")
     root: str = setting(".", "what ./paths are inside of: relative to this file, package:NAME/PATH, or a URI")
-    clip: ClipSource = setting(..., "vision side")
-    clap: ClapSource = setting(..., "audio side")
+    vision: ClipSource = setting(..., "vision side")
+    audio: ClapSource = setting(..., "audio side")
     generator: GeneratorSource = setting(..., "generator")
-    checksums: dict[str, str] = setting({}, "sha256 of files, by clip/NAME, clap/NAME, generator/PATH")
+    checksums: dict[str, str] = setting({}, "sha256 of files, by vision/NAME, audio/NAME, generator/PATH")
 
 
 @dataclass(frozen=True)
@@ -197,11 +197,11 @@ class LocalBundle:
         return load_clap_config(self.clap_config)
 
     def files(self, component: str) -> dict[str, Path]:
-        """The files of `clip`, `clap` or `generator`, by their name inside the component."""
+        """The files of `vision`, `audio` or `generator`, by their name inside the component."""
         if component == "generator":
             files = digests.tree(self.generator_path)
             return {name: path for name, path in files.items() if path.suffix in _GENERATOR_FILES}
-        if component == "clip":
+        if component == "vision":
             files, config_path = {self.clip_path.name: self.clip_path}, self.clip_config
             config_name = CLIP_CONFIGS[self.vision_encoder]
         else:
@@ -217,12 +217,12 @@ class LocalBundle:
     @property
     def vision_space(self) -> str:
         """Name of the vision embedding space."""
-        return f"{self.clip_model}:{self.fingerprints()['clip'][:16]}"
+        return f"{self.clip_model}:{self.fingerprints()['vision'][:16]}"
 
     @property
     def audio_space(self) -> str:
         """Name of the audio embedding space."""
-        return f"HTSAT-{self.clap_architecture().model_name}:{self.fingerprints()['clap'][:16]}"
+        return f"HTSAT-{self.clap_architecture().model_name}:{self.fingerprints()['audio'][:16]}"
 
     def _image_size(self) -> Any:
         if self.vision_encoder == "blip":
@@ -301,7 +301,7 @@ def _compare_architectures(model: str, named: dict[str, Any], path: Path | None,
     for key, default in (("embed_dim", None), ("quick_gelu", False), ("vision_cfg", None)):
         if named.get(key, default) != beside.get(key, default):
             raise ModelError(
-                f"clip.model = {model!r} has {key} {named.get(key, default)}, but {path} beside the weights says "
+                f"vision.model = {model!r} has {key} {named.get(key, default)}, but {path} beside the weights says "
                 f"{beside.get(key, default)}: choose the model that the weights were trained as"
             )
 

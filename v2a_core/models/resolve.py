@@ -36,22 +36,22 @@ def resolve_bundle(bundle: Bundle) -> LocalBundle:
             source, root, component=component, model=model, checksums=checksums_of(settings.checksums, component)
         )
 
-    clip = sources.weights_in(locate("clip", settings.clip.weights, settings.clip.model), "clip")
-    clap = sources.weights_in(locate("clap", settings.clap.weights), "clap")
+    clip = sources.weights_in(locate("vision", settings.vision.weights, settings.vision.model), "vision")
+    clap = sources.weights_in(locate("audio", settings.audio.weights), "audio")
     generator = locate("generator", settings.generator.weights)
     if not generator.is_dir():
         raise ModelError(f"generator.weights = {settings.generator.weights!r} must be a diffusers folder of AudioLDM")
-    clip_config = clip.with_name(CLIP_CONFIGS[settings.clip.encoder])
+    clip_config = clip.with_name(CLIP_CONFIGS[settings.vision.encoder])
     local = LocalBundle(
         name=settings.name,
         trained=settings.trained,
         licence=settings.licence,
-        vision_encoder=settings.clip.encoder,
-        clip_model=settings.clip.model,
+        vision_encoder=settings.vision.encoder,
+        clip_model=settings.vision.model,
         clip_path=clip,
         clip_config=clip_config if clip_config.is_file() else None,
         clap_path=clap,
-        clap_config=_clap_config(settings.clap.config, root, clap),
+        clap_config=_clap_config(settings.audio.config, root, clap),
         generator_path=generator,
     )
     for component in COMPONENTS:
@@ -124,15 +124,15 @@ def show_bundle(bundle: Bundle, *, resolve: bool = False) -> dict[str, Any]:
         "trained": settings.trained,
         "licence": settings.licence,
         "root": settings.root,
-        "clip": settings.clip.model_dump(),
-        "clap": settings.clap.model_dump(),
+        "vision": settings.vision.model_dump(),
+        "audio": settings.audio.model_dump(),
         "generator": settings.generator.model_dump(),
         "checksums": len(settings.checksums),
     }
     if not resolve:
         return shown
     local = bundle.resolve()
-    paths = {"clip": local.clip_path, "clap": local.clap_path, "generator": local.generator_path}
+    paths = {"vision": local.clip_path, "audio": local.clap_path, "generator": local.generator_path}
     for component, fingerprint in local.fingerprints().items():
         size = sum(path.stat().st_size for path in local.files(component).values())
         shown[component] |= {"path": str(paths[component]), "megabytes": round(size / 1e6, 1), "sha256": fingerprint}
@@ -173,7 +173,7 @@ def _clap_config(configured: str | None, root: str, checkpoint: Path) -> str | N
     if not configured.endswith(".json"):
         return configured
     path = storage.join(root, configured[2:]) if configured.startswith("./") else configured
-    return str(sources.fetch_uri(path, component="clap", checksums={}))
+    return str(sources.fetch_uri(path, component="audio", checksums={}))
 
 
 def _description(local: LocalBundle) -> dict[str, Any]:
@@ -183,11 +183,11 @@ def _description(local: LocalBundle) -> dict[str, Any]:
         "name": local.name,
         "trained": local.trained,
         "licence": local.licence,
-        "clip": {
+        "vision": {
             "encoder": local.vision_encoder,
             "model": local.clip_model,
-            "weights": f"./clip/{local.clip_path.name}",
+            "weights": f"./vision/{local.clip_path.name}",
         },
-        "clap": {"weights": f"./clap/{local.clap_path.name}", "config": named},
+        "audio": {"weights": f"./audio/{local.clap_path.name}", "config": named},
         "generator": {"weights": "./generator"},
     }

@@ -35,7 +35,7 @@ def locate(source: str, root: str, *, component: str, model: str = "", checksums
     Args:
         source: What the bundle says.
         root: What `./` stands for: a local folder or URI.
-        component: `clip`, `clap` or `generator`.
+        component: `vision`, `audio` or `generator`.
         model: open_clip's name of the architecture, for its tags.
         checksums: Sha256 of the component's files by name, where known.
 
@@ -49,7 +49,7 @@ def locate(source: str, root: str, *, component: str, model: str = "", checksums
     path = Path(source).expanduser()
     if path.exists():
         return path.resolve()
-    if component == "clip" and "/" not in source and not path.suffix:
+    if component == "vision" and "/" not in source and not path.suffix:
         return _open_clip_tag(model, source)
     name = _HUB_NAME.match(source)
     if name is None or source.startswith(("/", ".", "~")):
@@ -157,12 +157,12 @@ def _open_clip_tag(model: str, tag: str) -> Path:
     if not config:
         known = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none: it does not know this model"
         raise ModelError(
-            f"clip.weights = {tag!r} is neither a file nor a tag of open_clip's {model!r}; its tags: {known}"
+            f"vision.weights = {tag!r} is neither a file nor a tag of open_clip's {model!r}; its tags: {known}"
         )
     repo, _, file = str(config.get("hf_hub", "")).rpartition("/")
     if not repo:
-        return fetch_uri(str(config["url"]), component="clip", checksums={})
-    return _hub(repo, file or None, "clip")
+        return fetch_uri(str(config["url"]), component="vision", checksums={})
+    return _hub(repo, file or None, "vision")
 
 
 def _hub(repo: str, file: str | None, component: str) -> Path:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jinja2
 
 from v2a_core import storage
+from v2a_core.compute.threads import ScopedThreads
 from v2a_core.media.config import GuardSettings
 from v2a_core.report.cards import Card, Painter
 from v2a_core.report.plots import Posters
@@ -42,7 +42,7 @@ def write_page(page: str, report: PageReport, decoder: GuardSettings | None = No
     posters = Posters(decoder or GuardSettings())
     painter = Painter(page.rpartition("/")[0], posters)
     try:
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        with ScopedThreads(min(8, os.cpu_count() or 1)) as threads:
             cards = list(threads.map(painter.card, range(len(report.entries)), report.entries))
     finally:
         posters.close()

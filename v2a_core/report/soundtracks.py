@@ -32,7 +32,7 @@ _INDEX = (
 )  # not the conditions: they are large
 _METRICS = ("source_id", "label", "similarity_to_condition", "verdict", "verdict_probability")
 _METRICS_FILE = "metrics.json"
-_PARTS = {"clip": "sees the frames", "clap": "hears the sound", "generator": "makes the sound"}
+_PARTS = {"vision": "sees the frames", "audio": "hears the sound", "generator": "makes the sound"}
 
 
 @dataclass(frozen=True)

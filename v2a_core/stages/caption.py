@@ -57,5 +57,5 @@ def text_conditions(batch: pa.Table, texts: Sequence[str | None], encoder: TextE
         "map_s": rows.per_row_seconds(time.monotonic() - started, [text is not None for text in texts]),
     }
     missing = [text is None and state == OK for text, state in zip(texts, batch["status"].to_pylist(), strict=True)]
-    batch = rows.replace(batch, columns, drop=["frames", "clip_frames"])
+    batch = rows.replace(batch, columns, drop=["frames", "vision_frames"])
     return rows.reject_where(batch, missing, MediaError("text", "NoText", "there is no text to make a sound from"))

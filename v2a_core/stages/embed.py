@@ -14,7 +14,7 @@ from v2a_core.tables.schema import EMBEDDING_DIM
 
 
 def embed_frames(batch: pa.Table, encoder: FrameEncoder, image_size: int) -> pa.Table:
-    """Fill `clip_frames`, drop the pixels. Frames of all segments share the encoder's batches."""
+    """Fill `vision_frames`, drop the pixels. Frames of all segments share the encoder's batches."""
     started = time.monotonic()
     frames = rows.read_frames(batch, image_size)
     present = [item for item in frames if item is not None]
@@ -24,11 +24,11 @@ def embed_frames(batch: pa.Table, encoder: FrameEncoder, image_size: int) -> pa.
     bad = [item is not None and not np.isfinite(item).all() for item in embedded]
     embedded = [None if is_bad else item for item, is_bad in zip(embedded, bad, strict=True)]
     columns = {
-        "clip_frames": arrays.vector_lists(embedded, encoder.dim, np.float16),
-        "clip_s": rows.per_row_seconds(time.monotonic() - started, [item is not None for item in frames]),
+        "vision_frames": arrays.vector_lists(embedded, encoder.dim, np.float16),
+        "vision_s": rows.per_row_seconds(time.monotonic() - started, [item is not None for item in frames]),
     }
     batch = rows.replace(batch, columns, drop=["frames"])
-    return rows.reject_where(batch, bad, MediaError("clip", "NonFinite", "the vision embedding is not finite"))
+    return rows.reject_where(batch, bad, MediaError("vision", "NonFinite", "the vision embedding is not finite"))
 
 
 def embed_audio(batch: pa.Table, encoder: WaveformEncoder) -> pa.Table:
@@ -43,7 +43,7 @@ def embed_audio(batch: pa.Table, encoder: WaveformEncoder) -> pa.Table:
     vectors = [None if is_bad else item for item, is_bad in zip(vectors, bad, strict=True)]
     columns = {
         "clap_embedding": arrays.vectors(vectors, EMBEDDING_DIM),
-        "clap_s": rows.per_row_seconds(time.monotonic() - started, [item is not None for item in waveforms]),
+        "audio_s": rows.per_row_seconds(time.monotonic() - started, [item is not None for item in waveforms]),
     }
     batch = rows.replace(batch, columns, drop=["waveform"])
-    return rows.reject_where(batch, bad, MediaError("clap", "NonFinite", "the audio embedding is not finite"))
+    return rows.reject_where(batch, bad, MediaError("audio", "NonFinite", "the audio embedding is not finite"))

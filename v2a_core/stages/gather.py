@@ -19,7 +19,7 @@ SOUNDTRACKS = pa.schema(
         pa.field("waveform", pa.large_binary()),  # float32 (samples,)
         pa.field("losers", pa.list_(pa.large_binary())),  # the same, of the other candidates
         pa.field("decode_s", pa.float64()),
-        pa.field("clip_s", pa.float64()),
+        pa.field("vision_s", pa.float64()),
         pa.field("map_s", pa.float64()),
         pa.field("generate_s", pa.float64()),
         pa.field("unet_s", pa.float64()),  # of generate_s
@@ -32,7 +32,7 @@ SOUNDTRACKS = pa.schema(
 
 _KEPT = ("source_id", "source_key", "source_uri", "source_name", "kind", "label", "split", "caption", "source")
 _REASON = ("status", "reject_stage", "reject_type", "reject_message", "attempts")
-_SUMMED = ("decode_s", "clip_s", "map_s", "bytes_read", "retries")
+_SUMMED = ("decode_s", "vision_s", "map_s", "bytes_read", "retries")
 
 
 class SourceGatherer:

@@ -163,7 +163,7 @@ def embed_sounds(batch: pa.Table, ears: Ears) -> pa.Table:
     }
     batch = rows.replace(batch, columns, drop=["made", "reference", "condition"])
     bad = [item is not None and not np.isfinite(item).all() for item in clap]
-    return rows.reject_where(batch, bad, MediaError("clap", "NonFinite", "the embedding of the sound is not finite"))
+    return rows.reject_where(batch, bad, MediaError("audio", "NonFinite", "the embedding of the sound is not finite"))
 
 
 def _read_made(row: Mapping[str, Any], soundtracks: str) -> tuple[Floats, int]:

@@ -17,7 +17,7 @@ from v2a_core.tables.schema import EMBEDDING_DIM, OK
 def map_conditions(batch: pa.Table, mapper: ConditionMapper, run_seed: int) -> pa.Table:
     """Add `condition`, the mapped sound embedding, drop the frame embeddings."""
     started = time.monotonic()
-    frames = arrays.read_vector_lists(batch["clip_frames"])
+    frames = arrays.read_vector_lists(batch["vision_frames"])
     ok = [item is not None and status == OK for item, status in zip(frames, batch["status"].to_pylist(), strict=True)]
     ids = batch["segment_id"].to_pylist()
     seeds = [segment_seed(run_seed, identity, "mapper") for identity, use in zip(ids, ok, strict=True) if use]
@@ -30,5 +30,5 @@ def map_conditions(batch: pa.Table, mapper: ConditionMapper, run_seed: int) -> p
         "condition": arrays.vectors(conditions, EMBEDDING_DIM),
         "map_s": rows.per_row_seconds(time.monotonic() - started, ok),
     }
-    batch = rows.replace(batch, columns, drop=["clip_frames"])
+    batch = rows.replace(batch, columns, drop=["vision_frames"])
     return rows.reject_where(batch, bad, MediaError("map", "NonFinite", "the mapped embedding is not finite"))

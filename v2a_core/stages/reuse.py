@@ -7,7 +7,6 @@ have a row and at least one of them is good. Everything else is decoded.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +17,7 @@ from v2a_core.config import ConfigError
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import read_parts
+from v2a_core.protocols import JSON
 from v2a_core.tables.rows import TRANSIT, catalog_fields, unpack_source
 from v2a_core.tables.schema import EMBEDDINGS, OK, ROWS_FOLDER, embeddings_schema
 
@@ -27,7 +27,7 @@ _COLUMNS = [name for name in EMBEDDINGS.names if name != "clap_embedding"]
 
 def seen_schema(vision_dim: int) -> pa.Schema:
     """As the rows are when their frames are embedded, in `vision_dim` numbers each."""
-    frames = embeddings_schema(vision_dim).field("clip_frames")
+    frames = embeddings_schema(vision_dim).field("vision_frames")
     return pa.schema([frames if field.name == frames.name else field for field in TRANSIT if field.name != "frames"])
 
 
@@ -38,11 +38,10 @@ def check(embeddings: str, vision_space: str, segments: SegmentSettings, frames:
         ConfigError: For no output of `v2a embed`, or one of another vision space or sampling; names both sides.
     """
     made_by = manifest.read(embeddings, job="embed")
-    theirs = {"vision space": (made_by.get("spaces") or {}).get("vision")}
-    ours: dict[str, Any] = {"vision space": vision_space}
+    theirs: dict[str, JSON] = {"vision space": (made_by.get("spaces") or {}).get("vision")}
+    ours: dict[str, JSON] = {"vision space": vision_space}
     for group, settings in (("segments", segments), ("frames", frames)):
-        earlier = made_by["identity"].get(group) or {}
-        theirs |= {f"{group}.{key}": value for key, value in earlier.items()}
+        theirs |= {f"{group}.{key}": value for key, value in manifest.group(made_by["identity"], group).items()}
         ours |= {f"{group}.{key}": value for key, value in settings.model_dump().items()}
     differences = [
         f"  {key}: the embeddings have {theirs.get(key)!r}, this run {ours.get(key)!r}"

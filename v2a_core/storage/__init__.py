@@ -3,7 +3,16 @@
 Here belongs how bytes get to a place and back, and what is tried again on the way. What the bytes mean does not.
 """
 
-from v2a_core.storage.access import StorageAccess, attempt, filesystem, in_use, look, look_through, use
+from v2a_core.storage.access import (
+    StorageAccess,
+    attempt,
+    filesystem,
+    in_use,
+    look,
+    look_through,
+    reach,
+    set_process_default,
+)
 from v2a_core.storage.files import (
     JSON_BYTES,
     canonical,
@@ -46,11 +55,12 @@ __all__ = [
     "open_read",
     "public",
     "public_text",
+    "reach",
     "read_bytes",
     "read_json",
     "remove",
+    "set_process_default",
     "upload",
-    "use",
     "write_bytes",
     "write_json",
     "writing",

@@ -1,8 +1,13 @@
-"""How this process reaches files: the filesystem behind a URI, and operations on it that are tried again and end."""
+"""How files are reached: the filesystem behind a URI, and operations on it that are tried again and end.
+
+Each job says it for itself, with `reach`: what one says holds until it ends, and not for another one that runs in this
+process at the same time. Threads and processes that a job starts are told by it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -40,22 +45,45 @@ class StorageAccess:
 
     def of(self, uri: str) -> StorageSettings:
         """The settings for a URI."""
-        inside = [place for place in self.places if uri == place[0] or uri.startswith(place[0].rstrip("/") + "/")]
+        inside = [place for place in self.places if f"{uri}/".startswith(place[0].rstrip("/") + "/")]
         return max(inside, key=lambda place: len(place[0]))[1] if inside else self.settings
 
+    @classmethod
+    def of_job(cls, settings: StorageSettings, output: str, output_settings: StorageSettings | None) -> StorageAccess:
+        """How a job reaches its files, whose output may have settings of its own."""
+        return cls(settings, ((output, output_settings),) if output_settings else ())
 
-_access = StorageAccess()
+
+_scope: contextvars.ContextVar[StorageAccess | None] = contextvars.ContextVar("v2a_storage_access", default=None)
+_process_default = StorageAccess()
 
 
-def use(access: StorageAccess) -> None:
-    """Reach files in this way from now on, in this process."""
-    global _access
-    _access = access
+@contextlib.contextmanager
+def reach(access: StorageAccess) -> Iterator[None]:
+    """Reach files in this way in the block, and in the threads of `ScopedThreads` that are given work in it.
+
+    Not around a `yield` of a generator: what runs it meanwhile would reach files so, too.
+    """
+    token = _scope.set(access)
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
+def set_process_default(access: StorageAccess) -> None:
+    """Reach files in this way in all threads of this process that no `reach` is around, from now on.
+
+    For a process that works for one job at a time, and is told before each piece of work: a worker of Ray, which runs
+    what it is given in threads of its own, or a child. Not for a process that a person's program may share.
+    """
+    global _process_default
+    _process_default = access
 
 
 def in_use() -> StorageAccess:
-    """How this process reaches files; what its workers are given."""
-    return _access
+    """How files are reached here; what workers and children are given."""
+    return _scope.get() or _process_default
 
 
 def filesystem(uri: str) -> tuple[Any, str]:
@@ -67,17 +95,17 @@ def filesystem(uri: str) -> tuple[Any, str]:
     """
     refuse_password(uri)
     if uri.startswith(_S3):
-        fs = s3.filesystem(_access.of(uri))
+        fs = s3.filesystem(in_use().of(uri))
         return fs, str(fs._strip_protocol(uri))
     if uri.startswith(_WEB):
-        return http.filesystem(_access.of(uri)), uri
+        return http.filesystem(in_use().of(uri)), uri
     if "::" in uri and not _CHAINED.search(uri):
         # Letters of a name, which fsspec would take for the end of it.
         kind = fsspec.get_filesystem_class(uri.partition("://")[0] if "://" in uri else "file")
         return kind(**kind._get_kwargs_from_urls(uri)), str(kind._strip_protocol(uri))
     if "://" not in uri:
         return fsspec.core.url_to_fs(uri)  # type: ignore[no-any-return]
-    return time_limits.within(_access.of(uri).longest_s, public(uri), lambda: _open(uri))
+    return time_limits.within(in_use().of(uri).longest_s, public(uri), lambda: _open(uri))
 
 
 def is_web(uri: str) -> bool:
@@ -118,7 +146,7 @@ def attempt(uri: str, operation: Callable[[], T], size: int = 0) -> T:
     """
     if "://" not in uri:
         return operation()
-    settings = _access.of(uri)
+    settings = in_use().of(uri)
     seconds = settings.longest_s * max(1, math.ceil(size / CHUNK_BYTES))
     once = operation
     if uri.startswith(_S3):
@@ -135,12 +163,12 @@ def look(path: str, operation: Callable[[], T]) -> T:
     Raises:
         TimeoutError: When nothing comes back for as long as `storage.timeout_s`.
     """
-    return time_limits.within(_access.of(path).timeout_s, path, operation)
+    return time_limits.within(in_use().of(path).timeout_s, path, operation)
 
 
 def look_through(path: str, items: Iterator[T]) -> Iterator[T]:
     """The same for what is found in a folder, one after the other."""
-    return time_limits.iterate_within(_access.of(path).timeout_s, path, items)
+    return time_limits.iterate_within(in_use().of(path).timeout_s, path, items)
 
 
 @contextlib.contextmanager

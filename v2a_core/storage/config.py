@@ -7,6 +7,7 @@ machine for itself.
 from __future__ import annotations
 
 import os
+from typing import Any
 from urllib.parse import urlsplit
 
 import pydantic
@@ -57,10 +58,23 @@ class StorageSettings(Settings):
         )
 
 
+def output_storage() -> Any:
+    """The setting `output_storage` of a job that may write elsewhere than it reads."""
+    return setting(
+        None, "how the bucket of the output is reached, when otherwise; then nothing of `storage` applies to it"
+    )
+
+
 class StorageJob(Settings):
     """The settings of commands that have no others."""
 
     storage: StorageSettings = setting(StorageSettings, "how files are reached")
+
+
+class CopyJob(StorageJob):
+    """The settings of commands that copy from one place to another, and have no others."""
+
+    output_storage: StorageSettings | None = output_storage()
 
 
 def _is_true(text: str) -> bool:

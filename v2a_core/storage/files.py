@@ -108,7 +108,7 @@ def write_bytes(uri: str, data: bytes) -> None:
         path.write_bytes(data)
 
 
-def write_json(uri: str, value: Any) -> None:
+def write_json(uri: str, value: object) -> None:
     """Write a JSON document, atomically, indented for reading."""
     write_bytes(uri, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 

@@ -149,8 +149,5 @@ def _quickly(access: StorageAccess) -> Iterator[None]:
         return settings.model_copy(update=limits)
 
     places = tuple((place, quick(settings)) for place, settings in access.places)
-    storage.use(dataclasses.replace(access, settings=quick(access.settings), places=places))
-    try:
+    with storage.reach(dataclasses.replace(access, settings=quick(access.settings), places=places)):
         yield
-    finally:
-        storage.use(access)

@@ -6,6 +6,7 @@ spare thread, and whoever asked goes on when the time is over.
 
 from __future__ import annotations
 
+import contextvars
 import os
 import queue
 import threading
@@ -58,7 +59,8 @@ def within(seconds: float, what: str, operation: Callable[[], T]) -> T:
     Args:
         seconds: How long.
         what: What it is, for the message.
-        operation: Runs in another thread; is left alone there when the time is over.
+        operation: Runs in another thread, in a copy of this one's context (how files are reached); is left alone there
+            when the time is over.
 
     Raises:
         TimeoutError: When the time is over.
@@ -68,8 +70,9 @@ def within(seconds: float, what: str, operation: Callable[[], T]) -> T:
         spare = _idle.pop()
     except IndexError:
         spare = _Spare()
+    context = contextvars.copy_context()
     try:
-        value, error = spare.do(operation, seconds)
+        value, error = spare.do(lambda: context.run(operation), seconds)
     except queue.Empty:
         raise TimeoutError(f"{what}: nothing came back within {seconds:g} s") from None
     _idle.append(spare)

@@ -28,7 +28,7 @@ from v2a_core.tables.schema import EMBEDDINGS, OK, REJECTED
 TRAFFIC = (pa.field("bytes_read", pa.int64()), pa.field("retries", pa.int64()))
 
 # An encoder decides how wide its embeddings are: until then the column has no type.
-_UNSEEN = {"clip_frames": pa.null()}
+_UNSEEN = {"vision_frames": pa.null()}
 
 TRANSIT = pa.schema(
     [
@@ -39,8 +39,8 @@ TRANSIT = pa.schema(
         pa.field("waveform", pa.large_binary()),  # float32 (samples,)
         pa.field("decode_s", pa.float64()),
         *TRAFFIC,
-        pa.field("clip_s", pa.float64()),
-        pa.field("clap_s", pa.float64()),
+        pa.field("vision_s", pa.float64()),
+        pa.field("audio_s", pa.float64()),
     ]
 )
 

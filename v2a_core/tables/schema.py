@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 EMBEDDING_DIM = 512  # of CLAP; of CLIP ViT-B/32 too, other vision encoders have another width
 
 # Inside an output, of the rows of `v2a embed` and `v2a evaluate`, and of `v2a generate`: nothing but Parquet lies
@@ -65,7 +65,7 @@ def embeddings_schema(vision_dim: int = EMBEDDING_DIM) -> pa.Schema:
                 "source_duration_s", pa.float64()
             ),  # of the whole source, or of the span that a table's row asks for
             pa.field("frame_times_s", pa.list_(pa.float32())),  # relative to the source's start
-            pa.field("clip_frames", pa.list_(pa.list_(pa.float16(), vision_dim))),  # each frame L2-normalised
+            pa.field("vision_frames", pa.list_(pa.list_(pa.float16(), vision_dim))),  # each frame L2-normalised
             # 512 numbers, L2-normalised; null without audio. Not a fixed-size list: pyarrow cannot read one with nulls.
             pa.field("clap_embedding", pa.list_(pa.float32())),
             pa.field("audio_rms_dbfs", pa.float32()),  # level before CLAP's own normalisation; null without audio
@@ -80,9 +80,9 @@ def embeddings_schema(vision_dim: int = EMBEDDING_DIM) -> pa.Schema:
 
 def vision_dim_of(schema: pa.Schema) -> int:
     """Numbers in a frame's embedding, of a file of embeddings."""
-    if "clip_frames" not in schema.names:
+    if "vision_frames" not in schema.names:
         return EMBEDDING_DIM
-    frames = schema.field("clip_frames").type
+    frames = schema.field("vision_frames").type
     fixed = pa.types.is_list(frames) and pa.types.is_fixed_size_list(frames.value_type)
     return int(frames.value_type.list_size) if fixed else EMBEDDING_DIM
 

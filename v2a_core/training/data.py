@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from v2a_core.config import ConfigError
-from v2a_core.mappers.aggregators import DRAWING, Seeds, epoch_seeds, find, random_places
+from v2a_core.mappers.aggregators import Places, Seeds, epoch_seeds, places_of
 from v2a_core.training.reading import Chunk, read_part
 from v2a_core.training.selection import SPLIT_NAMES, TRAIN, VALIDATION, Selection
 
@@ -39,6 +39,7 @@ class Pairs:
         frames_FV: Every frame, float16, when a new one is drawn each epoch; else None.
         offsets_N: Row i's frames are `offsets_N[i]` up to `offsets_N[i + 1]`, int64 (N + 1,).
         keys_N: What tells the segments apart, where frames are drawn.
+        places: Which frames are drawn.
         weight_N: What each row counts in the loss, float32; None: 1.
         label_N: Each row's label, int64, -1 without one; None: not known.
         shard: Which rows of the split these are.
@@ -50,6 +51,7 @@ class Pairs:
     frames_FV: Tensor | None = None
     offsets_N: npt.NDArray[np.int64] | None = None
     keys_N: Seeds | None = None
+    places: Places | None = None
     weight_N: Tensor | None = None
     label_N: Tensor | None = None
     shard: Shard = Shard()
@@ -64,9 +66,9 @@ class Pairs:
 
     def begin_epoch(self, seed: int, epoch: int) -> None:
         """Draw each row's frame anew, by (seed, epoch, segment); does nothing for the other aggregators."""
-        if self.frames_FV is None or self.offsets_N is None or self.keys_N is None:
+        if self.frames_FV is None or self.offsets_N is None or self.keys_N is None or self.places is None:
             return
-        places = random_places(self.offsets_N, epoch_seeds(self.keys_N, seed, epoch))
+        places = self.places(self.offsets_N, epoch_seeds(self.keys_N, seed, epoch))
         drawn_NV = self.frames_FV[torch.from_numpy(places).to(self.frames_FV.device)]
         self.condition_NV = torch.nn.functional.normalize(drawn_NV.float(), dim=-1)
 
@@ -114,7 +116,7 @@ def load(
         ConfigError: On files of several spaces, embeddings of another width, or too few usable pairs.
         ValueError: For an aggregator that is not known.
     """
-    find(aggregator)
+    places_of(aggregator)
     train, validation = _Columns(aggregator, device, shard or Shard()), _Columns(aggregator, device)
     left_out = {**selection.left_out, "no embedding": 0, "not finite": 0}
     counts = dict.fromkeys(SPLIT_NAMES, 0)
@@ -151,7 +153,7 @@ class _Columns:
         values: dict[str, Any] = {"target": chunk.targets[rows], "label": chunk.labels[rows]}
         if chunk.weights is not None:
             values["weight"] = chunk.weights[rows]
-        if self.aggregator in DRAWING:
+        if places_of(self.aggregator):
             values |= {
                 "frames": chunk.frames[np.repeat(rows, counts)],
                 "counts": counts[rows],
@@ -174,7 +176,7 @@ class _Columns:
             pairs.condition_NV = _unit(columns["condition"]).to(self.device)
         elif len(target):
             pairs.offsets_N = np.concatenate([[0], np.cumsum(columns["counts"])]).astype(np.int64)
-            pairs.keys_N = columns["keys"]
+            pairs.keys_N, pairs.places = columns["keys"], places_of(self.aggregator)
             pairs.frames_FV = torch.from_numpy(columns["frames"]).to(self.device)
             pairs.begin_epoch(0, 0)
         return pairs

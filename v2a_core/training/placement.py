@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from v2a_core.mappers.aggregators import DRAWING
+from v2a_core.mappers.aggregators import places_of
 from v2a_core.training.config import DataSettings
 from v2a_core.training.selection import Selection
 
@@ -29,5 +29,5 @@ def choose(
 def pair_bytes(selection: Selection, aggregator: str, embedding_dim: int) -> int:
     """What all training and validation pairs take in memory; an upper bound, from the files' own counts."""
     rows = sum(selection.part_rows)
-    frames = selection.frames * selection.vision_dim * _FLOAT16 if aggregator in DRAWING else 0
+    frames = selection.frames * selection.vision_dim * _FLOAT16 if places_of(aggregator) else 0
     return rows * (selection.vision_dim + embedding_dim) * _FLOAT32 + frames

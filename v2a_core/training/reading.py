@@ -20,13 +20,14 @@ from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.mappers.aggregators import Seeds, aggregate
 from v2a_core.outputs import manifest
+from v2a_core.outputs.manifest import Manifest
 from v2a_core.training.config import DataSettings
 from v2a_core.training.selection import LEFT_OUT, Selection
 
 ROWS_AT_ONCE = 4096
 
 
-def read_manifest(embeddings: str, settings: DataSettings) -> dict[str, Any]:
+def read_manifest(embeddings: str, settings: DataSettings) -> Manifest:
     """The manifest of the embeddings, checked.
 
     Raises:
@@ -54,7 +55,7 @@ def read_part(selection: Selection, part: int, spaces: dict[str, str], embedding
     with storage.open_read(uri) as file:
         parquet = pq.ParquetFile(file)
         _check_part(uri, parquet, selection.part_rows[part], spaces)
-        for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=["segment_id", "clip_frames", "clap_embedding"]):
+        for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=["segment_id", "vision_frames", "clap_embedding"]):
             rows = np.arange(start, start + batch.num_rows)
             start += batch.num_rows
             rows = rows[selection.codes_N[rows] != LEFT_OUT]
@@ -107,12 +108,12 @@ def _check_part(uri: str, parquet: pq.ParquetFile, rows: int, spaces: dict[str, 
 
 def _read_chunk(table: pa.Table, rows: npt.NDArray[np.int64], selection: Selection, dim: int) -> Chunk:
     """The rows of a table that hold both sides in finite numbers; `rows` are their numbers in the selection."""
-    lengths = pc.fill_null(pc.list_value_length(table["clip_frames"]), 0).to_numpy().astype(np.int64)
+    lengths = pc.fill_null(pc.list_value_length(table["vision_frames"]), 0).to_numpy().astype(np.int64)
     complete = pc.is_valid(table["clap_embedding"]).to_numpy() & (lengths > 0)
     # `flatten` leaves nulls out: without them its result has the rows that are expected.
     kept = table.filter(pa.array(complete))
     _check_widths(kept, dim)
-    frames = kept["clip_frames"].combine_chunks().flatten().flatten().to_numpy(zero_copy_only=False)
+    frames = kept["vision_frames"].combine_chunks().flatten().flatten().to_numpy(zero_copy_only=False)
     frames = frames.reshape(-1, selection.vision_dim)
     targets = kept["clap_embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
     counts = lengths[complete]

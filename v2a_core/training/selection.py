@@ -183,7 +183,7 @@ def _one_width(parts: list[str], widths: list[int]) -> int:
 def _frame_numbers(metadata: pq.FileMetaData) -> int:
     groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
     columns = (group.column(index) for group in groups for index in range(group.num_columns))
-    return sum(column.num_values for column in columns if column.path_in_schema.startswith("clip_frames."))
+    return sum(column.num_values for column in columns if column.path_in_schema.startswith("vision_frames."))
 
 
 def _usable(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.outputs import manifest
+from v2a_core.outputs.manifest import Manifest
 from v2a_core.verification.files import check_interpolation, check_mapper, check_metrics, check_summary
 from v2a_core.verification.folders import check_folder, outputs_in
 from v2a_core.verification.reader import PartReader
@@ -52,16 +50,16 @@ def _verify(output: str, reader: PartReader) -> Report:
     return report
 
 
-def _manifest(output: str) -> dict[str, Any] | None:
+def _manifest(output: str) -> Manifest | None:
     try:
-        made_by = storage.read_json(storage.join(output, manifest.FILE_NAME))
+        made_by = manifest.load(output)
     except FileNotFoundError:
         return None
+    except ConfigError:
+        raise
     except ValueError as error:
         raise ConfigError(
             f"{error}; without it nobody knows what made the rows: restore it, or make them anew"
         ) from None
-    if not isinstance(made_by, dict):
-        raise ConfigError(f"{storage.join(output, manifest.FILE_NAME)} is no manifest: it is not a JSON object")
     manifest.check_version(output, made_by)
     return made_by

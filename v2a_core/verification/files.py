@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
 
 from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.models.finite import DamagedWeightsError
+from v2a_core.outputs import manifest
+from v2a_core.protocols import JSON
 from v2a_core.storage.checksums import sha256_of
 from v2a_core.training import kept
 from v2a_core.verification.media import file_fault
@@ -70,9 +72,9 @@ def check_interpolation(report: Report) -> None:
     status = report.made_by.get("status")
     if status != "done":
         report.problems.append(f"manifest: the last run is {status!r}, not done: run {report.again}")
-    files = last_run(report).get("files") or {}
+    files = manifest.group(last_run(report), "files")
     for name, sha256 in files.items():
-        fault = file_fault(report.output, name, sha256)
+        fault = file_fault(report.output, name, str(sha256))
         if fault:
             report.problems.append(f"{name}: {fault}: run {report.again}")
     if status == "done" and not files:
@@ -80,9 +82,10 @@ def check_interpolation(report: Report) -> None:
     report.told = f"an interpolation of {len(files)} files"
 
 
-def last_run(report: Report) -> dict[str, Any]:
+def last_run(report: Report) -> Mapping[str, JSON]:
     """What the manifest says of the last run that ended."""
-    return dict((report.made_by.get("runs") or [{}])[-1])
+    runs = report.made_by.get("runs")
+    return runs[-1] if runs else {}
 
 
 def _exists(report: Report, name: str) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from v2a_core import storage
 from v2a_core.outputs import manifest
+from v2a_core.verification.files import last_run
 from v2a_core.verification.report import Report
 
 _PAGE, _CATALOG, _SWEEP = "index.html", "catalog.json", "sweep.json"
@@ -50,10 +49,5 @@ def _check_sweep(report: Report) -> None:
     for name, row in runs.items():
         if name not in made:
             report.problems.append(f"{name}: the table has this run, there is no such output: run {report.again}")
-        elif row.get("fingerprint") not in (None, (_last_run(made[name])).get("fingerprint")):
+        elif row.get("fingerprint") not in (None, last_run(made[name]).get("fingerprint")):
             report.problems.append(f"{name}: the table was made from another training of it: run {report.again}")
-
-
-def _last_run(report: Report) -> dict[str, object]:
-    runs = report.made_by.get("runs") or [{}]
-    return dict(json.loads(json.dumps(runs[-1])))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 
 import pyarrow as pa
 
 from v2a_core import storage
+from v2a_core.compute.threads import ScopedThreads
 from v2a_core.storage.checksums import sha256_of
 from v2a_core.verification.parts import Finding
 
@@ -27,7 +27,7 @@ def check_media(output: str, table: pa.Table) -> list[Finding]:
         named = [(f"{side}_path", values[f"{side}_path"], values[f"{side}_sha256"]) for side in _SIDES]
         named += [("loser_paths", path, None) for path in values["loser_paths"] or []]
         wanted += [(row, column, path, sha256) for column, path, sha256 in named if path]
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
+    with ScopedThreads(_AT_ONCE) as threads:
         faults = list(threads.map(lambda item: file_fault(output, item[2], item[3]), wanted))
     rows: dict[str, dict[int, str]] = {}
     sources = table["source_id"].to_pylist()

@@ -114,13 +114,13 @@ def _schema_problems(found: pa.Schema, wanted: pa.Schema) -> list[str]:
 
 def _check_embeddings(table: pa.Table) -> list[Finding]:
     ok = _mask(pc.equal(table["status"], OK))
-    frames = list(arrays.read_vector_lists(table["clip_frames"]))
+    frames = list(arrays.read_vector_lists(table["vision_frames"]))
     counts = np.array([-1 if item is None else len(item) for item in frames], int)
     times = pc.fill_null(pc.list_value_length(table["frame_times_s"]), -1).to_numpy()
     return [
         *_check_status(table),
         *_found(table, "ok, but without frames", ok & (counts <= 0)),
-        *_check_vectors(table, "clip_frames", frames),
+        *_check_vectors(table, "vision_frames", frames),
         *_check_sounds(table),
         *_found(table, "as many frame times as frames are needed", ok & (counts > 0) & (counts != times)),
     ]

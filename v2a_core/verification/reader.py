@@ -58,7 +58,7 @@ class PartReader:
 
     def _child(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            self._pool = process_pool(1, storage.use, (storage.in_use(),))
+            self._pool = process_pool(1, storage.set_process_default, (storage.in_use(),))
             # One that cannot even start would make every part look damaged.
             self._pool.submit(_ready).result()
         return self._pool

@@ -56,7 +56,7 @@ def repair(report: Report) -> list[str]:
 
 
 def _record(report: Report, parts: dict[str, int]) -> None:
-    made_by = dict(report.made_by)
+    made_by = report.made_by.copy()
     only_files = report.damage.files and not report.damage.redo
     if not only_files:
         made_by["status"] = REPAIRED

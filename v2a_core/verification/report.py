@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+
+import pyarrow as pa
 
 from v2a_core.outputs import manifest
+from v2a_core.outputs.manifest import Manifest
 
 _EXAMPLES = 3
 
@@ -55,7 +57,7 @@ class Report:
 
     output: str
     job: str | None
-    made_by: dict[str, Any] = field(default_factory=dict)
+    made_by: Manifest = field(default_factory=Manifest)
     parts: dict[str, int | None] = field(default_factory=dict)
     told: str = ""
     problems: list[str] = field(default_factory=list)
@@ -98,8 +100,8 @@ class Report:
             yield f"verify: run {self.again}"
 
 
-def some(values: Any) -> str:
+def some(values: Iterable[object] | pa.ChunkedArray) -> str:
     """The first few of a column or list, for a message."""
-    values = values.to_pylist() if hasattr(values, "to_pylist") else list(values)
-    shown = ", ".join(map(str, values[:_EXAMPLES]))
-    return shown if len(values) <= _EXAMPLES else f"{shown}, ..."
+    items = values.to_pylist() if isinstance(values, (pa.Array, pa.ChunkedArray)) else list(values)
+    shown = ", ".join(map(str, items[:_EXAMPLES]))
+    return shown if len(items) <= _EXAMPLES else f"{shown}, ..."

@@ -63,9 +63,8 @@ def forget(
 
 
 def _record(output: str, parts: dict[str, dict[str, int]]) -> None:
-    uri = storage.join(output, manifest.FILE_NAME)
-    made_by = storage.read_json(uri)
+    made_by = manifest.load(output)
     recorded = {name: rows for name, rows in manifest.recorded_parts(made_by).items() if name not in parts}
     for written in parts.values():
         recorded |= written
-    storage.write_json(uri, {**made_by, "contents": manifest.contents(recorded)})
+    storage.write_json(storage.join(output, manifest.FILE_NAME), {**made_by, "contents": manifest.contents(recorded)})

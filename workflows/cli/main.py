@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
 import sys
 import traceback
@@ -18,8 +19,8 @@ from workflows.cli.version import VersionAction
 from workflows.cluster_runtime import address as cluster_address
 from workflows.cluster_runtime.signals import interrupt_on_sigterm
 from workflows.command.exit_codes import BAD_CONFIGURATION, DONE, FAILED, MEANINGS, TOO_MANY_REJECTS, TRAINING_STOPPED
-from workflows.command.options import add_config, add_flags, load_settings, overrides, settings_table
-from workflows.command.storage import add_storage_option, use_storage
+from workflows.command.options import LateParser, add_config, add_flags, load_settings, overrides, settings_table
+from workflows.command.storage import add_storage_option, reached_storage
 from workflows.embed.config import EmbedJob
 from workflows.evaluate.config import EvaluateJob
 from workflows.generate.config import GenerateJob
@@ -53,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     parser = argparse.ArgumentParser(prog="v2a", description="Soundtracks for silent video, in bulk.", epilog=MEANINGS)
     parser.add_argument("--version", action=VersionAction, nargs=0, help="print version and commit")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=LateParser)
 
     embed = _job(commands, "embed", EmbedJob, _embed, "a catalog -> embeddings in Parquet, a row a segment")
     _catalog(embed)
@@ -117,12 +118,11 @@ def _job(
     *,
     bulk: bool = True,
 ) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser: LateParser = commands.add_parser(
         name,
         help=meaning,
         description=f"{meaning[0].upper()}{meaning[1:]}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"settings (--set key=value, or YAML for --config):\n{settings_table(settings)}\n\n{MEANINGS}",
     )
     parser.add_argument(
         "--output", required=True, metavar="URI", help="folder or URI of the output; finished work in it is kept"
@@ -133,9 +133,14 @@ def _job(
         parser.add_argument("--limit", type=count, metavar="N", help="take the first N sources")
         parser.add_argument("--dry-run", action="store_true", help="list, plan and check, do nothing")
         _address_option(parser)
-    add_flags(parser, settings)
+    parser.fill = functools.partial(_add_settings, settings=settings)
     parser.set_defaults(command=command)
     return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser, settings: type[Settings]) -> None:
+    add_flags(parser, settings)
+    parser.epilog = f"settings (--set key=value, or YAML for --config):\n{settings_table(settings)}\n\n{MEANINGS}"
 
 
 def _catalog(parser: argparse.ArgumentParser) -> None:
@@ -248,19 +253,19 @@ def _interpolate(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    use_storage(arguments)
-    from v2a_core.verification import repair, verify
+    with reached_storage(arguments):
+        from v2a_core.verification import repair, verify
 
-    report = verify(arguments.output)
-    for line in report.lines():
-        print(line, flush=True)
-    if not (arguments.repair and report.damaged):
-        return FAILED if report.problems else DONE
-    for line in repair(report):
-        print(f"repair: {line}", flush=True)
-    rows = f" (at most {report.to_make} rows)" if report.to_make else ""
-    print(f"repair: run {report.again}: it makes anew what was taken out{rows}", flush=True)
-    return DONE
+        report = verify(arguments.output)
+        for line in report.lines():
+            print(line, flush=True)
+        if not (arguments.repair and report.damaged):
+            return FAILED if report.problems else DONE
+        for line in repair(report):
+            print(f"repair: {line}", flush=True)
+        rows = f" (at most {report.to_make} rows)" if report.to_make else ""
+        print(f"repair: run {report.again}: it makes anew what was taken out{rows}", flush=True)
+        return DONE
 
 
 def _demo(arguments: argparse.Namespace) -> int:

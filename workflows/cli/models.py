@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workflows.command.exit_codes import DONE, FAILED
-from workflows.command.storage import add_storage_option, use_storage
+from workflows.command.storage import add_storage_option, reached_storage
 
 
 def add_models_commands(commands: Any) -> None:
@@ -69,20 +69,20 @@ def count(text: str) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    use_storage(arguments)
-    from v2a_core.models import load_bundle, show_bundle
+    with reached_storage(arguments):
+        from v2a_core.models import load_bundle, show_bundle
 
-    print(json.dumps(show_bundle(load_bundle(arguments.bundle), resolve=arguments.resolve), indent=2))
-    return DONE
+        print(json.dumps(show_bundle(load_bundle(arguments.bundle), resolve=arguments.resolve), indent=2))
+        return DONE
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
-    use_storage(arguments)
-    from v2a_core.models import fetch_bundle, load_bundle
+    with reached_storage(arguments, arguments.output):
+        from v2a_core.models import fetch_bundle, load_bundle
 
-    fetch_bundle(load_bundle(arguments.bundle), arguments.output)
-    print(f"fetched {arguments.bundle}: use it with --models {arguments.output}")
-    return DONE
+        fetch_bundle(load_bundle(arguments.bundle), arguments.output)
+        print(f"fetched {arguments.bundle}: use it with --models {arguments.output}")
+        return DONE
 
 
 def _init(arguments: argparse.Namespace) -> int:
@@ -94,14 +94,14 @@ def _init(arguments: argparse.Namespace) -> int:
 
 
 def _world(arguments: argparse.Namespace) -> int:
-    use_storage(arguments)
-    from v2a_core.miniature.world import WorldSettings
-    from v2a_core.miniature.world.write import split_counts, write_world
+    with reached_storage(arguments):
+        from v2a_core.miniature.world import WorldSettings
+        from v2a_core.miniature.world.write import split_counts, write_world
 
-    counts = split_counts(arguments.count)
-    written = write_world(arguments.output, counts, WorldSettings(seed=arguments.seed))
-    print(f"{written.videos} videos and {written.stills} stills; a catalog for a job: {' '.join(written.inputs)}")
-    return DONE
+        counts = split_counts(arguments.count)
+        written = write_world(arguments.output, counts, WorldSettings(seed=arguments.seed))
+        print(f"{written.videos} videos and {written.stills} stills; a catalog for a job: {' '.join(written.inputs)}")
+        return DONE
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -112,12 +112,12 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _score(arguments: argparse.Namespace) -> int:
-    use_storage(arguments)
-    from v2a_core.miniature.score import score
+    with reached_storage(arguments):
+        from v2a_core.miniature.score import score
 
-    output, judge = (Path(folder) if folder else None for folder in (arguments.output, arguments.judge))
-    score(arguments.bundle, output=output, per_class=arguments.per_class, judge=judge)
-    return DONE
+        output, judge = (Path(folder) if folder else None for folder in (arguments.output, arguments.judge))
+        score(arguments.bundle, output=output, per_class=arguments.per_class, judge=judge)
+        return DONE
 
 
 def _compare(arguments: argparse.Namespace) -> int:

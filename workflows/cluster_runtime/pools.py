@@ -15,7 +15,7 @@ from v2a_core.storage import StorageAccess
 from workflows.cluster_runtime.config import PoolSettings
 from workflows.cluster_runtime.connection import connect, is_news
 from workflows.cluster_runtime.look_ahead import limit_look_ahead
-from workflows.cluster_runtime.restarts import pass_arguments_by_value
+from workflows.cluster_runtime.restarts import bound_wait_for_locations, pass_arguments_by_value
 
 BLOCK_BYTES = 32 * 2**20  # a few segments' pixels: stages start early on small catalogs, memory stays low on large ones
 
@@ -34,7 +34,7 @@ class Worker:
 
     def set_up(self) -> None:
         """For stages without a model."""
-        storage.use(self.access)
+        storage.set_process_default(self.access)
 
     def set_up_model(self) -> None:
         """For stages with one: Ray limits a worker to one thread, they may use what their machine has."""
@@ -90,6 +90,7 @@ def prepare_data(settings: PoolSettings) -> Pools:
     pools = plan_pools(settings)
     limit_look_ahead(context, max(pools.segments_per_batch, pools.soundtracks_per_batch) * pools.actors)
     pass_arguments_by_value()
+    bound_wait_for_locations()
     context.target_max_block_size = BLOCK_BYTES
     context.target_min_block_size = 1  # never merge small blocks: a source of one segment goes on at once
     context.execution_options.preserve_order = False

@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from v2a_core.config import Settings, load, options
+
+
+class LateParser(argparse.ArgumentParser):
+    """A command's parser that is filled when the command is chosen: reading all settings of all loads what they need.
+
+    Attributes:
+        fill: Adds the options.
+    """
+
+    fill: Callable[[argparse.ArgumentParser], None] | None = None
+
+    def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """As argparse's, with the options."""
+        fill, self.fill = self.fill, None
+        if fill is not None:
+            fill(self)
+        return super().parse_known_args(args, namespace)
 
 
 def add_config(parser: argparse.ArgumentParser, name: str) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from v2a_core import storage
 from v2a_core.catalog import CatalogSettings, Source, list_sources
+from v2a_core.compute.threads import ScopedThreads
 from v2a_core.config import ConfigError, load
 from v2a_core.miniature.world.write import DemoCatalog, write_demo_catalog
 from v2a_core.models import load_bundle
@@ -46,7 +46,7 @@ def run(output: str, *, models: str = "miniature", address: str | None = None) -
     folder = Path(storage.canonical(output))
     check_storage([], str(folder), storage.in_use())
     bundle = load_bundle(models).resolve()
-    with ThreadPoolExecutor(1) as thread:
+    with ScopedThreads(1) as thread:
         # Starting Ray is mostly waiting.
         made = thread.submit(_timed, lambda: _catalog(folder))
         connection.connect(address)

@@ -7,7 +7,7 @@ from v2a_core.config import Settings, setting
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
 from v2a_core.outputs.parts import PartSettings
-from v2a_core.storage.config import StorageSettings
+from v2a_core.storage.config import StorageSettings, output_storage
 from workflows.cluster_runtime.config import PoolSettings
 from workflows.streaming.config import LimitSettings
 
@@ -21,9 +21,7 @@ class EmbedJob(Settings):
     decoder: GuardSettings = setting(GuardSettings, "limits of the decoder process")
     encoders: EncoderSettings = setting(EncoderSettings, "how CLIP and CLAP run")
     storage: StorageSettings = setting(StorageSettings, "how buckets are reached")
-    output_storage: StorageSettings | None = setting(
-        None, "how the bucket of the output is reached, when otherwise; then nothing of `storage` applies to it"
-    )
+    output_storage: StorageSettings | None = output_storage()
     output: PartSettings = setting(PartSettings, "when rows become a file")
     limits: LimitSettings = setting(LimitSettings, "when to give up")
     pools: PoolSettings = setting(PoolSettings, "how many workers each stage has")

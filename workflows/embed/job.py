@@ -15,6 +15,7 @@ from v2a_core.encoders.config import EncoderSettings
 from v2a_core.models import Bundle, LocalBundle, check_weights, load_bundle
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import embeddings_ledger
+from v2a_core.outputs.manifest import Manifest
 from v2a_core.outputs.parts import PartWriter
 from v2a_core.outputs.unfinished import Unfinished
 from v2a_core.stages.decode import DecodeSettings
@@ -29,7 +30,7 @@ from workflows.streaming.estimate import estimate
 from workflows.streaming.run import conclude, describe_bundle, list_catalog, plan_work, reach, retry, show_plan, stream
 from workflows.streaming.summary import Tally
 
-STAGE_COLUMNS = {"decode": "decode_s", "clip": "clip_s", "clap": "clap_s"}
+STAGE_COLUMNS = {"decode": "decode_s", "vision": "vision_s", "audio": "audio_s"}
 
 
 def run(
@@ -65,39 +66,39 @@ def run(
     """
     check_apart(catalog, output)
     tally = Tally("embed")
-    checked = reach(catalog, output, job.storage, job.output_storage)
-    bundle = load_bundle(models)
-    listing = list_catalog(catalog, job.catalog, limit)
-    folder = storage.join(output, ROWS_FOLDER)
-    manifest.check_own(output, "embed")
-    local = bundle.resolve()
-    check_weights(local)
-    mine = _manifest(job, local)
-    if retry_rejects and not dry_run:
-        retry(output, ROWS_FOLDER, retry_rejects, mine)
-    ledger = embeddings_ledger(folder)
-    plan = plan_work(listing, ledger, tally, job)
-    if dry_run:
-        connection.connect(address)
-        pools = prepare_data(job.pools)
-        chain = functools.partial(_chain, job=job, bundle=bundle, local=local, pools=pools)
-        time_needed = estimate(plan.sources, chain, STAGE_COLUMNS, pools) if plan.sources else None
-        return show_plan("embed", output, checked, listing, tally, pools, time_needed)
-    manifest.same(output, mine)
-    pools_ready = start_pools(address, job.pools) if plan.sources else None
-    made_by = manifest.open_output(output, mine)
-    writer = PartWriter(
-        folder,
-        embeddings_schema(local.vision_dim),
-        id_column="segment_id",
-        seen=ledger.expected_again(),
-        settings=job.output,
-        metadata=manifest.part_metadata(made_by, vision_space=local.vision_space, audio_space=local.audio_space),
-    )
-    data = _chain(plan.sources, job, bundle, local, pools_ready) if pools_ready else None
-    unfinished = Unfinished(output)
-    stream("embed", data, rows.table(plan.rejected), writer, tally, job.limits, STAGE_COLUMNS, unfinished)
-    return conclude(output, made_by, tally, writer, unfinished, bundle=local.name, trained=local.trained)
+    with reach(catalog, output, job.storage, job.output_storage) as checked:
+        bundle = load_bundle(models)
+        listing = list_catalog(catalog, job.catalog, limit)
+        folder = storage.join(output, ROWS_FOLDER)
+        manifest.check_own(output, "embed")
+        local = bundle.resolve()
+        check_weights(local)
+        mine = _manifest(job, local)
+        if retry_rejects and not dry_run:
+            retry(output, ROWS_FOLDER, retry_rejects, mine)
+        ledger = embeddings_ledger(folder)
+        plan = plan_work(listing, ledger, tally, job)
+        if dry_run:
+            connection.connect(address)
+            pools = prepare_data(job.pools)
+            chain = functools.partial(_chain, job=job, bundle=bundle, local=local, pools=pools)
+            time_needed = estimate(plan.sources, chain, STAGE_COLUMNS, pools) if plan.sources else None
+            return show_plan("embed", output, checked, listing, tally, pools, time_needed)
+        manifest.same(output, mine)
+        pools_ready = start_pools(address, job.pools) if plan.sources else None
+        made_by = manifest.open_output(output, mine)
+        writer = PartWriter(
+            folder,
+            embeddings_schema(local.vision_dim),
+            id_column="segment_id",
+            seen=ledger.expected_again(),
+            settings=job.output,
+            metadata=manifest.part_metadata(made_by, vision_space=local.vision_space, audio_space=local.audio_space),
+        )
+        data = _chain(plan.sources, job, bundle, local, pools_ready) if pools_ready else None
+        unfinished = Unfinished(output)
+        stream("embed", data, rows.table(plan.rejected), writer, tally, job.limits, STAGE_COLUMNS, unfinished)
+        return conclude(output, made_by, tally, writer, unfinished, bundle=local.name, trained=local.trained)
 
 
 def _chain(
@@ -135,15 +136,15 @@ class EncodeStage:
         return embed_audio(self._see(batch), self._ears)
 
 
-def _manifest(job: EmbedJob, local: LocalBundle) -> dict[str, Any]:
+def _manifest(job: EmbedJob, local: LocalBundle) -> Manifest:
     fingerprints = local.fingerprints()
     return manifest.new(
         "embed",
         identity={
             "segments": job.segments.model_dump(),
             "frames": job.frames.model_dump(),
-            "clip": fingerprints["clip"],
-            "clap": fingerprints["clap"],
+            "vision": fingerprints["vision"],
+            "audio": fingerprints["audio"],
         },
         config=job.model_dump(),
         bundle=describe_bundle(local),

@@ -7,7 +7,7 @@ from v2a_core.encoders.config import EncoderSettings
 from v2a_core.media.config import GuardSettings
 from v2a_core.metrics.config import MetricSettings
 from v2a_core.outputs.parts import PartSettings
-from v2a_core.storage.config import StorageSettings
+from v2a_core.storage.config import StorageSettings, output_storage
 from workflows.cluster_runtime.config import PoolSettings
 from workflows.streaming.config import LimitSettings
 
@@ -22,6 +22,7 @@ class EvaluateJob(Settings):
     encoders: EncoderSettings = setting(EncoderSettings, "how CLAP runs")
     metrics: MetricSettings = setting(MetricSettings, "intervals and tolerances")
     storage: StorageSettings = setting(StorageSettings, "how buckets are reached")
+    output_storage: StorageSettings | None = output_storage()
     output: PartSettings = setting(PartSettings, "when rows become a file")
     limits: LimitSettings = setting(LimitSettings, "when to give up")
     pools: PoolSettings = setting(PoolSettings, "how many workers each stage has")

@@ -20,6 +20,7 @@ from v2a_core.metrics.measure import Result, measure, read_rows, to_markdown, wi
 from v2a_core.models import Bundle, LocalBundle, check_weights, load_bundle
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import embeddings_ledger, read_columns
+from v2a_core.outputs.manifest import Manifest
 from v2a_core.outputs.parts import PartWriter
 from v2a_core.outputs.unfinished import Unfinished
 from v2a_core.stages.listen import Ears, ReadSettings, embed_sounds, read_soundtrack
@@ -70,49 +71,51 @@ def run(
     """
     # Workers do not stand where the command was given.
     soundtracks, output = storage.canonical(soundtracks), storage.canonical(output)
-    checked = reach([soundtracks], output, job.storage, None)
-    bundle = load_bundle(models)
-    made_by = inputs.read_manifest(soundtracks, allow_unfinished=job.allow_unfinished)
-    index = inputs.read_index(soundtracks, limit)
-    folder = storage.join(output, ROWS_FOLDER)
-    manifest.check_own(output, "evaluate")
-    local = bundle.resolve()
-    check_weights(local)
-    inputs.check_space(soundtracks, made_by, local)
-    references = inputs.read_references(embeddings, local) if embeddings else None
-    judge = job.judge or inputs.own_judge(local)
-    read = ReadSettings(soundtracks, inputs.segments_of(made_by), job.decoder, local.media_spec(), job.originals)
-    mine = _manifest(made_by, job, local, judge, embeddings)
-    if manifest.same(output, mine) is not None and not dry_run:
-        forget(output, ROWS_FOLDER, inputs.HEARD, inputs.made_again(index, soundtracks))
-    ledger = embeddings_ledger(folder)
-    planned = index.filter(pc.invert(pc.is_in(index["source_id"], value_set=ledger.complete)))
-    tally = Tally("evaluate", listed=index.num_rows, planned=planned.num_rows)
-    tally.done_before, tally.before = tally.listed - tally.planned, ledger
-    tally.good_before = ledger.good_among(index["source_id"].to_pylist())
-    tally.expected = dict(zip(planned["source_id"].to_pylist(), planned["source_name"].to_pylist(), strict=True))
-    if dry_run:
-        return _show_plan(soundtracks, output, tally, checked)
-    pools = start_pools(address, job.pools) if planned.num_rows else None
-    claimed = manifest.open_output(output, mine)
-    writer = PartWriter(
-        folder,
-        EVALUATED,
-        id_column="segment_id",
-        seen=ledger.expected_again(),
-        settings=job.output,
-        metadata=manifest.part_metadata(claimed, audio_space=local.audio_space),
-    )
-    data, unfinished = None, Unfinished(output)
-    if pools:
-        data = _chain(inputs.with_sources(planned, job.originals), job, bundle, judge, read, embeddings is None, pools)
-    stream("evaluate", data, READ.empty_table(), writer, tally, job.limits, STAGE_COLUMNS, unfinished)
-    results = _report(
-        output, index, references, job, {"soundtracks": soundtracks, "judge": judge, "bundle": local.name}
-    )
-    metrics = {result.name: result.to_dict() for result in results}
-    told = {"bundle": local.name, "trained": local.trained, "metrics": metrics}
-    return conclude(output, claimed, tally, writer, unfinished, **told)
+    with reach([soundtracks], output, job.storage, job.output_storage) as checked:
+        bundle = load_bundle(models)
+        made_by = inputs.read_manifest(soundtracks, allow_unfinished=job.allow_unfinished)
+        index = inputs.read_index(soundtracks, limit)
+        folder = storage.join(output, ROWS_FOLDER)
+        manifest.check_own(output, "evaluate")
+        local = bundle.resolve()
+        check_weights(local)
+        inputs.check_space(soundtracks, made_by, local)
+        references = inputs.read_references(embeddings, local) if embeddings else None
+        judge = job.judge or inputs.own_judge(local)
+        read = ReadSettings(soundtracks, inputs.segments_of(made_by), job.decoder, local.media_spec(), job.originals)
+        mine = _manifest(made_by, job, local, judge, embeddings)
+        if manifest.same(output, mine) is not None and not dry_run:
+            forget(output, ROWS_FOLDER, inputs.HEARD, inputs.made_again(index, soundtracks))
+        ledger = embeddings_ledger(folder)
+        planned = index.filter(pc.invert(pc.is_in(index["source_id"], value_set=ledger.complete)))
+        tally = Tally("evaluate", listed=index.num_rows, planned=planned.num_rows)
+        tally.done_before, tally.before = tally.listed - tally.planned, ledger
+        tally.good_before = ledger.good_among(index["source_id"].to_pylist())
+        tally.expected = dict(zip(planned["source_id"].to_pylist(), planned["source_name"].to_pylist(), strict=True))
+        if dry_run:
+            return _show_plan(soundtracks, output, tally, checked)
+        pools = start_pools(address, job.pools) if planned.num_rows else None
+        claimed = manifest.open_output(output, mine)
+        writer = PartWriter(
+            folder,
+            EVALUATED,
+            id_column="segment_id",
+            seen=ledger.expected_again(),
+            settings=job.output,
+            metadata=manifest.part_metadata(claimed, audio_space=local.audio_space),
+        )
+        data, unfinished = None, Unfinished(output)
+        if pools:
+            data = _chain(
+                inputs.with_sources(planned, job.originals), job, bundle, judge, read, embeddings is None, pools
+            )
+        stream("evaluate", data, READ.empty_table(), writer, tally, job.limits, STAGE_COLUMNS, unfinished)
+        results = _report(
+            output, index, references, job, {"soundtracks": soundtracks, "judge": judge, "bundle": local.name}
+        )
+        metrics = {result.name: result.to_dict() for result in results}
+        told = {"bundle": local.name, "trained": local.trained, "metrics": metrics}
+        return conclude(output, claimed, tally, writer, unfinished, **told)
 
 
 def _chain(
@@ -233,18 +236,18 @@ def _show_plan(soundtracks: str, output: str, tally: Tally, checked: dict[str, A
 
 
 def _manifest(
-    made_by: dict[str, Any],
+    made_by: Manifest,
     job: EvaluateJob,
     local: LocalBundle,
     judge: str | None,
     embeddings: str | None,
-) -> dict[str, Any]:
+) -> Manifest:
     return manifest.new(
         "evaluate",
         identity={
             "soundtracks": made_by["output_id"],  # not where they are: outputs may be moved
             "made_by": made_by["identity"],
-            "clap": local.fingerprints()["clap"],
+            "audio": local.fingerprints()["audio"],
             "judge": inputs.judge_fingerprint(judge) if judge else None,
             "originals": job.originals,
             "embeddings": manifest.read(embeddings, job="embed")["output_id"] if embeddings else None,

@@ -9,7 +9,7 @@ from v2a_core.catalog.config import CatalogSettings
 from v2a_core.config import setting
 from v2a_core.outputs.parts import PartSettings
 from v2a_core.stages.config import SoundSettings
-from v2a_core.storage.config import StorageSettings
+from v2a_core.storage.config import StorageSettings, output_storage
 from workflows.cluster_runtime.config import PoolSettings
 from workflows.streaming.config import LimitSettings
 
@@ -24,9 +24,7 @@ class GenerateJob(SoundSettings):
         flag="--via-text",
     )
     captioner: CaptionerSettings = setting(CaptionerSettings, "how --via-text blip captions")
-    output_storage: StorageSettings | None = setting(
-        None, "how the bucket of the output is reached, when otherwise; then nothing of `storage` applies to it"
-    )
+    output_storage: StorageSettings | None = output_storage()
     output: PartSettings = setting(PartSettings, "when rows of the index become a file")
     limits: LimitSettings = setting(LimitSettings, "when to give up")
     pools: PoolSettings = setting(PoolSettings, "how many workers each stage has")

@@ -16,6 +16,7 @@ from v2a_core.mappers.choice import canonical_mapper
 from v2a_core.models import Bundle, LocalBundle, check_spaces, check_weights, load_bundle
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import index_ledger
+from v2a_core.outputs.manifest import Manifest
 from v2a_core.outputs.parts import PartWriter
 from v2a_core.outputs.unfinished import Unfinished
 from v2a_core.stages import reuse
@@ -37,7 +38,7 @@ from workflows.streaming.run import conclude, describe_bundle, list_catalog, pla
 from workflows.streaming.summary import Tally
 
 # UNet, VAE and vocoder are parts of generate.
-STAGES = ("decode", "clip", "map", "generate", "unet", "vae", "vocoder", "finish")
+STAGES = ("decode", "vision", "map", "generate", "unet", "vae", "vocoder", "finish")
 STAGE_COLUMNS = {stage: f"{stage}_s" for stage in STAGES}
 
 
@@ -83,54 +84,54 @@ def run(
     output, mapper = storage.canonical(output), mapper and canonical_mapper(mapper)
     embeddings = embeddings and storage.canonical(embeddings)
     tally = Tally("generate")
-    checked = reach(catalog, output, job.storage, job.output_storage)
-    bundle = load_bundle(models)
-    listing = list_catalog(catalog, job.catalog, limit)
-    index = storage.join(output, INDEX_FOLDER)
-    manifest.check_own(output, "generate")
-    local = bundle.resolve()
-    check_weights(local)
-    fingerprint = conditions.origin(mapper, job, local)
-    mine = _manifest(job, local, fingerprint)
-    if retry_rejects and not dry_run:
-        retry(output, INDEX_FOLDER, retry_rejects, mine)
-    ledger = index_ledger(index)
-    plan = plan_work(listing, ledger, tally, job)
-    _tell_changed_words(index, listing.sources, job)
-    if embeddings:
-        reuse.check(embeddings, local.vision_space, job.segments, job.frames)
+    with reach(catalog, output, job.storage, job.output_storage) as checked:
+        bundle = load_bundle(models)
+        listing = list_catalog(catalog, job.catalog, limit)
+        index = storage.join(output, INDEX_FOLDER)
+        manifest.check_own(output, "generate")
+        local = bundle.resolve()
+        check_weights(local)
+        fingerprint = conditions.origin(mapper, job, local)
+        mine = _manifest(job, local, fingerprint)
+        if retry_rejects and not dry_run:
+            retry(output, INDEX_FOLDER, retry_rejects, mine)
+        ledger = index_ledger(index)
+        plan = plan_work(listing, ledger, tally, job)
+        _tell_changed_words(index, listing.sources, job)
+        if embeddings:
+            reuse.check(embeddings, local.vision_space, job.segments, job.frames)
 
-    def chain(these: Sequence[pipeline.PlannedSource], destination: str, pools: Pools) -> Dataset:
-        finishing = FinishJob(destination, job.finish, _marks(local, fingerprint), job.seed, job.decoder)
-        parts = reuse.find(embeddings, {item.source_id for item in these}) if embeddings else {}
-        return _chain(these, job, bundle, local, mapper, finishing, parts, pools)
+        def chain(these: Sequence[pipeline.PlannedSource], destination: str, pools: Pools) -> Dataset:
+            finishing = FinishJob(destination, job.finish, _marks(local, fingerprint), job.seed, job.decoder)
+            parts = reuse.find(embeddings, {item.source_id for item in these}) if embeddings else {}
+            return _chain(these, job, bundle, local, mapper, finishing, parts, pools)
 
-    if dry_run:
-        connection.connect(address)
-        pools = prepare_data(job.pools)
-        # Soundtracks of the sample end in the memory of the workers that made them.
-        sampled = functools.partial(chain, destination="memory://v2a-dry-run", pools=pools)
-        time_needed = estimate(plan.sources, sampled, STAGE_COLUMNS, pools) if plan.sources else None
-        return show_plan("generate", output, checked, listing, tally, pools, time_needed)
-    manifest.same(output, mine)
-    pools_ready = None
-    if plan.sources:
-        check_spaces(local)
-        pools_ready = start_pools(address, job.pools)
-    made_by = manifest.open_output(output, mine)
-    writer = PartWriter(
-        index,
-        INDEX,
-        id_column="source_id",
-        seen=ledger.expected_again(),
-        settings=job.output,
-        metadata=manifest.part_metadata(made_by),
-    )
-    data, unfinished = chain(plan.sources, output, pools_ready) if pools_ready else None, Unfinished(output)
-    rejected = pa.Table.from_pylist(plan.rejected, schema=SOUNDTRACKS)
-    stream("generate", data, rejected, writer, tally, job.limits, STAGE_COLUMNS, unfinished)
-    told = {"bundle": local.name, "trained": local.trained, "mapper": mapper}
-    return conclude(output, made_by, tally, writer, unfinished, **told)
+        if dry_run:
+            connection.connect(address)
+            pools = prepare_data(job.pools)
+            # Soundtracks of the sample end in the memory of the workers that made them.
+            sampled = functools.partial(chain, destination="memory://v2a-dry-run", pools=pools)
+            time_needed = estimate(plan.sources, sampled, STAGE_COLUMNS, pools) if plan.sources else None
+            return show_plan("generate", output, checked, listing, tally, pools, time_needed)
+        manifest.same(output, mine)
+        pools_ready = None
+        if plan.sources:
+            check_spaces(local)
+            pools_ready = start_pools(address, job.pools)
+        made_by = manifest.open_output(output, mine)
+        writer = PartWriter(
+            index,
+            INDEX,
+            id_column="source_id",
+            seen=ledger.expected_again(),
+            settings=job.output,
+            metadata=manifest.part_metadata(made_by),
+        )
+        data, unfinished = chain(plan.sources, output, pools_ready) if pools_ready else None, Unfinished(output)
+        rejected = pa.Table.from_pylist(plan.rejected, schema=SOUNDTRACKS)
+        stream("generate", data, rejected, writer, tally, job.limits, STAGE_COLUMNS, unfinished)
+        told = {"bundle": local.name, "trained": local.trained, "mapper": mapper}
+        return conclude(output, made_by, tally, writer, unfinished, **told)
 
 
 def _chain(
@@ -199,7 +200,7 @@ def _finish_batch(batch: pa.Table, job: FinishJob, worker: Worker) -> pa.Table:
     return rows.replace(table, {"conditions": batch["conditions"]})
 
 
-def _manifest(job: GenerateJob, local: LocalBundle, mapper_fingerprint: str) -> dict[str, Any]:
+def _manifest(job: GenerateJob, local: LocalBundle, mapper_fingerprint: str) -> Manifest:
     fingerprints = local.fingerprints()
     return manifest.new(
         "generate",
@@ -210,7 +211,7 @@ def _manifest(job: GenerateJob, local: LocalBundle, mapper_fingerprint: str) -> 
             "sampling": job.sampling.model_dump() if job.sampling else None,
             **sound_identity(job),
             "finish": job.finish.model_dump(),
-            "models": {"clip": fingerprints["clip"], "generator": fingerprints["generator"]},
+            "models": {"vision": fingerprints["vision"], "generator": fingerprints["generator"]},
             "mapper": mapper_fingerprint,
             "captioner": job.captioner.model_dump(include={"max_tokens", "beams"}) if job.via_text == "blip" else None,
         },

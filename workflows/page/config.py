@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from v2a_core.config import Settings, setting
 from v2a_core.media.config import GuardSettings
-from v2a_core.storage.config import StorageSettings
+from v2a_core.storage.config import StorageSettings, output_storage
 
 
 class PageSettings(Settings):
@@ -13,3 +13,4 @@ class PageSettings(Settings):
     limit: int = setting(500, "show the first N soundtracks, by label and name", flag="--limit", ge=1, le=5000)
     decoder: GuardSettings = setting(GuardSettings, "limits of the processes that make pictures of videos")
     storage: StorageSettings = setting(StorageSettings, "how buckets are reached")
+    output_storage: StorageSettings | None = output_storage()

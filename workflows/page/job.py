@@ -23,13 +23,15 @@ def run(soundtracks: str, settings: PageSettings, *, output: str | None = None, 
     Raises:
         ConfigError: When there are no such soundtracks or metrics.
     """
-    storage.use(StorageAccess(settings.storage))
-    report = read_report(soundtracks, metrics, settings.limit)
-    print(f"page: drawing {len(report.entries)} soundtracks", flush=True)
     place = output or soundtracks
-    page = write_page(place if place.endswith(".html") else storage.join(place, "index.html"), report, settings.decoder)
-    shown = f"{len(report.entries)} soundtracks"
-    if report.total > len(report.entries):
-        shown = f"the first {len(report.entries)} of {report.total} soundtracks (--limit {report.total} shows all)"
-    print(f"page: {shown}, {report.rejected} rejects -> {page}", flush=True)
-    return page
+    page = place if place.endswith(".html") else storage.join(place, "index.html")
+    folder = page.rpartition("/")[0]
+    with storage.reach(StorageAccess.of_job(settings.storage, folder, settings.output_storage if output else None)):
+        report = read_report(soundtracks, metrics, settings.limit)
+        print(f"page: drawing {len(report.entries)} soundtracks", flush=True)
+        page = write_page(page, report, settings.decoder)
+        shown = f"{len(report.entries)} soundtracks"
+        if report.total > len(report.entries):
+            shown = f"the first {len(report.entries)} of {report.total} soundtracks (--limit {report.total} shows all)"
+        print(f"page: {shown}, {report.rejected} rejects -> {page}", flush=True)
+        return page

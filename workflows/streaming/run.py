@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from v2a_core.media.types import MediaError
 from v2a_core.models import LocalBundle
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import Ledger
+from v2a_core.outputs.manifest import BundleRecord, Manifest
 from v2a_core.outputs.parts import PartWriter
 from v2a_core.outputs.unfinished import Unfinished
 from v2a_core.storage import StorageAccess
@@ -94,26 +96,26 @@ def list_catalog(catalog: Sequence[str], settings: CatalogSettings, limit: int |
     return Listing(list(sources), list(rejects), dict(listed.skipped_reasons))
 
 
-def describe_bundle(local: LocalBundle) -> dict[str, Any]:
+def describe_bundle(local: LocalBundle) -> BundleRecord:
     """What a manifest says of the models."""
     return {"name": local.name, "trained": local.trained, "fingerprints": local.fingerprints()}
 
 
+@contextlib.contextmanager
 def reach(
     catalog: Sequence[str], output: str, settings: StorageSettings, output_settings: StorageSettings | None
-) -> dict[str, Any]:
-    """Reach files as configured from now on, and try what the job will need.
+) -> Iterator[dict[str, Any]]:
+    """Reach files as configured, in the block; first try what the job will need.
 
-    Returns:
+    Yields:
         What works.
 
     Raises:
         ConfigError: Naming what was denied.
     """
-    places = ((output, output_settings),) if output_settings else ()
-    access = StorageAccess(settings, places)
-    storage.use(access)
-    return check_storage(catalog, output, access)
+    access = StorageAccess.of_job(settings, output, output_settings)
+    with storage.reach(access):
+        yield check_storage(catalog, output, access)
 
 
 def show_plan(
@@ -244,7 +246,7 @@ def plan_work(listing: Listing, ledger: Ledger, tally: Tally, job: Any) -> Plan:
     return Plan(planned, rejected)
 
 
-def retry(output: str, folder: str, stages: Sequence[str], mine: dict[str, Any]) -> None:
+def retry(output: str, folder: str, stages: Sequence[str], mine: Manifest) -> None:
     """Take the rejects of some stages out of an output, so that this run tries them again.
 
     Raises:
@@ -257,7 +259,7 @@ def retry(output: str, folder: str, stages: Sequence[str], mine: dict[str, Any])
 
 def conclude(
     output: str,
-    made_by: dict[str, Any],
+    made_by: Manifest,
     tally: Tally,
     writer: PartWriter,
     unfinished: Unfinished,

@@ -6,7 +6,7 @@ from typing import Literal
 
 from v2a_core.config import Settings, setting
 from v2a_core.mappers.config import MapperSettings
-from v2a_core.storage.config import StorageSettings
+from v2a_core.storage.config import StorageSettings, output_storage
 from v2a_core.training.config import DataSettings, RecordSettings, TrainingSettings
 
 
@@ -34,6 +34,7 @@ class TrainJob(Settings):
     data: DataSettings = setting(DataSettings, "which rows")
     training: TrainingSettings = setting(TrainingSettings, "how")
     storage: StorageSettings = setting(StorageSettings, "how buckets are reached")
+    output_storage: StorageSettings | None = output_storage()
     scaling: ScalingSettings = setting(ScalingSettings, "on what")
     records: RecordSettings = setting(RecordSettings, "where its numbers go")
     license: str = setting("other", "licence of the exported mapper, for its model card; yours to choose")

@@ -8,13 +8,14 @@ from typing import Any
 from v2a_core import storage
 from v2a_core.mappers import count_parameters
 from v2a_core.mappers.config import MapperConfig
+from v2a_core.outputs.manifest import Manifest
 from v2a_core.tables.schema import EMBEDDING_DIM
 from v2a_core.version import program
 from workflows.train.config import TrainingStoppedError
 from workflows.train.fit import TrainWork
 
 
-def export(result: Any, work: TrainWork, claimed: dict[str, Any], embeddings: str, seconds: float) -> dict[str, Any]:
+def export(result: Any, work: TrainWork, claimed: Manifest, embeddings: str, seconds: float) -> dict[str, Any]:
     """Write the best mapper, its card and the pictures of the run from its last checkpoint; returns the summary.
 
     Raises:
@@ -30,7 +31,7 @@ def _export(
     folder: Path,
     returned: dict[str, Any],
     work: TrainWork,
-    claimed: dict[str, Any],
+    claimed: Manifest,
     embeddings: str,
     seconds: float,
 ) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def _draw(folder: Path, output: str) -> None:
         plots.draw_projection(rows, path)
 
 
-def _mapper_config(work: TrainWork, claimed: dict[str, Any], summary: dict[str, Any], embeddings: str) -> MapperConfig:
+def _mapper_config(work: TrainWork, claimed: Manifest, summary: dict[str, Any], embeddings: str) -> MapperConfig:
     told = {key: summary[key] for key in ("counts", "steps", "epochs", "best", "seconds")}
     return MapperConfig(
         program=program(),

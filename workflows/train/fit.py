@@ -57,6 +57,10 @@ class TrainWork:
     output: str
     cut: dict[str, Any]
 
+    def access(self) -> StorageAccess:
+        """How files are reached."""
+        return StorageAccess.of_job(self.job.storage, self.output, self.job.output_storage)
+
 
 def train_worker(config: dict[str, Any]) -> dict[str, Any]:
     """One worker's whole run. Returns what stopped it, when trying again would not help."""
@@ -70,7 +74,7 @@ def train_worker(config: dict[str, Any]) -> dict[str, Any]:
 
     work, board = config["work"], config["board"]
     job: TrainJob = work.job
-    storage.use(StorageAccess(job.storage))
+    storage.set_process_default(work.access())
     prepare_torch(_threads(job.scaling))
     device = str(ray.train.torch.get_device())
     try:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.models import load_bundle
 from v2a_core.outputs import manifest
+from v2a_core.outputs.manifest import Manifest
+from v2a_core.protocols import JSON
 from v2a_core.storage import StorageAccess
 from v2a_core.storage.preflight import check_storage
 from v2a_core.storage.trouble import stop, stops_run
@@ -54,39 +57,39 @@ def run(
             or got no better for `validation.patience` (the best mapper is exported).
     """
     started = time.monotonic()
-    access = StorageAccess(job.storage)
-    storage.use(access)
-    # Workers do not stand where the command was given.
-    given, embeddings, output = embeddings, storage.canonical(embeddings), storage.canonical(output)
-    made_by = read_manifest(embeddings, job.data)
-    _check_models(models, made_by, embeddings)
-    selection = select(embeddings, job.data, limit)
-    place = placement.choose(selection, job.data, job.mapper.aggregator, EMBEDDING_DIM, job.scaling.workers)
-    work = TrainWork(selection, made_by["spaces"], job, place, output, _cut(made_by))
-    mine = _manifest(job, made_by, selection, limit)
-    check_storage([], output, access)
-    finished = _finished(output, mine)
-    if finished is not None and not dry_run:
-        print(f"train: nothing to do, {output} was trained with this configuration before", flush=True)
-        return finished
-    checked = check_storage([embeddings], output, storage.in_use())
-    if dry_run:
+    access = StorageAccess.of_job(job.storage, output, job.output_storage)
+    with storage.reach(access):
+        # Workers do not stand where the command was given.
+        given, embeddings, output = embeddings, storage.canonical(embeddings), storage.canonical(output)
+        made_by = read_manifest(embeddings, job.data)
+        _check_models(models, made_by, embeddings)
+        selection = select(embeddings, job.data, limit)
+        place = placement.choose(selection, job.data, job.mapper.aggregator, EMBEDDING_DIM, job.scaling.workers)
+        work = TrainWork(selection, made_by["spaces"], job, place, output, _cut(made_by))
+        mine = _manifest(job, made_by, selection, limit)
+        check_storage([], output, access)
+        finished = _finished(output, mine)
+        if finished is not None and not dry_run:
+            print(f"train: nothing to do, {output} was trained with this configuration before", flush=True)
+            return finished
+        checked = check_storage([embeddings], output, storage.in_use())
+        if dry_run:
+            connection.connect(address)
+            check_resources(job.scaling, place)
+            return train_plan.plan(given, work, checked, finished=finished is not None)
         connection.connect(address)
         check_resources(job.scaling, place)
-        return train_plan.plan(given, work, checked, finished=finished is not None)
-    connection.connect(address)
-    check_resources(job.scaling, place)
-    try:
-        summary = _train(work, mine, given, started)
-    except OSError as error:
-        raise (stop(error) if stops_run(error, writing=True) else error) from None
-    print(sentence(summary), flush=True)
-    if summary["stopped"]:
-        raise TrainingStoppedError(f"{summary['stopped']}; exported to {output}")
-    return summary
+        try:
+            summary = _train(work, mine, given, started)
+        except OSError as error:
+            raise (stop(error) if stops_run(error, writing=True) else error) from None
+        print(sentence(summary), flush=True)
+        if summary["stopped"]:
+            raise TrainingStoppedError(f"{summary['stopped']}; exported to {output}")
+        return summary
 
 
-def _train(work: TrainWork, mine: dict[str, Any], given: str, started: float) -> dict[str, Any]:
+def _train(work: TrainWork, mine: Manifest, given: str, started: float) -> dict[str, Any]:
     """From the output's last checkpoint to its mapper; returns the summary."""
     claimed = manifest.open_output(work.output, mine)
     train_snapshot.mend(work.output)
@@ -111,7 +114,7 @@ def sentence(summary: dict[str, Any]) -> str:
     )
 
 
-def _manifest(job: TrainJob, made_by: dict[str, Any], selection: Selection, limit: int | None) -> dict[str, Any]:
+def _manifest(job: TrainJob, made_by: Manifest, selection: Selection, limit: int | None) -> Manifest:
     return manifest.new(
         "train",
         identity={
@@ -124,6 +127,7 @@ def _manifest(job: TrainJob, made_by: dict[str, Any], selection: Selection, limi
                     "scaling": True,
                     "records": True,
                     "storage": True,
+                    "output_storage": True,
                     "data": {"placement", "worker_memory_gib"},
                     "training": {"checkpoints": {"keep"}},
                 }
@@ -135,7 +139,7 @@ def _manifest(job: TrainJob, made_by: dict[str, Any], selection: Selection, limi
     )
 
 
-def _finished(output: str, mine: dict[str, Any]) -> dict[str, Any] | None:
+def _finished(output: str, mine: Manifest) -> dict[str, Any] | None:
     """The summary of a finished run with the same configuration; None when there is something left to do.
 
     Raises:
@@ -150,19 +154,19 @@ def _finished(output: str, mine: dict[str, Any]) -> dict[str, Any] | None:
         return None  # trained, and not all was written: the last checkpoint is exported again
 
 
-def _cut(made_by: dict[str, Any]) -> dict[str, Any]:
+def _cut(made_by: Manifest) -> dict[str, JSON]:
     """How the embeddings were cut and sampled, for whoever uses the mapper on others."""
-    identity = made_by.get("identity") or {}
+    identity: Mapping[str, JSON] = made_by.get("identity") or {}
     wanted = {"segments": ("length_s", "whole"), "frames": ("frames_per_second",)}
     return {
-        f"{group}.{name}": identity[group][name]
+        f"{group}.{name}": manifest.group(identity, group)[name]
         for group, names in wanted.items()
         for name in names
-        if name in (identity.get(group) or {})
+        if name in manifest.group(identity, group)
     }
 
 
-def _check_models(models: str | None, made_by: dict[str, Any], embeddings: str) -> None:
+def _check_models(models: str | None, made_by: Manifest, embeddings: str) -> None:
     has = made_by.get("bundle", {}).get("name")
     if models is None:
         return

@@ -11,9 +11,9 @@ from typing import Any
 import ray
 
 from v2a_core import storage
-from v2a_core.mappers import METHODS, NETWORKS, count_parameters
+from v2a_core.mappers import count_parameters
 from v2a_core.mappers.config import MapperSettings
-from v2a_core.storage import StorageAccess
+from v2a_core.mappers.registries import METHODS, NETWORKS
 from v2a_core.tables.schema import EMBEDDING_DIM
 from v2a_core.training import placement
 from v2a_core.training.config import TrainingSettings
@@ -107,7 +107,7 @@ def _measure(work: TrainWork, gpu: bool) -> dict[str, Any]:
     from v2a_core.training import timing
     from v2a_core.training.reading import read_part
 
-    storage.use(StorageAccess(work.job.storage))
+    storage.set_process_default(work.access())
     prepare_torch(_threads(work.job.scaling))
     begun, selection, counts = time.monotonic(), work.selection, work.selection.counts()
     chunk = next(read_part(selection, 0, work.spaces, EMBEDDING_DIM), None)
@@ -134,7 +134,7 @@ def _threads(scaling: ScalingSettings) -> int:
 def _parameter_table(vision_dim: int) -> dict[str, int]:
     """Parameters of each shipped mapper."""
     table = {}
-    for method, network in itertools.product(METHODS, NETWORKS):
+    for method, network in itertools.product(METHODS.names(), NETWORKS.names()):
         settings = MapperSettings.model_validate({"method": {"kind": method}, "network": {"kind": network}})
         table[f"{method} {network}"] = count_parameters(settings, vision_dim=vision_dim)
     return table

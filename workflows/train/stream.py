@@ -63,7 +63,7 @@ def training_rows(
         from v2a_core.mappers.aggregators import epoch_seeds
         from v2a_core.training.reading import read_part
 
-        storage.use(access)
+        storage.set_process_default(access)
         epoch = ray.get(number.current.remote())
         for part in batch["part"]:
             for chunk in read_part(ray.get(shared), int(part), spaces, EMBEDDING_DIM):

@@ -11,6 +11,7 @@ import ray
 
 from v2a_core import storage
 from v2a_core.config import ConfigError, Settings, build, find, read_yaml, setting
+from v2a_core.storage import StorageAccess
 from workflows.cluster_runtime import connection
 from workflows.streaming.progress import RunProgress
 from workflows.train.config import ScalingSettings, TrainingStoppedError, TrainJob
@@ -106,33 +107,35 @@ def run_sweep(
     from workflows.train import job as train
     from workflows.train import plan as train_plan
 
-    connection.connect(address)
-    if dry_run:
-        plans = {
-            name: train.run(embeddings, storage.join(output, name), job, models=models, limit=limit, dry_run=True)
-            for name, job in sweep.jobs.items()
-        }
-        train_plan.show({"job": "train", "runs": plans})
-        return []
-    embeddings, output = storage.canonical(embeddings), storage.canonical(output)
-    started = time.monotonic()
+    first = next(iter(sweep.jobs.values()))
+    with storage.reach(StorageAccess.of_job(first.storage, output, first.output_storage)):
+        connection.connect(address)
+        if dry_run:
+            plans = {
+                name: train.run(embeddings, storage.join(output, name), job, models=models, limit=limit, dry_run=True)
+                for name, job in sweep.jobs.items()
+            }
+            train_plan.show({"job": "train", "runs": plans})
+            return []
+        embeddings, output = storage.canonical(embeddings), storage.canonical(output)
+        started = time.monotonic()
 
-    def start(name: str) -> Any:
-        job = sweep.jobs[name]
-        # A task of its own for each: Ray Train's driver wants the main thread of a process. It only waits.
-        task: Any = ray.remote(num_cpus=0, max_retries=0)(train.run)
-        return task.remote(embeddings, storage.join(output, name), job, models=models, limit=limit)
+        def start(name: str) -> Any:
+            job = sweep.jobs[name]
+            # A task of its own for each: Ray Train's driver wants the main thread of a process. It only waits.
+            task: Any = ray.remote(num_cpus=0, max_retries=0)(train.run)
+            return task.remote(embeddings, storage.join(output, name), job, models=models, limit=limit)
 
-    rows = _run_all(start, sweep, output)
-    rows = sort_rows(rows, sweep.file.sort_by)
-    storage.write_json(storage.join(output, RESULTS_FILE), {"sort_by": sweep.file.sort_by, "runs": rows})
-    table = markdown(rows, sweep.file)
-    storage.write_bytes(storage.join(output, TABLE_FILE), table.encode())
-    print(f"{table}\ntrain: {len(rows)} runs in {time.monotonic() - started:.1f} s -> {output}", flush=True)
-    failed = [row["name"] for row in rows if row["best"] is None]
-    if failed:
-        raise TrainingStoppedError(f"{len(failed)} of {len(rows)} runs failed: {', '.join(failed)}; see {output}")
-    return rows
+        rows = _run_all(start, sweep, output)
+        rows = sort_rows(rows, sweep.file.sort_by)
+        storage.write_json(storage.join(output, RESULTS_FILE), {"sort_by": sweep.file.sort_by, "runs": rows})
+        table = markdown(rows, sweep.file)
+        storage.write_bytes(storage.join(output, TABLE_FILE), table.encode())
+        print(f"{table}\ntrain: {len(rows)} runs in {time.monotonic() - started:.1f} s -> {output}", flush=True)
+        failed = [row["name"] for row in rows if row["best"] is None]
+        if failed:
+            raise TrainingStoppedError(f"{len(failed)} of {len(rows)} runs failed: {', '.join(failed)}; see {output}")
+        return rows
 
 
 def sort_rows(rows: list[dict[str, Any]], metric: str) -> list[dict[str, Any]]:

@@ -111,9 +111,7 @@ def test_an_object_that_is_replaced_is_noticed_by_its_etag(tmp_path: Path, s3_se
     (tmp_path / "v" / "a.mp4").write_bytes(VIDEO)
     make_tar(tmp_path / "v" / "s.tar", [("m.mp4", VIDEO)])
     upload(s3_server, "versions", tmp_path)
-    before = storage.in_use()
-    storage.use(StorageAccess(reached(s3_server)))
-    try:
+    with storage.reach(StorageAccess(reached(s3_server))):
         loose, member = listing("s3://versions/v").sources
         assert fetched(loose) == fetched(member) == VIDEO
         s3 = client(s3_server)
@@ -123,8 +121,6 @@ def test_an_object_that_is_replaced_is_noticed_by_its_etag(tmp_path: Path, s3_se
         make_tar(tmp_path / "s.tar", [("m.mp4", OTHER)])
         s3.upload_file(str(tmp_path / "s.tar"), "versions", "v/s.tar")
         assert (refused(loose), refused(member)) == ("Changed", "Changed")
-    finally:
-        storage.use(before)
 
 
 def test_files_that_may_not_be_read_wait_for_the_next_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

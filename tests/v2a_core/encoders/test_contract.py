@@ -95,8 +95,7 @@ def test_refuses_wrong_input_and_says_what_it_got(case):
 
 def test_space_names_model_and_weights(case):
     kind, name, _, _ = case
-    component = {"vision": "clip", "audio": "clap"}[kind]
-    assert encoder(kind, name).space.endswith(":" + bundle_of(name).fingerprints()[component][:16])
+    assert encoder(kind, name).space.endswith(":" + bundle_of(name).fingerprints()[kind][:16])
 
 
 def test_unknown_encoder_is_refused_with_the_known_ones():

@@ -11,9 +11,10 @@ import torch
 import yaml
 
 from v2a_core.config import ConfigError
-from v2a_core.mappers import METHODS, NETWORKS, build, load_mapper
+from v2a_core.mappers import build, load_mapper
 from v2a_core.mappers.config import MapperConfig, MapperSettings
 from v2a_core.mappers.export import Mapper, save_mapper, save_weights
+from v2a_core.mappers.registries import METHODS, NETWORKS
 from v2a_core.models.finite import DamagedWeightsError
 
 SMALL = {"transformer": {"width": 16, "depth": 1, "heads": 2, "head_dim": 8}, "mlp": {"width": 32, "depth": 1}}
@@ -36,8 +37,8 @@ def frames(rows: int) -> list[np.ndarray]:
     return list(np.random.default_rng(0).normal(size=(rows, 3, 512)).astype(np.float32))
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("method", METHODS.names())
+@pytest.mark.parametrize("network", NETWORKS.names())
 def test_a_loaded_mapper_maps_the_same(tmp_path, method, network):
     original = export(tmp_path, method, network)
     loaded = load_mapper(str(tmp_path / "mapper"))
@@ -58,7 +59,8 @@ def test_a_remote_mapper_loads(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 99}, "schema version 99, this program reads 1"),
+        ({"schema_version": 99}, "schema version 99, this program reads 2$"),
+        ({"schema_version": 1}, r"mapper/config.json has schema version 1, .* Train it again .* rename mapper\.method"),
         (
             {"mapper": {"method": {"kind": "oracle"}, "network": {"kind": "mlp"}}},
             "unknown method 'oracle'; known: regr",
@@ -133,7 +135,7 @@ def test_a_configuration_of_gigabytes_is_not_read(tmp_path):
     assert time.monotonic() - started < 5
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", METHODS.names())
 def test_a_call_gives_samples_of_one_segment(tmp_path, method):
     mapper = export(tmp_path, method)
     one = frames(1)[0]
@@ -145,7 +147,7 @@ def test_a_call_gives_samples_of_one_segment(tmp_path, method):
     assert np.allclose(three[0], three[1], atol=1e-3) == (method == "regression")
     if method != "regression":
         assert not np.allclose(mapper(one, seed=6), three[:1], atol=1e-3)
-        assert not np.allclose(mapper(one, seed=5, guidance_scale=4.0), three[:1], atol=1e-4)
+        assert not np.allclose(mapper(one, seed=5, mapper_guidance_scale=4.0), three[:1], atol=1e-4)
 
 
 def test_the_hubs_mixin_saves_what_loads(tmp_path):
@@ -211,7 +213,7 @@ def test_a_call_takes_coarser_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (np.zeros(512), r"clip_frames: frame embeddings of shape \(512,\), not \(n >= 1, 512\): one frame is"),
+        (np.zeros(512), r"vision_frames: frame embeddings of shape \(512,\), not \(n >= 1, 512\): one frame is"),
         (np.zeros((2, 3, 512)), r"shape \(2, 3, 512\), .* several segments are mapped by mapper.map"),
         (np.zeros((512, 3)), r"shape \(512, 3\), .* it looks transposed"),
         (np.zeros((3, 768)), r"shape \(3, 768\), not \(n >= 1, 512\)$"),

@@ -7,15 +7,16 @@ import pytest
 import torch
 
 from v2a_core.config import CONFIG_ROOT, ConfigError, load
-from v2a_core.mappers import METHODS, NETWORKS, build, count_parameters
+from v2a_core.mappers import build, count_parameters
 from v2a_core.mappers.config import MapperConfig, MapperSettings, SamplingSettings
 from v2a_core.mappers.export import Mapper
+from v2a_core.mappers.registries import METHODS, NETWORKS
 from v2a_core.mappers.transformer import TransformerNetwork
 from workflows.train.config import TrainJob
 
 DIM, VISION_DIM = 32, 24
 SMALL = {"transformer": {"width": 16, "depth": 2, "heads": 2, "head_dim": 8}, "mlp": {"width": 32, "depth": 2}}
-ALL = list(itertools.product(METHODS, NETWORKS))
+ALL = list(itertools.product(METHODS.names(), NETWORKS.names()))
 
 
 def settings(method: str, network: str, **more) -> MapperSettings:
@@ -228,8 +229,8 @@ def test_flow_follows_straight_paths():
 
 def test_guidance_moves_away_from_the_unconditioned():
     plain = mapper("diffusion", "mlp", SamplingSettings(steps=8, eta=0.0))
-    guided = mapper("diffusion", "mlp", SamplingSettings(steps=8, eta=0.0, guidance_scale=3.0))
-    none = mapper("diffusion", "mlp", SamplingSettings(steps=8, eta=0.0, guidance_scale=0.0))
+    guided = mapper("diffusion", "mlp", SamplingSettings(steps=8, eta=0.0, mapper_guidance_scale=3.0))
+    none = mapper("diffusion", "mlp", SamplingSettings(steps=8, eta=0.0, mapper_guidance_scale=0.0))
     seeds = [1, 2]
     assert not np.allclose(plain.map(frames(2), seeds), guided.map(frames(2), seeds), atol=1e-4)
     np.testing.assert_allclose(none.map(frames(2, 0), seeds), none.map(frames(2, 1), seeds), atol=1e-5)

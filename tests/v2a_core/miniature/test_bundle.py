@@ -17,7 +17,7 @@ from v2a_core.models.checkpoints import load_tensors
 def test_is_small_and_says_that_it_is_untrained():
     local = miniature()
     assert not local.trained
-    size = sum(path.stat().st_size for part in ("clip", "clap", "generator") for path in local.files(part).values())
+    size = sum(path.stat().st_size for part in ("vision", "audio", "generator") for path in local.files(part).values())
     assert size < 60e6
 
 

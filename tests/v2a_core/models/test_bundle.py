@@ -40,8 +40,8 @@ def copy(tmp_path_factory):
 def write_bundle(folder, **changes):
     values = {
         "name": "mine",
-        "clip": {"model": "ViT-miniature", "weights": "./clip"},
-        "clap": {"weights": "./clap"},
+        "vision": {"model": "ViT-miniature", "weights": "./vision"},
+        "audio": {"weights": "./audio"},
         "generator": {"weights": "./generator"},
         **changes,
     }
@@ -80,16 +80,16 @@ def test_media_spec_comes_from_the_checkpoints_own_configs():
 
 def test_overrides_replace_single_sources(copy):
     generator = str(copy[0] / "generator")
-    found = load_bundle("paper", [f"generator.weights={generator}", "clap.config=HTSAT-base"])
+    found = load_bundle("paper", [f"generator.weights={generator}", "audio.config=HTSAT-base"])
     assert found.settings.generator.weights == generator
-    assert found.settings.clap.config == "HTSAT-base"
+    assert found.settings.audio.config == "HTSAT-base"
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"clip": {"model": "ViT-B-32", "weights": "openai"}}, "ViT-B-32-quickgelu"),
-        ({"clap": {"weight": "x"}}, "weight"),
+        ({"vision": {"model": "ViT-B-32", "weights": "openai"}}, "ViT-B-32-quickgelu"),
+        ({"audio": {"weight": "x"}}, "weight"),
         ({"trained": "yes"}, "trained"),
         ({"name": "a/b"}, "name"),
     ],
@@ -122,7 +122,7 @@ def test_a_copy_is_the_same_models(copy):
         assert (local.vision_space, local.audio_space) == (miniature().vision_space, miniature().audio_space)
         assert local.clip_path.is_relative_to(folder)
         assert not local.trained
-    assert {"clip/open_clip_config.json", "clap/clap_config.json", "generator/model_index.json"} <= set(checksums)
+    assert {"vision/open_clip_config.json", "audio/clap_config.json", "generator/model_index.json"} <= set(checksums)
 
 
 def test_a_bucket_is_copied_to_the_cache_once(copy, cache, monkeypatch):
@@ -143,7 +143,7 @@ def test_without_checksums_new_content_is_fetched_again(copy, cache):
     memory.put(f"{copy[0]}/", "/plain/", recursive=True)
     memory.rm("/plain/checksums.json")
     first = load_bundle("memory://plain").resolve()
-    memory.pipe_file("/plain/clip/open_clip_model.safetensors", b"other weights")
+    memory.pipe_file("/plain/vision/open_clip_model.safetensors", b"other weights")
     second = load_bundle("memory://plain").resolve()
     assert second.clip_path.read_bytes() == b"other weights"
     assert first.clip_path != second.clip_path
@@ -154,7 +154,7 @@ def test_without_checksums_new_content_is_fetched_again(copy, cache):
 def test_changed_weights_are_refused_by_checksum(copy, cache, tmp_path, where):
     folder = tmp_path / "broken"
     shutil.copytree(copy[0], folder)
-    with (folder / "clap" / "clap_miniature.pt").open("r+b") as file:
+    with (folder / "audio" / "clap_miniature.pt").open("r+b") as file:
         file.seek(1000)
         file.write(b"flipped")
     name = str(folder)
@@ -163,7 +163,7 @@ def test_changed_weights_are_refused_by_checksum(copy, cache, tmp_path, where):
         name = "memory://broken"
     with pytest.raises(ModelError, match=r"clap_miniature.pt is damaged or was changed"):
         load_bundle(name).resolve()
-    assert not list(cache.glob("models/clap-*"))
+    assert not list(cache.glob("models/audio-*"))
 
 
 def test_weights_may_lie_in_an_installed_package(tmp_path):
@@ -194,29 +194,29 @@ def test_a_hub_out_of_reach_is_explained(tmp_path):
 def test_a_web_server_out_of_reach_is_explained():
     with pytest.raises(
         ModelError,
-        match=r"could not fetch http://127.0.0.1:9/clap.ckpt.* for clap: .*Connect call failed.*\n.*models fetch",
+        match=r"could not fetch http://127.0.0.1:9/clap.ckpt.* for audio: .*Connect call failed.*\n.*models fetch",
     ):
-        sources.locate("http://127.0.0.1:9/clap.ckpt?download=1", "", component="clap", checksums={})
+        sources.locate("http://127.0.0.1:9/clap.ckpt?download=1", "", component="audio", checksums={})
 
 
 def test_sources_that_are_nothing_are_refused(tmp_path):
     for source in ("./no-such-folder", "/no/such/file.pt", str(tmp_path / "none.pt")):
         with pytest.raises(ModelError, match=r"no such file or folder"):
-            sources.locate(source, str(tmp_path), component="clap", checksums={})
+            sources.locate(source, str(tmp_path), component="audio", checksums={})
     with pytest.raises(ModelError, match=r"its tags: openai"):
-        sources.locate("open-ai", "", component="clip", model="ViT-B-32-quickgelu", checksums={})
+        sources.locate("open-ai", "", component="vision", model="ViT-B-32-quickgelu", checksums={})
     with pytest.raises(ModelError, match=r"without weights"):
-        sources.weights_in(tmp_path, "clap")
+        sources.weights_in(tmp_path, "audio")
     for name in ("a.pt", "b.pt"):
         (tmp_path / name).touch()
     with pytest.raises(ModelError, match=r"several weight files \(a.pt, b.pt\): name one"):
-        sources.weights_in(tmp_path, "clap")
+        sources.weights_in(tmp_path, "audio")
 
 
 def test_the_name_and_the_config_beside_must_agree(copy):
     folder = copy[0]
-    local = load_bundle(str(folder), ["clip.model=ViT-B-32"]).resolve()
-    with pytest.raises(ModelError, match=r"clip.model = 'ViT-B-32' has quick_gelu False, but .* says True"):
+    local = load_bundle(str(folder), ["vision.model=ViT-B-32"]).resolve()
+    with pytest.raises(ModelError, match=r"vision.model = 'ViT-B-32' has quick_gelu False, but .* says True"):
         local.media_spec()
     unknown = bundle(clip_model="ViT-unknown")
     with pytest.raises(ModelError, match=r"knows no model 'ViT-unknown'"):
@@ -261,7 +261,7 @@ def test_what_fails_half_way_leaves_nothing(cache):
 
 def test_show_tells_where_and_what(copy):
     shown = show_bundle(load_bundle(str(copy[0])), resolve=True)
-    assert Path(shown["clap"]["path"]).name == "clap_miniature.pt"
+    assert Path(shown["audio"]["path"]).name == "clap_miniature.pt"
     assert shown["spaces"]["audio"].startswith("HTSAT-miniature:")
     assert shown["media"]["image_size"] == 96
     assert shown["trained"] is False
@@ -274,11 +274,11 @@ def test_relative_weights_are_found_from_another_folder(tmp_path, monkeypatch):
     shipped = local.clip_path.parent.parent
     relative = {
         name: f"weights/{path.relative_to(shipped)}"
-        for name, path in (("clip", local.clip_path), ("clap", local.clap_path), ("generator", local.generator_path))
+        for name, path in (("vision", local.clip_path), ("audio", local.clap_path), ("generator", local.generator_path))
     }
     (tmp_path / "here" / "own.yaml").write_text(
-        f"name: own\nclip: {{model: {local.clip_model}, weights: {relative['clip']}}}\n"
-        f"clap: {{weights: {relative['clap']}}}\ngenerator: {{weights: {relative['generator']}}}\n"
+        f"name: own\nvision: {{model: {local.clip_model}, weights: {relative['vision']}}}\n"
+        f"audio: {{weights: {relative['audio']}}}\ngenerator: {{weights: {relative['generator']}}}\n"
     )
     monkeypatch.chdir(tmp_path / "here")
     bundle = load_bundle("own.yaml")

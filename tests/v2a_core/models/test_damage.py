@@ -28,13 +28,13 @@ def bundle(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("V2A_CACHE", str(tmp_path / "cache"))
     local = load_bundle("miniature").resolve()
     folder = tmp_path / "bundle"
-    for name in ("clip", "clap", "generator"):
+    for name in ("vision", "audio", "generator"):
         for inside, path in local.files(name).items():
             (folder / name / inside).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / name / inside)
     (folder / "bundle.yaml").write_text(
-        f"name: copy\nclip: {{model: {local.clip_model}, weights: ./clip}}\n"
-        "clap: {weights: ./clap}\ngenerator: {weights: ./generator}\n"
+        f"name: copy\nvision: {{model: {local.clip_model}, weights: ./vision}}\n"
+        "audio: {weights: ./audio}\ngenerator: {weights: ./generator}\n"
     )
     return folder
 
@@ -58,7 +58,7 @@ def weights(folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("component", ["clip", "clap", "generator/unet", "generator/vae", "generator/vocoder"])
+@pytest.mark.parametrize("component", ["vision", "audio", "generator/unet", "generator/vae", "generator/vocoder"])
 def test_a_bundle_with_nan_is_refused_by_file_and_tensor(bundle, component):
     check_weights(load_bundle(str(bundle)).resolve())
     path = weights(bundle / component)
@@ -70,7 +70,7 @@ def test_a_bundle_with_nan_is_refused_by_file_and_tensor(bundle, component):
 
 
 def test_a_job_ends_with_the_sentence(bundle, tmp_path, capsys):
-    name = spoil(weights(bundle / "clap"))
+    name = spoil(weights(bundle / "audio"))
     (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(50))
     command = ["embed", str(tmp_path / "clip.mp4"), "--output", str(tmp_path / "e"), "--models", str(bundle)]
     assert main(command) == 1
@@ -80,7 +80,9 @@ def test_a_job_ends_with_the_sentence(bundle, tmp_path, capsys):
     assert not (tmp_path / "e" / "manifest.json").exists()
 
 
-@pytest.mark.parametrize("name", ["clip/open_clip_config.json", "clap/clap_config.json", "generator/unet/config.json"])
+@pytest.mark.parametrize(
+    "name", ["vision/open_clip_config.json", "audio/clap_config.json", "generator/unet/config.json"]
+)
 def test_a_configuration_of_gigabytes_is_not_read(bundle, name):
     with (bundle / name).open("wb") as file:
         file.truncate(8 * 2**30)
@@ -96,15 +98,15 @@ def test_numbers_that_sum_up_to_infinity_are_finite():
 
 
 LOADERS = {
-    "clip": lambda local: encoders.build("vision", "clip", local, EncoderSettings(), "cpu"),
-    "clap": lambda local: encoders.build("audio", "clap", local, EncoderSettings(), "cpu"),
+    "vision": lambda local: encoders.build("vision", "clip", local, EncoderSettings(), "cpu"),
+    "audio": lambda local: encoders.build("audio", "clap", local, EncoderSettings(), "cpu"),
     "generator/unet": lambda local: load_generator("audioldm", str(local.generator_path), GeneratorSettings()),
 }
 
 
 @pytest.mark.parametrize("component", LOADERS)
 def test_whoever_loads_a_part_of_it_is_told(bundle, component):
-    spoil(weights(bundle / component), "audio_branch" if component == "clap" else "")
+    spoil(weights(bundle / component), "audio_branch" if component == "audio" else "")
     local = load_bundle(str(bundle)).resolve()
     with pytest.raises(DamagedWeightsError, match="NaN or infinite"):
         LOADERS[component](local)

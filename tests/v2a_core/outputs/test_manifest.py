@@ -33,10 +33,10 @@ def test_the_same_settings_take_an_output_over_and_add_their_run(tmp_path):
 
 
 def test_other_settings_are_refused_naming_both_sides(tmp_path):
-    manifest.open_output(str(tmp_path), new(clip="abc"))
-    with pytest.raises(ConfigError, match=r"identity\.clip: the output has 'abc', this run 'xyz'"):
-        manifest.open_output(str(tmp_path), new(clip="xyz"))
-    assert manifest.read(str(tmp_path), job="embed")["identity"]["clip"] == "abc"
+    manifest.open_output(str(tmp_path), new(vision="abc"))
+    with pytest.raises(ConfigError, match=r"identity\.vision: the output has 'abc', this run 'xyz'"):
+        manifest.open_output(str(tmp_path), new(vision="xyz"))
+    assert manifest.read(str(tmp_path), job="embed")["identity"]["vision"] == "abc"
 
 
 def test_a_reader_refuses_what_is_not_its_input(tmp_path):
@@ -64,11 +64,11 @@ def test_an_output_keeps_its_name_and_every_part_that_was_ever_written(tmp_path)
 
 
 def test_parts_name_what_they_belong_to(tmp_path):
-    made_by = manifest.open_output(str(tmp_path), new(clip="abc", steps=1))
+    made_by = manifest.open_output(str(tmp_path), new(vision="abc", steps=1))
     told = manifest.part_metadata(made_by, audio_space="clap:1")
     assert told["v2a.identity"] == manifest.identity_digest(manifest.read(str(tmp_path), job="embed"))
     assert len(told["v2a.identity"]) == 32
     assert (told["v2a.schema_version"], told["v2a.audio_space"]) == (str(SCHEMA_VERSION), "clap:1")
-    assert manifest.identity_digest(new(clip="xyz", steps=1)) != told["v2a.identity"]
-    again = manifest.open_output(str(tmp_path), new(clip="abc", steps=1.0))  # the same settings, spelt otherwise
+    assert manifest.identity_digest(new(vision="xyz", steps=1)) != told["v2a.identity"]
+    again = manifest.open_output(str(tmp_path), new(vision="abc", steps=1.0))  # the same settings, spelt otherwise
     assert manifest.part_metadata(again)["v2a.identity"] == told["v2a.identity"]

@@ -74,7 +74,7 @@ def test_parts_are_written_by_size_and_by_time(tmp_path):
     parts = writer(tmp_path, target_mb=1, interval_s=1000)
     frames = [np.zeros(512, np.float16)] * 200
     for index in range(8):
-        parts.add(table(row("a", index, 8, clip_frames=frames)))
+        parts.add(table(row("a", index, 8, vision_frames=frames)))
     parts.flush()
     assert 2 <= len(parts.written) <= 4
     quick = writer(tmp_path / "quick", interval_s=0)

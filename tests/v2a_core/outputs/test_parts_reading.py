@@ -37,7 +37,7 @@ def test_pandas_reads_vectors_as_arrays(files):
     frame = pd.read_parquet(files)
     assert len(frame) == ROWS
     assert np.stack(frame["clap_embedding"]).shape == (ROWS, 512)
-    assert np.stack(frame["clip_frames"].iloc[0]).shape == (3, 512)
+    assert np.stack(frame["vision_frames"].iloc[0]).shape == (3, 512)
 
 
 def test_filters_on_split_and_label_pass_over_row_groups(files):

@@ -21,7 +21,7 @@ from v2a_core.tables.evaluated import EVALUATED
 from v2a_core.tables.schema import INDEX
 from workflows.cli.main import main
 
-BUNDLE = {"name": "miniature", "trained": True, "fingerprints": {"clip": "c" * 64, "generator": "d" * 64}}
+BUNDLE = {"name": "miniature", "trained": True, "fingerprints": {"vision": "c" * 64, "generator": "d" * 64}}
 MADE_BY = {
     "seed": 7,
     "mapper": "e" * 64,

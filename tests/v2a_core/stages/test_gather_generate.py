@@ -208,7 +208,7 @@ def test_prompts_of_the_job_are_for_sources_without_their_own():
 
 def test_rejecting_rows_keeps_the_others():
     table = mapped(segment("a", 0, 1), segment("b", 0, 1))
-    marked = rows.reject_where(table, [False, True], MediaError("clip", "NonFinite", "why"))
+    marked = rows.reject_where(table, [False, True], MediaError("vision", "NonFinite", "why"))
     assert marked["status"].to_pylist() == [OK, REJECTED]
     assert marked["reject_message"].to_pylist() == [None, "why"]
     assert marked.schema.names == table.schema.names

@@ -20,10 +20,8 @@ def web():
 
 
 @pytest.fixture(autouse=True)
-def _access():
-    storage.use(StorageAccess(StorageSettings(timeout_s=1.0, attempts=2)))
-    yield
-    storage.use(StorageAccess())
+def _access(reach):
+    reach(StorageAccess(StorageSettings(timeout_s=1.0, attempts=2)))
 
 
 def fetch(uri):

@@ -33,17 +33,20 @@ def bucket(s3_server, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _put_back():
     yield
-    storage.use(StorageAccess())
     s3._filesystem.cache_clear()
 
 
-def use(endpoint, **more):
-    access = StorageAccess(reached(endpoint, **more))
-    storage.use(access)
-    return access
+@pytest.fixture
+def use(reach):
+    def reach_server(endpoint, **more):
+        access = StorageAccess(reached(endpoint, **more))
+        reach(access)
+        return access
+
+    return reach_server
 
 
-def test_the_store_works_like_a_folder(s3_server, bucket):
+def test_the_store_works_like_a_folder(s3_server, bucket, use):
     use(s3_server)
     uri = f"{bucket}/new/a b%20ü[1].json"
     storage.write_json(uri, {"a": 1})
@@ -57,7 +60,7 @@ def test_the_store_works_like_a_folder(s3_server, bucket):
         storage.read_bytes(f"{bucket}/none")
 
 
-def test_faults_cost_retries_and_nothing_else(s3_server, bucket, tmp_path, monkeypatch):
+def test_faults_cost_retries_and_nothing_else(s3_server, bucket, tmp_path, monkeypatch, use):
     monkeypatch.setattr(retrying, "_FIRST_WAIT_S", 0.01)
     with misbehaving(s3_server, Faults(slow_down=0.1, cut=0.1), seed=1) as proxy:
         use(proxy.url)
@@ -78,7 +81,7 @@ def test_faults_cost_retries_and_nothing_else(s3_server, bucket, tmp_path, monke
     assert moved.bytes_read >= 12 * 20_000
 
 
-def test_attempts_are_bounded(s3_server, bucket):
+def test_attempts_are_bounded(s3_server, bucket, use):
     with misbehaving(s3_server, Faults(slow_down=1.0)) as proxy:
         use(proxy.url, attempts=3)
         with pytest.raises(OSError, match="Service Unavailable"):
@@ -86,9 +89,9 @@ def test_attempts_are_bounded(s3_server, bucket):
         assert proxy.did["requests"] == 3
 
 
-def test_settings_can_differ_by_place(s3_server, bucket):
+def test_settings_can_differ_by_place(s3_server, bucket, reach):
     nowhere = StorageSettings(endpoint="http://127.0.0.1:9", attempts=1)
-    storage.use(StorageAccess(nowhere, ((f"{bucket}/videos", reached(s3_server)),)))
+    reach(StorageAccess(nowhere, ((f"{bucket}/videos", reached(s3_server)),)))
     assert storage.exists(f"{bucket}/videos/00.mp4")
     with pytest.raises(OSError, match=r"127\.0\.0\.1:9"):
         storage.exists(f"{bucket}/videos2/00.mp4")
@@ -98,7 +101,7 @@ def test_settings_can_differ_by_place(s3_server, bucket):
     ("method", "part", "action"),
     [("GET", "list-type", "list"), ("PUT", "/.probe", "write"), ("GET", "/.probe", "read"), ("DELETE", "", "delete")],
 )
-def test_preflight_names_what_is_denied(s3_server, bucket, method, part, action):
+def test_preflight_names_what_is_denied(s3_server, bucket, method, part, action, use):
     with misbehaving(s3_server, Faults(denied=((method, part),))) as proxy:
         access = use(proxy.url)
         started = time.monotonic()
@@ -107,7 +110,7 @@ def test_preflight_names_what_is_denied(s3_server, bucket, method, part, action)
         assert time.monotonic() - started < 20
 
 
-def test_preflight_of_inputs(s3_server, bucket):
+def test_preflight_of_inputs(s3_server, bucket, use):
     denied = pytest.raises(ConfigError, match=r"read is denied at s3://storage-test/videos/00\.mp4")
     with misbehaving(s3_server, Faults(denied=(("GET", "00.mp4"),))) as proxy, denied:
         check_storage([f"{bucket}/videos/*.mp4"], f"{bucket}/out", use(proxy.url))
@@ -117,13 +120,13 @@ def test_preflight_of_inputs(s3_server, bucket):
         check_storage(["s3://no-such-bucket/x"], f"{bucket}/out", use(s3_server))
 
 
-def test_a_wrong_address_is_told_in_seconds(bucket):
+def test_a_wrong_address_is_told_in_seconds(bucket, use):
     access = use("http://127.0.0.1:9")
     with pytest.raises(ConfigError, match=r"list is not possible.*127\.0\.0\.1:9"):
         check_storage([], f"{bucket}/out", access)
 
 
-def test_missing_credentials_and_profiles_are_configuration_errors(s3_server, bucket, monkeypatch, tmp_path):
+def test_missing_credentials_and_profiles_are_configuration_errors(s3_server, bucket, monkeypatch, tmp_path, use):
     with pytest.raises(ConfigError, match=r"profile .*nobody"):
         check_storage([], f"{bucket}/out", use(s3_server, profile="nobody"))
     helpers_s3.client(s3_server).put_object_acl(Bucket="storage-test", Key="videos/00.mp4", ACL="public-read")
@@ -140,7 +143,7 @@ def test_missing_credentials_and_profiles_are_configuration_errors(s3_server, bu
 
 
 @pytest.mark.parametrize("first", ["read", "write", "list", "stat"])
-def test_a_session_token_that_was_replaced_meanwhile_is_read_anew(s3_server, bucket, monkeypatch, tmp_path, first):
+def test_a_session_token_that_was_replaced_meanwhile_is_read_anew(s3_server, bucket, monkeypatch, tmp_path, first, use):
     monkeypatch.setattr(retrying, "_FIRST_WAIT_S", 0.01)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)

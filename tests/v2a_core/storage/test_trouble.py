@@ -28,7 +28,6 @@ from v2a_core.storage.trouble import StorageStopError
 @pytest.fixture(autouse=True)
 def _put_back():
     yield
-    storage.use(StorageAccess())
     s3._filesystem.cache_clear()
 
 
@@ -77,27 +76,27 @@ def test_no_room_for_a_copy_stops_a_run_and_a_denied_source_does_not(monkeypatch
         pass
 
 
-def test_what_a_store_forbids_is_a_lost_source_when_read_and_the_end_when_written(s3_server, tmp_path):
+def test_what_a_store_forbids_is_a_lost_source_when_read_and_the_end_when_written(s3_server, tmp_path, reach):
     (tmp_path / "v.mp4").write_bytes(b"video" * 1000)
     helpers_s3.upload(s3_server, "trouble-test", tmp_path)
     uri = "s3://trouble-test/v.mp4"
     with misbehaving(s3_server, Faults(denied=(("GET", "v.mp4"), ("PUT", "out")))) as proxy:
-        storage.use(StorageAccess(reached(proxy.url, attempts=1)))
+        reach(StorageAccess(reached(proxy.url, attempts=1)))
         with pytest.raises(MediaError) as lost, Source(uri, "v.mp4", "video").fetch():
             pass
         assert (lost.value.stage, lost.value.error_type) == ("fetch", "PermissionError")
         with pytest.raises(PermissionError) as refused:
             storage.write_bytes("s3://trouble-test/out/x.wav", b"sound")
     assert trouble.stops_run(refused.value, writing=True)
-    storage.use(StorageAccess(reached(s3_server, attempts=1)))
+    reach(StorageAccess(reached(s3_server, attempts=1)))
     with pytest.raises(FileNotFoundError) as gone:
         storage.write_bytes("s3://trouble-test-none/x.wav", b"sound")
     assert trouble.stops_run(gone.value, writing=True)
 
 
-def test_a_store_that_is_slow_for_one_file_does_not_stop_a_run(s3_server):
+def test_a_store_that_is_slow_for_one_file_does_not_stop_a_run(s3_server, reach):
     with misbehaving(s3_server, Faults(slow_down=1.0)) as proxy:
-        storage.use(StorageAccess(reached(proxy.url, attempts=1)))
+        reach(StorageAccess(reached(proxy.url, attempts=1)))
         with pytest.raises(OSError, match="reduce") as refused:
             storage.write_bytes("s3://trouble-test/out/x.wav", b"sound")
     assert not trouble.stops_run(refused.value, writing=True)

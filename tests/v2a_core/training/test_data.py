@@ -30,7 +30,7 @@ def frames_of(lengths: list[int]) -> list[np.ndarray]:
 @pytest.mark.parametrize("aggregator", ["average", "middle"])
 def test_aggregates_as_the_aggregator_does(tmp_path, aggregator):
     frames = frames_of([1, 2, 3, 7, 4, 1])
-    rows = world.table(6, clip_frames=frames, split=["train"] * 4 + ["val"] * 2)
+    rows = world.table(6, vision_frames=frames, split=["train"] * 4 + ["val"] * 2)
     data = read(world.write(tmp_path / "e", rows), aggregator)
     expected = aggregate(aggregator, *together(frames), np.zeros(6, np.uint64))
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
@@ -41,7 +41,7 @@ def test_aggregates_as_the_aggregator_does(tmp_path, aggregator):
 
 def test_random_draws_a_frame_of_the_row_each_epoch(tmp_path):
     frames = frames_of([1, 2, 9, 9])
-    rows = world.table(4, clip_frames=frames, split=["train", "train", "train", "val"])
+    rows = world.table(4, vision_frames=frames, split=["train", "train", "train", "val"])
     train = read(world.write(tmp_path / "e", rows), "random").train
     units = [item / np.linalg.norm(item.astype(np.float32), axis=1, keepdims=True) for item in frames]
     drawn = []
@@ -76,7 +76,7 @@ def test_leaves_out_and_counts(tmp_path):
     heard[6], heard[7], heard[8] = None, np.full(512, np.inf, np.float32), np.zeros(512, np.float32)
     rows = world.table(
         12,
-        clip_frames=seen,
+        vision_frames=seen,
         clap_embedding=heard,
         status=["rejected"] + ["ok"] * 11,
         silent=[False, True, True] + [False] * 9,
@@ -179,7 +179,7 @@ def test_the_manifest_is_needed_and_checked(tmp_path):
 
 def test_frames_of_another_encoder_have_their_own_width(tmp_path):
     seen = [frames[:, :24] for frames in world.vectors(4)[0]]
-    folder = world.write(tmp_path / "e", world.table(4, clip_frames=seen, split=["train"] * 3 + ["val"]))
+    folder = world.write(tmp_path / "e", world.table(4, vision_frames=seen, split=["train"] * 3 + ["val"]))
     assert select(folder, DataSettings()).vision_dim == 24
     data = read(folder)
     assert (data.train.condition_NV.shape, data.train.target_NE.shape) == ((3, 24), (3, 512))
@@ -188,7 +188,7 @@ def test_frames_of_another_encoder_have_their_own_width(tmp_path):
 
 def test_frames_of_two_widths_are_refused(tmp_path):
     folder = world.write(tmp_path / "e", world.table(4), parts=1)
-    narrow = world.table(4, clip_frames=[frames[:, :24] for frames in world.vectors(4)[0]])
+    narrow = world.table(4, vision_frames=[frames[:, :24] for frames in world.vectors(4)[0]])
     pq.write_table(narrow, tmp_path / "e" / "rows" / "part-00001.parquet")
     with pytest.raises(ConfigError, match=r"part-00001.parquet have 24 numbers, those of .*part-00000.parquet 512"):
         select(folder, DataSettings())
@@ -207,7 +207,7 @@ def test_a_drawn_frame_is_the_segments_own_wherever_its_row_stands(tmp_path):
     """By (seed, epoch, segment): in memory as in a stream, in any order and division into files."""
     from v2a_core.training.reading import read_part
 
-    rows = world.table(40, clip_frames=frames_of([9] * 40), split=["train"] * 39 + ["val"])
+    rows = world.table(40, vision_frames=frames_of([9] * 40), split=["train"] * 39 + ["val"])
     ahead = read(world.write(tmp_path / "a", rows, parts=2), "random").train
     backwards = rows.take([*range(38, -1, -1), 39])
     back = read(world.write(tmp_path / "b", backwards, parts=1), "random").train
@@ -225,5 +225,5 @@ def test_a_drawn_frame_is_the_segments_own_wherever_its_row_stands(tmp_path):
 
 def test_an_unknown_aggregator_is_refused_by_name(tmp_path):
     folder = world.write(tmp_path / "e", world.table(4, split=["train"] * 3 + ["val"]))
-    with pytest.raises(ValueError, match="unknown aggregator 'median'; known: average, middle, random"):
+    with pytest.raises(ValueError, match="no aggregator 'median'; known: average, middle, random"):
         read(folder, "median")

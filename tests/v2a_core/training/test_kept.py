@@ -126,12 +126,9 @@ def test_uploads_that_were_begun_are_ended_and_those_of_others_are_not(s3_server
     client = helpers_s3.client(s3_server)
     for key in ("mapper/checkpoints/one/state.pt", "mapper/mapper.safetensors", "mapper-2/mapper.safetensors"):
         client.create_multipart_upload(Bucket="begun", Key=key)
-    storage.use(StorageAccess(reached(s3_server)))
-    try:
+    with storage.reach(StorageAccess(reached(s3_server))):
         assert leftovers.abort_uploads("s3://begun/mapper") == 2
         assert leftovers.abort_uploads("s3://begun/mapper") == 0
-    finally:
-        storage.use(StorageAccess())
     left = client.list_multipart_uploads(Bucket="begun")["Uploads"]
     assert [item["Key"] for item in left] == ["mapper-2/mapper.safetensors"]
     assert leftovers.abort_uploads(str(tmp_path)) == 0

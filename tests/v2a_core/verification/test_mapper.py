@@ -10,8 +10,10 @@ from helpers_verify import check
 
 from v2a_core import storage
 from v2a_core.mappers import build
-from v2a_core.mappers.config import MapperConfig, MapperSettings, MlpSettings, RegressionSettings
+from v2a_core.mappers.config import MapperConfig, MapperSettings
 from v2a_core.mappers.export import fingerprint_of, save_mapper, save_weights
+from v2a_core.mappers.mlp import MlpSettings
+from v2a_core.mappers.regression import RegressionSettings
 from v2a_core.outputs import manifest
 from v2a_core.training import kept
 from v2a_core.verification import repair

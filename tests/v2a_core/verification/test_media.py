@@ -67,8 +67,7 @@ def test_files_are_checked_by_their_content_wherever_the_output_is_moved(tmp_pat
 
 def test_an_output_on_s3_is_checked_and_repaired_there(s3_server, tmp_path):
     helpers_s3.upload(s3_server, "verify-test", soundtracks(tmp_path / "out"))
-    try:
-        storage.use(StorageAccess(helpers_s3.reached(s3_server)))
+    with storage.reach(StorageAccess(helpers_s3.reached(s3_server))):
         output = "s3://verify-test"
         assert verify(output).problems == []  # the child reaches the store as this process does
         storage.write_bytes(f"{output}/audio/0.wav", b"something else")
@@ -85,9 +84,7 @@ def test_an_output_on_s3_is_checked_and_repaired_there(s3_server, tmp_path):
         repair(check(output))
         assert storage.list_files(f"{output}/damaged") == [f"{output}/damaged/{part.rpartition('/')[2]}"]
         assert check(output).rows == 0
-    finally:
-        storage.use(StorageAccess())
-        s3._filesystem.cache_clear()
+    s3._filesystem.cache_clear()
 
 
 def test_a_folder_of_outputs_is_one_report(tmp_path):

@@ -94,10 +94,12 @@ def put(name, row, value):
 
 def put_vector(name, row, vector):
     def change(table):
-        frames = arrays.read_vector_lists(table["clip_frames"])
+        frames = arrays.read_vector_lists(table["vision_frames"])
         sounds = arrays.read_vectors(table["clap_embedding"])
-        (frames if name == "clip_frames" else sounds)[row] = vector
-        column = arrays.vector_lists(frames, 512, np.float16) if name == "clip_frames" else arrays.vectors(sounds, 512)
+        (frames if name == "vision_frames" else sounds)[row] = vector
+        column = (
+            arrays.vector_lists(frames, 512, np.float16) if name == "vision_frames" else arrays.vectors(sounds, 512)
+        )
         return table.set_column(table.schema.get_field_index(name), table.schema.field(name), column)
 
     return change
@@ -127,9 +129,9 @@ ONE = np.ones(512, np.float32)
 FAULTS = {
     "clap_embedding is not of norm 1": put_vector("clap_embedding", 0, ONE),
     "clap_embedding is not finite": put_vector("clap_embedding", 1, ONE * np.nan),
-    "clip_frames is not of norm 1": put_vector("clip_frames", 0, np.stack([ONE] * 3)),
-    "clip_frames is not finite": put_vector("clip_frames", 2, np.stack([ONE * np.inf] * 3)),
-    "ok, but without frames": put_vector("clip_frames", 2, None),
+    "vision_frames is not of norm 1": put_vector("vision_frames", 0, np.stack([ONE] * 3)),
+    "vision_frames is not finite": put_vector("vision_frames", 2, np.stack([ONE * np.inf] * 3)),
+    "ok, but without frames": put_vector("vision_frames", 2, None),
     "frame times": put("frame_times_s", 1, [0.5]),
     "several rows": first_twice,
     "lack segments": lambda table: table.slice(1),
@@ -142,7 +144,7 @@ FAULTS = {
         table.schema.get_field_index("duration_s"), "duration_s", pc.cast(table["duration_s"], pa.string())
     ),
     "belongs to another output": metadata(**{"v2a.identity": "0" * 32}),
-    "of schema version 3": metadata(**{"v2a.identity": "", "v2a.schema_version": "3"}),
+    "of schema version 4": metadata(**{"v2a.identity": "", "v2a.schema_version": "4"}),
 }
 
 
@@ -278,8 +280,8 @@ def test_what_is_no_output_is_refused(tmp_path):
     made_by = manifest.open_output(str(tmp_path), manifest.new("dance", identity={}, config={}, bundle={}, spaces={}))
     with pytest.raises(ConfigError, match="an output of `v2a dance`, which this program does not know"):
         check(tmp_path)
-    storage.write_json(f"{tmp_path}/manifest.json", {**made_by, "job": "embed", "schema_version": 3})
-    with pytest.raises(ConfigError, match="schema version 3"):
+    storage.write_json(f"{tmp_path}/manifest.json", {**made_by, "job": "embed", "schema_version": 4})
+    with pytest.raises(ConfigError, match="schema version 4"):
         check(tmp_path)
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(ConfigError, match="not valid JSON"):

@@ -125,7 +125,7 @@ def test_configuration_errors_come_before_heavy_imports():
 
 
 def test_module_and_command_are_the_same():
-    commands = [["-m", "workflows.embed", "--help"], ["-m", "workflows.cli.main", "embed", "--help"]]
+    commands = [["-m", "workflows.embed", "--help"], ["-m", "workflows.cli", "embed", "--help"]]
     outputs = [
         subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True).stdout
         for command in commands

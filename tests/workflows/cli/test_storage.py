@@ -5,19 +5,11 @@ from __future__ import annotations
 import helpers_embeddings
 import pytest
 
-from v2a_core import storage
 from v2a_core.config import ConfigError
-from v2a_core.storage import StorageAccess
 from workflows.cli.main import main
 from workflows.command.exit_codes import BAD_CONFIGURATION
 from workflows.embed import job as embed
 from workflows.generate import job as generate
-
-
-@pytest.fixture(autouse=True)
-def _put_back():
-    yield
-    storage.use(StorageAccess())
 
 
 def refused(capsys, *arguments):

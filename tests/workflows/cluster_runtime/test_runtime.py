@@ -6,6 +6,7 @@ import functools
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import helpers_catalog
 import pyarrow as pa
@@ -16,6 +17,7 @@ from ray.data import ActorPoolStrategy, TaskPoolStrategy
 from v2a_core.config import load
 from v2a_core.stages.decode import DecodeSettings
 from workflows.cluster_runtime import pools as cluster_pools
+from workflows.cluster_runtime import restarts
 from workflows.cluster_runtime.config import PoolSettings
 from workflows.generate import conditions
 from workflows.generate import job as generate
@@ -100,6 +102,36 @@ def test_an_actor_that_dies_starts_again_from_what_it_was_built_with(
     assert data.take_all() == [{"number": 0, "built": "once"}]
     # Ray's complaint that what an actor was built with lies in the object store, where it can be lost.
     assert "constructor arguments" not in capfd.readouterr().err
+
+
+def test_an_actor_that_never_says_where_others_run(ray_session: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray Data starts one that knows it; where memory is short, it may never live long enough to answer."""
+
+    class Silent:
+        def get_actor_locations(self, actor_ids: tuple[str, ...]) -> None:
+            time.sleep(600)
+
+    class Slow:
+        """Is at work for several looks at where it is."""
+
+        def __call__(self, batch: pa.Table) -> pa.Table:
+            time.sleep(0.5)
+            return batch
+
+    asked = []
+
+    def tracker() -> Any:
+        asked.append(True)
+        return silent
+
+    silent = ray.remote(num_cpus=0)(Silent).remote()
+    monkeypatch.setattr(restarts, "get_or_create_actor_location_tracker", tracker)
+    monkeypatch.setattr(restarts, "_ANSWER_S", 0.2)
+    cluster_pools.prepare_data(PoolSettings())
+    data = pipeline.from_tables(pa.table({"number": [number]}) for number in range(4))
+    data = data.map_batches(Slow, num_cpus=0.2, compute=ActorPoolStrategy(size=1), batch_format="pyarrow")
+    assert sorted(row["number"] for row in data.take_all()) == [0, 1, 2, 3]
+    assert asked
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 3, 4, 7, 8, 64])

@@ -66,7 +66,7 @@ def test_rows_hold_what_the_contract_says(embedded):
             assert row["reject_stage"]
             assert row["reject_message"]
             continue
-        frames = np.array(row["clip_frames"], np.float32)
+        frames = np.array(row["vision_frames"], np.float32)
         assert frames.shape == (len(row["frame_times_s"]), 512)
         np.testing.assert_allclose(np.linalg.norm(frames, axis=1), 1, atol=2e-3)
         assert all(row["start_s"] <= time < row["start_s"] + row["duration_s"] for time in row["frame_times_s"])

@@ -64,7 +64,7 @@ def test_sigkill_half_way_then_the_same_command(ray_session, tmp_path):
     assert len(got) == 18
     for identity, row in want.items():
         np.testing.assert_allclose(got[identity]["clap_embedding"], row["clap_embedding"], atol=1e-3)
-        np.testing.assert_allclose(got[identity]["clip_frames"], row["clip_frames"], atol=2e-3)
+        np.testing.assert_allclose(got[identity]["vision_frames"], row["vision_frames"], atol=2e-3)
 
 
 def start(catalog, output, **more):
@@ -80,7 +80,7 @@ def finish(catalog, output):
 def assert_equal(got, want):
     assert got.keys() == want.keys()
     for identity, row in want.items():
-        for name in ("clap_embedding", "clip_frames"):
+        for name in ("clap_embedding", "vision_frames"):
             one, other = np.atleast_2d(got[identity][name]), np.atleast_2d(row[name])
             cosine = (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
             assert (1 - cosine < 1e-3).all()

@@ -39,7 +39,7 @@ def test_blip_from_videos_to_soundtracks(ray_session, tmp_path):
     embed.run(inputs, embeddings, load(EmbedJob, job="embed", overrides=list(SAMPLING)), models=models)
     assert verify(embeddings).problems == []
     rows = [row for part in part_files(f"{embeddings}/rows") for row in pq.read_table(part).to_pylist()]
-    assert {np.shape(row["clip_frames"])[1] for row in rows if row["status"] == "ok"} == {24}
+    assert {np.shape(row["vision_frames"])[1] for row in rows if row["status"] == "ok"} == {24}
     train.run(embeddings, mapper, load(TrainJob, job="train", overrides=list(TRAIN)))
     assert load_mapper(mapper).config.vision_dim == 24
     settings = load(GenerateJob, job="generate", overrides=list(GENERATE))

@@ -196,8 +196,8 @@ def test_what_does_not_fit_is_refused(soundtracks, judge, tmp_path):
     other = changed(soundtracks, tmp_path / "a", spaces={"vision": "v", "audio": "another:space"})
     with pytest.raises(ConfigError, match="audio space 'another:space'"):
         evaluate.run(other, str(tmp_path / "out"), job(), models="miniature")
-    old = changed(soundtracks, tmp_path / "b", schema_version=3)
-    with pytest.raises(ConfigError, match=r"schema version 3 .* make it anew, `v2a generate"):
+    old = changed(soundtracks, tmp_path / "b", schema_version=4)
+    with pytest.raises(ConfigError, match=r"schema version 4 .* make it anew, `v2a generate"):
         evaluate.run(old, str(tmp_path / "out"), job(), models="miniature")
     unfinished = changed(soundtracks, tmp_path / "c", status="running")
     with pytest.raises(ConfigError, match="not finished"):

@@ -104,4 +104,4 @@ def test_a_mapper_into_the_space_of_another_clap_is_refused_by_name(tmp_path):
 
 
 def test_the_bundle_of_the_middle_size_names_the_larger_clap():
-    assert load_bundle("paper-m").settings.clap.config == "HTSAT-base"
+    assert load_bundle("paper-m").settings.audio.config == "HTSAT-base"

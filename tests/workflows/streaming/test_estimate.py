@@ -13,7 +13,7 @@ import ray
 from workflows.cluster_runtime import connection
 from workflows.streaming.estimate import _wall_s, estimate
 
-COLUMNS = {"decode": "decode_s", "clip": "clip_s"}
+COLUMNS = {"decode": "decode_s", "vision": "vision_s"}
 
 
 def test_an_estimate_includes_what_comes_before_the_first_row(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,13 +30,13 @@ def test_an_estimate_includes_what_comes_before_the_first_row(monkeypatch: pytes
             time.sleep(0.5)
             for _ in self._sources:
                 time.sleep(0.1)
-                yield pa.table({"decode_s": [0.06], "clip_s": [0.04]})
+                yield pa.table({"decode_s": [0.06], "vision_s": [0.04]})
 
     pools: Any = SimpleNamespace(decode_tasks=1, actors=1)
     told = estimate(list("abcdefgh"), Sample, COLUMNS, pools)
     assert told["sampled_sources"] == 4
     assert told["start_s"] == pytest.approx(5.5, abs=0.15)
-    assert told["work_s"] == {"decode": 0.5, "clip": 0.3}
+    assert told["work_s"] == {"decode": 0.5, "vision": 0.3}
     assert told["seconds"] == pytest.approx(told["start_s"] + 0.48, abs=0.1)
 
 

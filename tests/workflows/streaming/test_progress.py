@@ -11,7 +11,15 @@ from rich.console import Console
 from workflows.streaming.progress import BAR_WIDTH, _Bar
 
 TRAINING = {"epoch": 12, "train_loss": 0.1234, "validation_loss": 0.4321, "validation_cosine": 0.8765}
-STAGES = {"decode": 1234.5, "clip": 60.0, "map": 3.0, "generate": 5000.0, "unet": 4000.0, "vae": 500.0, "finish": 70.0}
+STAGES = {
+    "decode": 1234.5,
+    "vision": 60.0,
+    "map": 3.0,
+    "generate": 5000.0,
+    "unet": 4000.0,
+    "vae": 500.0,
+    "finish": 70.0,
+}
 
 
 def shown(width: int, counts: dict, stages: dict, done: int = 61_000) -> list[str]:
@@ -40,5 +48,5 @@ def test_work_of_stages_is_told_in_seconds_and_has_no_bar(width):
     first, *below = shown(width, {"rows": 10, "rejected": 0}, STAGES)
     assert "rows 10" in first
     assert not re.search("[━╸╺]", "".join(below))
-    assert "decode 1234 s, clip 60 s" in below[0]
+    assert "decode 1234 s, vision 60 s" in below[0]
     assert "finish 70 s" in " ".join(below)

@@ -32,8 +32,7 @@ SOUND = ("frames.image_segment_s=1.0", "generator.num_inference_steps=2", "gener
 
 @pytest.fixture
 def access(s3_server):
-    yield StorageAccess(reached(s3_server))
-    storage.use(StorageAccess())
+    return StorageAccess(reached(s3_server))
 
 
 def embed_job(endpoint):
@@ -51,31 +50,31 @@ def fill(s3_server, bucket, folder, count):
 
 
 def rows(output, access) -> dict[str, dict]:
-    storage.use(access)
-    read = []
-    for part in part_files(f"{output}/rows"):
-        with storage.open_read(part) as file:
-            read += pq.read_table(file).to_pylist()
-    assert len({row["segment_id"] for row in read}) == len(read)
-    return {row["segment_id"]: row for row in read}
+    with storage.reach(access):
+        read = []
+        for part in part_files(f"{output}/rows"):
+            with storage.open_read(part) as file:
+                read += pq.read_table(file).to_pylist()
+        assert len({row["segment_id"] for row in read}) == len(read)
+        return {row["segment_id"]: row for row in read}
 
 
 def assert_equal_rows(got, want):
     assert got.keys() == want.keys()
     for identity, row in want.items():
         assert (got[identity]["status"], got[identity]["source_uri"]) == ("ok", row["source_uri"])
-        for name in ("clap_embedding", "clip_frames"):
+        for name in ("clap_embedding", "vision_frames"):
             np.testing.assert_allclose(got[identity][name], row[name], atol=2e-3)
 
 
 def everything_written(bucket, access) -> str:
     """All text that a job has left: JSON in the bucket, and the logs of Ray."""
-    storage.use(access)
-    fs, path = storage.filesystem(f"s3://{bucket}")
-    texts = [fs.cat_file(name).decode() for name in fs.find(path) if name.endswith(".json")]
-    logs = Path(ray._private.worker._global_node.get_logs_dir_path())
-    texts += [file.read_text(errors="replace") for file in logs.rglob("*") if file.is_file()]
-    return "\n".join(texts)
+    with storage.reach(access):
+        fs, path = storage.filesystem(f"s3://{bucket}")
+        texts = [fs.cat_file(name).decode() for name in fs.find(path) if name.endswith(".json")]
+        logs = Path(ray._private.worker._global_node.get_logs_dir_path())
+        texts += [file.read_text(errors="replace") for file in logs.rglob("*") if file.is_file()]
+        return "\n".join(texts)
 
 
 def check_bad_day(s3_server, access, bucket, folder, count, capfd, secret, mapper=None):

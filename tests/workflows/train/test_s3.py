@@ -33,12 +33,11 @@ def job(endpoint: str) -> TrainJob:
 
 
 @pytest.fixture
-def bucket(s3_server, tmp_path):
+def bucket(s3_server, tmp_path, reach):
     world.write(tmp_path / "seen" / "embeddings", world.table(300))
     helpers_s3.upload(s3_server, "lessons", tmp_path / "seen")
-    storage.use(StorageAccess(reached(s3_server)))
-    yield "s3://lessons"
-    storage.use(StorageAccess())
+    reach(StorageAccess(reached(s3_server)))
+    return "s3://lessons"
 
 
 @pytest.mark.slow
@@ -61,7 +60,6 @@ def test_a_run_on_a_bad_day_goes_on_from_its_checkpoint_in_the_bucket(
     assert again == summary
     # The same weights, bit for bit, as without S3, faults and the stop.
     assert summary["fingerprint"] == undisturbed["fingerprint"]
-    storage.use(StorageAccess(reached(s3_server)))
     seen, _ = world.vectors(300)
     in_bucket, here = load_mapper(output), load_mapper(str(tmp_path / "local"))
     np.testing.assert_array_equal(in_bucket.map(seen, [0] * 300), here.map(seen, [0] * 300))

@@ -6,14 +6,7 @@ from typing import Literal
 
 from v2a_core.config import Settings, setting
 from v2a_core.generators.config import GeneratorSettings
-from v2a_core.mappers.config import (
-    DiffusionSettings,
-    MapperSettings,
-    MlpSettings,
-    RegressionSettings,
-    SamplingSettings,
-    TransformerSettings,
-)
+from v2a_core.mappers.config import MapperSettings, SamplingSettings
 from v2a_core.metrics.config import MetricSettings
 from v2a_core.training.config import OptimizerSettings, TrainingSettings, ValidationSettings
 
@@ -47,15 +40,14 @@ class ScoreSettings(Settings):
     def mapper(self, method: str, network: str, aggregator: str = "average") -> MapperSettings:
         """The architecture of one of the mappers that are compared."""
         sampling = SamplingSettings(
-            scheduler="dpm++", steps=self.sampling_steps, eta=0.0, guidance_scale=self.mapper_guidance
+            scheduler="dpm++", steps=self.sampling_steps, eta=0.0, mapper_guidance_scale=self.mapper_guidance
         )
+        depth = self.transformer_depth if network == "transformer" else self.mlp_depth
         return MapperSettings.model_validate(
             {
                 "aggregator": aggregator,
-                "method": DiffusionSettings(sampling=sampling) if method == "diffusion" else RegressionSettings(),
-                "network": TransformerSettings(depth=self.transformer_depth)
-                if network == "transformer"
-                else MlpSettings(depth=self.mlp_depth),
+                "method": {"kind": method} | ({"sampling": sampling} if method == "diffusion" else {}),
+                "network": {"kind": network, "depth": depth},
             }
         )
 

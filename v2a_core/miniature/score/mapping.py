@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 
 from v2a_core import mappers
-from v2a_core.mappers.aggregators import DRAWING, aggregate, together
+from v2a_core.mappers.aggregators import aggregate, places_of, together
 from v2a_core.mappers.base import normalize
 from v2a_core.mappers.config import MapperConfig, MapperSettings
 from v2a_core.mappers.export import WEIGHTS_FILE, Mapper
@@ -106,8 +106,9 @@ def _pairs(pairs: SeenAndHeard, settings: MapperSettings, seed: int) -> Pairs:
     target = normalize(torch.from_numpy(pairs.sounds_ND))
     frames, offsets = together(pairs.frames)
     keys = np.arange(len(pairs.frames), dtype=np.uint64)
-    if settings.aggregator in DRAWING:
-        drawn = Pairs(target, target, torch.from_numpy(frames), offsets, keys)
+    places = places_of(settings.aggregator)
+    if places:
+        drawn = Pairs(target, target, torch.from_numpy(frames), offsets, keys, places)
         drawn.begin_epoch(seed, 0)
         return drawn
     return Pairs(target, normalize(torch.from_numpy(aggregate(settings.aggregator, frames, offsets, keys))))

@@ -47,8 +47,8 @@ def export_bundle(output: Path, *, work: Path, seed: int) -> None:
         seed: That they were trained with.
     """
     towers = load_towers(work, seed)
-    _export_clip(output / "clip", work)
-    _export_clap(output / "clap", towers)
+    _export_clip(output / "vision", work)
+    _export_clap(output / "audio", towers)
     _export_generator(output / "generator", towers, work, seed)
     judge = Judge(KINDS)
     judge.load_state_dict(load_weights(work / "judge", "judge"))
@@ -108,6 +108,6 @@ def _checksums(output: Path) -> dict[str, str]:
     kept = [
         name
         for name in files
-        if not name.startswith("clip/") or Path(name).name in (OPEN_CLIP_CONFIG, "open_clip_model.safetensors")
+        if not name.startswith("vision/") or Path(name).name in (OPEN_CLIP_CONFIG, "open_clip_model.safetensors")
     ]
     return {name: digests.sha256(files[name]) for name in kept}
