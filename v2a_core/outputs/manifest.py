@@ -18,7 +18,7 @@ from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.protocols import JSON
 from v2a_core.tables.schema import SCHEMA_VERSION
-from v2a_core.version import __version__
+from v2a_core.version import program
 
 FILE_NAME = "manifest.json"
 
@@ -98,7 +98,7 @@ def new(
         "job": job,
         "schema_version": SCHEMA_VERSION,
         "output_id": uuid.uuid4().hex,
-        "program": {"name": "v2a", "version": __version__},
+        "program": program(),
         "identity": identity,
         "spaces": spaces,
         "bundle": bundle,
