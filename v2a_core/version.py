@@ -6,6 +6,7 @@ import functools
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TypedDict
 
 __version__ = "0.1.0"
 
@@ -27,8 +28,16 @@ def commit() -> str:
         return UNKNOWN
 
 
-def program() -> dict[str, str]:
-    """What an output records of the program that made it: `name`, `version`, `commit`."""
+class Program(TypedDict):
+    """What an output records of the program that made it."""
+
+    name: str
+    version: str
+    commit: str
+
+
+def program() -> Program:
+    """This program."""
     return {"name": "v2a", "version": __version__, "commit": commit()}
 
 

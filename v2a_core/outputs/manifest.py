@@ -18,16 +18,9 @@ from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.protocols import JSON
 from v2a_core.tables.schema import SCHEMA_VERSION
-from v2a_core.version import program
+from v2a_core.version import Program, program
 
 FILE_NAME = "manifest.json"
-
-
-class Program(TypedDict):
-    """Which program wrote an output."""
-
-    name: str
-    version: str
 
 
 class BundleRecord(TypedDict, total=False):
