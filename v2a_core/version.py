@@ -6,7 +6,6 @@ import functools
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TypedDict
 
 __version__ = "0.1.0"
 
@@ -28,16 +27,8 @@ def commit() -> str:
         return UNKNOWN
 
 
-class Program(TypedDict):
-    """What an output records of the program that made it."""
-
-    name: str
-    version: str
-    commit: str
-
-
-def program() -> Program:
-    """This program."""
+def program() -> dict[str, str]:
+    """What an output records of the program that made it: `name`, `version`, `commit`."""
     return {"name": "v2a", "version": __version__, "commit": commit()}
 
 

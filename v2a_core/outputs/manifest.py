@@ -18,7 +18,7 @@ from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.protocols import JSON
 from v2a_core.tables.schema import SCHEMA_VERSION
-from v2a_core.version import Program, program
+from v2a_core.version import program
 
 FILE_NAME = "manifest.json"
 
@@ -66,7 +66,7 @@ class Manifest(TypedDict, total=False):
     job: str
     schema_version: int
     output_id: str
-    program: Program
+    program: dict[str, str]
     identity: Mapping[str, JSON]
     spaces: dict[str, str]
     bundle: BundleRecord
