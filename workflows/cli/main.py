@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from v2a_core.config import ConfigError, Settings
 from v2a_core.storage.public import public_text
-from v2a_core.version import __version__
+from workflows.cli.version import VersionAction
 from workflows.cluster_runtime import address as cluster_address
 from workflows.cluster_runtime.signals import interrupt_on_sigterm
 from workflows.command.commands import COMMANDS, Command
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line, from the table of commands."""
     parser = argparse.ArgumentParser(prog="v2a", description="Soundtracks for silent video, in bulk.", epilog=MEANINGS)
-    parser.add_argument("--version", action="version", version=f"v2a {__version__}")
+    parser.add_argument("--version", action=VersionAction, nargs=0, help="print version and commit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=LateParser)
     for name in COMMANDS.names():
         command, settings = _find(name)

@@ -11,7 +11,8 @@ import pyarrow as pa
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.metrics import inputs
 from v2a_core.models import Bundle
-from v2a_core.stages.listen import Ears, ReadSettings, TextEncoder, embed_sounds, read_soundtrack
+from v2a_core.protocols import TextEncoder
+from v2a_core.stages.listen import Ears, ReadSettings, embed_sounds, read_soundtrack
 from v2a_core.tables.evaluated import READ
 from workflows.cluster_runtime.pools import device
 from workflows.streaming.stages import ActorStage
@@ -53,7 +54,6 @@ class ListenStage(ActorStage):
         return lambda batch: embed_sounds(batch, ears)
 
     def _text(self) -> TextEncoder:
-        from v2a_core.generators.audioldm import AudioLdmGenerator
-        from v2a_core.generators.config import GeneratorSettings
+        from v2a_core.generators import load_text_encoder
 
-        return AudioLdmGenerator(str(self.bundle.resolve().generator_path), GeneratorSettings(), "cpu")
+        return load_text_encoder(self.bundle.resolve())

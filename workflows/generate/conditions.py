@@ -147,9 +147,9 @@ class TextStage(ActorStage):
 
     def load(self) -> Callable[[pa.Table], pa.Table]:
         """Load what embeds texts, and what writes them."""
-        from v2a_core.generators.audioldm.text import TextEmbedder
+        from v2a_core.generators import load_text_encoder
 
-        encoder, texts = TextEmbedder(self.bundle.resolve().generator_path, device()), self._texts()
+        encoder, texts = load_text_encoder(self.bundle.resolve(), device()), self._texts()
         return lambda batch: caption.text_conditions(batch, texts(batch), encoder)
 
     def _texts(self) -> Callable[[pa.Table], Sequence[str | None]]:

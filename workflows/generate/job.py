@@ -11,6 +11,7 @@ from ray.data import Dataset
 from v2a_core import storage
 from v2a_core.catalog import source_id
 from v2a_core.catalog.apart import check_apart
+from v2a_core.generators import check_settings
 from v2a_core.mappers.choice import canonical_mapper
 from v2a_core.models import check_spaces
 from v2a_core.outputs.ledger import Ledger, index_ledger
@@ -80,6 +81,7 @@ def run(
     request = Request(output, models, limit, dry_run, address, retry_rejects)
 
     def opened(models: Models, listing: Listing) -> Generation:
+        check_settings(models.local, job.generator)
         made_from = conditions.choose(mapper, job, models.local)
         return Generation(models, job, listing, output, made_from, embeddings)
 

@@ -30,7 +30,7 @@ def soundtrack_job(job: GenerateJob) -> SoundtrackJob:
 def sound_identity(job: GenerateJob) -> dict[str, JSON]:
     """The same for a manifest: what must not change between runs into one output."""
     return {
-        "generator": job.generator.model_dump(exclude={"micro_batch", "compile"}),
+        "generator": job.generator.identity(),
         "join": job.join.model_dump(),
         "text": job.text.model_dump(),
         "candidates": job.candidates.model_dump(),
@@ -54,7 +54,7 @@ class GatherStage(ActorStage):
 class GenerateStage(ActorStage):
     """Gathered sources in, with waveforms out.
 
-    An actor holds AudioLDM, and CLAP's audio tower when candidates are ranked.
+    An actor holds the generator, and CLAP's audio tower when candidates are ranked.
     """
 
     bundle: Bundle
@@ -65,14 +65,14 @@ class GenerateStage(ActorStage):
     def load(self) -> Callable[[pa.Table], Iterator[pa.Table]]:
         """Load the generator."""
         from v2a_core.encoders.clap import ClapEncoder
-        from v2a_core.generators.audioldm import AudioLdmGenerator
+        from v2a_core.generators import load_generator
         from v2a_core.generators.ranking import Listener
 
         local, on = self.bundle.resolve(), device()
         listener = None
         if self.job.candidates.count > 1:
             listener = Listener(ClapEncoder(local, self.encoders, on), local.media_spec())
-        generator = AudioLdmGenerator(str(local.generator_path), self.settings, on)
+        generator = load_generator(local, self.settings, on)
         return SoundtrackMaker(generator, self.job, listener).make
 
 
