@@ -23,13 +23,6 @@ from v2a_core.version import program
 FILE_NAME = "manifest.json"
 
 
-class Program(TypedDict):
-    """Which program wrote an output."""
-
-    name: str
-    version: str
-
-
 class BundleRecord(TypedDict, total=False):
     """The models that an output depends on.
 
@@ -73,7 +66,7 @@ class Manifest(TypedDict, total=False):
     job: str
     schema_version: int
     output_id: str
-    program: Program
+    program: dict[str, str]
     identity: Mapping[str, JSON]
     spaces: dict[str, str]
     bundle: BundleRecord
