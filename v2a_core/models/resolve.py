@@ -39,8 +39,6 @@ def resolve_bundle(bundle: Bundle) -> LocalBundle:
     clip = sources.weights_in(locate("vision", settings.vision.weights, settings.vision.model), "vision")
     clap = sources.weights_in(locate("audio", settings.audio.weights), "audio")
     generator = locate("generator", settings.generator.weights)
-    if not generator.is_dir():
-        raise ModelError(f"generator.weights = {settings.generator.weights!r} must be a diffusers folder of AudioLDM")
     clip_config = clip.with_name(CLIP_CONFIGS[settings.vision.encoder])
     local = LocalBundle(
         name=settings.name,
@@ -52,6 +50,7 @@ def resolve_bundle(bundle: Bundle) -> LocalBundle:
         clip_config=clip_config if clip_config.is_file() else None,
         clap_path=clap,
         clap_config=_clap_config(settings.audio.config, root, clap),
+        generator=settings.generator.generator,
         generator_path=generator,
     )
     for component in COMPONENTS:
@@ -189,5 +188,5 @@ def _description(local: LocalBundle) -> dict[str, Any]:
             "weights": f"./vision/{local.clip_path.name}",
         },
         "audio": {"weights": f"./audio/{local.clap_path.name}", "config": named},
-        "generator": {"weights": "./generator"},
+        "generator": {"generator": local.generator, "weights": "./generator"},
     }
