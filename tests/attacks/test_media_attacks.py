@@ -10,8 +10,9 @@ from helpers_media import picture, playlist_in_mp4, render, tone
 
 from v2a_core.media import confine, guarded_mux
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
-from v2a_core.media.decode import SegmentReject
+from v2a_core.media.decode import DecodeRequest, SegmentReject
 from v2a_core.media.guard import GuardedDecoder
+from v2a_core.media.mux import MuxRequest
 from v2a_core.media.types import MediaError, MediaSpec
 from v2a_core.media.worker import Call
 
@@ -56,7 +57,7 @@ def test_what_a_decoder_that_was_taken_over_can_reach(tmp_path: Path) -> None:
     other.write_text("a secret")
     path.write_text(f"{path}\n{other}\n/etc/passwd\n{path}+\nsocket\n/proc/1/environ\n")
     with GuardedDecoder(GuardSettings(), "planted_decoders:reach") as decoder:
-        (told,) = decoder.decode(path, **OPTIONS)
+        (told,) = decoder.decode(DecodeRequest(path, **OPTIONS))
     assert isinstance(told, SegmentReject)
     assert str(told.error).split() == ["open", *["PermissionError"] * 5]
 
@@ -67,9 +68,9 @@ def test_a_short_file_that_stands_for_weeks(tmp_path: Path) -> None:
     assert path.stat().st_size < 100_000
     with GuardedDecoder(GuardSettings()) as decoder:
         with pytest.raises(MediaError, match=r"239,002 s long, and decoder.max_duration_s is 21,600 s") as caught:
-            list(decoder.decode(path, **OPTIONS))
+            list(decoder.decode(DecodeRequest(path, **OPTIONS)))
         assert (caught.value.stage, caught.value.error_type) == ("decode", "TooLong")
-        request = guarded_mux.MuxRequest(path, tone(1.0, rate=16_000), 16_000, tmp_path / "out.mp4", {})
+        request = MuxRequest(path, tone(1.0, rate=16_000), 16_000, tmp_path / "out.mp4", {})
         with pytest.raises(MediaError) as caught:
             guarded_mux.mux(decoder, request)
         assert (caught.value.stage, caught.value.error_type) == ("mux", "TooLong")
@@ -82,7 +83,7 @@ def test_a_video_of_too_many_segments(tmp_path: Path) -> None:
         GuardedDecoder(GuardSettings(max_segments=100)) as decoder,
         pytest.raises(MediaError, match=r"291 segments, and decoder.max_segments is 100") as caught,
     ):
-        list(decoder.decode(path, **OPTIONS))
+        list(decoder.decode(DecodeRequest(path, **OPTIONS)))
     assert (caught.value.error_type, caught.value.transient) == ("TooLong", False)
 
 

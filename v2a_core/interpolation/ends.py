@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +12,10 @@ import numpy.typing as npt
 from v2a_core import storage
 from v2a_core.catalog.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from v2a_core.config import ConfigError
+from v2a_core.generators import load_text_encoder
 from v2a_core.interpolation.config import InterpolationSettings
 from v2a_core.media.config import SegmentSettings
+from v2a_core.media.decode import DecodeRequest
 from v2a_core.media.guard import GuardedDecoder
 from v2a_core.media.resample import clap_waveform, is_silent
 from v2a_core.media.types import DecodedSegment, MediaError
@@ -81,9 +82,7 @@ def _condition(
     end: End, local: LocalBundle, mapper: ConditionMapper | None, settings: InterpolationSettings, device: str
 ) -> Floats:
     if end.kind == "text":
-        from v2a_core.generators.audioldm.text import TextEmbedder
-
-        said: Floats = TextEmbedder(local.generator_path, device).embed([end.given])[0]
+        said: Floats = load_text_encoder(local, device).embed_text([end.given])[0]
         return said
     if end.kind == "audio":
         from v2a_core.encoders.clap import ClapEncoder
@@ -104,16 +103,9 @@ def _condition(
 def _frames(end: End, local: LocalBundle, settings: InterpolationSettings) -> npt.NDArray[np.uint8]:
     """The frames of the whole video, or the picture, uint8 (N, H, W, 3)."""
     with storage.local_copy(end.given) as path, GuardedDecoder(settings.decoder) as decoder:
-        decoded: Iterator[Any] = decoder.decode(
-            path,
-            kind=end.kind,
-            source_id="end",
-            spec=local.media_spec(),
-            segments=SegmentSettings(whole=True),
-            frames=settings.frames,
-            want_audio=False,
-        )
-        for item in decoded:
+        whole = SegmentSettings(whole=True)
+        request = DecodeRequest(path, end.kind, "end", local.media_spec(), whole, settings.frames, want_audio=False)
+        for item in decoder.decode(request):
             if isinstance(item, DecodedSegment):
                 return item.frames_NHWC
             raise item.error

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import av
 import numpy as np
 import numpy.typing as npt
 
-from v2a_core.media.probe import demux, open_media
+from v2a_core.media.probe import demux, open_media, tick_s
 
 # Codecs carry state over frames: what follows a seek directly is not exact yet.
 _PREROLL_S = 0.25
@@ -51,7 +50,7 @@ class AudioReader:
         self._origin_s = origin_s
         self._scope = contextlib.ExitStack()
         self._container = self._scope.enter_context(open_media(path, "decode", headers_only=True))
-        self._stream: Any = self._container.streams.audio[0]
+        self._stream = self._container.streams.audio[0]
         self._stream.codec_context.thread_count = 1
 
     def read(self, start_s: float, duration_s: float) -> Sound | None:
@@ -92,7 +91,7 @@ class AudioReader:
     def _seek(self, start_s: float) -> None:
         target_s = self._origin_s + start_s - _PREROLL_S
         with contextlib.suppress(av.FFmpegError):
-            self._container.seek(round(target_s / self._stream.time_base), stream=self._stream, backward=True)
+            self._container.seek(round(target_s / tick_s(self._stream)), stream=self._stream, backward=True)
         self._stream.codec_context.flush_buffers()
 
     def _frames(self) -> Iterator[tuple[npt.NDArray[np.float32], float] | None]:
@@ -114,7 +113,7 @@ class AudioReader:
                 continue
             for frame in frames:
                 # A rate that changes in mid-stream cannot be put on one grid.
-                if frame.pts is not None and frame.sample_rate == rate:
+                if frame.time is not None and frame.sample_rate == rate:
                     yield first_channel(frame), frame.time
 
 
@@ -122,7 +121,7 @@ def first_channel(frame: av.AudioFrame) -> npt.NDArray[np.float32]:
     """The first channel of an audio frame, float32 (samples,), full scale 1."""
     if frame.format.name == "fltp":  # AAC, MP3, Opus, Vorbis; some fifty frames a second, so each call counts
         return _finite(np.frombuffer(bytes(frame.planes[0]), np.float32, frame.samples))
-    values: npt.NDArray[Any] = frame.to_ndarray()
+    values = frame.to_ndarray()
     # Packed formats interleave the channels in one row.
     channel = values[0] if frame.format.is_planar else values[0, :: frame.layout.nb_channels]
     if channel.dtype == np.uint8:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 from v2a_core.media import worker
 from v2a_core.media.config import GuardSettings
@@ -43,7 +43,7 @@ class DecoderProcess:
 
     def __init__(self, settings: GuardSettings, decoder: str) -> None:
         self._settings = settings
-        self._errors: Any = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child)
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child)
         requests, self._requests_end = os.pipe()
         self._results_end, results = os.pipe()
         _widen(results)
@@ -97,7 +97,7 @@ class DecoderProcess:
         except OSError:
             raise self._crashed() from None
 
-    def answers(self, limit_s: float | None = None) -> Iterator[Any]:
+    def answers(self, limit_s: float | None = None) -> Iterator[object]:
         """What the function yields for the request.
 
         Args:
@@ -111,7 +111,7 @@ class DecoderProcess:
             kind, value = self._next(limit_s or self._settings.time_limit_s)
             if kind == "end":
                 return
-            if kind == "failed":
+            if kind == "failed" and isinstance(value, (MediaError, OSError)):
                 raise value
             if kind == "memory":
                 raise ChildEndedError("MemoryLimit", self._memory_message())
@@ -135,7 +135,7 @@ class DecoderProcess:
             pipe.close()
         os.close(self._lifeline)
 
-    def _next(self, limit_s: float) -> Any:
+    def _next(self, limit_s: float) -> worker.Message:
         deadline = time.monotonic() + limit_s
         while not self._inbox.poll(_POLL_S):
             if self.resident_mb() > self._settings.memory_limit_mb:
@@ -143,7 +143,8 @@ class DecoderProcess:
             if time.monotonic() > deadline:
                 raise self._overdue(limit_s)
         try:
-            return worker.receive(self._inbox)
+            message: worker.Message = worker.receive(self._inbox)
+            return message
         except (EOFError, OSError):
             raise self._crashed() from None
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import av
 import numpy as np
 import numpy.typing as npt
+from av.container import OutputContainer
+from av.stream import Stream
 
 from v2a_core.media.resample import resampled_blocks
 from v2a_core.media.types import MediaError
@@ -17,14 +19,16 @@ from v2a_core.media.types import MediaError
 AAC_RATE = 48_000
 _AAC_FRAME = 1024
 
-Packet: TypeAlias = "av.Packet[Any]"
+Packet: TypeAlias = "av.Packet[Stream]"  # a generic class to the type checker alone
+Floats: TypeAlias = npt.NDArray[np.float32]
+RGB: TypeAlias = npt.NDArray[np.uint8]
 
 
 def write_video(
     path: Path,
-    frames: Iterable[npt.NDArray[np.uint8]],
+    frames: Iterable[RGB],
     frames_per_second: float,
-    waveform: npt.NDArray[np.float32] | None = None,
+    waveform: Floats | None = None,
     sample_rate: int = 0,
     *,
     quality: int = 20,
@@ -61,7 +65,11 @@ def write_video(
 
 
 def timed_packets(
-    container: Any, frames: Iterable[tuple[int, int, npt.NDArray[np.uint8]]], width: int, height: int, tick: Fraction
+    container: OutputContainer,
+    frames: Iterable[tuple[int, int, RGB]],
+    width: int,
+    height: int,
+    tick: Fraction,
 ) -> Iterator[Packet]:
     """Add a video track to an output container and encode frames for it, each shown for a time of its own.
 
@@ -80,7 +88,7 @@ def timed_packets(
     return _encode_timed(stream, frames)
 
 
-def _encode_timed(stream: Any, frames: Iterable[tuple[int, int, npt.NDArray[np.uint8]]]) -> Iterator[Packet]:
+def _encode_timed(stream: av.VideoStream, frames: Iterable[tuple[int, int, RGB]]) -> Iterator[Packet]:
     lengths: dict[int, int] = {}
 
     def with_length(packets: Iterable[Packet]) -> Iterator[Packet]:
@@ -98,7 +106,7 @@ def _encode_timed(stream: Any, frames: Iterable[tuple[int, int, npt.NDArray[np.u
 
 
 def aac_packets(
-    container: Any, waveform: npt.NDArray[np.float32], sample_rate: int, aac_rate: int = AAC_RATE
+    container: OutputContainer, waveform: Floats, sample_rate: int, aac_rate: int = AAC_RATE
 ) -> Iterator[Packet]:
     """Add an AAC track to an output container and encode a waveform for it, as packets are asked for.
 
@@ -113,13 +121,13 @@ def aac_packets(
     return aac_mono(container, resampled_blocks(waveform, sample_rate, aac_rate), aac_rate)
 
 
-def aac_mono(container: Any, pieces: Iterator[npt.NDArray[np.float32]], rate: int = AAC_RATE) -> Iterator[Packet]:
+def aac_mono(container: OutputContainer, pieces: Iterator[Floats], rate: int = AAC_RATE) -> Iterator[Packet]:
     """As `aac_packets`, of pieces float32 (any number of samples,) that have the track's rate."""
     return aac_blocks(container, (np.clip(piece, -1.0, 1.0)[np.newaxis] for piece in pieces), "mono", rate)
 
 
 def aac_blocks(
-    container: Any, blocks: Iterator[npt.NDArray[np.float32]], layout: str, rate: int = AAC_RATE
+    container: OutputContainer, blocks: Iterator[Floats], layout: str, rate: int = AAC_RATE
 ) -> Iterator[Packet]:
     """Add an AAC track to an output container and encode sound for it block by block, as packets are asked for.
 
@@ -153,29 +161,29 @@ def interleave(first: Iterator[Packet], second: Iterator[Packet]) -> Iterator[Pa
             right = next(second, None)
 
 
-def _add_video(container: Any, width: int, height: int, rate: float, quality: int) -> Any:
+def _add_video(container: OutputContainer, width: int, height: int, rate: float, quality: int) -> av.VideoStream:
     x264 = "libx264" in av.codecs_available
     # `cpu-independent`: the macroblock tree, as x264 computes it on newer processors, makes other bytes of the same
     # frames each time.
     h264 = {"crf": str(quality), "preset": "veryfast", "x264-params": "cpu-independent=1"}
-    options = h264 if x264 else {"qscale": "4"}
+    options: dict[str, object] = {**h264} if x264 else {"qscale": "4"}
     stream = container.add_stream("libx264" if x264 else "mpeg4", rate=Fraction(rate).limit_denominator(1001))
     stream.width, stream.height, stream.pix_fmt, stream.options = width, height, "yuv420p", options
     stream.codec_context.thread_count = 1
     return stream
 
 
-def _chain(first: npt.NDArray[np.uint8], rest: Iterator[npt.NDArray[np.uint8]]) -> Iterator[npt.NDArray[np.uint8]]:
+def _chain(first: RGB, rest: Iterator[RGB]) -> Iterator[RGB]:
     yield first
     yield from rest
 
 
-def _write(container: Any, video: Any, frames: Iterator[npt.NDArray[np.uint8]], sound: Iterator[Packet]) -> None:
+def _write(container: OutputContainer, video: av.VideoStream, frames: Iterator[RGB], sound: Iterator[Packet]) -> None:
     for packet in interleave(_encode_video(video, frames), sound):
         container.mux(packet)
 
 
-def _encode_video(stream: Any, frames: Iterator[npt.NDArray[np.uint8]]) -> Iterator[Packet]:
+def _encode_video(stream: av.VideoStream, frames: Iterator[RGB]) -> Iterator[Packet]:
     for index, pixels in enumerate(frames):
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
         frame.pts, frame.time_base = index, 1 / stream.codec_context.framerate
@@ -183,7 +191,7 @@ def _encode_video(stream: Any, frames: Iterator[npt.NDArray[np.uint8]]) -> Itera
     yield from stream.encode(None)
 
 
-def _encode_audio(stream: Any, blocks: Iterator[npt.NDArray[np.float32]], layout: str, rate: int) -> Iterator[Packet]:
+def _encode_audio(stream: av.AudioStream, blocks: Iterator[Floats], layout: str, rate: int) -> Iterator[Packet]:
     start = 0
     for chunk in _in_frames(blocks):
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(chunk), format="fltp", layout=layout)
@@ -193,9 +201,9 @@ def _encode_audio(stream: Any, blocks: Iterator[npt.NDArray[np.float32]], layout
     yield from stream.encode(None)
 
 
-def _in_frames(blocks: Iterator[npt.NDArray[np.float32]]) -> Iterator[npt.NDArray[np.float32]]:
+def _in_frames(blocks: Iterator[Floats]) -> Iterator[Floats]:
     """The same sound in pieces of an AAC frame; only the last one may be shorter."""
-    rest: npt.NDArray[np.float32] | None = None
+    rest: Floats | None = None
     for block in blocks:
         sound = block if rest is None else np.concatenate([rest, block], axis=1)
         whole = sound.shape[1] - sound.shape[1] % _AAC_FRAME

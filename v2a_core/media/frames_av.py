@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -14,7 +14,7 @@ from PIL import Image
 
 from v2a_core.media.config import FrameSettings
 from v2a_core.media.image import fit
-from v2a_core.media.probe import Timeline, demux, open_media, reason, video_stream
+from v2a_core.media.probe import Timeline, demux, open_media, reason, tick_s, video_stream
 from v2a_core.media.types import Frame, MediaError
 
 Decoded = tuple[float, av.VideoFrame]
@@ -34,7 +34,7 @@ class AvReader:
         self._timeline, self._image_size = timeline, image_size
         self._scope = contextlib.ExitStack()
         self._container = self._scope.enter_context(open_media(path, "decode"))
-        self._stream: Any = video_stream(self._container, "decode")
+        self._stream = video_stream(self._container, "decode")
         self._position_s = -np.inf
         # AVI stores no presentation times: frames come out in the right order with times in the wrong one.
         self._by_order = timeline.container == "avi"
@@ -81,13 +81,13 @@ class AvReader:
         if self._position_s == -np.inf and key_s <= 0:
             return  # at the start already
         self._frames.close()
-        offset = round((key_s + self._timeline.origin_s) / self._stream.time_base)
+        offset = round((key_s + self._timeline.origin_s) / tick_s(self._stream))
         with contextlib.suppress(av.FFmpegError):
             self._container.seek(offset, stream=self._stream, backward=True)
         self._stream.codec_context.flush_buffers()
         self._restart()
 
-    def _good_frames(self) -> Any:
+    def _good_frames(self) -> Generator[Decoded, None, None]:
         """Times, relative to the first frame, and frames, in the order of presentation."""
         tolerance = self._tolerance_s()
         for frame in self._decode():
@@ -111,7 +111,7 @@ class AvReader:
             return float(times[self._count - 1]) if self._count <= len(times) else None
         return self._since_start(frame.pts, frame.time_base)
 
-    def _since_start(self, stamp: int | None, time_base: Any) -> float | None:
+    def _since_start(self, stamp: int | None, time_base: Fraction | None) -> float | None:
         return None if stamp is None or time_base is None else float(stamp * time_base) - self._timeline.origin_s
 
     def _decode(self) -> Iterator[av.VideoFrame]:

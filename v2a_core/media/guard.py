@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import atexit
 import weakref
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from v2a_core.media import worker
 from v2a_core.media.child import ChildEndedError, DecoderProcess
-from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
+from v2a_core.media.config import GuardSettings
 from v2a_core.media.decode import Decoded, DecodeRequest, SegmentReject
-from v2a_core.media.types import MediaError, MediaSpec, Segment
+from v2a_core.media.types import MediaError, Segment
 
 # Segments of one file that may end the decoder for good, before the rest of the file is given up untried.
 _HOPELESS = 3
@@ -43,52 +41,19 @@ class GuardedDecoder:
         self.planned: list[Segment] | None = None
         _open_decoders.add(self)
 
-    def decode(
-        self,
-        path: Path,
-        *,
-        kind: str,
-        source_id: str,
-        spec: MediaSpec,
-        segments: SegmentSettings,
-        frames: FrameSettings,
-        start_s: float | None = None,
-        span_s: float | None = None,
-        want_audio: bool = True,
-        skip: Collection[str] = (),
-    ) -> Iterator[Decoded]:
-        """Decode a local file segment by segment.
+    def decode(self, request: DecodeRequest) -> Iterator[Decoded]:
+        """Decode a local file segment by segment, within this decoder's limits of a source's length.
 
         A segment that ends the decoder is tried `settings.attempts` times, then rejected; those before it are kept
         and not decoded again, those after it are decoded by a new process.
-
-        Args:
-            path: A local file.
-            kind: `video` or `image`.
-            source_id: Segment ids derive from it.
-            spec: What the models want.
-            segments: How the source is cut.
-            frames: Which frames are taken.
-            start_s: Start of the wanted span.
-            span_s: Length of the wanted span.
-            want_audio: Whether the sound is decoded too.
-            skip: Ids of segments that are not wanted.
 
         Raises:
             MediaError: When the source as a whole cannot be read. Its `error_type` is `DecoderCrashed`, `TimeLimit` or
                 `MemoryLimit` when the process had to be replaced.
         """
-        request = DecodeRequest(
-            path.absolute(),
-            kind,
-            source_id,
-            spec,
-            segments,
-            frames,
-            start_s,
-            span_s,
-            want_audio,
-            frozenset(skip),
+        request = replace(
+            request,
+            path=request.path.absolute(),
             max_duration_s=self.settings.max_duration_s,
             max_segments=self.settings.max_segments,
         )
@@ -101,7 +66,7 @@ class GuardedDecoder:
         """Nothing is known of the source that comes next."""
         self.planned = None
 
-    def run(self, call: worker.Call, *, extra_s: float = 0.0) -> Any:
+    def run(self, call: worker.Call, *, extra_s: float = 0.0) -> object:
         """What a function yields last, computed in the child.
 
         Args:
@@ -161,7 +126,7 @@ class GuardedDecoder:
             for item in child.answers():
                 if isinstance(item, list):
                     course.planned = self.planned = item
-                else:
+                elif isinstance(item, Decoded):
                     course.done(item.segment)
                     yield item
             course.finished = complete = True

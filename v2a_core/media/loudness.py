@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,8 @@ import numpy.typing as npt
 from v2a_core.media.config import FinishSettings
 from v2a_core.media.resample import SILENCE_PEAK, resample
 from v2a_core.media.types import MediaError
+
+Samples: TypeAlias = npt.NDArray[np.float32 | np.float64]
 
 # BS.1770 measures in blocks of 0.4 s; what is shorter has no loudness, only a level.
 _MIN_MEASURED_S = 0.4
@@ -78,7 +80,7 @@ def finish_waveform(waveform: npt.NDArray[np.float32], sample_rate: int, setting
     )
 
 
-def true_peak(blocks: Iterable[npt.NDArray[np.floating[Any]]], sample_rate: int) -> float:
+def true_peak(blocks: Iterable[Samples], sample_rate: int) -> float:
     """The highest level of a sound, also between its samples; full scale is 1.
 
     Oversampled as in ITU-R BS.1770-4, annex 2; never below the highest sample. In bounded memory for any length.
@@ -93,9 +95,7 @@ def true_peak(blocks: Iterable[npt.NDArray[np.floating[Any]]], sample_rate: int)
     return peak
 
 
-def _stretches(
-    blocks: Iterable[npt.NDArray[np.floating[Any]]], length: int, before: int, after: int
-) -> Iterator[tuple[npt.NDArray[np.floating[Any]], int, int]]:
+def _stretches(blocks: Iterable[Samples], length: int, before: int, after: int) -> Iterator[tuple[Samples, int, int]]:
     """A sound in stretches that follow each other, each with what comes before and after it.
 
     Args:
@@ -120,11 +120,11 @@ def _stretches(
         yield np.concatenate(held, axis=1), start, samples
 
 
-def _parts(block: npt.NDArray[np.floating[Any]], samples: int) -> Iterator[npt.NDArray[np.floating[Any]]]:
+def _parts(block: Samples, samples: int) -> Iterator[Samples]:
     return (block[:, start : start + samples] for start in range(0, block.shape[1], samples))
 
 
-def _oversampled_peak(piece: npt.NDArray[np.floating[Any]], sample_rate: int, start: int, end: int) -> float:
+def _oversampled_peak(piece: Samples, sample_rate: int, start: int, end: int) -> float:
     factor = max(4, -(-_PEAK_RATE // sample_rate))
     peak = float(np.abs(piece).max(initial=0.0))
     for channel in piece:
@@ -143,7 +143,7 @@ def _fade(waveform: npt.NDArray[np.float32], samples: int) -> npt.NDArray[np.flo
     return waveform
 
 
-def loudness(blocks: Iterable[npt.NDArray[np.floating[Any]]], sample_rate: int) -> float:
+def loudness(blocks: Iterable[Samples], sample_rate: int) -> float:
     """Integrated loudness (ITU-R BS.1770), LUFS; of what is shorter than 0.4 s, or below the gate, its level.
 
     In bounded memory for any length.
@@ -154,7 +154,7 @@ def loudness(blocks: Iterable[npt.NDArray[np.floating[Any]]], sample_rate: int) 
     """
     energy, samples = 0.0, 0
 
-    def counted() -> Iterator[npt.NDArray[np.floating[Any]]]:
+    def counted() -> Iterator[Samples]:
         nonlocal energy, samples
         for block in (part for whole in blocks for part in _parts(whole, round(_CHUNK_S * sample_rate))):
             energy += float(np.square(block, dtype=np.float64).sum())
@@ -167,7 +167,7 @@ def loudness(blocks: Iterable[npt.NDArray[np.floating[Any]]], sample_rate: int) 
     return float(10 * np.log10(energy / samples)) if energy else -np.inf
 
 
-def _block_loudness(blocks: Iterable[npt.NDArray[np.floating[Any]]], sample_rate: int) -> npt.NDArray[np.float64]:
+def _block_loudness(blocks: Iterable[Samples], sample_rate: int) -> npt.NDArray[np.float64]:
     """Loudness of the blocks of 0.4 s that begin every 0.1 s, float64 (blocks,), measured minute by minute."""
     import pyloudnorm
 

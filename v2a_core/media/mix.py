@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -134,7 +133,7 @@ def _layout(path: Path) -> str | None:
     """How many channels the mix has; None without a track that can be decoded."""
     with open_media(path, "mux") as container:
         for stream in container.streams.audio[:1]:
-            codec: Any = stream.codec_context
+            codec = stream.codec_context
             if codec is not None and codec.sample_rate:
                 return "mono" if codec.layout.nb_channels == 1 else "stereo"
     return None
@@ -147,8 +146,8 @@ def _channels(layout: str) -> int:
 def _decoded(path: Path, layout: str, rate: int) -> Iterator[tuple[Floats, float]]:
     """Resampled blocks with their container times; packets that fail leave a gap."""
     with open_media(path, "mux") as container:
-        stream: Any = container.streams.audio[0]
-        resampler: Any = av.AudioResampler(format="fltp", layout=layout, rate=rate)
+        stream = container.streams.audio[0]
+        resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
         for packet in demux(container, [stream]):
             try:
                 frames = stream.decode(packet)
@@ -159,7 +158,7 @@ def _decoded(path: Path, layout: str, rate: int) -> Iterator[tuple[Floats, float
         yield from _parts(resampler.resample(None))
 
 
-def _parts(frames: list[Any]) -> Iterator[tuple[Floats, float]]:
+def _parts(frames: list[av.AudioFrame]) -> Iterator[tuple[Floats, float]]:
     for frame in frames:
-        if frame.pts is not None:
+        if frame.pts is not None and frame.time_base is not None:
             yield frame.to_ndarray().astype(np.float32), float(frame.pts * frame.time_base)

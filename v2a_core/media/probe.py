@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TypeVar, cast
 
 import av
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from v2a_core.media import magic
-from v2a_core.media.image import MAX_PIXELS, open_image
+from v2a_core.media.image import MAX_PIXELS
 from v2a_core.media.scan import JOINED, PacketScan
-from v2a_core.media.types import MediaError, MediaInfo
+from v2a_core.media.types import MediaError
+
+StreamT = TypeVar("StreamT", bound=Stream)
 
 _UNKNOWN_FRAME_S = 0.04
 # No picture stands still for longer: what lies beyond is a broken timestamp, which would stand for hours of segments.
@@ -63,23 +67,6 @@ class Timeline:
     height: int
     rotation_deg: int
     has_audio: bool
-
-
-def probe(path: Path, kind: str = "video") -> MediaInfo:
-    """What is in a file; lengths are measured, not believed.
-
-    Args:
-        path: A local file.
-        kind: `video` or `image`.
-
-    Raises:
-        MediaError: When the file is no media file that can be read.
-    """
-    if kind == "image":
-        with open_image(path) as image:
-            return MediaInfo(0.0, image.width, image.height, str(image.format).lower(), has_audio=False)
-    timeline = read_timeline(path)
-    return MediaInfo(timeline.duration_s, timeline.width, timeline.height, timeline.codec, timeline.has_audio)
 
 
 @contextlib.contextmanager
@@ -127,7 +114,7 @@ def _open(path: Path, name: str, headers_only: bool) -> InputContainer:
 
 
 def _is_described(stream: VideoStream) -> bool:
-    codec: Any = stream.codec_context  # None for a codec this ffmpeg does not know
+    codec = stream.codec_context  # None for a codec this ffmpeg does not know
     return codec is None or bool(codec.width)
 
 
@@ -146,7 +133,7 @@ def video_stream(container: InputContainer, stage: str = "probe") -> VideoStream
     if not pictures:
         raise MediaError(stage, "NoVideo", "the file has no video stream")
     stream = pictures[0]
-    codec: Any = stream.codec_context  # None for a codec this ffmpeg does not know
+    codec = stream.codec_context  # None for a codec this ffmpeg does not know
     if codec is None or not codec.width:
         raise MediaError(stage, "UnknownCodec", "the video stream's codec is not known or its header is missing")
     if codec.width * codec.height > MAX_PIXELS:
@@ -158,6 +145,17 @@ def video_stream(container: InputContainer, stage: str = "probe") -> VideoStream
     return stream
 
 
+def tick_s(stream: Stream) -> Fraction:
+    """The unit in which a stream counts its times, seconds.
+
+    Raises:
+        MediaError: When the file gives none.
+    """
+    if stream.time_base is None:
+        raise MediaError("decode", "NoTimes", f"stream {stream.index} does not say in which unit it counts its times")
+    return stream.time_base
+
+
 def read_timeline(path: Path) -> Timeline:
     """Read every packet's times.
 
@@ -166,19 +164,8 @@ def read_timeline(path: Path) -> Timeline:
     """
     with _listening() as heard, open_media(path, headers_only=True) as container:
         video = video_stream(container)
-        scan = PacketScan(video)
-        # Where the video's length is not declared, it is the container's, which sound may make longer.
-        others = [] if _declared_s(video) is not None else container.streams.audio[:1]
-        is_joined = container.format.name in JOINED
-        read = list(container.streams) if is_joined else [video, *others]
-        for packet in packets(container, read, scan.add_strange):
-            scan.add(packet, is_joined)
-        if not scan.shown:
-            raise MediaError("probe", "Empty", "the file has a video stream without a frame")
-        times = _longest_run(np.sort(np.array([start_s for start_s, _ in scan.shown])))
-        # Only the last frame's own length counts: with reordered frames the others' are those of their neighbours.
-        last_s, end_s = max(span for span in scan.shown if span[0] <= times[-1])
-        end_s = end_s if last_s < end_s <= last_s + _MAX_GAP_S else last_s + _frame_length(video, times)
+        scan = _scan(container, video)
+        times, end_s = _times(scan, video)
         lost = len(scan.shown) - len(times) + scan.left_out + scan.strange
         # A broken timestamp, or a second film, makes the declared length meaningless: then frames are counted.
         share = len(times) / len(scan.shown) * scan.share_of_file()
@@ -201,8 +188,34 @@ def read_timeline(path: Path) -> Timeline:
         )
 
 
+def _scan(container: InputContainer, video: VideoStream) -> PacketScan:
+    """Read the packets that tell how long a video is.
+
+    Raises:
+        MediaError: When there is none of the video.
+    """
+    scan = PacketScan(video)
+    # Where the video's length is not declared, it is the container's, which sound may make longer.
+    others = [] if _declared_s(video) is not None else container.streams.audio[:1]
+    is_joined = container.format.name in JOINED
+    read = list(container.streams) if is_joined else [video, *others]
+    for packet in packets(container, read, scan.add_strange):
+        scan.add(packet, is_joined)
+    if not scan.shown:
+        raise MediaError("probe", "Empty", "the file has a video stream without a frame")
+    return scan
+
+
+def _times(scan: PacketScan, video: VideoStream) -> tuple[npt.NDArray[np.float64], float]:
+    """When the frames are shown, float64 (N,), ascending, and when the last one ends: container times, seconds."""
+    times = _longest_run(np.sort(np.array([start_s for start_s, _ in scan.shown])))
+    # Only the last frame's own length counts: with reordered frames the others' are those of their neighbours.
+    last_s, end_s = max(span for span in scan.shown if span[0] <= times[-1])
+    return times, end_s if last_s < end_s <= last_s + _MAX_GAP_S else last_s + _frame_length(video, times)
+
+
 @contextlib.contextmanager
-def _listening() -> Iterator[list[Any]]:
+def _listening() -> Iterator[list[tuple[int, str, str]]]:
     """What ffmpeg reports as errors in this thread: a demuxer passes over broken bytes and says so only there."""
     level = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)
@@ -214,8 +227,8 @@ def _listening() -> Iterator[list[Any]]:
 
 
 def demux(
-    container: InputContainer, streams: list[Any], on_strange: Callable[[], None] = lambda: None
-) -> Iterator[Any]:
+    container: InputContainer, streams: Sequence[StreamT], on_strange: Callable[[], None] = lambda: None
+) -> Iterator[av.Packet[StreamT]]:
     """Packets of some streams, and the empty one at the end of each that makes a decoder give its last frames.
 
     Args:
@@ -225,7 +238,7 @@ def demux(
     """
     while True:
         try:
-            yield from container.demux(streams)
+            yield from cast("Iterator[av.Packet[StreamT]]", container.demux(streams))
         except IndexError:
             on_strange()  # PyAV does not know such streams; reading goes on behind the packet
             continue
@@ -233,8 +246,8 @@ def demux(
 
 
 def packets(
-    container: InputContainer, streams: list[Any], on_strange: Callable[[], None] = lambda: None
-) -> Iterator[Any]:
+    container: InputContainer, streams: Sequence[StreamT], on_strange: Callable[[], None] = lambda: None
+) -> Iterator[av.Packet[StreamT]]:
     """The packets of some streams as far as the file can be read: a truncated file ends instead of failing."""
     try:
         for packet in demux(container, streams, on_strange):
@@ -244,7 +257,7 @@ def packets(
         return
 
 
-def is_cover(stream: Any) -> bool:
+def is_cover(stream: Stream) -> bool:
     """Whether a stream is a cover picture, not the film."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 

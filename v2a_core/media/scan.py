@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 import av
 import numpy as np
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 # Containers without an index: files glued together, and programmes side by side, are such a file again.
@@ -44,7 +44,7 @@ class PacketScan:
         """Where decoding can start. With several films the times of one are those of another: only at the start."""
         return self.keys[:1] if self.left_out or self.strange else self.keys
 
-    def add(self, packet: Any, is_joined: bool = False) -> None:
+    def add(self, packet: av.Packet[Stream], is_joined: bool = False) -> None:
         """Take note of a packet; of a container that may hold several films, only of the first."""
         self._count += 1
         is_video = packet.stream_index == self._video.index
@@ -68,7 +68,7 @@ class PacketScan:
             if packet.is_keyframe:
                 self.keys.append(start_s)
 
-    def _is_of_film(self, packet: Any, is_video: bool) -> bool:
+    def _is_of_film(self, packet: av.Packet[Stream], is_video: bool) -> bool:
         """Whether a frame belongs to the film that the file begins with."""
         if is_video and packet.dts is not None and not self._is_over:
             time_s = float(packet.dts * packet.time_base)
@@ -76,7 +76,7 @@ class PacketScan:
             self._clock_s = time_s
         return is_video and not self._is_over
 
-    def _look_at(self, packet: Any) -> None:
+    def _look_at(self, packet: av.Packet[Stream]) -> None:
         with contextlib.suppress(av.FFmpegError):
             for frame in self._video.decode(packet):
                 self.rotation_deg = int(frame.rotation)

@@ -30,17 +30,6 @@ Frame = tuple[float, npt.NDArray[np.uint8]]  # time, seconds from the first fram
 
 
 @dataclass(frozen=True)
-class MediaInfo:
-    """What a container declares. `duration_s` is 0 for a still image."""
-
-    duration_s: float
-    width: int
-    height: int
-    video_codec: str
-    has_audio: bool
-
-
-@dataclass(frozen=True)
 class Segment:
     """A span of a source. `segment_id` is the same on every run and machine."""
 

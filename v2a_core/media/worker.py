@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -30,7 +30,11 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 DECODER = "v2a_core.media.decode:decode_source"
 
-Message = tuple[str, Any]  # ("item", what the function yields), ("failed", MediaError | OSError) or ("end", None)
+# ("ready", None) once, then ("item", what the function yields), ("failed", MediaError | OSError), ("memory", None) or
+# ("end", None).
+Message: TypeAlias = tuple[str, object]
+# What a request names: the type of its argument is known to those who made the request.
+Function: TypeAlias = Callable[[Any], Iterator[object]]
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Call:
     """
 
     function: str
-    argument: Any
+    argument: object
     reads: tuple[Path, ...] = ()
     writes: tuple[Path, ...] = ()
     stage: str = "decode"
@@ -64,7 +68,7 @@ def send(pipe: Connection, message: object) -> None:
 
 
 def receive(pipe: Connection) -> Any:
-    """Receive what `send` sent; its arrays are writable."""
+    """Receive what `send` sent, of whatever type that was; its arrays are writable."""
     sizes = pickle.loads(pipe.recv_bytes())  # noqa: S301 (from our own process)
     head = pipe.recv_bytes()
     buffers = []
@@ -91,7 +95,7 @@ def main() -> None:
     send(outbox, ("ready", None))
     while True:
         try:
-            call = receive(inbox)
+            call: Call = receive(inbox)
         except EOFError:
             return
         served: list[bool] = []
@@ -112,14 +116,14 @@ def _serve(call: Call, outbox: Connection, is_confined: bool, served: list[bool]
     served.append(True)
 
 
-def load(function: str) -> Callable[[Any], Iterator[Any]]:
+def load(function: str) -> Function:
     """The function behind `module:function`."""
     module, _, name = function.partition(":")
-    loaded: Callable[[Any], Iterator[Any]] = getattr(importlib.import_module(module), name)
+    loaded: Function = getattr(importlib.import_module(module), name)
     return loaded
 
 
-def _answers(function: Callable[[Any], Iterator[Any]], call: Call) -> Iterator[Message]:
+def _answers(function: Function, call: Call) -> Iterator[Message]:
     try:
         for item in function(call.argument):
             yield "item", item

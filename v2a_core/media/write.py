@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import av
 import numpy as np
@@ -13,7 +13,7 @@ import soundfile
 
 from v2a_core.media.audio import first_channel
 from v2a_core.media.encode import aac_packets
-from v2a_core.media.probe import open_media
+from v2a_core.media.probe import open_media, tick_s
 from v2a_core.media.types import MediaError
 
 AudioFormat = Literal["wav", "flac", "m4a", "ogg"]
@@ -76,9 +76,9 @@ def _read_m4a(path: Path) -> tuple[npt.NDArray[np.float32], int]:
         with open_media(path, "read") as container:
             if not container.streams.audio:
                 raise MediaError("read", "NoAudio", f"{path.name} has no audio track")
-            stream: Any = container.streams.audio[0]
+            stream = container.streams.audio[0]
             pieces = [first_channel(frame) for frame in container.decode(stream)]
-            declared = round(float((stream.duration or 0) * stream.time_base) * stream.sample_rate)
+            declared = round(float((stream.duration or 0) * tick_s(stream)) * stream.sample_rate)
             rate = int(stream.sample_rate)
     except av.FFmpegError as error:
         raise MediaError("read", type(error).__name__, f"{path.name} is not a readable audio file: {error}") from None

@@ -14,6 +14,7 @@ from PIL import Image
 
 from v2a_core.media.audio import AudioReader
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
+from v2a_core.media.decode import DecodeRequest
 from v2a_core.media.guard import GuardedDecoder
 from v2a_core.media.mel_scale import mel_filters
 from v2a_core.media.probe import read_timeline
@@ -82,19 +83,18 @@ class Posters:
         except queue.Empty:
             decoder = GuardedDecoder(self._settings)
         try:
-            decoded = list(
-                decoder.decode(
-                    path,
-                    kind=kind,
-                    source_id="poster",
-                    spec=MediaSpec(image_size=_POSTER_SIZE),
-                    segments=SegmentSettings(),
-                    frames=FrameSettings(max_frames=1, min_decoded_share=0.0),
-                    start_s=max(0.0, at_s - _POSTER_SPAN_S / 2) if kind == "video" else None,
-                    span_s=_POSTER_SPAN_S,
-                    want_audio=False,
-                )
+            request = DecodeRequest(
+                path,
+                kind,
+                "poster",
+                MediaSpec(image_size=_POSTER_SIZE),
+                SegmentSettings(),
+                FrameSettings(max_frames=1, min_decoded_share=0.0),
+                start_s=max(0.0, at_s - _POSTER_SPAN_S / 2) if kind == "video" else None,
+                span_s=_POSTER_SPAN_S,
+                want_audio=False,
             )
+            decoded = list(decoder.decode(request))
         except MediaError:
             return None
         finally:

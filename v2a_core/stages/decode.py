@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 from v2a_core.catalog import ShardReader, Source
 from v2a_core.media import worker
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
-from v2a_core.media.decode import SegmentReject
+from v2a_core.media.decode import DecodeRequest, SegmentReject
 from v2a_core.media.guard import shared_decoder
 from v2a_core.media.types import MediaError, MediaSpec, Segment
 from v2a_core.storage import trouble
 from v2a_core.tables import rows
+from v2a_core.tables.rows import DecodedRow
 
 
 @dataclass(frozen=True)
 class DecodeSettings:
-    """Everything that decoding depends on."""
+    """How every source is decoded."""
 
     segments: SegmentSettings
     frames: FrameSettings
@@ -28,6 +29,21 @@ class DecodeSettings:
     want_audio: bool
     decoder: str = worker.DECODER  # `module:function`; another one is for tests of what a decoder can do wrong
 
+    def request(self, path: Path, source: Source, source_id: str, done_segments: Collection[str]) -> DecodeRequest:
+        """What is to be decoded of a source whose file lies at `path`."""
+        return DecodeRequest(
+            path,
+            source.kind,
+            source_id,
+            self.spec,
+            self.segments,
+            self.frames,
+            source.start_s,
+            source.duration_s,
+            self.want_audio,
+            frozenset(done_segments),
+        )
+
 
 def decode_rows(
     source: Source,
@@ -35,7 +51,7 @@ def decode_rows(
     done_segments: Sequence[str],
     settings: DecodeSettings,
     shards: ShardReader | None = None,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[DecodedRow]:
     """Rows of `rows.TRANSIT` for the segments of a source that have none yet.
 
     Args:
@@ -44,6 +60,9 @@ def decode_rows(
         done_segments: Ids of its segments that have a row already.
         settings: How.
         shards: Shared by the members of a shard, so that it is read once.
+
+    Raises:
+        OSError: When this machine, not the source, is at fault: nothing else could be decoded either.
     """
     started = time.monotonic()
     done = set(done_segments)
@@ -51,19 +70,7 @@ def decode_rows(
     decoder.forget()
     try:
         with source.fetch(shards) as path:
-            decoded = decoder.decode(
-                path,
-                kind=source.kind,
-                source_id=source_id,
-                spec=settings.spec,
-                segments=settings.segments,
-                frames=settings.frames,
-                start_s=source.start_s,
-                span_s=source.duration_s,
-                want_audio=settings.want_audio,
-                skip=done_segments,
-            )
-            for item in decoded:
+            for item in decoder.decode(settings.request(path, source, source_id, done)):
                 seconds, started = time.monotonic() - started, time.monotonic()
                 done.add(item.segment.segment_id)
                 if isinstance(item, SegmentReject):
@@ -77,10 +84,13 @@ def decode_rows(
         if trouble.stops_run(caught, writing=False):
             raise trouble.stop(caught, source.uri) from None
         error = MediaError("fetch", type(caught).__name__, str(caught))
-    # A reject of the whole source beside good segments of it would contradict them.
-    left: list[Segment | None] = [None]
-    if decoder.planned is not None:
-        left = [segment for segment in decoder.planned if segment.segment_id not in done]
-    seconds = (time.monotonic() - started) / max(1, len(left))
+    left = _without_row(decoder.planned, done)
+    seconds = (time.monotonic() - started) / len(left) if left else 0.0
     for segment in left:
         yield rows.rejected_row(source, source_id, error, segment, seconds)
+
+
+def _without_row(planned: Sequence[Segment] | None, done: Collection[str]) -> Sequence[Segment | None]:
+    """What an error of a source rejects: its segments without a row, or the source, when they are not known."""
+    # A reject of the whole source beside good segments of it would contradict them.
+    return [None] if planned is None else [segment for segment in planned if segment.segment_id not in done]

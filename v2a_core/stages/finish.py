@@ -19,7 +19,7 @@ from v2a_core.media import guarded_mux
 from v2a_core.media.config import FinishSettings, GuardSettings
 from v2a_core.media.guard import shared_decoder
 from v2a_core.media.loudness import finish_waveform
-from v2a_core.media.mux import MixUnder
+from v2a_core.media.mux import MixUnder, MuxRequest
 from v2a_core.media.types import MediaError
 from v2a_core.media.write import write_audio
 from v2a_core.outputs import names
@@ -112,7 +112,7 @@ def _write_files(
         with source.fetch() as video:
             video_path = f"video/{stem}{guarded_mux.suffix(guarded, video)}"
             with _writing(job, video_path) as file:
-                request = guarded_mux.MuxRequest(
+                request = MuxRequest(
                     video.absolute(), sound, rate, file.path.absolute(), job.tags(), mix, source.start_s or 0.0
                 )
                 guarded_mux.mux(guarded, request)

@@ -108,7 +108,9 @@ def _travelling(table: pa.Table, sources: Mapping[str, str], schema: pa.Schema) 
     """With the source, and what this run's catalog says of it: names and captions may be others than back then."""
     ids = table["source_id"].to_pylist()
     packed = [sources[identity] for identity in ids]
-    fields = [catalog_fields(unpack_source(text), identity) for text, identity in zip(packed, ids, strict=True)]
+    fields: list[Mapping[str, object]] = [
+        catalog_fields(unpack_source(text), identity) for text, identity in zip(packed, ids, strict=True)
+    ]
     ours = {name: [row[name] for row in fields] for name in fields[0]} | {"source": packed}
     columns = []
     for field in schema:

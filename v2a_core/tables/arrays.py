@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-Array = npt.NDArray[Any]
+Array: TypeAlias = npt.NDArray[np.float16 | np.float32]
 
 
 def vectors(values: Sequence[Array | None], dim: int) -> pa.Array:
@@ -19,7 +19,7 @@ def vectors(values: Sequence[Array | None], dim: int) -> pa.Array:
     return pa.ListArray.from_arrays(_offsets([0 if v is None else dim for v in values]), flat, mask=_nulls(values))
 
 
-def vector_lists(values: Sequence[Array | None], dim: int, dtype: type[np.floating[Any]]) -> pa.Array:
+def vector_lists(values: Sequence[Array | None], dim: int, dtype: type[np.float16 | np.float32]) -> pa.Array:
     """A column of lists of fixed-size lists: one (n, dim) array or null a row."""
     present = [np.asarray(value, dtype).reshape(-1, dim) for value in values if value is not None]
     flat = np.concatenate(present) if present else np.zeros((0, dim), dtype)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ from v2a_core.storage.public import public, public_text
 from v2a_core.storage.retrying import Traffic
 from v2a_core.tables.partial import Partial
 from v2a_core.tables.schema import EMBEDDINGS, OK, REJECTED
+
+# A row on its way into a table, or out of it: which values it holds, and of which types, says the table's schema.
+Row: TypeAlias = dict[str, object]
 
 # What a row's stages fetched from storage, and how often they had to try again.
 TRAFFIC = (pa.field("bytes_read", pa.int64()), pa.field("retries", pa.int64()))
@@ -45,6 +48,40 @@ TRANSIT = pa.schema(
 )
 
 
+class DecodedRow(TypedDict, total=False):
+    """A row of `TRANSIT` as decoding makes it, or a part of it; a column that is not there is null."""
+
+    source_id: str
+    source_key: str
+    source_uri: str
+    source_name: str
+    kind: str
+    label: str | None
+    split: str | None
+    caption: str | None
+    segment_id: str
+    segment_index: int
+    segment_count: int
+    start_s: float
+    duration_s: float
+    source: str
+    source_duration_s: float
+    frame_times_s: npt.NDArray[np.float32]
+    audio_rms_dbfs: float | None
+    silent: bool
+    decoder: str
+    damaged: bool
+    decoded_share: float
+    status: str
+    reject_stage: str
+    reject_type: str
+    reject_message: str
+    attempts: int
+    frames: memoryview
+    waveform: memoryview | None
+    decode_s: float
+
+
 def pack_source(source: Source) -> str:
     """A source as one JSON string: a single column type, whatever fields are empty."""
     return json.dumps(source.to_row(), ensure_ascii=False)
@@ -55,7 +92,7 @@ def unpack_source(text: str) -> Source:
     return Source.from_row(json.loads(text))
 
 
-def catalog_fields(source: Source, source_id: str) -> dict[str, Any]:
+def catalog_fields(source: Source, source_id: str) -> DecodedRow:
     """The columns that every row of a source has."""
     return {
         "source_id": source_id,
@@ -69,7 +106,7 @@ def catalog_fields(source: Source, source_id: str) -> dict[str, Any]:
     }
 
 
-def decoded_row(source: Source, source_id: str, decoded: DecodedSegment, seconds: float) -> dict[str, Any]:
+def decoded_row(source: Source, source_id: str, decoded: DecodedSegment, seconds: float) -> DecodedRow:
     """A row for a decoded segment."""
     return {
         **catalog_fields(source, source_id),
@@ -91,9 +128,9 @@ def decoded_row(source: Source, source_id: str, decoded: DecodedSegment, seconds
 
 def rejected_row(
     source: Source, source_id: str, error: MediaError, segment: Segment | None = None, seconds: float = 0.0
-) -> dict[str, Any]:
+) -> DecodedRow:
     """A row for a segment, or a whole source, that could not be processed."""
-    whole = {"segment_id": f"{source_id}-source", "segment_index": -1, "segment_count": 0}
+    whole: DecodedRow = {"segment_id": f"{source_id}-source", "segment_index": -1, "segment_count": 0}
     return {
         **catalog_fields(source, source_id),
         **(whole if segment is None else _segment_fields(segment)),
@@ -107,7 +144,7 @@ def rejected_row(
     }
 
 
-def rejected_rest(row: dict[str, Any], partial: Partial) -> list[dict[str, Any]]:
+def rejected_rest(row: DecodedRow, partial: Partial) -> list[DecodedRow]:
     """A source that was rejected as a whole when some of its segments were there: a reject for each of the others."""
     return [
         {
@@ -134,7 +171,7 @@ def is_transient(rows: pa.Table) -> pa.ChunkedArray:
     return pa.compute.and_(rejected, pa.compute.is_in(rows["reject_stage"], value_set=pa.array(TRANSIENT_STAGES)))
 
 
-def table(rows: Sequence[dict[str, Any]]) -> pa.Table:
+def table(rows: Sequence[Mapping[str, object]]) -> pa.Table:
     """Rows as a table of the `TRANSIT` schema."""
     return pa.Table.from_pylist(list(rows), schema=TRANSIT)
 
@@ -181,10 +218,18 @@ def reject_where(rows: pa.Table, bad: Sequence[bool], error: MediaError) -> pa.T
     return replace(rows, columns)
 
 
-def with_traffic(row: dict[str, Any], moved: Traffic) -> dict[str, Any]:
+def with_traffic(row: Mapping[str, object], moved: Traffic) -> Row:
     """A row with what was moved for it added."""
-    counts = {"bytes_read": moved.bytes_read, "retries": moved.retries}
-    return {**row, **{name: (row.get(name) or 0) + count for name, count in counts.items()}}
+    return {
+        **row,
+        "bytes_read": _count(row, "bytes_read") + moved.bytes_read,
+        "retries": _count(row, "retries") + moved.retries,
+    }
+
+
+def _count(row: Mapping[str, object], column: str) -> int:
+    before = row.get(column)
+    return before if isinstance(before, int) else 0
 
 
 def per_row_seconds(seconds: float, used: Sequence[bool]) -> pa.Array:
@@ -193,12 +238,12 @@ def per_row_seconds(seconds: float, used: Sequence[bool]) -> pa.Array:
     return pa.array([share if part else 0.0 for part in used], pa.float64())
 
 
-def _bytes_of(array: npt.NDArray[Any]) -> memoryview:
+def _bytes_of(array: npt.NDArray[np.generic]) -> memoryview:
     """The array's memory, not copied: Arrow does that."""
     return np.ascontiguousarray(array).data.cast("B")
 
 
-def _segment_fields(segment: Segment) -> dict[str, Any]:
+def _segment_fields(segment: Segment) -> DecodedRow:
     return {
         "segment_id": segment.segment_id,
         "segment_index": segment.index,

@@ -13,9 +13,9 @@ from typing import Any
 from v2a_core.config import ConfigError, Settings
 from v2a_core.interpolation.config import InterpolationSettings
 from v2a_core.storage.public import public_text
-from v2a_core.version import __version__
 from workflows.cli.models import add_models_commands, count
 from workflows.cli.page import add_page_command
+from workflows.cli.version import VersionAction
 from workflows.cluster_runtime import address as cluster_address
 from workflows.cluster_runtime.signals import interrupt_on_sigterm
 from workflows.command.exit_codes import BAD_CONFIGURATION, DONE, FAILED, MEANINGS, TOO_MANY_REJECTS, TRAINING_STOPPED
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     parser = argparse.ArgumentParser(prog="v2a", description="Soundtracks for silent video, in bulk.", epilog=MEANINGS)
-    parser.add_argument("--version", action="version", version=f"v2a {__version__}")
+    parser.add_argument("--version", action=VersionAction, nargs=0, help="print version and commit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=LateParser)
 
     embed = _job(commands, "embed", EmbedJob, _embed, "a catalog -> embeddings in Parquet, a row a segment")

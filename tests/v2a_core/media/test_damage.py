@@ -18,7 +18,7 @@ from PIL import Image
 from v2a_core.media import magic
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.media.decode import SegmentReject
-from v2a_core.media.probe import probe, read_timeline
+from v2a_core.media.probe import read_timeline
 from v2a_core.media.types import DecodedSegment, MediaError
 
 
@@ -128,7 +128,7 @@ def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
 
 def test_missing_file() -> None:
     with pytest.raises(MediaError, match="no file"):
-        probe(Path("/nowhere/at/all.mp4"))
+        read_timeline(Path("/nowhere/at/all.mp4"))
 
 
 @pytest.mark.parametrize(

@@ -76,9 +76,10 @@ def test_results_equal_those_without_the_guard(tmp_path: Path) -> None:
     request = DecodeRequest(path, **OPTIONS)
     _, *direct = decode_source(request)
     with GuardedDecoder(GuardSettings()) as decoder:
-        guarded = list(decoder.decode(path, **OPTIONS))
+        guarded = list(decoder.decode(DecodeRequest(path, **OPTIONS)))
         pid = decoder.pid
-        assert list(decoder.decode(path, **OPTIONS, skip=[item.segment.segment_id for item in direct])) == []
+        done = frozenset(item.segment.segment_id for item in direct)
+        assert list(decoder.decode(DecodeRequest(path, **OPTIONS, skip=done))) == []
         assert decoder.pid == pid
     assert len(guarded) == len(direct) == 2
     for one, other in zip(guarded, direct, strict=True):
@@ -109,7 +110,7 @@ def test_a_fault_costs_its_segment_and_nothing_else(
 ) -> None:
     path = plant(tmp_path, s1=fault)
     decoder = patient_guard if error_type == "MemoryLimit" else guard
-    first, second, third = decoder.decode(path, **OPTIONS)
+    first, second, third = decoder.decode(DecodeRequest(path, **OPTIONS))
     assert isinstance(first, DecodedSegment)
     assert isinstance(second, SegmentReject)
     assert (second.segment.index, second.error.error_type, second.error.attempts) == (1, error_type, 2)
@@ -123,44 +124,44 @@ def test_a_fault_costs_its_segment_and_nothing_else(
 def test_a_fault_while_opening_costs_the_source(guard: GuardedDecoder, tmp_path: Path, fault: str) -> None:
     started = time.monotonic()
     with pytest.raises(MediaError) as caught:
-        list(guard.decode(plant(tmp_path, open=fault), **OPTIONS))
+        list(guard.decode(DecodeRequest(plant(tmp_path, open=fault), **OPTIONS)))
     assert caught.value.attempts == 2
     assert time.monotonic() - started < 8
     after = tmp_path / "after"
     after.mkdir()
-    assert len(list(guard.decode(plant(after), **OPTIONS))) == 3
+    assert len(list(guard.decode(DecodeRequest(plant(after), **OPTIONS)))) == 3
 
 
 def test_a_passing_fault_is_forgotten(guard: GuardedDecoder, tmp_path: Path) -> None:
     path = plant(tmp_path, s1="crash once")
-    assert all(isinstance(item, DecodedSegment) for item in guard.decode(path, **OPTIONS))
+    assert all(isinstance(item, DecodedSegment) for item in guard.decode(DecodeRequest(path, **OPTIONS)))
     assert tried(path) == [0, 1, 1, 2]
 
 
 def test_a_hopeless_file_does_not_cost_a_limit_for_every_segment(guard: GuardedDecoder, tmp_path: Path) -> None:
     orders = {f"s{index}": "crash" for index in range(60)}
     path = plant(tmp_path, length_s=60, **orders)
-    rejects = list(guard.decode(path, **OPTIONS))
+    rejects = list(guard.decode(DecodeRequest(path, **OPTIONS)))
     assert [item.segment.index for item in rejects] == list(range(60))
     assert all(isinstance(item, SegmentReject) for item in rejects)
     assert len(tried(path)) == 6
 
 
 def test_errors_of_the_decoder_leave_the_process_alone(guard: GuardedDecoder, tmp_path: Path) -> None:
-    list(guard.decode(plant(tmp_path), **OPTIONS))
+    list(guard.decode(DecodeRequest(plant(tmp_path), **OPTIONS)))
     pid = guard.pid
     with pytest.raises(MediaError, match="planted refusal"):
-        list(guard.decode(plant(tmp_path, open="refuse"), **OPTIONS))
+        list(guard.decode(DecodeRequest(plant(tmp_path, open="refuse"), **OPTIONS)))
     with pytest.raises(MediaError) as caught:
-        list(guard.decode(plant(tmp_path, open="raise"), **OPTIONS))
+        list(guard.decode(DecodeRequest(plant(tmp_path, open="raise"), **OPTIONS)))
     assert caught.value.error_type == "KeyError"
-    _, reject, _ = guard.decode(plant(tmp_path, s1="reject"), **OPTIONS)
+    _, reject, _ = guard.decode(DecodeRequest(plant(tmp_path, s1="reject"), **OPTIONS))
     assert isinstance(reject, SegmentReject)
     assert guard.pid == pid
 
 
 def test_an_error_between_segments_costs_one(guard: GuardedDecoder, tmp_path: Path) -> None:
-    first, second, third = guard.decode(plant(tmp_path, s1="raise"), **OPTIONS)
+    first, second, third = guard.decode(DecodeRequest(plant(tmp_path, s1="raise"), **OPTIONS))
     assert isinstance(second, SegmentReject)
     assert (second.segment.index, second.error.error_type) == (1, "KeyError")
     assert isinstance(first, DecodedSegment)
@@ -170,11 +171,11 @@ def test_an_error_between_segments_costs_one(guard: GuardedDecoder, tmp_path: Pa
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what a process waits for")
 def test_storage_that_does_not_answer_is_no_fault_of_the_file(guard: GuardedDecoder, tmp_path: Path) -> None:
     with pytest.raises(MediaError) as caught:
-        list(guard.decode(plant(tmp_path, open="hang-in-storage"), **OPTIONS))
+        list(guard.decode(DecodeRequest(plant(tmp_path, open="hang-in-storage"), **OPTIONS)))
     assert (caught.value.stage, caught.value.error_type, caught.value.transient) == ("fetch", "Stalled", True)
-    _, *left = guard.decode(plant(tmp_path, s1="hang-in-storage"), **OPTIONS)
+    _, *left = guard.decode(DecodeRequest(plant(tmp_path, s1="hang-in-storage"), **OPTIONS))
     assert [(item.segment.index, item.error.error_type) for item in left] == [(1, "Stalled"), (2, "Stalled")]
-    assert len(list(guard.decode(plant(tmp_path), **OPTIONS))) == 3
+    assert len(list(guard.decode(DecodeRequest(plant(tmp_path), **OPTIONS)))) == 3
 
 
 def test_a_process_that_cannot_be_killed_is_left_behind(
@@ -184,29 +185,29 @@ def test_a_process_that_cannot_be_killed_is_left_behind(
         assert timeout is not None, "this would wait for ever"
         raise subprocess.TimeoutExpired("decoder", timeout)
 
-    list(guard.decode(plant(tmp_path), **OPTIONS))
+    list(guard.decode(DecodeRequest(plant(tmp_path), **OPTIONS)))
     before = guard.pid
     with monkeypatch.context() as patched:
         patched.setattr(subprocess.Popen, "wait", never)
         with pytest.raises(MediaError):
-            list(guard.decode(plant(tmp_path, open="hang"), **OPTIONS))
-    assert len(list(guard.decode(plant(tmp_path), **OPTIONS))) == 3
+            list(guard.decode(DecodeRequest(plant(tmp_path, open="hang"), **OPTIONS)))
+    assert len(list(guard.decode(DecodeRequest(plant(tmp_path), **OPTIONS)))) == 3
     assert guard.pid != before
 
 
 def test_an_abandoned_source_does_not_leak_into_the_next(guard: GuardedDecoder, tmp_path: Path) -> None:
-    stream = guard.decode(plant(tmp_path, length_s=20), **OPTIONS)
+    stream = guard.decode(DecodeRequest(plant(tmp_path, length_s=20), **OPTIONS))
     assert isinstance(next(stream), DecodedSegment)
     stream.close()
-    assert [item.segment.index for item in guard.decode(plant(tmp_path), **OPTIONS)] == [0, 1, 2]
+    assert [item.segment.index for item in guard.decode(DecodeRequest(plant(tmp_path), **OPTIONS))] == [0, 1, 2]
 
 
 def test_a_child_killed_between_files_is_replaced(guard: GuardedDecoder, tmp_path: Path) -> None:
     path = plant(tmp_path)
-    list(guard.decode(path, **OPTIONS))
+    list(guard.decode(DecodeRequest(path, **OPTIONS)))
     assert guard.pid is not None
     os.kill(guard.pid, signal.SIGKILL)
-    assert len(list(guard.decode(path, **OPTIONS))) == 3
+    assert len(list(guard.decode(DecodeRequest(path, **OPTIONS)))) == 3
 
 
 def test_a_decoder_that_cannot_start_is_no_fault_of_the_file(tmp_path: Path) -> None:
@@ -214,7 +215,7 @@ def test_a_decoder_that_cannot_start_is_no_fault_of_the_file(tmp_path: Path) -> 
         GuardedDecoder(SETTINGS, "no_such_module:decode") as decoder,
         pytest.raises(RuntimeError, match="no_such_module"),
     ):
-        list(decoder.decode(plant(tmp_path), **OPTIONS))
+        list(decoder.decode(DecodeRequest(plant(tmp_path), **OPTIONS)))
 
 
 @pytest.mark.parametrize("state", ["idle", "hang", "hang-in-native-code"])
@@ -224,13 +225,12 @@ def test_the_child_dies_with_its_parent(tmp_path: Path, state: str) -> None:
 import os, signal, threading
 from pathlib import Path
 from v2a_core.media.config import *
+from v2a_core.media.decode import DecodeRequest
 from v2a_core.media.guard import GuardedDecoder
 from v2a_core.media.types import MediaSpec
 guard = GuardedDecoder(GuardSettings(confine=False), "planted_decoders:decode")
-stream = guard.decode(
-    Path({str(path)!r}), kind="video", source_id="s", spec=MediaSpec(), segments=SegmentSettings(length_s=1.0),
-    frames=FrameSettings(),
-)
+path, segments = Path({str(path)!r}), SegmentSettings(length_s=1.0)
+stream = guard.decode(DecodeRequest(path, "video", "s", MediaSpec(), segments, FrameSettings()))
 next(stream)
 print(guard.pid, flush=True)
 if {state!r} == "idle":
@@ -259,7 +259,7 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
         path = render(tmp_path / f"{minutes}.mp4", pts=range(0, minutes * 60 * 25, 25), sound=None, options={"g": "60"})
         options = {**OPTIONS, "segments": SegmentSettings(), "spec": MediaSpec()}
         with GuardedDecoder(GuardSettings()) as decoder:
-            count = sum(isinstance(item, DecodedSegment) for item in decoder.decode(path, **options))
+            count = sum(isinstance(item, DecodedSegment) for item in decoder.decode(DecodeRequest(path, **options)))
             status = Path(f"/proc/{decoder.pid}/status").read_text()
         assert count == minutes * 6
         peaks.append(int(status.partition("VmHWM:")[2].split()[0]))  # kB

@@ -14,7 +14,7 @@ from helpers_media import RATE, render, tone
 from PIL import Image
 
 from v2a_core.media.mix import plan_mix, read_sound
-from v2a_core.media.mux import MAX_DIFFERENCE_S, MixUnder, mux_soundtrack, muxed_suffix, stream_lengths
+from v2a_core.media.mux import MAX_DIFFERENCE_S, MixUnder, MuxRequest, mux_soundtrack, muxed_suffix, stream_lengths
 from v2a_core.media.probe import read_timeline
 from v2a_core.media.resample import PlacedSound
 from v2a_core.media.write import write_audio
@@ -27,7 +27,7 @@ def sound(path: Path, track: int = 0) -> np.ndarray:
 
 def mix(video: Path, waveform: np.ndarray, under_db: float = 12.0, peak: float = -1.0) -> Path:
     out = video.with_name(f"out{muxed_suffix(video)}")
-    mux_soundtrack(video, waveform, 16_000, out, {}, MixUnder(under_db, peak))
+    mux_soundtrack(MuxRequest(video, waveform, 16_000, out, {}, MixUnder(under_db, peak)))
     return out
 
 
@@ -122,7 +122,9 @@ def rich(folder: Path) -> Path:
 def test_everything_else_stays(tmp_path: Path, mode: str) -> None:
     video = rich(tmp_path)
     out = tmp_path / "out.mkv"
-    mux_soundtrack(video, tone(2.0, 500.0, 16_000), 16_000, out, {}, MixUnder(6.0, -1.0) if mode == "mix" else None)
+    mux_soundtrack(
+        MuxRequest(video, tone(2.0, 500.0, 16_000), 16_000, out, {}, MixUnder(6.0, -1.0) if mode == "mix" else None)
+    )
     with av.open(str(out)) as container:
         kinds = [(stream.type, stream.metadata.get("title")) for stream in container.streams]
         assert [kind for kind, _ in kinds] == ["video", "audio", "audio", "subtitle", "attachment"]
@@ -150,7 +152,7 @@ def test_a_cover_picture_stays(tmp_path: Path) -> None:
                     packet.stream = copy
                     target.mux(packet)
     out = tmp_path / "out.mp4"
-    mux_soundtrack(both, tone(2.0, rate=16_000), 16_000, out, {"comment": "AI-generated"})
+    mux_soundtrack(MuxRequest(both, tone(2.0, rate=16_000), 16_000, out, {"comment": "AI-generated"}))
     with av.open(str(out)) as container:
         assert container.metadata["comment"] == "AI-generated"
         (shown,) = [s for s in container.streams.video if s.disposition & av.stream.Disposition.attached_pic]

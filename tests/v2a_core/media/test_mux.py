@@ -11,8 +11,8 @@ from v2a_core.media import guarded_mux
 from v2a_core.media.config import GuardSettings
 from v2a_core.media.encode import write_video
 from v2a_core.media.guard import GuardedDecoder
-from v2a_core.media.mux import MAX_DIFFERENCE_S, MixUnder, mux_soundtrack, muxed_suffix, stream_lengths
-from v2a_core.media.probe import probe, read_timeline
+from v2a_core.media.mux import MAX_DIFFERENCE_S, MixUnder, MuxRequest, mux_soundtrack, muxed_suffix, stream_lengths
+from v2a_core.media.probe import read_timeline
 from v2a_core.media.types import MediaError
 from v2a_core.miniature.world import WorldSettings
 from v2a_core.miniature.world.render import iterate_frames
@@ -36,7 +36,7 @@ def sound(path: Path) -> np.ndarray:
 
 def mux(video: Path, waveform: np.ndarray, rate: int = 16_000, **tags: str) -> Path:
     out = video.with_name(f"out{muxed_suffix(video)}")
-    mux_soundtrack(video, waveform, rate, out, tags)
+    mux_soundtrack(MuxRequest(video, waveform, rate, out, tags))
     return out
 
 
@@ -156,7 +156,7 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MediaError):
         muxed_suffix(bad)
     with pytest.raises(MediaError):
-        mux_soundtrack(bad, tone(1.0), RATE, tmp_path / "out.mp4")
+        mux_soundtrack(MuxRequest(bad, tone(1.0), RATE, tmp_path / "out.mp4"))
 
 
 def test_a_truncated_video_gets_sound_for_what_is_there(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_truncated_video_gets_sound_for_what_is_there(tmp_path: Path) -> None:
 def test_encoded_video(tmp_path: Path, fps: float, count: int) -> None:
     path = tmp_path / "a.mp4"
     write_video(path, (picture(index) for index in range(count)), fps, tone(count / fps, rate=16_000), 16_000)
-    info = probe(path)
+    info = read_timeline(path)
     assert (info.width, info.height, info.has_audio) == (64, 48, True)
     assert info.duration_s == pytest.approx(count / fps, rel=1e-3)
     assert [index_of(f.to_ndarray(format="rgb24")) for f in frames(path)] == list(range(count))
@@ -220,11 +220,9 @@ def test_muxing_in_the_guarded_process_is_the_same(tmp_path: Path) -> None:
     waveform = 0.5 * tone(1.0, 500.0, 16_000)
     out, guarded_out = tmp_path / "out.mov", tmp_path / "guarded.mov"
     mix = MixUnder(12.0, -1.0)
-    mux_soundtrack(video, waveform, 16_000, out, {"comment": "x"}, mix, start_s=0.5)
+    mux_soundtrack(MuxRequest(video, waveform, 16_000, out, {"comment": "x"}, mix, start_s=0.5))
     with GuardedDecoder(GuardSettings()) as guarded:
         assert guarded_mux.suffix(guarded, video) == ".mov"
-        guarded_mux.mux(
-            guarded, guarded_mux.MuxRequest(video, waveform, 16_000, guarded_out, {"comment": "x"}, mix, 0.5)
-        )
+        guarded_mux.mux(guarded, MuxRequest(video, waveform, 16_000, guarded_out, {"comment": "x"}, mix, 0.5))
     np.testing.assert_array_equal(sound(guarded_out), sound(out))
     assert picture_packets(guarded_out) == picture_packets(video)
