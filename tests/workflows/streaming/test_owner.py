@@ -21,6 +21,8 @@ from v2a_core.outputs.lease import LeaseLostError, OutputInUseError, hold
 from v2a_core.outputs.ledger import part_files
 from workflows.embed import job as embed
 from workflows.embed.config import EmbedJob
+from workflows.train import job as train
+from workflows.train.config import TrainJob
 
 SETTINGS = ("segments.length_s=1.0", "frames.frames_per_second=2.0", "output.interval_s=0")
 
@@ -92,3 +94,11 @@ def test_of_runs_that_begin_at_once_one_does_the_work(catalog, tmp_path):
     assert 0 in {run.returncode for run in runs}
     assert set(ids(output).values()) == {1}
     assert len(ids(output)) == 8
+
+
+def test_a_training_is_refused_too(ray_session, catalog, tmp_path):
+    run(catalog, tmp_path / "embeddings")
+    job = load(TrainJob, job="train", overrides=["training.max_steps=1", "training.global_batch=4"])
+    with hold(str(tmp_path / "mapper"), "train"), pytest.raises(OutputInUseError, match="`v2a train`"):
+        train.run(str(tmp_path / "embeddings"), str(tmp_path / "mapper"), job)
+    assert not (tmp_path / "mapper").exists()
