@@ -82,6 +82,7 @@ def _add_settings(parser: argparse.ArgumentParser, settings: type[Settings]) -> 
 
 def _failed(error: Exception) -> int:
     from v2a_core.models.finite import DamagedWeightsError
+    from v2a_core.outputs.lease import LeaseLostError
     from v2a_core.outputs.unfinished import UnfinishedError
     from v2a_core.storage.trouble import StorageStopError
     from workflows.streaming.summary import TooManyRejectsError
@@ -89,7 +90,7 @@ def _failed(error: Exception) -> int:
     if isinstance(error, TooManyRejectsError):
         print(f"v2a: {error}", file=sys.stderr)
         return TOO_MANY_REJECTS
-    if isinstance(error, (UnfinishedError, StorageStopError, DamagedWeightsError)):
+    if isinstance(error, (UnfinishedError, StorageStopError, DamagedWeightsError, LeaseLostError)):
         print(f"v2a: {error}", file=sys.stderr)
         return FAILED
     if isinstance(error, TrainingStoppedError):

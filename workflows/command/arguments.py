@@ -30,6 +30,11 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what every job on Ray has."""
     parser.add_argument("--limit", type=count, metavar="N", help="take the first N sources")
     parser.add_argument("--dry-run", action="store_true", help="list, plan and check, do nothing")
+    parser.add_argument(
+        "--steal",
+        action="store_true",
+        help="take the output over from the run that owns it, which ends; for one that hangs",
+    )
     add_address(parser)
 
 

@@ -29,6 +29,7 @@ def _run(arguments: argparse.Namespace) -> int:
         limit=arguments.limit,
         dry_run=arguments.dry_run,
         address=arguments.address,
+        steal=arguments.steal,
         retry_rejects=arguments.retry_rejects,
     )
     return DONE

@@ -31,6 +31,7 @@ def _run(arguments: argparse.Namespace) -> int:
         limit=arguments.limit,
         dry_run=arguments.dry_run,
         address=arguments.address,
+        steal=arguments.steal,
     )
     return DONE
 

@@ -36,6 +36,7 @@ def _run(arguments: argparse.Namespace) -> int:
         limit=arguments.limit,
         dry_run=arguments.dry_run,
         address=arguments.address,
+        steal=arguments.steal,
     )
     if arguments.dry_run:
         show(summary)
@@ -55,6 +56,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
         limit=arguments.limit,
         dry_run=arguments.dry_run,
         address=arguments.address,
+        steal=arguments.steal,
     )
     return DONE
 
