@@ -20,7 +20,7 @@ from v2a_core.outputs.manifest import Manifest
 from v2a_core.outputs.parts import PartWriter
 from v2a_core.outputs.unfinished import Unfinished
 from v2a_core.stages import reuse
-from v2a_core.stages.finish import FinishJob, finish_row
+from v2a_core.stages.finish import FinishJob, Marks, finish_row
 from v2a_core.stages.gather import SOUNDTRACKS, SourceGatherer
 from v2a_core.stages.prompts import said_otherwise
 from v2a_core.storage import retrying
@@ -221,5 +221,5 @@ def _manifest(job: GenerateJob, local: LocalBundle, mapper_fingerprint: str) -> 
     )
 
 
-def _marks(local: LocalBundle, mapper: str) -> dict[str, Any]:
+def _marks(local: LocalBundle, mapper: str) -> Marks:
     return {"ai_generated": True, "program": f"v2a {__version__}", "bundle": local.name, "mapper": mapper}
