@@ -18,16 +18,17 @@ import pyarrow as pa
 from v2a_core import storage
 from v2a_core.catalog import CatalogSettings, Source, list_sources, source_id
 from v2a_core.config import ConfigError, load
+from v2a_core.generators import check_settings, load_generator
 from v2a_core.mappers.choice import canonical_mapper, check_mapper, load_condition_mapper, unlike_training
 from v2a_core.media.loudness import finish_waveform
 from v2a_core.media.types import MediaError
 from v2a_core.models import LocalBundle, check_spaces, check_weights, load_bundle
-from v2a_core.protocols import ConditionMapper, FrameEncoder
+from v2a_core.protocols import ConditionMapper, FrameEncoder, Generator
 from v2a_core.stages.config import SoundSettings
 from v2a_core.stages.decode import DecodeSettings, decode_rows
 from v2a_core.stages.embed import embed_frames
 from v2a_core.stages.gather import SourceGatherer
-from v2a_core.stages.generate import SoundGenerator, SoundtrackJob, SoundtrackMaker
+from v2a_core.stages.generate import SoundtrackJob, SoundtrackMaker
 from v2a_core.stages.map import map_conditions
 from v2a_core.storage import StorageAccess
 from v2a_core.tables import rows
@@ -112,7 +113,7 @@ class _Loaded:
     local: LocalBundle
     encoder: FrameEncoder
     mapper: ConditionMapper
-    generator: SoundGenerator
+    generator: Generator
 
 
 class _Maker:
@@ -124,6 +125,7 @@ class _Maker:
         self._settings = settings
         self._device = device or default_device()
         local = load_bundle(models).resolve()
+        check_settings(local, settings.generator)
         # The fingerprint is a part of the key: a mapper that was trained anew in its folder is loaded anew.
         fingerprint = check_mapper(mapper, settings.sampling, local)
         unlike = unlike_training(mapper, settings.segments, settings.frames)
@@ -165,7 +167,6 @@ class _Maker:
 @functools.lru_cache(maxsize=1)
 def _load(models: str, mapper: str, fingerprint: str, settings_json: str, device: str) -> _Loaded:
     from v2a_core import encoders
-    from v2a_core.generators.audioldm import AudioLdmGenerator
 
     settings = SoundSettings.model_validate_json(settings_json)
     local = load_bundle(models).resolve()
@@ -176,7 +177,7 @@ def _load(models: str, mapper: str, fingerprint: str, settings_json: str, device
         local,
         encoder,
         load_condition_mapper(mapper, device, settings.sampling),
-        AudioLdmGenerator(str(local.generator_path), settings.generator, device),
+        load_generator(local, settings.generator, device),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -12,10 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from v2a_core import storage
-from v2a_core.config import ConfigError
+from v2a_core.config import ConfigError, Settings, build, setting
+from v2a_core.generators.config import GENERATOR, AnyGeneratorSettings
 from v2a_core.outputs import manifest, unfinished
 from v2a_core.outputs.ledger import read_latest
 from v2a_core.outputs.manifest import BundleRecord
+from v2a_core.protocols import JSON
 from v2a_core.report.types import BundleReport, MetricReport, ModelReport, PageEntry, PageReport, RejectReport, Verdict
 from v2a_core.tables.schema import INDEX, INDEX_FOLDER, OK, ROWS_FOLDER
 from v2a_core.version import __version__
@@ -61,18 +64,16 @@ class _RejectedRow(TypedDict):
     attempts: int
 
 
-class _Generator(TypedDict):
-    sampler: str
-    num_inference_steps: int
-    guidance_scale: float
-
-
 class _Identity(TypedDict):
     """What it shows of the identity of an output of `v2a generate`."""
 
-    generator: _Generator
+    generator: JSON
     mapper: str
     seed: int
+
+
+class _Generator(Settings):
+    generator: AnyGeneratorSettings = setting(GENERATOR, "how the generator sampled")
 
 
 @dataclass(frozen=True)
@@ -198,10 +199,16 @@ def _bundle_report(bundle: BundleRecord) -> BundleReport:
 
 def _settings(identity: _Identity) -> dict[str, int | float | str]:
     """What of a run's settings is worth reading beside its sounds."""
-    generator = identity["generator"]
     return {
         "mapper": identity["mapper"],
-        "sampler": f"{generator['sampler']}, {generator['num_inference_steps']} steps, "
-        f"guidance {generator['guidance_scale']:g}",
+        "sampler": _summary(identity["generator"]),
         "seed": identity["seed"],
     }
+
+
+def _summary(generator: JSON) -> str:
+    """A few words on a generator's settings; those of a package that is not installed here speak for themselves."""
+    try:
+        return build(_Generator, {"generator": generator}).generator.summary
+    except ConfigError:
+        return json.dumps(generator)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +12,9 @@ import pyarrow as pa
 
 from v2a_core.compute.seeds import segment_seed
 from v2a_core.generators.ranking import CandidateSettings, Listener
-from v2a_core.generators.windows import JoinSettings, Track
+from v2a_core.generators.windows import JoinSettings
 from v2a_core.media.types import MediaError
+from v2a_core.protocols import Generator, Track
 from v2a_core.stages.prompts import TextConditions, TextSettings
 from v2a_core.tables import arrays, rows
 from v2a_core.tables.schema import EMBEDDING_DIM, OK
@@ -22,24 +22,6 @@ from v2a_core.tables.schema import EMBEDDING_DIM, OK
 Floats = npt.NDArray[np.float32]
 
 _BYTES_AT_ONCE = 16 * 2**20  # of waveforms, that are given on together
-
-
-class SoundGenerator(Protocol):
-    """Tracks to sound."""
-
-    @property
-    def sample_rate(self) -> int:
-        """Of the waveforms, Hz."""
-
-    @property
-    def seconds(self) -> Mapping[str, float]:
-        """Time spent so far, by part."""
-
-    def generate_tracks(self, tracks: Sequence[Track], overlap_s: float) -> Iterator[Floats]:
-        """Float32 (round(length_s * sample_rate),) of each; one that could not be made is NaN."""
-
-    def embed_text(self, texts: Sequence[str]) -> Floats:
-        """L2-normalised float32 (N, D)."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +60,7 @@ class SoundtrackMaker:
         listener: Ranks candidates; needed for more than one.
     """
 
-    def __init__(self, generator: SoundGenerator, job: SoundtrackJob, listener: Listener | None = None) -> None:
+    def __init__(self, generator: Generator, job: SoundtrackJob, listener: Listener | None = None) -> None:
         if job.candidates.count > 1 and listener is None:
             raise ValueError("candidates cannot be ranked without a listener")
         self._generator, self._job, self._listener = generator, job, listener

@@ -50,6 +50,9 @@ class Filesystem(Protocol):
     def put_file(self, lpath: str, rpath: str) -> None:
         """Copy a file from this machine."""
 
+    def pipe_file(self, path: str, value: bytes, mode: Literal["create", "overwrite"] = "overwrite") -> None:
+        """Write a file; with `create` only where there is none."""
+
     def rm(self, path: str, recursive: bool = False) -> None:
         """Remove a file or folder."""
 

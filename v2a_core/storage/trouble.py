@@ -35,7 +35,7 @@ def stops_run(error: OSError, writing: bool) -> bool:
         error: What was raised.
         writing: Whether files of the output were written when it was; a source that may not be read is one source.
     """
-    code = _store_code(error)
+    code = store_code(error)
     if error.errno in _ALWAYS or code in _FULL_CODES:
         return True
     if not writing:
@@ -52,7 +52,7 @@ def stop(error: OSError, uri: str = "") -> StorageStopError:
         error: For which `stops_run` is true.
         uri: What was written, or fetched.
     """
-    code = _store_code(error)
+    code = store_code(error)
     if error.errno in _FULL or code in _FULL_CODES:
         what, until = "no room left", "there is room"
     elif error.errno == errno.EROFS:
@@ -101,7 +101,7 @@ def no_room(path: Path) -> OSError | None:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path.parent))
 
 
-def _store_code(error: BaseException) -> str | None:
+def store_code(error: BaseException) -> str | None:
     """What an object store called an error that s3fs translated; None for other errors."""
     return error_code(error.__cause__)
 

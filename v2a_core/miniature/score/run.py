@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from v2a_core.generators.audioldm import AudioLdmGenerator
-from v2a_core.generators.config import GeneratorSettings
+from v2a_core.generators import load_generator
+from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
 from v2a_core.metrics.base import Score
 from v2a_core.metrics.inputs import own_judge
 from v2a_core.miniature.score.config import ScoreSettings
@@ -120,7 +120,7 @@ def _time_a_clip(local: LocalBundle, held_out: HeldOut, length_s: float) -> Scor
     """Seconds from a condition to a waveform as `v2a generate` makes it, one clip at a time, with all cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(os.cpu_count() or 1)
-    generator = AudioLdmGenerator(str(local.generator_path), GeneratorSettings())
+    generator = load_generator(local, AudioLdmSettings())
     try:
         condition = held_out.real.embedding_ND[:1]
         generator.generate(condition, [0], length_s)  # the first one also loads and plans

@@ -25,7 +25,8 @@ from v2a_core.compute.threads import prepare_torch
 from v2a_core.encoders.clap import ClapEncoder
 from v2a_core.encoders.clip import ClipEncoder
 from v2a_core.encoders.config import EncoderSettings
-from v2a_core.generators.audioldm import AudioLdmGenerator
+from v2a_core.generators import load_generator
+from v2a_core.generators.audioldm.generator import AudioLdmGenerator
 from v2a_core.media.log_mel import SAMPLE_RATE, log_mel
 from v2a_core.media.resample import clap_waveform
 from v2a_core.metrics.extractors.judge import Judge, load_judge
@@ -35,6 +36,7 @@ from v2a_core.miniature.score.config import ScoreSettings
 from v2a_core.miniature.world import KINDS, Scene, WorldSettings, render_frames, render_sound, render_still, sample
 from v2a_core.miniature.world.scenes import Split
 from v2a_core.models import LocalBundle
+from v2a_core.protocols import Generator
 
 Floats = npt.NDArray[np.float32]
 
@@ -96,9 +98,9 @@ class Studio:
         return ClapEncoder(self._local, EncoderSettings())
 
     @functools.cached_property
-    def generator(self) -> AudioLdmGenerator:
-        """AudioLDM."""
-        return AudioLdmGenerator(str(self._local.generator_path), self._settings.generator)
+    def generator(self) -> Generator:
+        """The bundle's generator."""
+        return load_generator(self._local, self._settings.generator)
 
     @functools.cached_property
     def judge(self) -> Judge:
@@ -142,6 +144,8 @@ class Studio:
     @torch.inference_mode()
     def reconstruct(self, split: Split, indices: Sequence[int]) -> Heard:
         """The sounds of scenes through VAE and vocoder, heard."""
+        if not isinstance(self.generator, AudioLdmGenerator):
+            raise TypeError(f"sounds go through a VAE and a vocoder of AudioLDM here, not {type(self.generator)}")
         parts = self.generator.parts
         sizes = parts.geometry
         # As long as what the generator makes for this length: whole latents.
