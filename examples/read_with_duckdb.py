@@ -17,16 +17,16 @@ def newest(files: str) -> duckdb.DuckDBPyRelation:
 
 
 def main(embeddings: str, soundtracks: str) -> None:
-    """Rows of each label, reasons of what was rejected, the loudest soundtrack."""
+    """Rows of each label, reasons of what was rejected, the soundtrack with the highest peak."""
     rows, index = newest(f"{embeddings}/rows/*.parquet"), newest(f"{soundtracks}/index/*.parquet")
     good = rows.filter("status = 'ok'").aggregate("label, count(*), sum(duration_s)").order("label")
     for label, count, seconds in good.fetchall():
         print(f"{label}: {count} segments, {seconds:.1f} s")
     for reason, count in rows.filter("status = 'rejected'").aggregate("reject_type, count(*)").fetchall():
         print(f"{reason}: {count} rejected")
-    loudest = index.filter("status = 'ok'").order("loudness_lufs DESC").limit(1)
-    for path, level in loudest.project("audio_path, loudness_lufs").fetchall():
-        print(f"loudest: {soundtracks}/{path} ({level:.1f} LUFS)")
+    highest = index.filter("status = 'ok'").order("true_peak_dbtp DESC").limit(1)
+    for path, level in highest.project("audio_path, true_peak_dbtp").fetchall():
+        print(f"highest peak: {soundtracks}/{path} ({level:.1f} dBTP)")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ def newest(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def main(embeddings: str, soundtracks: str) -> None:
-    """Vectors of what was seen, reasons of what was rejected, the loudest soundtrack."""
+    """Vectors of what was seen, reasons of what was rejected, the soundtrack with the highest peak."""
     rows = newest(pd.read_parquet(f"{embeddings}/rows"))
     for reason, group in rows[rows["status"] == "rejected"].groupby("reject_type"):
         print(f"{reason}: {len(group)} rejected, such as {group['source_name'].iloc[0]}")
@@ -24,8 +24,8 @@ def main(embeddings: str, soundtracks: str) -> None:
     print(f"{len(means)} segments seen, vectors of {means.shape[1]} numbers")
 
     index = newest(pd.read_parquet(f"{soundtracks}/index")).dropna(subset="audio_path")
-    loudest = index.loc[index["loudness_lufs"].idxmax()]
-    print(f"loudest: {soundtracks}/{loudest['audio_path']} ({loudest['loudness_lufs']:.1f} LUFS)")
+    highest = index.loc[index["true_peak_dbtp"].idxmax()]
+    print(f"highest peak: {soundtracks}/{highest['audio_path']} ({highest['true_peak_dbtp']:.1f} dBTP)")
 
 
 if __name__ == "__main__":

@@ -56,11 +56,10 @@ def test_every_example_runs_as_it_stands(ray_session, tmp_path, monkeypatch, cap
     assert "NotFound: 1 rejected, such as videos/gone.mp4" in said["read_with_pandas"]
     assert "6 segments seen, vectors of 512 numbers" in said["read_with_pandas"]
     assert "NotFound: 1 rejected" in said["read_with_duckdb"]
-    loudest = [
-        re.findall(r"^loudest: (.+)$", said[name], re.MULTILINE) for name in ("read_with_pandas", "read_with_duckdb")
-    ]
-    assert len(loudest[0]) == 1
-    assert loudest[0] == loudest[1]
+    readers = ("read_with_pandas", "read_with_duckdb")
+    of_pandas, of_duckdb = (re.findall(r"^highest peak: (.+)$", said[name], re.MULTILINE) for name in readers)
+    assert len(of_pandas) == 1
+    assert of_pandas == of_duckdb
 
 
 def spoil(world: Path) -> None:
