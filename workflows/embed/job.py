@@ -38,6 +38,7 @@ def run(
     dry_run: bool = False,
     address: str | None = None,
     retry_rejects: Sequence[str] = (),
+    steal: bool = False,
 ) -> dict[str, Any]:
     """Embed what is not embedded yet.
 
@@ -50,6 +51,7 @@ def run(
         dry_run: Plan and check, do nothing.
         address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
         retry_rejects: Stages whose rejects are tried again.
+        steal: Take the output over from the run that owns it.
 
     Returns:
         The summary, as written to `summary.json`.
@@ -60,7 +62,7 @@ def run(
         UnfinishedError: Some sources could not be fetched; the next run tries them again.
     """
     check_apart(catalog, output)
-    request = Request(output, models, limit, dry_run, address, retry_rejects)
+    request = Request(output, models, limit, dry_run, address, retry_rejects, steal)
     return run_catalog(request, Embedding.name, catalog, job, functools.partial(_open, job))
 
 

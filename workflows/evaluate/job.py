@@ -46,6 +46,7 @@ def run(
     limit: int | None = None,
     dry_run: bool = False,
     address: str | None = None,
+    steal: bool = False,
 ) -> dict[str, Any]:
     """Evaluate the soundtracks that have no row yet, then compute all metrics over all rows.
 
@@ -59,6 +60,7 @@ def run(
         limit: Take the first `limit` soundtracks only.
         dry_run: Plan and check, do nothing.
         address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
+        steal: Take the output over from the run that owns it.
 
     Returns:
         The summary, as written to `summary.json`, with the metrics.
@@ -78,7 +80,7 @@ def run(
     entrance = Entrance(
         Evaluation.name, job, inputs=[soundtracks], listed=listed, opened=functools.partial(_open, job, embeddings)
     )
-    return run_streaming(Request(output, models, limit, dry_run, address), entrance)
+    return run_streaming(Request(output, models, limit, dry_run, address, steal=steal), entrance)
 
 
 @dataclass(frozen=True)

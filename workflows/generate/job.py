@@ -49,6 +49,7 @@ def run(
     dry_run: bool = False,
     address: str | None = None,
     retry_rejects: Sequence[str] = (),
+    steal: bool = False,
 ) -> dict[str, Any]:
     """Make the soundtracks that are not made yet.
 
@@ -63,6 +64,7 @@ def run(
         dry_run: Plan and check, do nothing.
         address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
         retry_rejects: Stages whose rejects are tried again.
+        steal: Take the output over from the run that owns it.
 
     Returns:
         The summary, as written to `summary.json`.
@@ -78,7 +80,7 @@ def run(
     # Workers do not stand where the command was given.
     output, mapper = storage.canonical(output), mapper and canonical_mapper(mapper)
     embeddings = embeddings and storage.canonical(embeddings)
-    request = Request(output, models, limit, dry_run, address, retry_rejects)
+    request = Request(output, models, limit, dry_run, address, retry_rejects, steal)
 
     def opened(models: Models, listing: Listing) -> Generation:
         check_settings(models.local, job.generator)

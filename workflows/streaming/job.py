@@ -63,6 +63,7 @@ class Request:
         dry_run: Plan and check, do nothing.
         address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
         retry_rejects: Stages whose rejects are tried again.
+        steal: Take the output over from the run that owns it.
     """
 
     output: str
@@ -71,6 +72,7 @@ class Request:
     dry_run: bool = False
     address: str | None = None
     retry_rejects: Sequence[str] = ()
+    steal: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from v2a_core import storage
 from v2a_core.models import LocalBundle, check_weights, load_bundle
 from v2a_core.outputs import manifest
+from v2a_core.outputs.lease import Lease, hold
 from v2a_core.outputs.ledger import Ledger
 from v2a_core.outputs.manifest import BundleRecord, Manifest
 from v2a_core.outputs.parts import PartWriter
@@ -76,17 +77,19 @@ def _run(
     check_weights(models.local)
     job = entrance.opened(models, listed)
     mine, rows = _manifest(job, settings), job.rows()
-    job.renew(request, functools.partial(manifest.same, request.output, mine))
-    ledger = rows.ledger(storage.join(request.output, rows.folder))
-    plan = job.plan(ledger, tally)
     if request.dry_run:
+        plan = job.plan(rows.ledger(storage.join(request.output, rows.folder)), tally)
         return job.show(DryRun(request, checked, tally, plan))
     manifest.same(request.output, mine)
-    pools = None
-    if len(plan.items):
-        job.check_start()
-        pools = start_pools(request.address, settings.pools)
-    return _make(request.output, job, settings, mine, plan, tally, pools)
+    # What is done is read by the owner alone: nobody else can do more of it meanwhile.
+    with hold(request.output, job.name, steal=request.steal) as lease:
+        job.renew(request, functools.partial(manifest.same, request.output, mine))
+        plan = job.plan(rows.ledger(storage.join(request.output, rows.folder)), tally)
+        pools = None
+        if len(plan.items):
+            job.check_start()
+            pools = start_pools(request.address, settings.pools)
+        return _make(request.output, job, settings, mine, plan, tally, pools, lease)
 
 
 def describe_bundle(local: LocalBundle) -> BundleRecord:
@@ -113,13 +116,15 @@ def _make(
     plan: Plan[ItemsT],
     tally: Tally,
     pools: Pools | None,
+    lease: Lease,
 ) -> dict[str, Any]:
     """Claim the output, run the chain into it, and conclude: the first step that writes."""
     claimed = manifest.open_output(output, mine)
-    writer = _writer(output, job.rows(), settings, claimed, tally.before)
+    writer = _writer(output, job.rows(), settings, claimed, tally.before, lease)
     data = job.chain(plan.items, output, pools) if pools else None
     sink = Sink(writer, Unfinished(output), tally, settings.limits, job.stage_columns)
     stream(data, plan.rejected, sink)
+    lease.check()
     summary = tally.summary(output, "unfinished" if sink.unfinished.count else "done")
     document: dict[str, Any] = {**summary, **job.tell(output)}
     manifest.close_output(output, claimed, document, {**tally.before.parts, **writer.written})
@@ -130,7 +135,9 @@ def _make(
     return document
 
 
-def _writer(output: str, rows: Rows, settings: JobSettings, claimed: Manifest, before: Ledger) -> PartWriter:
+def _writer(
+    output: str, rows: Rows, settings: JobSettings, claimed: Manifest, before: Ledger, lease: Lease
+) -> PartWriter:
     return PartWriter(
         storage.join(output, rows.folder),
         rows.schema,
@@ -138,4 +145,5 @@ def _writer(output: str, rows: Rows, settings: JobSettings, claimed: Manifest, b
         seen=before.expected_again(),
         settings=settings.output,
         metadata=manifest.part_metadata(claimed, **rows.metadata),
+        before_commit=lease.check,
     )
