@@ -22,8 +22,9 @@ from typing import Any, TypeVar
 import pydantic
 import yaml
 
-# The same formula in a checkout, in a Ray working directory and in an installed wheel.
-CONFIG_ROOT = Path(__file__).resolve().parents[1] / "configs"
+# Inside of the package in an installed wheel; beside it in a checkout and in what Ray makes of one.
+_PACKAGED = Path(__file__).resolve().parent / "configs"
+CONFIG_ROOT = _PACKAGED if _PACKAGED.is_dir() else _PACKAGED.parents[1] / "configs"
 
 
 class ConfigError(ValueError):

@@ -80,7 +80,7 @@ class BundleSettings(Settings):
     name: str = setting(..., "name of the bundle", pattern=r"^[\w.-]+$")
     trained: bool = setting(True, "whether the weights are trained; manifests and pages say when they are not")
     licence: str = setting("", "licence of the weights")
-    root: str = setting(".", "what ./paths are inside of: relative to this file, or a URI")
+    root: str = setting(".", "what ./paths are inside of: relative to this file, package:NAME/PATH, or a URI")
     vision: ClipSource = setting(..., "vision side")
     audio: ClapSource = setting(..., "audio side")
     generator: GeneratorSource = setting(..., "generator")

@@ -38,11 +38,13 @@ _SUMMED = ("decode_s", "vision_s", "map_s", "bytes_read", "retries")
 class SourceGatherer:
     """Collects the mapped segments of each source and gives a source on when it is whole.
 
-    What waits here is small: a condition of 512 numbers a segment, no pixels.
+    What waits here is small: a condition of 512 numbers a segment, no pixels. Ray may deliver a segment again, also
+    after its source has been given on: it counts once.
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[str, list[dict[str, Any]]] = {}
+        self._waiting: dict[str, dict[str, dict[str, Any]]] = {}
+        self._given: set[str] = set()
 
     def add(self, batch: pa.Table) -> pa.Table:
         """Take mapped segments; returns the sources that are now whole, a row each."""
@@ -61,10 +63,14 @@ class SourceGatherer:
         ]
         whole = []
         for row, condition in zip(batch.select(names).to_pylist(), conditions, strict=True):
-            segments = self._waiting.setdefault(row["source_id"], [])
-            segments.append({**row, "condition": condition})
+            source = row["source_id"]
+            if source in self._given:
+                continue
+            segments = self._waiting.setdefault(source, {})
+            segments[row["segment_id"]] = {**row, "condition": condition}
             if len(segments) >= row["segment_count"]:
-                whole.append(_soundtrack(self._waiting.pop(row["source_id"])))
+                self._given.add(source)
+                whole.append(_soundtrack(list(self._waiting.pop(source).values())))
         return _table(whole)
 
 

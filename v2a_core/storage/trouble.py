@@ -36,7 +36,7 @@ def stops_run(error: OSError, writing: bool) -> bool:
         error: What was raised.
         writing: Whether files of the output were written when it was; a source that may not be read is one source.
     """
-    code = _store_code(error)
+    code = store_code(error)
     if error.errno in _ALWAYS or code in _FULL_CODES:
         return True
     if not writing:
@@ -53,7 +53,7 @@ def stop(error: OSError, uri: str = "") -> StorageStopError:
         error: For which `stops_run` is true.
         uri: What was written, or fetched.
     """
-    code = _store_code(error)
+    code = store_code(error)
     if error.errno in _FULL or code in _FULL_CODES:
         what, until = "no room left", "there is room"
     elif error.errno == errno.EROFS:
@@ -102,7 +102,7 @@ def no_room(path: Path) -> OSError | None:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path.parent))
 
 
-def _store_code(error: BaseException) -> str | None:
+def store_code(error: BaseException) -> str | None:
     """What an object store called an error that s3fs translated; None for other errors."""
     response: dict[str, Any] | None = getattr(error.__cause__, "response", None)
     return str(response.get("Error", {}).get("Code")) if response else None

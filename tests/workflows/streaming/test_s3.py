@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import helpers_catalog
@@ -98,7 +99,8 @@ def check_bad_day(s3_server, access, bucket, folder, count, capfd, secret, mappe
     # The summary and the manifest are written after the count.
     assert 0 < summary["storage"]["retries"] <= faults
     assert summary["storage"]["bytes_read"] > 1000 * count
-    assert json.loads(storage.read_bytes(f"{faulty}/summary.json"))["storage"] == again["storage"]
+    with storage.reach(access):
+        assert json.loads(storage.read_bytes(f"{faulty}/summary.json"))["storage"] == again["storage"]
     captured = capfd.readouterr()
     assert secret not in everything_written(bucket, access) + captured.out + captured.err
 
@@ -113,5 +115,24 @@ def test_a_bad_day_changes_no_row_and_shows_no_secret(ray_session, s3_server, ac
 def test_a_bad_day_with_a_larger_catalog(ray_session, s3_server, access, tmp_path, capfd, planted_secret):
     mapper = helpers_catalog.random_mapper(tmp_path / "mapper", load_bundle("miniature").resolve())
     check_bad_day(s3_server, access, "bad-week", tmp_path / "catalog", 30, capfd, planted_secret, mapper)
-    (files := {uri.rsplit(".", 1)[-1] for uri in storage.filesystem("s3://bad-week")[0].find("bad-week/made")})
+    with storage.reach(access):
+        files = {uri.rsplit(".", 1)[-1] for uri in storage.filesystem("s3://bad-week")[0].find("bad-week/made")}
     assert {"wav", "mp4", "parquet", "json"} <= files
+
+
+@pytest.mark.timeout(600)
+def test_jobs_of_one_process_reach_each_their_own_store(ray_session, s3_server, tmp_path):
+    """At once, with workers that Ray may use for both."""
+    with helpers_s3.serve_s3_apart() as other, ThreadPoolExecutor(2) as threads:
+        for count, endpoint in ((1, s3_server), (2, other)):
+            fill(endpoint, "one-name", tmp_path / str(count), count)
+
+        def run(endpoint):
+            output = "s3://one-name/out"
+            summary = embed.run(["s3://one-name/clips"], output, embed_job(endpoint), models="miniature")
+            with storage.reach(StorageAccess(reached(endpoint))):
+                kept = storage.read_json(f"{output}/summary.json")
+            return summary["counts"]["sources_done_now"], kept["counts"]["rows_done_now"]
+
+        assert list(threads.map(run, (s3_server, other))) == [(1, 2), (2, 4)]
+    assert storage.in_use() == StorageAccess()
