@@ -48,7 +48,7 @@ class Choice(abc.ABC):
 
     @abc.abstractmethod
     def groups(self) -> list[type[Settings]]:
-        """The groups of settings among which the field's `key` chooses; none when it holds a plain value."""
+        """The groups of settings among which the field's `key` chooses, the default first; none for a plain value."""
 
     @abc.abstractmethod
     def type_name(self) -> str:
@@ -75,7 +75,13 @@ def setting(default: Any, meaning: str, *, unit: str = "", flag: str = "", **bou
 
 @dataclass(frozen=True)
 class Option:
-    """One leaf of a configuration, as `--help` shows it."""
+    """One leaf of a configuration, as `--help` shows it.
+
+    Attributes:
+        key: Dotted.
+        type, default, meaning, unit, flag: As `setting` was given them.
+        of: The choice that it belongs to, such as `shape.kind = square`.
+    """
 
     key: str
     type: str
@@ -83,6 +89,7 @@ class Option:
     meaning: str
     unit: str
     flag: str
+    of: str = ""
 
 
 _MAX_VALUES = 100_000
@@ -178,14 +185,19 @@ def options(settings: type[Settings], prefix: str = "") -> Iterator[Option]:
 
 
 def _options_of(groups: Sequence[type[Settings]], key: str, choice: Choice | None) -> Iterator[Option]:
+    told = False
     for group in groups:
         for option in options(group, f"{key}."):
             if choice is None or len(groups) == 1:
                 yield option
             elif option.key == f"{key}.{choice.key}":
-                yield dataclasses.replace(option, type=choice.type_name())
+                if not told:  # once, not for each of the groups; the first is the default's
+                    yield dataclasses.replace(option, type=choice.type_name())
+                told = True
             else:
-                yield dataclasses.replace(option, meaning=f"{group.model_fields[choice.key].default}: {option.meaning}")
+                name = group.model_fields[choice.key].default
+                of = f"{key}.{choice.key} = {name}"
+                yield dataclasses.replace(option, meaning=f"{name}: {option.meaning}", of=of)
 
 
 class _Loader(yaml.SafeLoader):
@@ -243,6 +255,9 @@ def _explain(settings: type[Settings], error: pydantic.ValidationError) -> str:
     lines = []
     for problem in error.errors():
         key = _key(problem["loc"], known)
+        if problem["type"] == "extra_forbidden" and key in known and known[key].of:
+            lines.append(f"unknown key {key!r} (value {problem['input']!r}); it is a setting of {known[key].of}")
+            continue
         if problem["type"] == "extra_forbidden":
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
             near = near or [name for name in known if name.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]][:1]

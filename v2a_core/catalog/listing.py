@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 
 from v2a_core.catalog import files
 from v2a_core.catalog.config import CatalogSettings
-from v2a_core.catalog.expand import Entry, expand, is_folder
+from v2a_core.catalog.expand import Entry, expand
 from v2a_core.catalog.files import FileInfo
+from v2a_core.catalog.formats import CATALOG_FORMATS
 from v2a_core.catalog.lookup import Lookup, as_reject
 from v2a_core.catalog.source import Source, member_mark, span_us
-from v2a_core.catalog.table import Row, read_table
+from v2a_core.catalog.table import Row
 from v2a_core.catalog.tar import Shard, list_shard
-from v2a_core.catalog.vggsound import read_vggsound
 from v2a_core.compute.threads import ScopedThreads
 from v2a_core.media.types import MediaError
 from v2a_core.storage.public import public, public_text
@@ -70,8 +70,6 @@ def list_sources(inputs: Sequence[str], settings: CatalogSettings) -> CatalogLis
     """
     if not inputs:
         raise ValueError("the catalog is empty: name at least one file, folder, glob, URI prefix, shard or table")
-    if settings.media_root and not is_folder(settings.media_root):
-        raise ValueError(f"--media-root {public(settings.media_root)} does not exist, or is no folder")
     lister = _Lister(settings)
     for given in inputs:
         lister.add(given)
@@ -84,7 +82,8 @@ class _Lister:
     def __init__(self, settings: CatalogSettings) -> None:
         self.listing = CatalogListing()
         self._max_bytes = settings.max_source_mb * 2**20
-        self._media_root = settings.media_root
+        self._format = CATALOG_FORMATS[settings.format.kind].component(settings.format)
+        self._format.check()
         # What is listed, and a hash of what is said of it.
         self._seen: dict[tuple[str, int | None, int | None], int] = {}
         self._relabelled: list[str] = []
@@ -203,10 +202,9 @@ class _Lister:
         self.listing.skipped_reasons.update(shard.skipped)
 
     def _add_table(self, info: FileInfo) -> None:
-        rows = read_vggsound(info.uri, self._media_root) if self._media_root else read_table(info.uri)
+        folder = self._format.folder(info.uri)
         lookup = Lookup()
-        folder = info.uri.rpartition("/")[0] if self._media_root is None else self._media_root.rstrip("/")
-        for run in _runs(rows, _ROWS_AT_ONCE):
+        for run in _runs(self._format.rows(info.uri), _ROWS_AT_ONCE):
             wanted = [row.uri for row in run if not row.error and files.media_kind(row.uri)]
             found = dict(zip(wanted, lookup.find(wanted), strict=True))
             for row in run:

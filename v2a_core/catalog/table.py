@@ -7,11 +7,12 @@ import math
 import numbers
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from v2a_core.catalog import files
-from v2a_core.catalog.config import MAX_TEXT, TEXT_FIELDS
+from v2a_core.catalog.formats import CATALOG_FORMATS, MAX_TEXT, TEXT_FIELDS, CatalogFormat, FormatSettings
 from v2a_core.catalog.records import BadRecord, read_csv, read_json_lines, read_parquet
+from v2a_core.config import setting
 from v2a_core.media.types import MediaError
 from v2a_core.storage.public import public
 
@@ -51,6 +52,31 @@ class Row:
     uri: str
     values: RowFields
     error: MediaError | None = None
+
+
+class TableSettings(FormatSettings):
+    """A row a source."""
+
+    kind: Literal["auto"] = setting(
+        "auto",
+        "auto: tables with a uri column; vggsound: CSV of id, start, label, split",
+        flag="--catalog-format",
+    )
+
+
+class Table(CatalogFormat):
+    """CSV, Parquet or JSON lines with a `uri` column."""
+
+    def check(self) -> None:
+        """All of it is in the table."""
+
+    def rows(self, uri: str) -> Iterator[Row]:
+        """The rows of a table; a relative `uri` is taken from the table's folder."""
+        return read_table(uri)
+
+    def folder(self, uri: str) -> str:
+        """That of the table."""
+        return uri.rpartition("/")[0]
 
 
 def read_table(uri: str) -> Iterator[Row]:
@@ -157,3 +183,6 @@ def _shown(value: object) -> str:
     except (ValueError, RecursionError):  # a number of thousands of digits
         return f"a {type(value).__name__}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+CATALOG_FORMATS.add("auto", Table, TableSettings)

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
-from v2a_core.catalog.config import MAX_TEXT, TEXT_FIELDS
 from v2a_core.catalog.contents import HEAD_BYTES, is_transport_stream
 from v2a_core.catalog.files import FileInfo, is_text, may_be_text, media_kind, readable
+from v2a_core.catalog.formats import MAX_TEXT, TEXT_FIELDS
 from v2a_core.catalog.shard_stream import is_compressed, open_shard
 from v2a_core.catalog.tar_headers import BoundedStream, CheckedHeader
 from v2a_core.media.types import MediaError
