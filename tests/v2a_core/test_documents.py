@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 OUTPUTS = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
 COLUMNS = (ROOT / "docs" / "columns.md").read_text(encoding="utf-8")
 COLUMN = re.compile(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", re.MULTILINE)
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "cluster" / "README.md"]
+PAGES = [page for place in ("*.md", "docs/*.md", "cluster/*.md", "examples/*.md") for page in sorted(ROOT.glob(place))]
 
 
 @pytest.fixture(scope="module")
