@@ -14,7 +14,7 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,7 +43,7 @@ class Choice(abc.ABC):
     key = "kind"
 
     @abc.abstractmethod
-    def default(self) -> Any:
+    def default(self) -> object:
         """What the field holds when nothing is said."""
 
     @abc.abstractmethod
@@ -85,7 +85,7 @@ class Option:
 
     key: str
     type: str
-    default: Any
+    default: object
     meaning: str
     unit: str
     flag: str
@@ -112,17 +112,17 @@ def load(settings: type[SettingsT], *, job: str, source: str | None = None, over
     return build(settings, read_yaml(find(source, job)) if source else {}, overrides)
 
 
-def build(settings: type[SettingsT], values: dict[str, Any], overrides: Sequence[str] = ()) -> SettingsT:
+def build(settings: type[SettingsT], values: Mapping[str, object], overrides: Sequence[str] = ()) -> SettingsT:
     """A configuration from plain values and `key=value` overrides.
 
     Raises:
         ConfigError: Naming key, value, what is allowed and the nearest known key.
     """
-    values = copy.deepcopy(values)
+    changed = copy.deepcopy(dict(values))
     for override in overrides:
-        _set(values, override)
+        _set(changed, override)
     try:
-        return settings.model_validate(values)
+        return settings.model_validate(changed)
     except pydantic.ValidationError as error:
         raise ConfigError(_explain(settings, error)) from None
 
@@ -139,7 +139,7 @@ def find(source: str, job: str) -> Path:
     raise ConfigError(f"no configuration {source!r}: give a YAML file, or one of the shipped names: {known}")
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, object]:
     """A YAML mapping; `1e-4` is a number, as people expect."""
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
@@ -154,7 +154,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _is_bounded(values: Any) -> bool:
+def _is_bounded(values: object) -> bool:
     """Whether plain values are few: nine aliases of nine aliases of ... are billions in a kilobyte."""
     left, count = [values], 0
     while left and count <= _MAX_VALUES:
@@ -211,7 +211,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _set(values: dict[str, Any], override: str) -> None:
+def _set(values: dict[str, object], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {override!r} is not of the form key=value")
@@ -228,7 +228,7 @@ def _set(values: dict[str, Any], override: str) -> None:
         node[leaf] = text  # a value such as `*.mp4` or `@x` is text, not broken YAML
 
 
-def _groups(annotation: Any) -> list[type[Settings]]:
+def _groups(annotation: object) -> list[type[Settings]]:
     """The `Settings` classes an annotation can hold (a nested group, or a choice between several)."""
     if isinstance(annotation, type) and issubclass(annotation, Settings):
         return [annotation]
@@ -239,7 +239,7 @@ def _groups(annotation: Any) -> list[type[Settings]]:
     return []
 
 
-def _type_name(annotation: Any) -> str:
+def _type_name(annotation: object) -> str:
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
         return " | ".join(str(arg) for arg in args)

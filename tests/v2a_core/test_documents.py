@@ -69,6 +69,7 @@ def test_the_documented_lines_read_the_newest_versions(tmp_path: Path, monkeypat
     hours = [datetime.datetime(2024, 1, 1, hour, tzinfo=datetime.UTC) for hour in range(5)]
     keys, ids = ["a", "a", "b", "a", "c"], ["a1", "a1", "b1", "a2", "c1"]
     table = pa.table({"source_key": keys, "source_id": ids, "recorded_at": hours})
+    table = table.take([3, 0, 4, 2, 1])  # parts are named by their contents: rows are read in no order of time
     (tmp_path / "embeddings" / "rows").mkdir(parents=True)
     pq.write_table(table.slice(0, 3), tmp_path / "embeddings" / "rows" / "part-1.parquet")
     pq.write_table(table.slice(3), tmp_path / "embeddings" / "rows" / "part-2.parquet")

@@ -9,7 +9,6 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
 
 from v2a_core.catalog import files
 from v2a_core.catalog.config import CatalogSettings
@@ -28,7 +27,13 @@ _LOOKED_INTO_AT_ONCE = 16
 _ROWS_AT_ONCE = 4096
 _DUPLICATE, _RELABELLED = "duplicate", "duplicate with other labels"
 
-_Inside = Future[Any] | None  # of a shard a `Shard`; of a `.ts` whether it is a video
+
+@dataclass(frozen=True)
+class _Inside:
+    """What is found out of an entry's content meanwhile: the members of a shard; of a `.ts` whether it is a video."""
+
+    shard: Future[Shard] | None = None
+    is_video: Future[bool] | None = None
 
 
 @dataclass
@@ -114,12 +119,12 @@ class _Lister:
         with ScopedThreads(_LOOKED_INTO_AT_ONCE) as pool:
             for entry in entries:
                 info = entry.info
-                inside: _Inside = None
+                inside = _Inside()
                 if info.error is None and files.is_text(info.uri):
                     if files.is_tar(info.uri):
-                        inside = pool.submit(list_shard, info, self._max_bytes)
+                        inside = _Inside(shard=pool.submit(list_shard, info, self._max_bytes))
                     elif files.may_be_text(info.uri):
-                        inside = pool.submit(files.is_video_inside, info.uri)
+                        inside = _Inside(is_video=pool.submit(files.is_video_inside, info.uri))
                 window.append((entry, inside))
                 if len(window) > _LOOKED_INTO_AT_ONCE:
                     yield window.popleft()
@@ -133,19 +138,19 @@ class _Lister:
             self._reject(source, MediaError("catalog", "BadName", "the name is not UTF-8"))
         elif info.error is not None:
             self._add_unreadable(entry, kind, info.error)
-        elif files.is_tar(info.uri) and inside is not None:
-            self._add_shard(info, entry.name, inside.result())
+        elif inside.shard is not None:
+            self._add_shard(info, entry.name, inside.shard.result())
         elif entry.named and files.is_table(info.uri):
             self._add_table(info)
         elif kind:
             source = Source(info.uri, files.safe_name(entry.name), kind, info.version, info.size)
-            self._add_media(source, inside)
+            self._add_media(source, inside.is_video)
         else:
             self.listing.skipped_reasons["not media"] += 1
 
-    def _add_media(self, source: Source, inside: _Inside) -> None:
+    def _add_media(self, source: Source, is_video: Future[bool] | None) -> None:
         try:
-            is_media = inside is None or bool(inside.result())
+            is_media = is_video is None or is_video.result()
         except OSError as error:
             self._reject(source, as_reject(error))
             return

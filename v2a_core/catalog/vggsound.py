@@ -17,7 +17,7 @@ from v2a_core.catalog import files
 from v2a_core.catalog.expand import is_folder
 from v2a_core.catalog.formats import CATALOG_FORMATS, CatalogFormat, FormatSettings
 from v2a_core.catalog.records import read_text
-from v2a_core.catalog.table import Row, bad_row, checked_text
+from v2a_core.catalog.table import Row, RowFields, bad_row, checked_text
 from v2a_core.config import setting
 from v2a_core.storage.public import public
 
@@ -85,10 +85,9 @@ def read_vggsound(uri: str, media_root: str) -> Iterator[Row]:
 def _row(place: str, number: int, line: str, root: str) -> Row:
     try:
         identity, start, label, split = _split(line)
-        texts = {"label": checked_text("label", label), "split": checked_text("split", split)}
+        values: RowFields = {"label": checked_text("label", label), "split": checked_text("split", split)}
     except ValueError as error:
         return bad_row(place, number, error)
-    values = {name: value for name, value in texts.items() if value}
     return Row(place, number, storage.join(root, f"{identity}_{start:06d}.mp4"), values)
 
 

@@ -10,7 +10,6 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from v2a_core.storage.public import public_text
 
@@ -104,5 +103,12 @@ def no_room(path: Path) -> OSError | None:
 
 def store_code(error: BaseException) -> str | None:
     """What an object store called an error that s3fs translated; None for other errors."""
-    response: dict[str, Any] | None = getattr(error.__cause__, "response", None)
-    return str(response.get("Error", {}).get("Code")) if response else None
+    return error_code(error.__cause__)
+
+
+def error_code(error: BaseException | None) -> str | None:
+    """What S3 called an error, as botocore raised it; "" for an answer without a name, None for other errors."""
+    response = getattr(error, "response", None)
+    if not response:
+        return None
+    return str(response.get("Error", {}).get("Code") or "")

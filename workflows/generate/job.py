@@ -17,7 +17,7 @@ from v2a_core.models import check_spaces
 from v2a_core.outputs.ledger import Ledger, index_ledger
 from v2a_core.protocols import JSON
 from v2a_core.stages import reuse
-from v2a_core.stages.finish import FinishJob
+from v2a_core.stages.finish import FinishJob, Marks
 from v2a_core.stages.gather import SOUNDTRACKS
 from v2a_core.stages.prompts import said_otherwise
 from v2a_core.tables.schema import INDEX, INDEX_FOLDER
@@ -162,7 +162,7 @@ class Generation(CatalogJob):
         """The bundle, and what made the conditions."""
         return {**super().tell(output), "mapper": self.made_from.mapper}
 
-    def _marks(self) -> dict[str, Any]:
+    def _marks(self) -> Marks:
         """What every file says of itself."""
         program, bundle = f"v2a {__version__}", self.models.local.name
         return {"ai_generated": True, "program": program, "bundle": bundle, "mapper": self.made_from.fingerprint}
