@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from v2a_core.config import ConfigError
-from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.metrics.base import Score
 from v2a_core.metrics.extractors.judge import Judge
 from v2a_core.miniature.score import ScoreSettings, score

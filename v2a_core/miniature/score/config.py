@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from v2a_core.config import Settings, setting
-from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.mappers.config import MapperSettings, SamplingSettings
 from v2a_core.metrics.config import IntervalSettings
 from v2a_core.training.config import OptimizerSettings, TrainingSettings, ValidationSettings
