@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from v2a_core.config import Option, Settings, options
+from v2a_core.metrics.extractors.schema import evaluated_columns
 from v2a_core.models import BundleSettings
 from v2a_core.tables.columns import Column
-from v2a_core.tables.evaluated import EVALUATED_COLUMNS
 from v2a_core.tables.schema import INDEX_COLUMNS, SCHEMA_VERSION, UNFINISHED_COLUMNS, embedding_columns
 from workflows.command.commands import COMMANDS
 
@@ -31,7 +31,7 @@ TABLES: tuple[tuple[str, str, Iterable[Column]], ...] = (
         "Evaluated segments",
         "`v2a evaluate`, `rows/`: a row a segment of a soundtrack. What belongs to the original sound is null where "
         "there is none.",
-        EVALUATED_COLUMNS,
+        evaluated_columns(),
     ),
     (
         "Unfinished",

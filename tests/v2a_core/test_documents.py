@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from v2a_core.tables.evaluated import EVALUATED
+from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.tables.latest import latest
 from v2a_core.tables.schema import EMBEDDINGS, INDEX, UNFINISHED
 
@@ -49,7 +49,7 @@ def test_a_page_that_is_made_from_code_is_current(name: str, made: dict[str, str
     [
         ("Embeddings", EMBEDDINGS),
         ("Index", INDEX),
-        ("Evaluated segments", EVALUATED),
+        ("Evaluated segments", evaluated_schema()),
         ("Unfinished", UNFINISHED),
     ],
 )
