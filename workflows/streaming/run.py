@@ -88,7 +88,7 @@ def _run(
         pools = None
         if len(plan.items):
             job.check_start()
-            pools = start_pools(request.address, settings.pools)
+            pools = start_pools(request.address, settings.pools, job.model_stages)
         return _make(request.output, job, settings, mine, plan, tally, pools, lease)
 
 
