@@ -185,8 +185,7 @@ class Evaluation(StreamingJob[pa.Table]):
         listening = ListenStage(
             models.bundle, job.encoders, job.extractors, self.judge, embed_references=self.references is None
         )
-        # The only stage with a model: a whole GPU each.
-        return run_actors(data, listening, pools, batch_size=pools.segments_per_batch, gpus=pools.actor_gpus)
+        return run_actors(data, listening, pools, batch_size=pools.segments_per_batch)
 
     def tell(self, output: str) -> dict[str, JSON]:
         """The metrics, over all rows of these soundtracks."""
