@@ -41,11 +41,11 @@ class ListenStage(ActorStage):
 
     def load(self) -> Callable[[pa.Table], pa.Table]:
         """Load the ears; the text tower comes with the first caption."""
-        from v2a_core.encoders.clap import ClapEncoder
+        from v2a_core import encoders
 
         local = self.bundle.resolve()
         ears = Ears(
-            ClapEncoder(local, self.settings, device()),
+            encoders.build_audio(local, self.settings, device()),
             functools.cache(self._text),
             inputs.fetch_judge(self.judge) if self.judge else None,
             local.media_spec(),
