@@ -21,7 +21,7 @@ SIZE = 32
 class Letters:
     """An encoder whose embedding begins with the number of letters."""
 
-    def embed(self, texts):
+    def embed_text(self, texts):
         return np.array([[len(text), *[0] * 511] for text in texts], np.float32)
 
 
