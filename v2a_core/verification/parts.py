@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from v2a_core import storage
+from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.outputs.parts import bytes_checksum, checksum_in_name
 from v2a_core.tables import arrays
-from v2a_core.tables.evaluated import EVALUATED
 from v2a_core.tables.schema import INDEX, OK, REJECTED, SCHEMA_VERSION, embeddings_schema, vision_dim_of
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -100,7 +100,9 @@ def foreign(metadata: Mapping[bytes, bytes] | None, identity: str) -> list[str]:
 
 def _schema(job: str, found: pa.Schema) -> pa.Schema:
     # An encoder decides how wide its embeddings are.
-    return {"generate": INDEX, "evaluate": EVALUATED}.get(job) or embeddings_schema(vision_dim_of(found))
+    if job == "evaluate":
+        return evaluated_schema()
+    return INDEX if job == "generate" else embeddings_schema(vision_dim_of(found))
 
 
 def _schema_problems(found: pa.Schema, wanted: pa.Schema) -> list[str]:

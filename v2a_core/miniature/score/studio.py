@@ -30,8 +30,8 @@ from v2a_core.generators.audioldm.generator import AudioLdmGenerator
 from v2a_core.media.log_mel import SAMPLE_RATE, log_mel
 from v2a_core.media.resample import clap_waveform
 from v2a_core.metrics.extractors.judge import Judge, load_judge
-from v2a_core.metrics.pitch import centroid_hz
-from v2a_core.metrics.tempo import tempo_hz
+from v2a_core.metrics.extractors.pitch import centroid_hz
+from v2a_core.metrics.extractors.tempo import tempo_hz
 from v2a_core.miniature.score.config import ScoreSettings
 from v2a_core.miniature.world import KINDS, Scene, WorldSettings, render_frames, render_sound, render_still, sample
 from v2a_core.miniature.world.scenes import Split
