@@ -7,7 +7,7 @@ DEMO_OUTPUT ?= demo-output
 NICE :=  # what runs beside jobs on Ray gets no more than its workers, which are nice by 15
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-parts test-jobs test-all fuzz attack lint types figures format clean
+.PHONY: help setup demo test test-parts test-jobs test-all fuzz attack lint types figures reference docs format clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,7 +33,7 @@ test-jobs: $(READY)
 	$(BIN)/python -m pytest tests/workflows
 
 test-all: lint types  ## the same with the slow tests (full-size models, long runs)
-	$(BIN)/python -m pytest -m 'not fuzz and not attack'
+	$(BIN)/python -m pytest -m 'not fuzz and not attack' --cov --cov-report=term:skip-covered
 
 fuzz: $(READY)  ## 2,000 mutated files through a real job: no crash, no hang, no stray process (minutes)
 	$(BIN)/python -m pytest -m fuzz -s tests/workflows/embed/test_fuzz.py
@@ -50,6 +50,12 @@ types: $(READY)
 
 figures: $(READY)  ## the house in numbers: sizes, arrows between rooms, circles, untyped places
 	$(BIN)/python benchmarks/figures.py
+
+reference: $(READY)  ## make the pages of docs/ that come from code: columns and settings
+	$(BIN)/python docs/reference.py
+
+docs: $(READY)  ## build docs/ as a site, in site/
+	$(BIN)/python -m mkdocs build --strict --quiet
 
 format: $(READY)  ## rewrite the files as the linter wants them
 	$(BIN)/ruff check --fix .

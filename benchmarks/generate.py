@@ -178,11 +178,11 @@ def unet_flops(folder: Path, length_s: float) -> float:
     """FLOP of a guided UNet step of one clip."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from v2a_core.generators.audioldm import AudioLdmGenerator
-    from v2a_core.generators.config import GeneratorSettings
+    from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+    from v2a_core.generators.audioldm.generator import AudioLdmGenerator
 
-    settings = GeneratorSettings(num_inference_steps=1, precision="fp32", guidance_scale=GUIDANCE)
-    generator = AudioLdmGenerator(str(folder), settings)
+    settings = AudioLdmSettings(num_inference_steps=1, precision="fp32", guidance_scale=GUIDANCE)
+    generator = AudioLdmGenerator(folder, settings)
     sizes = generator.parts.geometry
     inputs = torch.zeros(2, *sizes.latent_shape(length_s))
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:

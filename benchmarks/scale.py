@@ -26,8 +26,9 @@ from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.outputs import ledger
 from v2a_core.tables.schema import EMBEDDINGS, ROWS_FOLDER
 from workflows.embed.config import EmbedJob
-from workflows.streaming import chain as pipeline
-from workflows.streaming import run
+from workflows.streaming.catalog_job import plan_catalog
+from workflows.streaming.listing import list_catalog
+from workflows.streaming.plan import PlannedSource, dataset
 from workflows.streaming.summary import Tally
 
 NUMBERS = (10_000, 100_000, 1_000_000)
@@ -76,7 +77,7 @@ def _blocks(catalog: str, output: str) -> dict[str, Any]:
         planned = _plan(catalog, output, note)
         ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="warning", log_to_driver=False)
         started = time.perf_counter()
-        data = pipeline.dataset(planned, 0)
+        data = dataset(planned, 0)
         note(to_ray_s=time.perf_counter() - started, blocks=data.num_blocks())
 
     return _measure(work)
@@ -92,13 +93,13 @@ def _resume(catalog: str, output: str) -> dict[str, Any]:
     return _measure(work)
 
 
-def _plan(catalog: str, output: str, note: Callable[..., None]) -> list[pipeline.PlannedSource]:
+def _plan(catalog: str, output: str, note: Callable[..., None]) -> list[PlannedSource]:
     marks = [time.perf_counter()]
-    listing = run.list_catalog([catalog], CatalogSettings(), None)
+    listing = list_catalog([catalog], CatalogSettings(), None)
     marks.append(time.perf_counter())
     done = ledger.embeddings_ledger(f"{output}/{ROWS_FOLDER}")
     marks.append(time.perf_counter())
-    planned = run.plan_work(listing, done, Tally("embed"), EmbedJob()).sources
+    planned, _ = plan_catalog(listing, EmbedJob(), done, Tally("embed"))
     marks.append(time.perf_counter())
     seconds = np.diff(marks)
     note(list_s=seconds[0], ledger_s=seconds[1], plan_s=seconds[2], planned=len(planned))
@@ -127,7 +128,7 @@ def _write_output(catalog: Path, output: Path) -> None:
     """A row a source, one segment each, with everything a ledger reads; embeddings are left out."""
     folder = output / ROWS_FOLDER
     folder.mkdir(parents=True)
-    sources = run.list_catalog([str(catalog)], CatalogSettings(), None).sources
+    sources = list_catalog([str(catalog)], CatalogSettings(), None).sources
     for start in range(0, len(sources), PER_PART):
         part = sources[start : start + PER_PART]
         ids = [source_id(source, SEGMENTS, FRAMES) for source in part]

@@ -26,7 +26,10 @@ export PATH="$PWD/.venv/bin:$PATH"
 export RAY_AUTH_MODE="${RAY_AUTH_MODE:-token}"
 # runtime-env.yaml says what travels. Ray would read the .gitignore of every cache beside it, several times, and tell.
 export RAY_RUNTIME_ENV_IGNORE_GITIGNORE=1
-exec ray job submit \
+# History does not travel, the commit does: manifests of outputs name it.
+trap 'rm -f v2a_core/commit.txt' EXIT
+{ git describe --always --dirty --exclude='*' --abbrev=12 > v2a_core/commit.txt; } 2> /dev/null || true
+ray job submit \
     --address "${RAY_API_SERVER_ADDRESS:-http://127.0.0.1:8265}" \
     --runtime-env cluster/runtime-env.yaml \
     ${options[@]+"${options[@]}"} \

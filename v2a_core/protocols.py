@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -35,3 +37,72 @@ class ConditionMapper(Protocol):
 
     def map(self, vision_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> Floats:
         """L2-normalised float32 (B, 512)."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """A soundtrack to make.
+
+    Attributes:
+        conditions_ND: One a segment, float32.
+        seeds: Of the noise, one a segment.
+        starts_s: Where the segments begin in the soundtrack, ascending, the first one at 0.
+        length_s: Length of the soundtrack; the last segment reaches it.
+        null_D: What guidance leads away from; None for the generator's own.
+    """
+
+    conditions_ND: Floats
+    seeds: Sequence[int]
+    starts_s: Sequence[float]
+    length_s: float
+    null_D: Floats | None = None
+
+
+class TextEncoder(Protocol):
+    """Texts to embeddings in the space of sounds."""
+
+    def embed_text(self, texts: Sequence[str]) -> Floats:
+        """L2-normalised float32 (B, D)."""
+
+
+class Generator(TextEncoder, Protocol):
+    """Conditions to sound."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate of the waveforms, Hz."""
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Time spent so far, by part; for AudioLDM `unet`, `vae` and `vocoder`."""
+
+    def generate(self, conditions_BD: Floats, seeds: Sequence[int], duration_s: float) -> Floats:
+        """Waveforms, float32 (B, round(duration_s * sample_rate)), -1..1; row i depends on (condition i, seed i) only.
+
+        A row that could not be made is NaN, and costs none of its neighbours.
+        """
+
+    def generate_tracks(self, tracks: Sequence[Track], overlap_s: float) -> Iterator[Floats]:
+        """The waveform of each track, float32 (round(length_s * sample_rate),); it depends on its track only.
+
+        One that could not be made is NaN.
+        """
+
+
+class GeneratorKind(Protocol):
+    """A generator as bundles name it: what its folder holds, and how it is loaded. Loads no library by itself."""
+
+    def files(self, folder: Path) -> dict[str, Path]:
+        """The files that it is made of, by their name inside the folder; their contents are its fingerprint."""
+
+    def sample_rate(self, folder: Path) -> int:
+        """Rate of the waveforms, Hz."""
+
+    def text_tower(self, folder: Path) -> Path | None:
+        """CLAP's text tower in transformers' layout, by which spaces are compared; None where it has none."""
+
+    def load(self, folder: Path, settings: Any, device: str) -> Generator:
+        """Ready to make sound, with the settings that were registered with it."""
+
+    def load_text(self, folder: Path, device: str) -> TextEncoder:
+        """What turns texts into its conditions, without the rest of it."""

@@ -117,7 +117,7 @@ class OneOf(Choice):
     """A group of settings that belongs to one component of a registry, which it names under `key`.
 
     For `Annotated[Base, OneOf(REGISTRY, "default")]`, where `Base` is what the settings of all of them are. Without the
-    key the default is meant, so that one of its settings can be given alone.
+    key the default is meant, so that one of its settings can be given alone; a name by itself stands for the key alone.
 
     Args:
         registry: Whose settings.
@@ -133,8 +133,9 @@ class OneOf(Choice):
         return self._registry.settings(self._default)()
 
     def groups(self) -> list[type[Settings]]:
-        """The settings of all components; imports the modules behind them."""
-        return [self._registry.settings(name) for name in self._registry.names()]
+        """The settings of all components, the default's first; imports the modules behind them."""
+        others = [name for name in self._registry.names() if name != self._default]
+        return [self._registry.settings(name) for name in (self._default, *others)]
 
     def type_name(self) -> str:
         """The names to choose from."""
@@ -154,6 +155,8 @@ class OneOf(Choice):
     def _read(self, value: Any) -> Settings:
         if isinstance(value, Settings):
             return value
+        if isinstance(value, str):
+            value = {self.key: value}
         if not isinstance(value, dict):
             raise ValueError(f"must be a group of settings, with one of {self.type_name()} as its {self.key}")
         name = value.get(self.key, self._default)

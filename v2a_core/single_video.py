@@ -9,7 +9,7 @@ import functools
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -18,21 +18,25 @@ import pyarrow as pa
 from v2a_core import storage
 from v2a_core.catalog import CatalogSettings, Source, list_sources, source_id
 from v2a_core.config import ConfigError, load
+from v2a_core.generators import check_settings, load_generator
 from v2a_core.mappers.choice import canonical_mapper, check_mapper, load_condition_mapper, unlike_training
 from v2a_core.media.loudness import finish_waveform
 from v2a_core.media.types import MediaError
 from v2a_core.models import LocalBundle, check_spaces, check_weights, load_bundle
-from v2a_core.protocols import ConditionMapper, FrameEncoder
+from v2a_core.protocols import ConditionMapper, FrameEncoder, Generator
 from v2a_core.stages.config import SoundSettings
 from v2a_core.stages.decode import DecodeSettings, decode_rows
 from v2a_core.stages.embed import embed_frames
 from v2a_core.stages.gather import SourceGatherer
-from v2a_core.stages.generate import SoundGenerator, SoundtrackJob, SoundtrackMaker
+from v2a_core.stages.generate import SoundtrackJob, SoundtrackMaker
 from v2a_core.stages.map import map_conditions
 from v2a_core.storage import StorageAccess
 from v2a_core.tables import rows
 from v2a_core.tables.rows import DecodedRow
 from v2a_core.tables.schema import OK
+
+if TYPE_CHECKING:
+    from v2a_core.generators.ranking import Listener
 
 _SEGMENTS_AT_ONCE = 16
 
@@ -93,12 +97,23 @@ def soundtrack(
         return Soundtrack(finished.waveform, finished.sample_rate)
 
 
+class _Made(TypedDict):
+    """What is used of a row of `gather.SOUNDTRACKS`."""
+
+    status: str
+    reject_stage: str
+    reject_type: str
+    reject_message: str
+    waveform: bytes
+    sample_rate_hz: int
+
+
 @dataclass(frozen=True)
 class _Loaded:
     local: LocalBundle
     encoder: FrameEncoder
     mapper: ConditionMapper
-    generator: SoundGenerator
+    generator: Generator
 
 
 class _Maker:
@@ -110,6 +125,7 @@ class _Maker:
         self._settings = settings
         self._device = device or default_device()
         local = load_bundle(models).resolve()
+        check_settings(local, settings.generator)
         # The fingerprint is a part of the key: a mapper that was trained anew in its folder is loaded anew.
         fingerprint = check_mapper(mapper, settings.sampling, local)
         unlike = unlike_training(mapper, settings.segments, settings.frames)
@@ -118,15 +134,16 @@ class _Maker:
         kept = SoundSettings(encoders=settings.encoders, sampling=settings.sampling, generator=settings.generator)
         self._models = _load(models, mapper, fingerprint, kept.model_dump_json(), self._device)
 
-    def make(self, source: Source) -> dict[str, Any]:
+    def make(self, source: Source) -> _Made:
         """The row of a source, of `gather.SOUNDTRACKS`, with its waveform or with what was wrong."""
         gathered = pa.concat_tables(self._gathered(source))
         job = self._settings
         maker = SoundtrackMaker(
             self._models.generator, SoundtrackJob(job.seed, job.join, job.text, job.candidates), self._listener()
         )
+        row: _Made
         (row,) = [row for table in maker.make(gathered) for row in table.to_pylist()]
-        return dict(row)
+        return row
 
     def _gathered(self, source: Source) -> Iterator[pa.Table]:
         job, models = self._settings, self._models
@@ -137,7 +154,7 @@ class _Maker:
             seen = embed_frames(rows.table(batch), models.encoder, spec.image_size)
             yield gatherer.add(map_conditions(seen, models.mapper, job.seed))
 
-    def _listener(self) -> Any:
+    def _listener(self) -> Listener | None:
         if self._settings.candidates.count < 2:
             return None
         from v2a_core.encoders.clap import ClapEncoder
@@ -150,7 +167,6 @@ class _Maker:
 @functools.lru_cache(maxsize=1)
 def _load(models: str, mapper: str, fingerprint: str, settings_json: str, device: str) -> _Loaded:
     from v2a_core import encoders
-    from v2a_core.generators.audioldm import AudioLdmGenerator
 
     settings = SoundSettings.model_validate_json(settings_json)
     local = load_bundle(models).resolve()
@@ -161,7 +177,7 @@ def _load(models: str, mapper: str, fingerprint: str, settings_json: str, device
         local,
         encoder,
         load_condition_mapper(mapper, device, settings.sampling),
-        AudioLdmGenerator(str(local.generator_path), settings.generator, device),
+        load_generator(local, settings.generator, device),
     )
 
 

@@ -27,8 +27,8 @@ from v2a_core.stages.decode import DecodeSettings
 from workflows.cli.main import main
 from workflows.cluster_runtime import auth_token, restarts, session_folder
 from workflows.embed import job as embed
-from workflows.streaming import chain as pipeline
 from workflows.streaming.config import LimitSettings
+from workflows.streaming.plan import from_tables
 from workflows.streaming.summary import Tally
 from workflows.streaming.watchdog import WorkersLostError, watch
 
@@ -52,7 +52,7 @@ def test_a_decoder_that_never_ends(
     assert main(["embed", str(tmp_path / "catalog"), "--output", str(output), *EMBED, *settings]) == 1
     said = capsys.readouterr().err
     assert "nothing has moved for 40 s (limits.stalled_s): 1 of 2 sources are unfinished: hang.mp4; at work" in said
-    assert "_decode_batch" in said
+    assert "DecodeStage" in said
     assert "good" not in said
     written = read_columns(f"{output}/rows", ["source_name"])
     assert written is not None
@@ -76,7 +76,7 @@ def test_work_that_always_ends_its_process(
         def __call__(self, batch: pa.Table) -> pa.Table:
             return deadly(batch)
 
-    data = pipeline.from_tables([pa.table({"number": [0]})])
+    data = from_tables([pa.table({"number": [0]})])
     if kind == "task":
         data = data.map_batches(deadly, num_cpus=0.2, compute=TaskPoolStrategy(size=1), batch_format="pyarrow")
     else:

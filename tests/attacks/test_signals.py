@@ -132,7 +132,7 @@ def test_kills_at_random_moments(world: World, tmp_path: Path) -> None:
     world.check(output)
 
 
-@pytest.mark.parametrize("what", ["media.worker", "ClipStage", "GenerateStage", "GatherStage"])
+@pytest.mark.parametrize("what", ["media.worker", "VisionStage", "GenerateStage", "GatherStage"])
 def test_killed_workers(world: World, tmp_path: Path, what: str) -> None:
     """SIGKILL of a worker in mid-run: the run, or the same command again, ends like an undisturbed one; of the"""
     output = tmp_path / "output"

@@ -19,7 +19,7 @@ from v2a_core import encoders
 from v2a_core.config import ConfigError
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.generators import load_generator
-from v2a_core.generators.config import GeneratorSettings
+from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
 from v2a_core.mappers import load_mapper
 from v2a_core.models import load_bundle
 
@@ -200,7 +200,7 @@ def load_all(folder: Path) -> None:
     local.media_spec()
     encoders.build("vision", "clip", local, EncoderSettings())
     encoders.build("audio", "clap", local, EncoderSettings())
-    generator = load_generator("audioldm", str(local.generator_path), GeneratorSettings())
+    generator = load_generator(local, AudioLdmSettings())
     generator.embed_text(["rain"])
 
 

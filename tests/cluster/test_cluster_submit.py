@@ -93,7 +93,7 @@ def test_script_without_a_job_shows_usage(submit, arguments: tuple[str, ...]) ->
 
 
 def _commands(text: str) -> list[list[str]]:
-    lines = re.findall(r"^(?:#\s+)?((?:cluster/submit\.sh|ray job submit) .*)$", text, flags=re.MULTILINE)
+    lines = re.findall(r"^(?:#\s+)?((?:cluster/submit\.sh|ray job submit) .*[^\\])$", text, flags=re.MULTILINE)
     return [words for words in (shlex.split(line, comments=True) for line in lines) if "[OPTION" not in words]
 
 

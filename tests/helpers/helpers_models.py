@@ -60,6 +60,7 @@ def bundle(**changes: Any) -> LocalBundle:
         "clip_config": None,
         "clap_path": nowhere,
         "clap_config": None,
+        "generator": "audioldm",
         "generator_path": nowhere,
         "_memory": {"vision": "0" * 64, "audio": "1" * 64, "generator": "2" * 64},
     }

@@ -42,11 +42,9 @@ def unmount(folder: Path) -> None:
 
 def after_listing(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """From now on something happens between the listing of a catalog and the work on it, once."""
-    from workflows.embed import job as embed
-    from workflows.generate import job as generate
-    from workflows.streaming import run
+    from workflows.streaming import catalog_job
 
-    real, left = run.list_catalog, [act]
+    real, left = catalog_job.list_catalog, [act]
 
     def list_catalog(*arguments: object, **named: object) -> object:
         listing = real(*arguments, **named)
@@ -54,8 +52,7 @@ def after_listing(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) ->
             left.pop()()
         return listing
 
-    for job in (embed, generate):
-        monkeypatch.setattr(job, "list_catalog", list_catalog)
+    monkeypatch.setattr(catalog_job, "list_catalog", list_catalog)
 
 
 def forget(folder: Path) -> None:

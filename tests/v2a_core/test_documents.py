@@ -1,10 +1,14 @@
-"""Documents say what the program does: tables of columns, ways to read an output."""
+"""Documents say what the program does: columns, settings, ways to read an output, messages, links."""
 
 from __future__ import annotations
 
+import ast
 import datetime
+import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,11 +21,27 @@ from v2a_core.tables.schema import EMBEDDINGS, INDEX, UNFINISHED
 
 ROOT = Path(__file__).parents[2]
 OUTPUTS = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
+COLUMNS = (ROOT / "docs" / "columns.md").read_text(encoding="utf-8")
 COLUMN = re.compile(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", re.MULTILINE)
+PAGES = [page for place in ("*.md", "docs/*.md", "cluster/*.md", "examples/*.md") for page in sorted(ROOT.glob(place))]
+
+
+@pytest.fixture(scope="module")
+def made() -> dict[str, str]:
+    """The pages that are made from code, in a process where nothing else is registered."""
+    code = "import json, runpy; print(json.dumps(runpy.run_path('docs/reference.py')['pages']()))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout))
 
 
 def section(title: str) -> str:
-    return re.split(r"^## ", OUTPUTS.split(f"\n## {title}\n")[1], maxsplit=1, flags=re.MULTILINE)[0]
+    return re.split(r"^## ", COLUMNS.split(f"\n## {title}\n")[1], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+@pytest.mark.parametrize("name", ["columns.md", "settings.md"])
+def test_a_page_that_is_made_from_code_is_current(name: str, made: dict[str, str]) -> None:
+    written = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert written == made[name], f"docs/{name} is not what the code says: run `make reference`"
 
 
 @pytest.mark.parametrize(
@@ -34,7 +54,10 @@ def section(title: str) -> str:
     ],
 )
 def test_every_column_is_told_with_its_type_and_meaning(title: str, schema: pa.Schema) -> None:
-    told = [(name, kind) for name, kind, meaning in COLUMN.findall(section(title)) if len(meaning) > 3]
+    lines = COLUMN.findall(section(title))
+    told = [
+        (name, kind.replace("&lt;", "<").replace("&#91;", "[")) for name, kind, meaning in lines if len(meaning) > 3
+    ]
     assert told == [(field.name, re.sub(r"(item|element): ", "", str(field.type))) for field in schema]
 
 
@@ -42,6 +65,7 @@ def test_the_documented_lines_read_the_newest_versions(tmp_path: Path, monkeypat
     hours = [datetime.datetime(2024, 1, 1, hour, tzinfo=datetime.UTC) for hour in range(5)]
     keys, ids = ["a", "a", "b", "a", "c"], ["a1", "a1", "b1", "a2", "c1"]
     table = pa.table({"source_key": keys, "source_id": ids, "recorded_at": hours})
+    table = table.take([3, 0, 4, 2, 1])  # parts are named by their contents: rows are read in no order of time
     (tmp_path / "embeddings" / "rows").mkdir(parents=True)
     pq.write_table(table.slice(0, 3), tmp_path / "embeddings" / "rows" / "part-1.parquet")
     pq.write_table(table.slice(3), tmp_path / "embeddings" / "rows" / "part-2.parquet")
@@ -60,8 +84,7 @@ def test_one_line_of_sql_is_told_everywhere() -> None:
 
 
 def test_links_between_documents_lead_somewhere() -> None:
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "cluster" / "README.md"]
-    for page in pages:
+    for page in PAGES:
         for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
             if "://" in link or link.startswith("mailto:"):
                 continue
@@ -71,3 +94,37 @@ def test_links_between_documents_lead_somewhere() -> None:
             if anchor:
                 headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
                 assert anchor in [re.sub(r"[^\w -]", "", text).strip().lower().replace(" ", "-") for text in headings]
+
+
+def texts_of_the_code() -> str:
+    """Every text in the code, with nothing where a value is put in."""
+    found = []
+    for path in [*(ROOT / "v2a_core").rglob("*.py"), *(ROOT / "workflows").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                pieces = [str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values]
+                found.append("".join(pieces))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return "\n".join(found)
+
+
+def test_every_message_that_is_explained_is_one_of_the_program() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^### (.+)$", page, re.MULTILINE)
+    messages = [message for heading in headings for message in re.findall(r"`([^`]+)`", heading)]
+    assert len(messages) > 15
+    code = texts_of_the_code()
+    for message in messages:
+        for piece in filter(None, (piece.strip() for piece in message.split("…"))):
+            assert piece in code, f"{message}: nothing prints {piece!r}"
+    kinds = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", page, re.MULTILINE)
+    for kind in re.findall(r"\w+", " ".join(kinds).replace("reject_type", "")):
+        assert kind in code, f"nothing is rejected as {kind}"
+
+
+def test_the_site_can_be_built(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "vision_frames" in (tmp_path / "site" / "columns.html").read_text(encoding="utf-8")

@@ -9,12 +9,13 @@ import pytest
 
 from v2a_core.encoders.clap import ClapEncoder
 from v2a_core.encoders.config import EncoderSettings
-from v2a_core.generators.audioldm import AudioLdmGenerator
-from v2a_core.generators.config import GeneratorSettings
-from v2a_core.generators.windows import JoinSettings, Track
+from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+from v2a_core.generators.audioldm.generator import AudioLdmGenerator
+from v2a_core.generators.windows import JoinSettings
 from v2a_core.media.resample import clap_waveform
 from v2a_core.miniature.world import WorldSettings, render_sound, sample
 from v2a_core.models import load_bundle
+from v2a_core.protocols import Track
 
 RATE, LENGTH_S, SEGMENTS = 16_000, 2.56, 4
 STEADY = ("rain", "fire", "waves", "engine", "wind")  # events of their own would be counted as seams
@@ -51,7 +52,7 @@ def cross_faded(generator: AudioLdmGenerator, track: Track) -> np.ndarray:
 @pytest.mark.slow
 def test_no_seam_is_heard_between_segments(capsys) -> None:
     local = load_bundle("miniature").resolve()
-    generator = AudioLdmGenerator(str(local.generator_path), GeneratorSettings(num_inference_steps=8, precision="fp32"))
+    generator = AudioLdmGenerator(local.generator_path, AudioLdmSettings(num_inference_steps=8, precision="fp32"))
     clap = ClapEncoder(local, EncoderSettings(precision="fp32"))
     scenes = [sample(WorldSettings(), "test", index) for index in range(60)]
     starts_s = [LENGTH_S * index for index in range(SEGMENTS)]

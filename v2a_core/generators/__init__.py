@@ -1,65 +1,52 @@
-"""Generators: from the embedding of a sound to the sound. One file or folder each, loaded only when used."""
+"""Generators: from the embedding of a sound to the sound. One file or folder each, loaded only when used.
+
+What every generator can do is `v2a_core.protocols.Generator`. Those that bundles can name are in
+`v2a_core.models.kinds.GENERATORS`. How the windows of a soundtrack are laid out, and how candidates are ranked, is here
+too; what becomes of a waveform is not.
+"""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator, Sequence
-from typing import Protocol, cast
-
-import numpy as np
-import numpy.typing as npt
-
+from v2a_core.config import ConfigError
 from v2a_core.generators.config import GeneratorSettings
-from v2a_core.generators.windows import Track
-
-Floats = npt.NDArray[np.float32]
-
-# A generator's name in a model bundle -> the class that runs it.
-GENERATORS = {"audioldm": "v2a_core.generators.audioldm:AudioLdmGenerator"}
+from v2a_core.models import LocalBundle
+from v2a_core.models.kinds import GENERATORS
+from v2a_core.protocols import Generator, TextEncoder
 
 
-class Generator(Protocol):
-    """What every generator can do.
+def check_settings(bundle: LocalBundle, settings: GeneratorSettings) -> None:
+    """Refuse settings of another generator than the bundle's.
 
-    Attributes:
-        sample_rate: Rate of the waveforms, Hz.
+    Raises:
+        ConfigError: Naming both.
     """
-
-    sample_rate: int
-
-    @property
-    def null_embedding(self) -> Floats:
-        """The condition that stands for "anything", float32 (D,), L2-normalised; guidance leads away from it."""
-
-    def generate(self, conditions_BD: Floats, seeds: Sequence[int], duration_s: float) -> Floats:
-        """Waveforms, float32 (B, round(duration_s * sample_rate)), -1..1; row i depends on (condition i, seed i) only.
-
-        A row that could not be made is NaN, and costs none of its neighbours.
-        """
-
-    def generate_tracks(self, tracks: Sequence[Track], overlap_s: float) -> Iterator[Floats]:
-        """The waveform of each track, float32 (round(length_s * sample_rate),); it depends on its track only.
-
-        One that could not be made is NaN.
-        """
-
-    def embed_text(self, texts: Sequence[str]) -> Floats:
-        """Conditions from text, float32 (B, D), L2-normalised."""
+    if settings.kind != bundle.generator:
+        raise ConfigError(
+            f"generator.kind = {settings.kind!r}, but the generator of the bundle {bundle.name!r} is "
+            f"{bundle.generator!r}: say --set generator.kind={bundle.generator}, or choose another bundle (--models)"
+        )
 
 
-def load_generator(name: str, folder: str, settings: GeneratorSettings, device: str = "cpu") -> Generator:
-    """A generator by its name.
+def load_generator(bundle: LocalBundle, settings: GeneratorSettings, device: str = "cpu") -> Generator:
+    """The generator of a bundle.
 
     Args:
-        name: A key of `GENERATORS`.
-        folder: Local folder of its checkpoint.
+        bundle: The models.
         settings: How it samples.
         device: `cpu`, `cuda`, `cuda:1`, ...
 
     Raises:
-        ValueError: For an unknown name, or a checkpoint that cannot be used.
+        ConfigError: For settings of another generator.
+        ValueError: For a checkpoint that cannot be used.
     """
-    if name not in GENERATORS:
-        raise ValueError(f"no generator {name!r}; known: {', '.join(sorted(GENERATORS))}")
-    module, _, attribute = GENERATORS[name].partition(":")
-    return cast(Generator, getattr(importlib.import_module(module), attribute)(folder, settings, device))
+    check_settings(bundle, settings)
+    return GENERATORS[bundle.generator].component.load(bundle.generator_path, settings, device)
+
+
+def load_text_encoder(bundle: LocalBundle, device: str = "cpu") -> TextEncoder:
+    """What turns texts into conditions of the bundle's generator; the generator itself is not loaded.
+
+    Raises:
+        ValueError: For a checkpoint without one.
+    """
+    return GENERATORS[bundle.generator].component.load_text(bundle.generator_path, device)

@@ -1,40 +1,36 @@
-"""Typed configuration of the generators."""
+"""What the settings of every generator are. Those of one alone are beside it."""
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Annotated
 
 import pydantic
 
 from v2a_core.config import Settings, setting
-
-# AudioLDM was trained on 10.24 s; twice that is the longest window it is asked to see.
-MAX_DURATION_S = 20.48
+from v2a_core.models.kinds import GENERATORS
+from v2a_core.registry import OneOf
 
 
 class GeneratorSettings(Settings):
     """How a generator samples; what it is comes from the bundle."""
 
-    sampler: Literal["dpm-solver++", "dpm-solver++-sde", "unipc", "euler", "ddim"] = setting(
-        "dpm-solver++", "how noise becomes sound, step by step"
-    )
-    num_inference_steps: int = setting(25, "denoising steps; more is slower", unit="steps", ge=1, le=1000)
-    eta: float = setting(0.0, "fresh noise in each step of the ddim sampler: 0 none, 1 as in training", ge=0, le=1)
-    guidance_scale: float = setting(2.5, "how strongly the condition is followed; 1 is no guidance", ge=1, le=30)
-    micro_batch: int = setting(
-        0, "windows seen at once (0: 32 on a GPU, else 8); halved when memory runs out", unit="windows", ge=0
-    )
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
-        "auto", "number format of UNet and VAE; auto: bf16 where the processor or GPU computes in it, else fp32"
-    )
-    compile: bool = setting(
-        False, "torch.compile of the UNet: a minute or more at the start, up to twice the speed of its steps on a GPU"
-    )
+    kind: str = setting(..., "the generator, as the bundle names it")
 
-    @pydantic.field_validator("eta")
-    @classmethod
-    def _eta_is_used(cls, eta: float, info: pydantic.ValidationInfo) -> float:
-        sampler = info.data.get("sampler")
-        if eta > 0 and sampler != "ddim":
-            raise ValueError(f"eta is for the ddim sampler: with {sampler}, set it to 0")
-        return eta
+    @property
+    def max_duration_s(self) -> float:
+        """The longest sound that is made at once, in seconds."""
+        return math.inf
+
+    @property
+    def summary(self) -> str:
+        """A few words on them, for pages that people read."""
+        return self.kind
+
+    def identity(self) -> dict[str, pydantic.JsonValue]:
+        """What of them the sound depends on."""
+        return self.model_dump(mode="json")
+
+
+GENERATOR = OneOf(GENERATORS, "audioldm")
+AnyGeneratorSettings = Annotated[GeneratorSettings, GENERATOR]

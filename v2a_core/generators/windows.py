@@ -34,25 +34,6 @@ class JoinSettings(Settings):
 
 
 @dataclass(frozen=True)
-class Track:
-    """A soundtrack to make.
-
-    Attributes:
-        conditions_ND: One a segment, float32.
-        seeds: Of the noise, one a segment.
-        starts_s: Where the segments begin in the soundtrack, ascending, the first one at 0.
-        length_s: Length of the soundtrack; the last segment reaches it.
-        null_D: What guidance leads away from; None for the generator's own.
-    """
-
-    conditions_ND: Floats
-    seeds: Sequence[int]
-    starts_s: Sequence[float]
-    length_s: float
-    null_D: Floats | None = None
-
-
-@dataclass(frozen=True)
 class Window:
     """A stretch of a soundtrack that the generator sees at once.
 

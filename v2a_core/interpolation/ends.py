@@ -12,6 +12,7 @@ import numpy.typing as npt
 from v2a_core import storage
 from v2a_core.catalog.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from v2a_core.config import ConfigError
+from v2a_core.generators import load_text_encoder
 from v2a_core.interpolation.config import InterpolationSettings
 from v2a_core.media.config import SegmentSettings
 from v2a_core.media.decode import DecodeRequest
@@ -81,9 +82,7 @@ def _condition(
     end: End, local: LocalBundle, mapper: ConditionMapper | None, settings: InterpolationSettings, device: str
 ) -> Floats:
     if end.kind == "text":
-        from v2a_core.generators.audioldm.text import TextEmbedder
-
-        said: Floats = TextEmbedder(local.generator_path, device).embed([end.given])[0]
+        said: Floats = load_text_encoder(local, device).embed_text([end.given])[0]
         return said
     if end.kind == "audio":
         from v2a_core.encoders.clap import ClapEncoder

@@ -10,6 +10,7 @@ import numpy as np
 from v2a_core import storage
 from v2a_core.compute.seeds import segment_seed
 from v2a_core.config import ConfigError
+from v2a_core.generators import check_settings, load_generator
 from v2a_core.interpolation.config import InterpolationSettings
 from v2a_core.interpolation.ends import End, conditions_of
 from v2a_core.interpolation.page import Step, write_page
@@ -58,13 +59,12 @@ def interpolate(
     Raises:
         ConfigError: When an end cannot be read, the output was made differently, or a sound cannot be made.
     """
-    from v2a_core.generators.audioldm import AudioLdmGenerator
-
+    check_settings(local, settings.generator)
     made_by = manifest.open_output(output, _manifest(ends, settings, local, mapped_by))
     a_D, b_D = conditions_of(list(ends), local, mapped_by.mapper, settings, device)
     weights = np.linspace(0.0, 1.0, settings.steps)
     conditions_ND = slerp(a_D[np.newaxis], b_D[np.newaxis], weights)
-    generator = AudioLdmGenerator(str(local.generator_path), settings.generator, device)
+    generator = load_generator(local, settings.generator, device)
     # One noise for all: what differs from step to step is the condition alone.
     seeds = [segment_seed(settings.seed, "interpolation", "latents")] * settings.steps
     waveforms_NT = generator.generate(conditions_ND, seeds, settings.duration_s)
@@ -123,9 +123,8 @@ def _manifest(
         "interpolate",
         identity={
             "ends": [{"kind": end.kind, "given": end.given} for end in ends],
-            "settings": settings.model_dump(
-                exclude={"decoder": True, "storage": True, "output_storage": True, "generator": {"micro_batch"}}
-            ),
+            "settings": settings.model_dump(exclude={"decoder", "storage", "output_storage", "generator"}),
+            "generator": settings.generator.identity(),
             "models": local.fingerprints(),
             "mapper": mapped_by.fingerprint,
         },

@@ -76,7 +76,7 @@ class MapperConfig(Settings):
     """The `config.json` of an exported mapper."""
 
     schema_version: int = setting(MAPPER_SCHEMA_VERSION, "version of this file's layout")
-    program: dict[str, str] = setting({}, "what wrote it: name and version")
+    program: dict[str, str] = setting({}, "what wrote it: name, version, commit")
     mapper: MapperSettings = setting(MapperSettings, "the architecture")
     embedding_dim: int = setting(EMBEDDING_DIM, "width of an audio embedding", ge=2)
     vision_dim: int = setting(EMBEDDING_DIM, "width of a visual embedding", ge=2)

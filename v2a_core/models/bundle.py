@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -17,6 +17,8 @@ from v2a_core.media.types import MediaSpec
 from v2a_core.models import digests
 from v2a_core.models.clap_config import ClapConfig, load_clap_config
 from v2a_core.models.errors import ModelError
+from v2a_core.models.kinds import GENERATORS
+from v2a_core.registry import NameOf
 
 BUNDLE_FILE = "bundle.yaml"
 CHECKSUMS_FILE = "checksums.json"
@@ -25,10 +27,7 @@ BLIP_CONFIG = "config.json"
 CLIP_CONFIGS = {"clip": OPEN_CLIP_CONFIG, "blip": BLIP_CONFIG}
 CLAP_CONFIG = "clap_config.json"
 COMPONENTS = ("vision", "audio", "generator")
-AUDIOLDM_SAMPLE_RATE = 16_000
 
-# What a diffusers folder is made of; a changed readme is not another model.
-_GENERATOR_FILES = (".json", ".txt", ".safetensors", ".bin")
 # What transformers takes when config.json does not say (BlipConfig, BlipVisionConfig).
 BLIP_DIM, BLIP_IMAGE_SIZE = 256, 384
 
@@ -36,6 +35,7 @@ BLIP_DIM, BLIP_IMAGE_SIZE = 256, 384
 _OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
+_GENERATOR = NameOf(GENERATORS, "audioldm")
 _SOURCE = "path, fsspec URI, hub name owner/repo[:file], or ./path inside the bundle's root"
 
 
@@ -68,9 +68,10 @@ class ClapSource(Settings):
 
 
 class GeneratorSource(Settings):
-    """Where AudioLDM comes from."""
+    """Where what makes sound comes from."""
 
-    weights: str = setting(..., f"diffusers folder of AudioLDM: {_SOURCE}")
+    generator: Annotated[str, _GENERATOR] = setting(_GENERATOR, "which one it is")
+    weights: str = setting(..., f"folder of its weights, for AudioLDM in diffusers' layout: {_SOURCE}")
 
 
 class BundleSettings(Settings):
@@ -79,7 +80,7 @@ class BundleSettings(Settings):
     name: str = setting(..., "name of the bundle", pattern=r"^[\w.-]+$")
     trained: bool = setting(True, "whether the weights are trained; manifests and pages say when they are not")
     licence: str = setting("", "licence of the weights")
-    root: str = setting(".", "what ./paths are inside of: relative to this file, or a URI")
+    root: str = setting(".", "what ./paths are inside of: relative to this file, package:NAME/PATH, or a URI")
     vision: ClipSource = setting(..., "vision side")
     audio: ClapSource = setting(..., "audio side")
     generator: GeneratorSource = setting(..., "generator")
@@ -130,7 +131,8 @@ class LocalBundle:
         clip_config: `open_clip_config.json` beside them, when there is one; BLIP's `config.json`.
         clap_path: CLAP checkpoint.
         clap_config: Its model config: a JSON file, a name such as HTSAT-base, or None for HTSAT-tiny.
-        generator_path: Diffusers folder of AudioLDM.
+        generator: Which generator of the registry makes sound.
+        generator_path: Its folder.
     """
 
     name: str
@@ -142,6 +144,7 @@ class LocalBundle:
     clip_config: Path | None
     clap_path: Path
     clap_config: str | None
+    generator: str
     generator_path: Path
     _memory: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
@@ -155,7 +158,7 @@ class LocalBundle:
             image_size=size,
             audio_sample_rate=front_end.sample_rate,
             audio_samples=front_end.clip_samples,
-            audio_path_sample_rate=self._vocoder_sample_rate(),
+            audio_path_sample_rate=GENERATORS[self.generator].component.sample_rate(self.generator_path),
         )
 
     @property
@@ -199,8 +202,7 @@ class LocalBundle:
     def files(self, component: str) -> dict[str, Path]:
         """The files of `vision`, `audio` or `generator`, by their name inside the component."""
         if component == "generator":
-            files = digests.tree(self.generator_path)
-            return {name: path for name, path in files.items() if path.suffix in _GENERATOR_FILES}
+            return GENERATORS[self.generator].component.files(self.generator_path)
         if component == "vision":
             files, config_path = {self.clip_path.name: self.clip_path}, self.clip_config
             config_name = CLIP_CONFIGS[self.vision_encoder]
@@ -231,14 +233,6 @@ class LocalBundle:
 
     def _clap_json(self) -> Path | None:
         return Path(self.clap_config) if self.clap_config and self.clap_config.endswith(".json") else None
-
-    def _vocoder_sample_rate(self) -> int:
-        path = self.generator_path / "vocoder" / "config.json"
-        return (
-            int(_read_json(path).get("sampling_rate", AUDIOLDM_SAMPLE_RATE))
-            if path.is_file()
-            else (AUDIOLDM_SAMPLE_RATE)
-        )
 
 
 def load_bundle(name_or_file: str, overrides: Sequence[str] = ()) -> Bundle:

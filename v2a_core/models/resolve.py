@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from v2a_core import storage
+from v2a_core.config import ConfigError
 from v2a_core.models import digests, finite, sources
 from v2a_core.models.bundle import (
     BUNDLE_FILE,
@@ -20,6 +22,8 @@ from v2a_core.models.bundle import (
 )
 from v2a_core.models.checkpoints import first_not_finite_in
 from v2a_core.models.errors import ModelError
+
+IN_PACKAGE = "package:"
 
 
 def resolve_bundle(bundle: Bundle) -> LocalBundle:
@@ -35,8 +39,6 @@ def resolve_bundle(bundle: Bundle) -> LocalBundle:
     clip = sources.weights_in(locate("vision", settings.vision.weights, settings.vision.model), "vision")
     clap = sources.weights_in(locate("audio", settings.audio.weights), "audio")
     generator = locate("generator", settings.generator.weights)
-    if not generator.is_dir():
-        raise ModelError(f"generator.weights = {settings.generator.weights!r} must be a diffusers folder of AudioLDM")
     clip_config = clip.with_name(CLIP_CONFIGS[settings.vision.encoder])
     local = LocalBundle(
         name=settings.name,
@@ -48,6 +50,7 @@ def resolve_bundle(bundle: Bundle) -> LocalBundle:
         clip_config=clip_config if clip_config.is_file() else None,
         clap_path=clap,
         clap_config=_clap_config(settings.audio.config, root, clap),
+        generator=settings.generator.generator,
         generator_path=generator,
     )
     for component in COMPONENTS:
@@ -145,10 +148,21 @@ def checksums_of(checksums: dict[str, str], component: str) -> dict[str, str]:
 
 def _root(bundle: Bundle) -> str:
     root = bundle.settings.root
+    if root.startswith(IN_PACKAGE):
+        return _packaged(root.removeprefix(IN_PACKAGE))
     if "://" in root or Path(root).expanduser().is_absolute():
         return str(Path(root).expanduser()) if "://" not in root else root
     relative = root.removeprefix("./").rstrip("/")
     return bundle.base if relative in ("", ".") else storage.join(bundle.base, relative)
+
+
+def _packaged(place: str) -> str:
+    """The folder of `PACKAGE/PATH`: it is found wherever the package is installed."""
+    package, _, path = place.partition("/")
+    found = importlib.util.find_spec(package) if package.isidentifier() else None
+    if found is None or not found.submodule_search_locations:
+        raise ConfigError(f"root = {IN_PACKAGE + place!r}: no package {package!r} is installed")
+    return str(Path(found.submodule_search_locations[0]) / path)
 
 
 def _clap_config(configured: str | None, root: str, checkpoint: Path) -> str | None:
@@ -174,5 +188,5 @@ def _description(local: LocalBundle) -> dict[str, Any]:
             "weights": f"./vision/{local.clip_path.name}",
         },
         "audio": {"weights": f"./audio/{local.clap_path.name}", "config": named},
-        "generator": {"weights": "./generator"},
+        "generator": {"generator": local.generator, "weights": "./generator"},
     }

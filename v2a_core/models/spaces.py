@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from v2a_core.models.bundle import LocalBundle
 from v2a_core.models.checkpoints import load_clap, load_text_encoder
 from v2a_core.models.errors import ModelError
+from v2a_core.models.kinds import GENERATORS
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +24,7 @@ class SpaceCheck:
     """What the comparison found.
 
     Attributes:
-        status: `same`, `different`, or `unchecked` when the CLAP checkpoint has no text tower.
+        status: `same`, `different`, or `unchecked` when one of the two has no text tower.
         message: For a person.
     """
 
@@ -44,13 +45,14 @@ def check_spaces(bundle: LocalBundle, *, on_mismatch: Literal["refuse", "warn"] 
     Raises:
         ModelError: When they differ and `on_mismatch` is `refuse`; names both sides and what differs.
     """
-    folder = bundle.generator_path / "text_encoder"
+    folder = GENERATORS[bundle.generator].component.text_tower(bundle.generator_path)
     ours = {name: tensor for name, tensor in load_clap(bundle.clap_path).items() if name.startswith(_TEXT)}
-    if not ours:
+    if not ours or folder is None:
+        lacking = bundle.clap_path if not ours else bundle.generator_path
         check = SpaceCheck(
             "unchecked",
-            f"{bundle.clap_path} holds no text tower: it cannot be checked that it is the CLAP which the generator "
-            f"{bundle.generator_path} was trained with",
+            f"{lacking} holds no text tower: it cannot be checked that {bundle.clap_path} is the CLAP which the "
+            f"generator {bundle.generator_path} was trained with",
         )
         logger.warning(check.message)
         return check

@@ -18,16 +18,9 @@ from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.protocols import JSON
 from v2a_core.tables.schema import SCHEMA_VERSION
-from v2a_core.version import __version__
+from v2a_core.version import program
 
 FILE_NAME = "manifest.json"
-
-
-class Program(TypedDict):
-    """Which program wrote an output."""
-
-    name: str
-    version: str
 
 
 class BundleRecord(TypedDict, total=False):
@@ -73,7 +66,7 @@ class Manifest(TypedDict, total=False):
     job: str
     schema_version: int
     output_id: str
-    program: Program
+    program: dict[str, str]
     identity: Mapping[str, JSON]
     spaces: dict[str, str]
     bundle: BundleRecord
@@ -98,7 +91,7 @@ def new(
         "job": job,
         "schema_version": SCHEMA_VERSION,
         "output_id": uuid.uuid4().hex,
-        "program": {"name": "v2a", "version": __version__},
+        "program": program(),
         "identity": identity,
         "spaces": spaces,
         "bundle": bundle,

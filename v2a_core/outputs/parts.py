@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -48,6 +49,7 @@ class PartWriter:
         seen: Ids that are written and may come again; the set is taken over and grows.
         settings: When to write.
         metadata: Key-value metadata of the files.
+        before_commit: Called before a part appears; what it raises is raised instead of writing it.
     """
 
     def __init__(
@@ -59,7 +61,9 @@ class PartWriter:
         seen: set[str],
         settings: PartSettings,
         metadata: dict[str, str],
+        before_commit: Callable[[], None] | None = None,
     ) -> None:
+        self._before_commit = before_commit
         self._folder, self._id_column, self._seen, self._settings = folder, id_column, seen, settings
         self._schema = schema.with_metadata(metadata)
         self._buffer: list[pa.Table] = []
@@ -104,6 +108,8 @@ class PartWriter:
             storage.check_there(self._output, FILE_NAME)
         if not self._buffer:
             return
+        if self._before_commit is not None:
+            self._before_commit()
         table = pa.concat_tables(self._buffer)
         # Sorted by label and split, so that row-group statistics let a reader skip.
         order = pc.sort_indices(table, [("split", "ascending"), ("label", "ascending"), (self._id_column, "ascending")])

@@ -11,17 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from v2a_core.media.types import MediaError
+from v2a_core.protocols import TextEncoder
 from v2a_core.tables import arrays, rows
 from v2a_core.tables.schema import EMBEDDING_DIM, OK
 
 Floats = npt.NDArray[np.float32]
-
-
-class TextEncoder(Protocol):
-    """Texts to embeddings."""
-
-    def embed(self, texts: Sequence[str]) -> Floats:
-        """L2-normalised float32 (B, 512)."""
 
 
 class Captioner(Protocol):
@@ -49,7 +43,7 @@ def text_conditions(batch: pa.Table, texts: Sequence[str | None], encoder: TextE
     """Add `condition` and `condition_text`, drop what was seen. A good row without a text becomes a reject."""
     started = time.monotonic()
     present = [text for text in texts if text is not None]
-    embedded = iter(encoder.embed(present) if present else ())
+    embedded = iter(encoder.embed_text(present) if present else ())
     conditions = [None if text is None else next(embedded) for text in texts]
     columns = {
         "condition": arrays.vectors(conditions, EMBEDDING_DIM),

@@ -7,7 +7,7 @@ import pydantic
 from v2a_core.config import Settings, setting
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.generators import windows
-from v2a_core.generators.config import MAX_DURATION_S, GeneratorSettings
+from v2a_core.generators.config import GENERATOR, AnyGeneratorSettings
 from v2a_core.generators.ranking import CandidateSettings
 from v2a_core.generators.windows import JoinSettings
 from v2a_core.mappers.config import SamplingSettings
@@ -25,7 +25,7 @@ class SoundSettings(Settings):
     decoder: GuardSettings = setting(GuardSettings, "limits of the decoder process")
     encoders: EncoderSettings = setting(EncoderSettings, "how CLIP runs")
     sampling: SamplingSettings | None = setting(None, "how a diffusion mapper samples; none: as it was exported")
-    generator: GeneratorSettings = setting(GeneratorSettings, "how AudioLDM samples")
+    generator: AnyGeneratorSettings = setting(GENERATOR, "how the generator samples")
     join: JoinSettings = setting(JoinSettings, "how the segments of a source become one soundtrack")
     text: TextSettings = setting(TextSettings, "what is said beside what is seen")
     candidates: CandidateSettings = setting(CandidateSettings, "several sounds for a source, of which the best is kept")
@@ -38,7 +38,7 @@ class SoundSettings(Settings):
         if self.segments.whole or self.segments.hop_s not in (None, self.segments.length_s):
             raise ValueError("segments.whole and segments.hop_s are for `embed`: a soundtrack needs adjoining segments")
         longest_s = self.segments.length_s + self.segments.min_length_s + self.join.overlap_s
-        most_s = MAX_DURATION_S - 2 * windows.GRID_S  # windows are moved and lengthened onto a grid
+        most_s = self.generator.max_duration_s - 2 * windows.GRID_S  # windows are moved and lengthened onto a grid
         if longest_s > most_s:
             raise ValueError(
                 f"segments.length_s + segments.min_length_s + join.overlap_s = {longest_s:g} s: the generator sees "

@@ -21,6 +21,7 @@ from v2a_core.metrics.onsets import onset_times
 from v2a_core.metrics.pitch import centroid_hz
 from v2a_core.metrics.similarity import cosine
 from v2a_core.metrics.tempo import tempo_hz
+from v2a_core.protocols import TextEncoder
 from v2a_core.stages.decode import DecodeSettings, decode_rows
 from v2a_core.tables import arrays, rows
 from v2a_core.tables.evaluated import EVALUATED
@@ -59,13 +60,6 @@ class WaveformEncoder(Protocol):
     """Waveforms to embeddings."""
 
     def encode(self, waveforms_BT: Floats) -> Floats:
-        """L2-normalised float32 (B, 512)."""
-
-
-class TextEncoder(Protocol):
-    """Captions to embeddings in the space of sounds."""
-
-    def embed_text(self, texts: Sequence[str]) -> Floats:
         """L2-normalised float32 (B, 512)."""
 
 

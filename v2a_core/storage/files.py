@@ -8,6 +8,7 @@ whatever library noticed them.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -22,8 +23,13 @@ from fsspec.implementations.local import LocalFileSystem
 
 from v2a_core.storage import trouble
 from v2a_core.storage.access import attempt, filesystem, refuse_password
+from v2a_core.storage.public import public
 from v2a_core.storage.ranges import chunks, open_ranges
 
+# How object stores refuse a conditional put: there is an object, or another one is put just now.
+_NOT_CREATED = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+# A file system that has no hard links, as those of some memory cards and shares.
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EOPNOTSUPP})
 _BLOCK_BYTES = 2**20  # what is read ahead of a reader that seeks
 
 
@@ -111,6 +117,40 @@ def write_bytes(uri: str, data: bytes) -> None:
 def write_json(uri: str, value: object) -> None:
     """Write a JSON document, atomically, indented for reading."""
     write_bytes(uri, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def create_json(uri: str, value: object) -> None:
+    """Write a JSON document where there is no file yet, atomically: of several that try at once, one succeeds.
+
+    Raises:
+        FileExistsError: When there is a file. After an attempt whose answer was lost, it may be the one that was asked
+            for.
+    """
+    data = (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+    fs, path = filesystem(uri)
+    if not isinstance(fs, LocalFileSystem):
+        # On S3 a conditional put; elsewhere fsspec looks before it writes.
+        try:
+            attempt(uri, lambda: fs.pipe_file(path, data, mode="create"))
+        except OSError as error:
+            if trouble.store_code(error) in _NOT_CREATED:
+                raise FileExistsError(f"{public(uri)} is there already") from None
+            raise
+        return
+    parent = Path(path).parent
+    parent.mkdir(parents=True, exist_ok=True)
+    temporary = parent / f".{uuid.uuid4().hex}"
+    try:
+        temporary.write_bytes(data)
+        try:
+            os.link(temporary, path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            with Path(path).open("xb") as file:
+                file.write(data)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

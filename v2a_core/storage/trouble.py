@@ -10,7 +10,6 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from v2a_core.storage.public import public_text
 
@@ -36,7 +35,7 @@ def stops_run(error: OSError, writing: bool) -> bool:
         error: What was raised.
         writing: Whether files of the output were written when it was; a source that may not be read is one source.
     """
-    code = _store_code(error)
+    code = store_code(error)
     if error.errno in _ALWAYS or code in _FULL_CODES:
         return True
     if not writing:
@@ -53,7 +52,7 @@ def stop(error: OSError, uri: str = "") -> StorageStopError:
         error: For which `stops_run` is true.
         uri: What was written, or fetched.
     """
-    code = _store_code(error)
+    code = store_code(error)
     if error.errno in _FULL or code in _FULL_CODES:
         what, until = "no room left", "there is room"
     elif error.errno == errno.EROFS:
@@ -102,7 +101,9 @@ def no_room(path: Path) -> OSError | None:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path.parent))
 
 
-def _store_code(error: BaseException) -> str | None:
-    """What an object store called an error that s3fs translated; None for other errors."""
-    response: dict[str, Any] | None = getattr(error.__cause__, "response", None)
-    return str(response.get("Error", {}).get("Code")) if response else None
+def store_code(error: BaseException) -> str | None:
+    """What an object store called an error that s3fs translated; "" for one without a name, None for other errors."""
+    response = getattr(error.__cause__, "response", None)
+    if not response:
+        return None
+    return str(response.get("Error", {}).get("Code") or "")

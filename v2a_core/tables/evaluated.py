@@ -4,41 +4,38 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from v2a_core.tables.schema import INDEX
-
-_CATALOG = ("source_id", "source_key", "source_uri", "source_name", "kind", "label", "split", "caption")
-_STATUS = ("status", "reject_stage", "reject_type", "reject_message", "attempts", "recorded_at")
+from v2a_core.tables.columns import Column, schema_of
+from v2a_core.tables.schema import CATALOG, DOUBLE, FLOAT, FLOATS, INT, STATUS, TEXT
 
 # What belongs to the original sound is null where there is none; `reference_note` says why.
-EVALUATED = pa.schema(
-    [
-        pa.field("segment_id", pa.string(), nullable=False),
-        *[INDEX.field(name) for name in _CATALOG],
-        pa.field("segment_index", pa.int32(), nullable=False),
-        pa.field("segment_count", pa.int32(), nullable=False),
-        pa.field("start_s", pa.float64()),  # in the soundtrack
-        pa.field("duration_s", pa.float64()),
-        pa.field("audio_path", pa.string()),  # relative to the soundtracks
-        pa.field("audio_sha256", pa.string()),  # of the file that was heard, as the index had it
-        pa.field("clap_embedding", pa.list_(pa.float32())),  # 512, L2-normalised
-        pa.field("reference_embedding", pa.list_(pa.float32())),
-        pa.field("similarity_to_condition", pa.float32()),  # cosines
-        pa.field("similarity_to_caption", pa.float32()),
-        pa.field("similarity_to_reference", pa.float32()),
-        pa.field("judged_class", pa.string()),  # the label, where it is a class that the judge knows
-        pa.field("verdict", pa.string()),
-        pa.field("verdict_probability", pa.float32()),
-        pa.field("reference_verdict", pa.string()),
-        pa.field("onsets_s", pa.list_(pa.float32())),  # from the start of the segment
-        pa.field("reference_onsets_s", pa.list_(pa.float32())),
-        pa.field("pitch_hz", pa.float32()),  # log-spectral centroid
-        pa.field("reference_pitch_hz", pa.float32()),
-        pa.field("tempo_hz", pa.float32()),  # centre of the modulation spectrum
-        pa.field("reference_tempo_hz", pa.float32()),
-        pa.field("reference_note", pa.string()),
-        *[INDEX.field(name) for name in _STATUS],
-    ]
+EVALUATED_COLUMNS = (
+    Column("segment_id", TEXT, "a segment of a soundtrack", required=True),
+    *CATALOG,
+    Column("segment_index", INT, "0, 1, ... in the soundtrack", required=True),
+    Column("segment_count", INT, "segments of the soundtrack", required=True),
+    Column("start_s", DOUBLE, "where the segment begins in the soundtrack; s"),
+    Column("duration_s", DOUBLE, "length of the segment; s"),
+    Column("audio_path", TEXT, "the soundtrack, relative to the output of `v2a generate`"),
+    Column("audio_sha256", TEXT, "of the soundtrack's file, as the index had it"),
+    Column("clap_embedding", FLOATS, "CLAP's embedding of the made sound, 512 numbers of norm 1"),
+    Column("reference_embedding", FLOATS, "the same of the original sound"),
+    Column("similarity_to_condition", FLOAT, "of the made sound to what it was made from; cosine in CLAP's space"),
+    Column("similarity_to_caption", FLOAT, "to the catalog's caption; cosine"),
+    Column("similarity_to_reference", FLOAT, "to the original sound; cosine"),
+    Column("judged_class", TEXT, "the label, where it is a class that the judge knows"),
+    Column("verdict", TEXT, "the class that the judge heard in the made sound"),
+    Column("verdict_probability", FLOAT, "how sure it is; 0 to 1"),
+    Column("reference_verdict", TEXT, "the class that it heard in the original"),
+    Column("onsets_s", FLOATS, "when something begins to sound, from the start of the segment; s"),
+    Column("reference_onsets_s", FLOATS, "the same of the original"),
+    Column("pitch_hz", FLOAT, "how high the sound is: its spectral centroid on a logarithmic axis; Hz"),
+    Column("reference_pitch_hz", FLOAT, "the same of the original"),
+    Column("tempo_hz", FLOAT, "how fast it changes: centre of its modulation spectrum; Hz"),
+    Column("reference_tempo_hz", FLOAT, "the same of the original"),
+    Column("reference_note", TEXT, "why there is no original to compare with"),
+    *STATUS,
 )
+EVALUATED = schema_of(EVALUATED_COLUMNS)
 
 # On the way from reading to embedding, with the samples.
 READ = pa.schema(

@@ -1,11 +1,14 @@
 """Columns and Arrow schemas of the files that jobs hand to each other.
 
 Embeddings: a row a segment, ok or rejected. Index: a row a source, with the soundtrack that was made for it.
+`docs/columns.md` is made from here.
 """
 
 from __future__ import annotations
 
 import pyarrow as pa
+
+from v2a_core.tables.columns import Column, schema_of
 
 SCHEMA_VERSION = 5
 EMBEDDING_DIM = 512  # of CLAP; of CLIP ViT-B/32 too, other vision encoders have another width
@@ -20,29 +23,98 @@ UNFINISHED_FILE = "unfinished/sources.parquet"
 OK = "ok"
 REJECTED = "rejected"
 
-_CATALOG_FIELDS = [
-    pa.field("source_id", pa.string(), nullable=False),
-    pa.field(
-        "source_key", pa.string(), nullable=False
-    ),  # of the place and span: the same for all versions of its content
-    pa.field("source_uri", pa.string(), nullable=False),
-    pa.field("source_name", pa.string(), nullable=False),  # path inside the catalog
-    pa.field("kind", pa.string(), nullable=False),  # video | image
-    pa.field("label", pa.string()),
-    pa.field("split", pa.string()),
-    pa.field("caption", pa.string()),
-]
+TEXT, FLOAT, DOUBLE, INT = pa.string(), pa.float32(), pa.float64(), pa.int32()
+# Not a fixed-size list where a value may be null: pyarrow cannot read one with nulls.
+FLOATS = pa.list_(FLOAT)
 
-_STATUS_FIELDS = [
-    pa.field("status", pa.string(), nullable=False),  # ok | rejected; the rest is null unless rejected
-    pa.field("reject_stage", pa.string()),
-    pa.field("reject_type", pa.string()),
-    pa.field("reject_message", pa.string()),
-    pa.field("attempts", pa.int32()),
-    pa.field(
-        "recorded_at", pa.timestamp("us", "UTC"), nullable=False
-    ),  # when the row was written: the newest version of a source wins
-]
+SOURCE = (
+    Column("source_id", TEXT, "the source in this version of its content", required=True),
+    Column("source_key", TEXT, "the place (URI and span): the same for all versions of its content", required=True),
+    Column(
+        "source_uri",
+        TEXT,
+        "where the source is: absolute path or URI, without passwords and signatures; `<shard>#<member>` inside a tar "
+        "shard",
+        required=True,
+    ),
+    Column("source_name", TEXT, "path inside the catalog", required=True),
+)
+
+CATALOG = (
+    *SOURCE,
+    Column("kind", TEXT, "`video` or `image`", required=True),
+    Column("label", TEXT, "from the catalog: its class"),
+    Column("split", TEXT, "from the catalog: `train`, `validation`, `test`, or any other word"),
+    Column("caption", TEXT, "from the catalog"),
+)
+
+# The newest version of a source, by `recorded_at`, is the one that counts.
+STATUS = (
+    Column("status", TEXT, "`ok` or `rejected`", required=True),
+    Column("reject_stage", TEXT, "where it failed, such as `list`, `probe`, `decode`; null unless rejected"),
+    Column("reject_type", TEXT, "kind of the error, such as `InvalidDataError` or `TimeLimit`"),
+    Column("reject_message", TEXT, "what was wrong, for a person"),
+    Column("attempts", INT, "how often it was tried"),
+    Column("recorded_at", pa.timestamp("us", "UTC"), "when the row was written; UTC", required=True),
+)
+
+_SEGMENT = (
+    Column(
+        "segment_index",
+        INT,
+        "0, 1, ... in the source; -1 in the row of a source that was rejected as a whole",
+        required=True,
+    ),
+    Column(
+        "segment_count",
+        INT,
+        "segments of the whole source; 0 in the row of a source that was rejected as a whole",
+        required=True,
+    ),
+    Column("start_s", DOUBLE, "where the segment begins in the source; s"),
+    Column("duration_s", DOUBLE, "length of the segment; s"),
+    Column("source_duration_s", DOUBLE, "length of the source, or of the span that a table's row asks for; s"),
+)
+
+
+def embedding_columns(vision_dim: int = EMBEDDING_DIM) -> tuple[Column, ...]:
+    """The columns of embeddings.
+
+    Args:
+        vision_dim: Numbers in a frame's embedding.
+    """
+    return (
+        Column(
+            "segment_id",
+            TEXT,
+            "the segment: a hash of place, content, span and sampling; the same on every run and machine",
+            required=True,
+        ),
+        *CATALOG,
+        *_SEGMENT,
+        Column("frame_times_s", FLOATS, "when each frame is shown, from the start of the source; s"),
+        Column(
+            "vision_frames",
+            pa.list_(pa.list_(pa.float16(), vision_dim)),
+            "the vision encoder's embedding of each frame, n x 512 for ViT-B/32 (other encoders have another width), "
+            "each of norm 1",
+        ),
+        Column("clap_embedding", FLOATS, "CLAP's embedding of the sound, 512 numbers of norm 1; null without sound"),
+        Column(
+            "audio_rms_dbfs",
+            FLOAT,
+            "level of the sound as it is in the file; dB below full scale; null without sound",
+        ),
+        Column("silent", pa.bool_(), "there is a sound track, and it is digitally silent"),
+        Column("decoder", TEXT, "what decoded the frames: `decord`, `pyav`, `pyav-fast` or `pillow`"),
+        Column("damaged", pa.bool_(), "packets failed to decode, frames are missing, or the stream ended early"),
+        Column(
+            "decoded_share",
+            FLOAT,
+            "what could be decoded of the source's declared length, times the share of the segment's frames; 0 to 1",
+        ),
+        *STATUS,
+    )
 
 
 def embeddings_schema(vision_dim: int = EMBEDDING_DIM) -> pa.Schema:
@@ -53,29 +125,7 @@ def embeddings_schema(vision_dim: int = EMBEDDING_DIM) -> pa.Schema:
     Args:
         vision_dim: Numbers in a frame's embedding.
     """
-    return pa.schema(
-        [
-            pa.field("segment_id", pa.string(), nullable=False),
-            *_CATALOG_FIELDS,
-            pa.field("segment_index", pa.int32(), nullable=False),
-            pa.field("segment_count", pa.int32(), nullable=False),  # segments of the whole source
-            pa.field("start_s", pa.float64()),
-            pa.field("duration_s", pa.float64()),
-            pa.field(
-                "source_duration_s", pa.float64()
-            ),  # of the whole source, or of the span that a table's row asks for
-            pa.field("frame_times_s", pa.list_(pa.float32())),  # relative to the source's start
-            pa.field("vision_frames", pa.list_(pa.list_(pa.float16(), vision_dim))),  # each frame L2-normalised
-            # 512 numbers, L2-normalised; null without audio. Not a fixed-size list: pyarrow cannot read one with nulls.
-            pa.field("clap_embedding", pa.list_(pa.float32())),
-            pa.field("audio_rms_dbfs", pa.float32()),  # level before CLAP's own normalisation; null without audio
-            pa.field("silent", pa.bool_()),  # audio is there, but digitally silent
-            pa.field("decoder", pa.string()),
-            pa.field("damaged", pa.bool_()),
-            pa.field("decoded_share", pa.float32()),  # of the source's declared length and of the segment's frames
-            *_STATUS_FIELDS,
-        ]
-    )
+    return schema_of(embedding_columns(vision_dim))
 
 
 def vision_dim_of(schema: pa.Schema) -> int:
@@ -89,39 +139,55 @@ def vision_dim_of(schema: pa.Schema) -> int:
 
 EMBEDDINGS = embeddings_schema()
 
-INDEX = pa.schema(
-    [
-        *_CATALOG_FIELDS,
-        pa.field("duration_s", pa.float64()),  # of the soundtrack
-        pa.field("start_s", pa.float64()),  # of the span that a table's row asks for; null for a whole source
-        pa.field("segment_ids", pa.list_(pa.string())),
-        pa.field("starts_s", pa.list_(pa.float64())),  # of each segment, in the soundtrack
-        # What each segment's sound was made from, 512 numbers of CLAP's space, L2-normalised, words mixed in.
-        pa.field("conditions", pa.list_(pa.list_(pa.float32(), EMBEDDING_DIM))),
-        # Paths of files are relative to the output: it can be moved.
-        pa.field("audio_path", pa.string()),
-        pa.field("audio_sha256", pa.string()),
-        pa.field("video_path", pa.string()),  # null for images and with `mux: none`
-        pa.field("video_sha256", pa.string()),
-        pa.field("sample_rate_hz", pa.int32()),
-        pa.field("true_peak_dbtp", pa.float32()),
-        pa.field("loudness_lufs", pa.float32()),
-        pa.field("seed", pa.int64()),
-        pa.field("prompt", pa.string()),  # what was said beside what was seen
-        pa.field("negative_prompt", pa.string()),
-        # Null with a single candidate: number of the kept one, and the CLAP similarity of each to the conditions.
-        pa.field("candidate", pa.int32()),
-        pa.field("candidate_scores", pa.list_(pa.float32())),
-        pa.field("loser_paths", pa.list_(pa.string())),
-        # Who made the sound; the container's metadata says the same.
-        pa.field("ai_generated", pa.bool_()),
-        pa.field("program", pa.string()),  # name and version
-        pa.field("bundle", pa.string()),
-        pa.field("mapper", pa.string()),  # sha256 of its weights, or the name of another way to a condition
-        pa.field("condition_texts", pa.list_(pa.string())),  # a text a segment, of systems that go through text
-        *_STATUS_FIELDS,
-    ]
+_SOUNDTRACK = (
+    Column("duration_s", DOUBLE, "length of the soundtrack; s"),
+    Column(
+        "start_s",
+        DOUBLE,
+        "where the span that a table's row asks for begins in the video; s; null for a whole source",
+    ),
+    Column("segment_ids", pa.list_(TEXT), "segments that the soundtrack was made of"),
+    Column("starts_s", pa.list_(DOUBLE), "where each of them begins in the soundtrack; s"),
+    Column(
+        "conditions",
+        pa.list_(pa.list_(FLOAT, EMBEDDING_DIM)),
+        "what each segment's sound was made from: 512 numbers of CLAP's space, of norm 1, words mixed in",
+    ),
+    Column("audio_path", TEXT, "the soundtrack, relative to the output"),
+    Column("audio_sha256", TEXT, "sha256 of that file"),
+    Column(
+        "video_path",
+        TEXT,
+        "the copy of the video with the soundtrack, relative to the output; null for images and with `finish.mux=none`",
+    ),
+    Column("video_sha256", TEXT, "sha256 of that file"),
+    Column("sample_rate_hz", INT, "of the soundtrack; Hz"),
+    Column("true_peak_dbtp", FLOAT, "highest level between the samples, too; dBTP"),
+    Column("loudness_lufs", FLOAT, "integrated loudness (EBU R128); LUFS"),
 )
 
+# What was asked for, and what made it; the metadata of the files say the latter, too.
+_MAKING = (
+    Column("seed", pa.int64(), "of the run; a segment's noise comes from it and from `segment_id`"),
+    Column("prompt", TEXT, "words beside the pictures: what shall be heard"),
+    Column("negative_prompt", TEXT, "what shall not be heard"),
+    Column("candidate", INT, "number of the candidate that was kept; null with a single one"),
+    Column("candidate_scores", FLOATS, "CLAP similarity of each candidate to the conditions; cosine"),
+    Column("loser_paths", pa.list_(TEXT), "candidates that were not kept, relative to the output"),
+    Column("ai_generated", pa.bool_(), "true; the metadata of the files say the same"),
+    Column("program", TEXT, "name and version of what made it"),
+    Column("bundle", TEXT, "name of the models"),
+    Column(
+        "mapper",
+        TEXT,
+        "sha256 of the mapper's weights, or the name of another way to a condition: `none`, `text:caption`, ...",
+    ),
+    Column("condition_texts", pa.list_(TEXT), "the text of each segment, with `--via-text`"),
+)
+
+INDEX_COLUMNS = (*CATALOG, *_SOUNDTRACK, *_MAKING, *STATUS)
+INDEX = schema_of(INDEX_COLUMNS)
+
 # What could not be fetched or written, a row a source.
-UNFINISHED = pa.schema([*_CATALOG_FIELDS[:4], *_STATUS_FIELDS])
+UNFINISHED_COLUMNS = (*SOURCE, *STATUS)
+UNFINISHED = schema_of(UNFINISHED_COLUMNS)

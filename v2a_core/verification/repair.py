@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from v2a_core import storage
 from v2a_core.outputs import manifest
+from v2a_core.outputs.lease import hold
 from v2a_core.outputs.parts import write_part
 from v2a_core.verification.report import Report
 from v2a_core.verification.rows import folder_of
@@ -29,14 +30,23 @@ def repair(report: Report) -> list[str]:
     """Take out what a verification found damaged.
 
     Args:
-        report: Fresh, of an output that no job is writing to.
+        report: Fresh.
 
     Returns:
         What was done, a sentence each; empty when there was nothing to do.
+
+    Raises:
+        OutputInUseError: When a job is writing to it.
     """
     done = [f"{inside.output}: {said}" for inside in report.inside for said in repair(inside)]
     if not report.damage:
         return done
+    with hold(report.output, "verify --repair"):
+        return done + _repair(report)
+
+
+def _repair(report: Report) -> list[str]:
+    done = []
     damage, parts = report.damage, {name: rows for name, rows in report.parts.items() if rows is not None}
     for name in damage.parts:
         moved = _set_aside(report.output, storage.join(folder_of(report), name))

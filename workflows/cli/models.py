@@ -4,68 +4,89 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
+from workflows.command.arguments import count
+from workflows.command.commands import COMMANDS, Command
 from workflows.command.exit_codes import DONE, FAILED
 from workflows.command.storage import add_storage_option, reached_storage
 
+Actions: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-def add_models_commands(commands: Any) -> None:
-    """Add `models` and its actions; each sets `command`: arguments -> exit code."""
-    models = commands.add_parser(
-        "models", help="the model bundles and their small world: show, fetch, init, world, train, score, compare"
-    )
-    actions = models.add_subparsers(required=True, metavar="ACTION")
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    for add in (_add_show, _add_fetch, _add_init, _add_world, _add_train, _add_score, _add_compare):
+        add(actions)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    action: Callable[[argparse.Namespace], int] = arguments.action
+    return action(arguments)
+
+
+def _add_show(actions: Actions) -> None:
     show = actions.add_parser("show", help="what a bundle consists of, where it is, its fingerprints")
     show.add_argument("bundle", nargs="?", default="paper", metavar="NAME|FILE")
     show.add_argument("--resolve", action="store_true", help="fetch it too: paths, sizes, fingerprints, spaces")
     add_storage_option(show)
-    show.set_defaults(command=_show)
+    show.set_defaults(action=_show)
+
+
+def _add_fetch(actions: Actions) -> None:
     fetch = actions.add_parser("fetch", help="copy a bundle to a folder or bucket, with checksums")
     fetch.add_argument("bundle", metavar="NAME|FILE")
     fetch.add_argument("--output", required=True, metavar="URI", help="where to; use it later with --models")
     add_storage_option(fetch)
-    fetch.set_defaults(command=_fetch)
+    fetch.set_defaults(action=_fetch)
+
+
+def _add_init(actions: Actions) -> None:
     init = actions.add_parser(
         "init", help="build the miniature bundle: the real classes at tiny size, seeded random weights"
     )
     init.add_argument("bundle", choices=["miniature"])
     init.add_argument("--output", required=True, metavar="DIR", help="local folder; use it later with --models")
     init.add_argument("--seed", type=int, default=0, help="seed of the weights (default: %(default)s)")
-    init.set_defaults(command=_init)
+    init.set_defaults(action=_init)
+
+
+def _add_world(actions: Actions) -> None:
     world = actions.add_parser("world", help="write the miniature world as a catalog: labelled videos, shards, stills")
     world.add_argument("--count", type=count, required=True, metavar="N", help="scenes; 80 %% train, 10 %% validation")
     world.add_argument("--output", required=True, metavar="URI", help="folder or URI")
     world.add_argument("--seed", type=int, default=0, help="another seed is another world (default: %(default)s)")
     add_storage_option(world)
-    world.set_defaults(command=_world)
+    world.set_defaults(action=_world)
+
+
+def _add_train(actions: Actions) -> None:
     train = actions.add_parser("train", help="train the miniature models on their world (hours); goes on where it was")
     train.add_argument("bundle", choices=["miniature"])
     train.add_argument("--output", required=True, metavar="DIR", help="local folder of the trained bundle")
     train.add_argument("--work", required=True, metavar="DIR", help="local folder of renders, checkpoints and logs")
     train.add_argument("--stage", action="append", metavar="STAGE", help="only this stage; may be repeated")
     train.add_argument("--seed", type=int, default=0, help="seed of everything (default: %(default)s)")
-    train.set_defaults(command=_train)
+    train.set_defaults(action=_train)
+
+
+def _add_score(actions: Actions) -> None:
     score = actions.add_parser("score", help="measure a bundle on held-out scenes of the miniature world")
     score.add_argument("bundle", metavar="NAME|FILE")
     score.add_argument("--output", metavar="DIR", help="local folder for score.json and score.md")
     score.add_argument("--per-class", type=count, metavar="N", help="scenes of each kind")
     score.add_argument("--judge", metavar="DIR", help="folder of the judge (default: the bundle's)")
     add_storage_option(score)
-    score.set_defaults(command=_score)
+    score.set_defaults(action=_score)
+
+
+def _add_compare(actions: Actions) -> None:
     compare = actions.add_parser("compare", help="whether two scores agree: of two trainings from one seed they must")
     compare.add_argument("first", metavar="DIR", help="what `score` wrote with --output")
     compare.add_argument("second", metavar="DIR", help="the same of another bundle")
-    compare.set_defaults(command=_compare)
-
-
-def count(text: str) -> int:
-    """An option that counts things: a whole number, at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
-    return value
+    compare.set_defaults(action=_compare)
 
 
 def _show(arguments: argparse.Namespace) -> int:
@@ -126,3 +147,13 @@ def _compare(arguments: argparse.Namespace) -> int:
     agreement = compare(Path(arguments.first), Path(arguments.second))
     print(agreement.to_markdown())
     return DONE if agreement.whole else FAILED
+
+
+COMMANDS.add(
+    "models",
+    Command(
+        "the model bundles and their small world: show, fetch, init, world, train, score, compare",
+        _add_arguments,
+        _run,
+    ),
+)

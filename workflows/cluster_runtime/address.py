@@ -29,7 +29,10 @@ def check(address: str | None) -> None:
     if name is None:
         return
     try:
-        host, port = _host_and_port(name)
+        place = _host_and_port(name)
+        if place is None:
+            return
+        host, port = place
         with socket.create_connection((host, port), timeout=CONNECT_S):
             pass
         _shake_hands(host, port)
@@ -41,14 +44,18 @@ def check(address: str | None) -> None:
         ) from None
 
 
-def _host_and_port(name: str) -> tuple[str, int]:
+def _host_and_port(name: str) -> tuple[str, int] | None:
+    """Where a cluster is asked; None: only Ray itself can tell."""
     if name == "auto":
-        from ray._private.services import canonicalize_bootstrap_address_or_die
+        from workflows.cluster_runtime import ray_private  # imports Ray: not for --help
 
         try:
-            name = canonicalize_bootstrap_address_or_die("auto")
+            here = ray_private.cluster_here()
         except ConnectionError:
             raise ConnectionError("none runs on this machine") from None
+        if here is None:
+            return None
+        name = here
     host, _, port = name.removeprefix("ray://").rpartition(":")
     if not host or "/" in host or not port.isdigit():
         raise ValueError("an address is host:port, ray://host:port or auto")

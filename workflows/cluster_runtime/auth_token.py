@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
-
-from ray._private.authentication.authentication_token_generator import generate_new_authentication_token
 
 
 def keep_private() -> None:
@@ -21,4 +20,4 @@ def keep_private() -> None:
             path.chmod(0o600)
         return
     with os.fdopen(file, "w") as opened:
-        opened.write(generate_new_authentication_token())
+        opened.write(secrets.token_hex(32))  # as Ray makes it

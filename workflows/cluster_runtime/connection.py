@@ -10,9 +10,8 @@ import ray
 
 from v2a_core.config import ConfigError
 from workflows.cluster_runtime import address as cluster_address
-from workflows.cluster_runtime import auth_token, session_folder, signals
-from workflows.cluster_runtime.loopback import listen_on_loopback
-from workflows.cluster_runtime.restarts import TASK_RETRIES, keep_quiet
+from workflows.cluster_runtime import auth_token, ray_private, session_folder, signals
+from workflows.cluster_runtime.restarts import TASK_RETRIES
 
 _connected: list[float] = []  # seconds of each connection
 
@@ -27,8 +26,8 @@ def connect(address: str | None) -> None:
     """
     if ray.is_initialized():
         return
-    logging.getLogger("ray._private.authentication.authentication_token_setup").addFilter(is_news)
-    keep_quiet()
+    logging.getLogger(ray_private.AUTHENTICATION_LOGGER).addFilter(is_news)
+    ray_private.keep_quiet()
     cluster_address.check(address)
     started = time.monotonic()
     with signals.kept():
@@ -58,7 +57,7 @@ def _start_here() -> None:
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     # A task that memory does not suffice for is tried again for ever otherwise.
     os.environ.setdefault("RAY_task_oom_retries", str(TASK_RETRIES))
-    listen_on_loopback()
+    ray_private.listen_on_loopback()
     auth_token.keep_private()
     ray.init(
         address="local",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,7 +23,7 @@ class RunMetrics:
         stage_columns: Maps a stage to the column in which rows carry its seconds.
     """
 
-    def __init__(self, job: str, stage_columns: dict[str, str]) -> None:
+    def __init__(self, job: str, stage_columns: Mapping[str, str]) -> None:
         self._columns = stage_columns
         self._before = Traffic()
         labels = {"job": job}
@@ -67,6 +68,9 @@ class RunMetrics:
                         self._seconds.observe(seconds, {"stage": stage})
 
 
-def _labelled(metric: Any, labels: dict[str, str]) -> Any:
+MetricT = TypeVar("MetricT", Counter, Histogram)
+
+
+def _labelled(metric: MetricT, labels: dict[str, str]) -> MetricT:
     metric.set_default_tags(labels)
     return metric

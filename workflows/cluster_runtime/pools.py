@@ -12,10 +12,9 @@ from ray.data import DataContext
 from v2a_core import storage
 from v2a_core.compute.threads import prepare_torch
 from v2a_core.storage import StorageAccess
+from workflows.cluster_runtime import ray_private
 from workflows.cluster_runtime.config import PoolSettings
 from workflows.cluster_runtime.connection import connect, is_news
-from workflows.cluster_runtime.look_ahead import limit_look_ahead
-from workflows.cluster_runtime.restarts import bound_wait_for_locations, pass_arguments_by_value
 
 BLOCK_BYTES = 32 * 2**20  # a few segments' pixels: stages start early on small catalogs, memory stays low on large ones
 
@@ -88,9 +87,9 @@ def prepare_data(settings: PoolSettings) -> Pools:
     """Tell Ray Data what all streaming jobs want of it, and share the cluster among the stages."""
     context = DataContext.get_current()
     pools = plan_pools(settings)
-    limit_look_ahead(context, max(pools.segments_per_batch, pools.soundtracks_per_batch) * pools.actors)
-    pass_arguments_by_value()
-    bound_wait_for_locations()
+    ray_private.limit_look_ahead(context, max(pools.segments_per_batch, pools.soundtracks_per_batch) * pools.actors)
+    ray_private.pass_arguments_by_value()
+    ray_private.bound_wait_for_locations()
     context.target_max_block_size = BLOCK_BYTES
     context.target_min_block_size = 1  # never merge small blocks: a source of one segment goes on at once
     context.execution_options.preserve_order = False
@@ -102,8 +101,8 @@ def prepare_data(settings: PoolSettings) -> Pools:
     # It compares with a memory request, which depends on the models and is left to the cluster.
     context.issue_detectors_config.high_memory_detector_config.detection_time_interval_s = -1
     logging.getLogger("ray.data").setLevel(logging.WARNING)
-    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # it regrets that its bars are off
-    logging.getLogger("ray.data._internal.execution.operators.map_operator").addFilter(is_news)
+    logging.getLogger(ray_private.PROGRESS_LOGGER).setLevel(logging.ERROR)  # it regrets that its bars are off
+    logging.getLogger(ray_private.MAP_LOGGER).addFilter(is_news)
     logging.getLogger("ray.data.exceptions").addFilter(_hide)
     # Small catalogs have fewer blocks than there are workers; that is no news.
     warnings.filterwarnings("ignore", message="The maximum number of concurrent tasks")

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import pyarrow as pa
-from ray.data import ActorPoolStrategy, Dataset
+from ray.data import Dataset
 
-from v2a_core import storage
 from v2a_core.catalog.apart import check_apart
 from v2a_core.encoders.config import EncoderSettings
-from v2a_core.models import Bundle, LocalBundle, check_weights, load_bundle
-from v2a_core.outputs import manifest
+from v2a_core.models import Bundle
 from v2a_core.outputs.ledger import embeddings_ledger
-from v2a_core.outputs.manifest import Manifest
-from v2a_core.outputs.parts import PartWriter
-from v2a_core.outputs.unfinished import Unfinished
+from v2a_core.protocols import JSON
 from v2a_core.stages.decode import DecodeSettings
 from v2a_core.stages.embed import embed_audio
-from v2a_core.tables import rows
+from v2a_core.tables.rows import TRANSIT
 from v2a_core.tables.schema import ROWS_FOLDER, embeddings_schema
-from workflows.cluster_runtime import connection
-from workflows.cluster_runtime.pools import Pools, Worker, device, prepare_data, start_pools
+from workflows.cluster_runtime.pools import Pools, device
 from workflows.embed.config import EmbedJob
-from workflows.streaming import chain as pipeline
-from workflows.streaming.estimate import estimate
-from workflows.streaming.run import conclude, describe_bundle, list_catalog, plan_work, reach, retry, show_plan, stream
-from workflows.streaming.summary import Tally
-
-STAGE_COLUMNS = {"decode": "decode_s", "vision": "vision_s", "audio": "audio_s"}
+from workflows.streaming.catalog_job import CatalogJob, Planned, run_catalog
+from workflows.streaming.chain import VisionStage, decode
+from workflows.streaming.job import Identity, Models, Request, Rows
+from workflows.streaming.listing import Listing
+from workflows.streaming.stages import ActorStage, run_actors
 
 
 def run(
@@ -43,6 +38,7 @@ def run(
     dry_run: bool = False,
     address: str | None = None,
     retry_rejects: Sequence[str] = (),
+    steal: bool = False,
 ) -> dict[str, Any]:
     """Embed what is not embedded yet.
 
@@ -55,6 +51,7 @@ def run(
         dry_run: Plan and check, do nothing.
         address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
         retry_rejects: Stages whose rejects are tried again.
+        steal: Take the output over from the run that owns it.
 
     Returns:
         The summary, as written to `summary.json`.
@@ -65,88 +62,66 @@ def run(
         UnfinishedError: Some sources could not be fetched; the next run tries them again.
     """
     check_apart(catalog, output)
-    tally = Tally("embed")
-    with reach(catalog, output, job.storage, job.output_storage) as checked:
-        bundle = load_bundle(models)
-        listing = list_catalog(catalog, job.catalog, limit)
-        folder = storage.join(output, ROWS_FOLDER)
-        manifest.check_own(output, "embed")
-        local = bundle.resolve()
-        check_weights(local)
-        mine = _manifest(job, local)
-        if retry_rejects and not dry_run:
-            retry(output, ROWS_FOLDER, retry_rejects, mine)
-        ledger = embeddings_ledger(folder)
-        plan = plan_work(listing, ledger, tally, job)
-        if dry_run:
-            connection.connect(address)
-            pools = prepare_data(job.pools)
-            chain = functools.partial(_chain, job=job, bundle=bundle, local=local, pools=pools)
-            time_needed = estimate(plan.sources, chain, STAGE_COLUMNS, pools) if plan.sources else None
-            return show_plan("embed", output, checked, listing, tally, pools, time_needed)
-        manifest.same(output, mine)
-        pools_ready = start_pools(address, job.pools) if plan.sources else None
-        made_by = manifest.open_output(output, mine)
-        writer = PartWriter(
-            folder,
-            embeddings_schema(local.vision_dim),
-            id_column="segment_id",
-            seen=ledger.expected_again(),
-            settings=job.output,
-            metadata=manifest.part_metadata(made_by, vision_space=local.vision_space, audio_space=local.audio_space),
-        )
-        data = _chain(plan.sources, job, bundle, local, pools_ready) if pools_ready else None
-        unfinished = Unfinished(output)
-        stream("embed", data, rows.table(plan.rejected), writer, tally, job.limits, STAGE_COLUMNS, unfinished)
-        return conclude(output, made_by, tally, writer, unfinished, bundle=local.name, trained=local.trained)
+    request = Request(output, models, limit, dry_run, address, retry_rejects, steal)
+    return run_catalog(request, Embedding.name, catalog, job, functools.partial(_open, job))
 
 
-def _chain(
-    planned: Sequence[pipeline.PlannedSource], job: EmbedJob, bundle: Bundle, local: LocalBundle, pools: Pools
-) -> Dataset:
-    decode = DecodeSettings(job.segments, job.frames, job.decoder, local.media_spec(), want_audio=True)
-    data = pipeline.dataset(planned, pools.sources_per_block)
-    data = pipeline.decode(data, decode, pools)
-    return data.map_batches(
-        EncodeStage,
-        fn_constructor_kwargs={"bundle": bundle, "settings": job.encoders, "worker": pools.worker},
-        batch_size=pools.segments_per_batch,
-        batch_format="pyarrow",
-        num_cpus=pools.actor_cpus,
-        num_gpus=pools.actor_gpus,  # the only stage with models: a whole GPU each
-        compute=ActorPoolStrategy(size=pools.actors),
-    )
+def _open(job: EmbedJob, models: Models, listing: Listing) -> Embedding:
+    return Embedding(models, job, listing)
 
 
-class EncodeStage:
-    """An actor that holds both encoders.
+@dataclass(frozen=True)
+class Embedding(CatalogJob):
+    """Frames and sound of segments become embeddings."""
+
+    name: ClassVar[str] = "embed"
+    stage_columns: ClassVar[Mapping[str, str]] = {"decode": "decode_s", "vision": "vision_s", "audio": "audio_s"}
+    settings: EmbedJob
+
+    def identity(self) -> Identity:
+        """How sources are cut and seen, and both encoders."""
+        local, job = self.models.local, self.settings
+        fingerprints = local.fingerprints()
+        content: dict[str, JSON] = {
+            "segments": job.segments.model_dump(),
+            "frames": job.frames.model_dump(),
+            "vision": fingerprints["vision"],
+            "audio": fingerprints["audio"],
+        }
+        return Identity(content, {"vision": local.vision_space, "audio": local.audio_space})
+
+    def rows(self) -> Rows:
+        """A row a segment."""
+        local = self.models.local
+        schema = embeddings_schema(local.vision_dim)
+        spaces = {"vision_space": local.vision_space, "audio_space": local.audio_space}
+        return Rows(ROWS_FOLDER, schema, TRANSIT, "segment_id", embeddings_ledger, spaces)
+
+    def chain(self, items: Planned, output: str, pools: Pools) -> Dataset:
+        """Decode, then embed frames and sound."""
+        job, models = self.settings, self.models
+        settings = DecodeSettings(job.segments, job.frames, job.decoder, models.local.media_spec(), want_audio=True)
+        data = decode(items, settings, pools)
+        stage = EncodeStage(models.bundle, job.encoders)
+        # The only stage with models: a whole GPU each.
+        return run_actors(data, stage, pools, batch_size=pools.segments_per_batch, gpus=pools.actor_gpus)
+
+
+@dataclass(frozen=True)
+class EncodeStage(ActorStage):
+    """Segments with pixels and samples in, with embeddings out; an actor holds both encoders.
 
     An actor for each would load Ray, torch and torchvision twice, and frames would wait while sound is embedded
     elsewhere on the same cores. A GPU takes both in its stride: it is decoding that a job waits for.
     """
 
-    def __init__(self, bundle: Bundle, settings: EncoderSettings, worker: Worker) -> None:
+    bundle: Bundle
+    settings: EncoderSettings
+
+    def load(self) -> Callable[[pa.Table], pa.Table]:
+        """Load both encoders."""
         from v2a_core import encoders
 
-        self._see = pipeline.ClipStage(bundle, settings, worker)
-        self._ears = encoders.build("audio", "clap", bundle.resolve(), settings, device())
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """Embed the frames and the sound of a batch of segments."""
-        return embed_audio(self._see(batch), self._ears)
-
-
-def _manifest(job: EmbedJob, local: LocalBundle) -> Manifest:
-    fingerprints = local.fingerprints()
-    return manifest.new(
-        "embed",
-        identity={
-            "segments": job.segments.model_dump(),
-            "frames": job.frames.model_dump(),
-            "vision": fingerprints["vision"],
-            "audio": fingerprints["audio"],
-        },
-        config=job.model_dump(),
-        bundle=describe_bundle(local),
-        spaces={"vision": local.vision_space, "audio": local.audio_space},
-    )
+        see = VisionStage(self.bundle, self.settings).load()
+        ears = encoders.build("audio", "clap", self.bundle.resolve(), self.settings, device())
+        return lambda batch: embed_audio(see(batch), ears)

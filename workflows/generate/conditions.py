@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import pyarrow as pa
-from ray.data import ActorPoolStrategy, Dataset
+from ray.data import Dataset
 
 from v2a_core.captioners.config import CaptionerSettings
 from v2a_core.config import ConfigError
@@ -17,9 +18,42 @@ from v2a_core.models import Bundle, LocalBundle
 from v2a_core.stages import caption
 from v2a_core.stages.decode import DecodeSettings
 from v2a_core.stages.map import map_conditions
-from workflows.cluster_runtime.pools import Pools, Worker, device
+from workflows.cluster_runtime.pools import Pools, device
 from workflows.generate.config import GenerateJob
-from workflows.streaming import chain as pipeline
+from workflows.streaming.chain import SeeSettings, decode, see
+from workflows.streaming.job import Models
+from workflows.streaming.plan import PlannedSource
+from workflows.streaming.stages import ActorStage, run_actors
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """Conditions come from a mapper.
+
+    Attributes:
+        mapper: Its folder or URI, or `none`.
+        fingerprint: For manifests and metadata: sha256 of its weights, or `none`.
+    """
+
+    mapper: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class ThroughText:
+    """Conditions come from texts.
+
+    Attributes:
+        via: Where the texts come from.
+        fingerprint: For manifests and metadata: that, and what writes them.
+    """
+
+    via: Literal["caption", "label", "blip"]
+    fingerprint: str
+    mapper: None = None
+
+
+Origin = Mapped | ThroughText
 
 
 def check(mapper: str | None, embeddings: str | None, job: GenerateJob) -> None:
@@ -38,31 +72,27 @@ def check(mapper: str | None, embeddings: str | None, job: GenerateJob) -> None:
         raise ConfigError(f"--via-text {job.via_text} does not look at embeddings: leave --embeddings out")
 
 
-def origin(mapper: str | None, job: GenerateJob, local: LocalBundle) -> str:
-    """What makes the conditions, for manifests and metadata: sha256 of a mapper's weights, or a name.
+def choose(mapper: str | None, job: GenerateJob, local: LocalBundle) -> Origin:
+    """What makes the conditions, after `check`.
 
     Raises:
         ConfigError: For a mapper between other spaces than the bundle's, or weights that cannot be had.
     """
-    if job.via_text == "blip":
-        from v2a_core.captioners.blip import captioner_fingerprint
-
-        return f"text:blip:{captioner_fingerprint(job.captioner)}"
     if job.via_text != "off":
-        return f"text:{job.via_text}"
-    fingerprint = check_mapper(mapper or NO_MAPPER, job.sampling, local)
-    unlike = unlike_training(mapper or NO_MAPPER, job.segments, job.frames)
+        return ThroughText(job.via_text, _text_fingerprint(job.via_text, job.captioner))
+    mapper = mapper or NO_MAPPER
+    fingerprint = check_mapper(mapper, job.sampling, local)
+    unlike = unlike_training(mapper, job.segments, job.frames)
     if unlike:
         print(f"generate: {unlike}", file=sys.stderr, flush=True)  # beside the plan of a dry run, not in it
-    return fingerprint
+    return Mapped(mapper, fingerprint)
 
 
 def make(
-    planned: Sequence[pipeline.PlannedSource],
+    planned: Sequence[PlannedSource],
     job: GenerateJob,
-    bundle: Bundle,
-    local: LocalBundle,
-    mapper: str | None,
+    models: Models,
+    origin: Origin,
     parts: Mapping[str, Sequence[str]],
     pools: Pools,
 ) -> Dataset:
@@ -71,84 +101,70 @@ def make(
     Args:
         planned: What is to be done.
         job: The configuration.
-        bundle: The models.
-        local: The same, on this machine.
-        mapper: Folder or URI of a mapper, or `none`.
+        models: The models.
+        origin: What makes the conditions.
         parts: What `v2a embed` has seen: source ids by file.
         pools: Workers.
     """
-    if job.via_text != "off":
-        return _through_text(planned, job, bundle, local, pools)
+    bundle, local = models.bundle, models.local
+    if isinstance(origin, ThroughText):
+        # One frame a segment: the one that is captioned, and the proof that there is a picture.
+        frames = job.frames.model_copy(update={"max_frames": 1})
+        settings = DecodeSettings(job.segments, frames, job.decoder, local.media_spec(), want_audio=False)
+        data = decode(planned, settings, pools)
+        text = TextStage(bundle, origin.via, job.captioner)
+        return run_actors(data, text, pools, batch_size=pools.segments_per_batch, gpus=pools.actor_gpus / 4)
     settings = DecodeSettings(job.segments, job.frames, job.decoder, local.media_spec(), want_audio=False)
-    data = pipeline.see(planned, settings, bundle, local.vision_dim, job.encoders, pools, parts)
-    stage = {"mapper": mapper, "sampling": job.sampling, "seed": job.seed, "worker": pools.worker}
-    return data.map_batches(
-        MapStage,
-        fn_constructor_kwargs=stage,
-        batch_size=pools.segments_per_batch,
-        batch_format="pyarrow",
-        num_cpus=pools.actor_cpus / 2,
-        num_gpus=pools.actor_gpus / 8,
-        compute=ActorPoolStrategy(size=pools.actors),
-    )
+    data = see(planned, SeeSettings(settings, bundle, local.vision_dim, job.encoders), parts, pools)
+    mapping, cpus, gpus = MapStage(origin.mapper, job.sampling, job.seed), pools.actor_cpus / 2, pools.actor_gpus / 8
+    return run_actors(data, mapping, pools, batch_size=pools.segments_per_batch, cpus=cpus, gpus=gpus)
 
 
-def _through_text(
-    planned: Sequence[pipeline.PlannedSource], job: GenerateJob, bundle: Bundle, local: LocalBundle, pools: Pools
-) -> Dataset:
-    # One frame a segment: the one that is captioned, and the proof that there is a picture.
-    frames = job.frames.model_copy(update={"max_frames": 1})
-    settings = DecodeSettings(job.segments, frames, job.decoder, local.media_spec(), want_audio=False)
-    data = pipeline.decode(pipeline.dataset(planned, pools.sources_per_block), settings, pools)
-    return data.map_batches(
-        TextStage,
-        fn_constructor_kwargs={
-            "bundle": bundle,
-            "via": job.via_text,
-            "captioner": job.captioner,
-            "worker": pools.worker,
-        },
-        batch_size=pools.segments_per_batch,
-        batch_format="pyarrow",
-        num_cpus=pools.actor_cpus,
-        num_gpus=pools.actor_gpus / 4,
-        compute=ActorPoolStrategy(size=pools.actors),
-    )
+@dataclass(frozen=True)
+class MapStage(ActorStage):
+    """Segments with frame embeddings in, with conditions out; an actor holds the mapper."""
+
+    mapper: str
+    sampling: SamplingSettings | None
+    seed: int
+
+    def load(self) -> Callable[[pa.Table], pa.Table]:
+        """Load the mapper."""
+        mapper = load_condition_mapper(self.mapper, device(), self.sampling)
+        return lambda batch: map_conditions(batch, mapper, self.seed)
 
 
-class MapStage:
-    """An actor that holds the mapper."""
+@dataclass(frozen=True)
+class TextStage(ActorStage):
+    """Decoded segments in, with the conditions of their texts out.
 
-    def __init__(self, mapper: str, sampling: SamplingSettings | None, seed: int, worker: Worker) -> None:
-        worker.set_up_model()
-        self._seed = seed
-        self._mapper = load_condition_mapper(mapper, device(), sampling)
+    An actor holds CLAP's text branch, and BLIP when it writes the texts.
+    """
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """Map a batch of segments."""
-        return map_conditions(batch, self._mapper, self._seed)
+    bundle: Bundle
+    via: Literal["caption", "label", "blip"]
+    captioner: CaptionerSettings
+
+    def load(self) -> Callable[[pa.Table], pa.Table]:
+        """Load what embeds texts, and what writes them."""
+        from v2a_core.generators import load_text_encoder
+
+        encoder, texts = load_text_encoder(self.bundle.resolve(), device()), self._texts()
+        return lambda batch: caption.text_conditions(batch, texts(batch), encoder)
+
+    def _texts(self) -> Callable[[pa.Table], Sequence[str | None]]:
+        """What gives the texts of a batch."""
+        if self.via != "blip":
+            return lambda batch: caption.texts_of_catalog(batch, self.via)
+        from v2a_core.captioners.blip import BlipCaptioner
+
+        captioner, image_size = BlipCaptioner(self.captioner, device()), self.bundle.resolve().media_spec().image_size
+        return lambda batch: caption.texts_of_frames(batch, captioner, image_size)
 
 
-class TextStage:
-    """An actor that holds CLAP's text branch, and BLIP when it writes the texts."""
+def _text_fingerprint(via: str, captioner: CaptionerSettings) -> str:
+    if via != "blip":
+        return f"text:{via}"
+    from v2a_core.captioners.blip import captioner_fingerprint
 
-    def __init__(self, bundle: Bundle, via: str, captioner: CaptionerSettings, worker: Worker) -> None:
-        from v2a_core.generators.audioldm.text import TextEmbedder
-
-        worker.set_up_model()
-        local = bundle.resolve()
-        self._encoder = TextEmbedder(local.generator_path, device())
-        self._via, self._image_size = via, local.media_spec().image_size
-        self._captioner: Any = None
-        if via == "blip":
-            from v2a_core.captioners.blip import BlipCaptioner
-
-            self._captioner = BlipCaptioner(captioner, device())
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """Embed the text of a batch of segments."""
-        if self._captioner is None:
-            texts = caption.texts_of_catalog(batch, self._via)
-        else:
-            texts = caption.texts_of_frames(batch, self._captioner, self._image_size)
-        return caption.text_conditions(batch, texts, self._encoder)
+    return f"text:blip:{captioner_fingerprint(captioner)}"

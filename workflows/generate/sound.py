@@ -1,38 +1,25 @@
-"""The generator stage of `v2a generate`: gathered sources in, waveforms out."""
+"""The second half of `v2a generate`: gathered sources become waveforms, and waveforms files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from ray.data import ActorPoolStrategy, Dataset
 
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.generators.config import GeneratorSettings
 from v2a_core.models import Bundle
+from v2a_core.protocols import JSON
+from v2a_core.stages.finish import FinishJob, finish_row
+from v2a_core.stages.gather import SOUNDTRACKS, SourceGatherer
 from v2a_core.stages.generate import SoundtrackJob, SoundtrackMaker
-from workflows.cluster_runtime.pools import Pools, Worker, device
+from v2a_core.storage import retrying
+from v2a_core.tables import rows
+from workflows.cluster_runtime.pools import Worker, device
 from workflows.generate.config import GenerateJob
-
-
-def make_sound(data: Dataset, bundle: Bundle, job: GenerateJob, pools: Pools) -> Dataset:
-    """Fill the waveforms of gathered sources."""
-    return data.map_batches(
-        GenerateStage,
-        fn_constructor_kwargs={
-            "bundle": bundle,
-            "settings": job.generator,
-            "encoders": job.encoders,
-            "job": soundtrack_job(job),
-            "worker": pools.worker,
-        },
-        batch_size=pools.soundtracks_per_batch,
-        batch_format="pyarrow",
-        num_cpus=pools.actor_cpus,
-        num_gpus=pools.actor_gpus / 2,
-        compute=ActorPoolStrategy(size=pools.actors),
-    )
+from workflows.streaming.stages import ActorStage
 
 
 def soundtrack_job(job: GenerateJob) -> SoundtrackJob:
@@ -40,39 +27,66 @@ def soundtrack_job(job: GenerateJob) -> SoundtrackJob:
     return SoundtrackJob(job.seed, job.join, job.text, job.candidates)
 
 
-def sound_identity(job: GenerateJob) -> dict[str, Any]:
+def sound_identity(job: GenerateJob) -> dict[str, JSON]:
     """The same for a manifest: what must not change between runs into one output."""
     return {
-        "generator": job.generator.model_dump(exclude={"micro_batch", "compile"}),
+        "generator": job.generator.identity(),
         "join": job.join.model_dump(),
         "text": job.text.model_dump(),
         "candidates": job.candidates.model_dump(),
     }
 
 
-class GenerateStage:
-    """An actor that holds AudioLDM, and CLAP's audio tower when candidates are ranked."""
+@dataclass(frozen=True)
+class GatherStage(ActorStage):
+    """Segments in, sources out: the actor that brings the segments of a source together."""
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        settings: GeneratorSettings,
-        encoders: EncoderSettings,
-        job: SoundtrackJob,
-        worker: Worker,
-    ) -> None:
+    def prepare(self, worker: Worker) -> None:
+        """It holds no model."""
+        worker.set_up()
+
+    def load(self) -> Callable[[pa.Table], pa.Table]:
+        """Begin with nothing."""
+        return SourceGatherer().add
+
+
+@dataclass(frozen=True)
+class GenerateStage(ActorStage):
+    """Gathered sources in, with waveforms out.
+
+    An actor holds the generator, and CLAP's audio tower when candidates are ranked.
+    """
+
+    bundle: Bundle
+    settings: GeneratorSettings
+    encoders: EncoderSettings
+    job: SoundtrackJob
+
+    def load(self) -> Callable[[pa.Table], Iterator[pa.Table]]:
+        """Load the generator."""
         from v2a_core.encoders.clap import ClapEncoder
-        from v2a_core.generators.audioldm import AudioLdmGenerator
+        from v2a_core.generators import load_generator
         from v2a_core.generators.ranking import Listener
 
-        worker.set_up_model()
-        local, on = bundle.resolve(), device()
+        local, on = self.bundle.resolve(), device()
         listener = None
-        if job.candidates.count > 1:
-            listener = Listener(ClapEncoder(local, encoders, on), local.media_spec())
-        generator = AudioLdmGenerator(str(local.generator_path), settings, on)
-        self._maker = SoundtrackMaker(generator, job, listener)
+        if self.job.candidates.count > 1:
+            listener = Listener(ClapEncoder(local, self.encoders, on), local.media_spec())
+        generator = load_generator(local, self.settings, on)
+        return SoundtrackMaker(generator, self.job, listener).make
 
-    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Make the sound of a batch of sources."""
-        yield from self._maker.make(batch)
+
+@dataclass(frozen=True)
+class FinishStage:
+    """Waveforms in, files out, and their rows of the index."""
+
+    job: FinishJob
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Encode and upload the files of a batch of sources."""
+        finished: list[dict[str, Any]] = []
+        for row in batch.drop_columns(["conditions"]).to_pylist():
+            before = retrying.traffic()
+            finished.append(rows.with_traffic(finish_row(row, self.job), retrying.traffic().since(before)))
+        table = pa.Table.from_pylist(finished, schema=SOUNDTRACKS).drop_columns(["waveform", "losers"])
+        return rows.replace(table, {"conditions": batch["conditions"]})

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypedDict
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 from ray.data import Dataset
 
 from workflows.cluster_runtime import connection
 from workflows.cluster_runtime.pools import Pools
-from workflows.streaming.chain import PlannedSource
+from workflows.streaming.plan import PlannedSource
 
 SAMPLE = 4  # sources; loading the models takes longer than they do
 _PARTS = ("unet", "vae", "vocoder")  # of the stage `generate`, whose seconds hold theirs
 
 
+class Estimate(TypedDict):
+    """What a dry run says of time: seconds, for the whole plan."""
+
+    sampled_sources: int
+    rows_per_source: float
+    start_s: float
+    work_s: dict[str, float]
+    seconds: float
+
+
 def estimate(
     planned: Sequence[PlannedSource],
     chain: Callable[[Sequence[PlannedSource]], Dataset],
-    stage_columns: dict[str, str],
+    stage_columns: Mapping[str, str],
     pools: Pools,
-) -> dict[str, Any]:
+) -> Estimate:
     """Measure a few sources, spread evenly over the plan, and extrapolate.
 
     What comes before the first row is measured too, and added once: Ray's start, its workers', loading the models.
@@ -38,7 +49,7 @@ def estimate(
     sample = planned[::step][:SAMPLE]
     seconds = dict.fromkeys(stage_columns, 0.0)
     rows, started, start_s = 0, time.monotonic(), 0.0
-    batch: Any
+    batch: pa.Table
     for batch in chain(sample).iter_batches(batch_size=None, batch_format="pyarrow"):
         arrived_s = 0.0 if rows else time.monotonic() - started
         rows += batch.num_rows

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -40,8 +39,8 @@ class RunProgress:
         self,
         job: str,
         total: int,
-        counts: Callable[[], dict[str, Any]],
-        stages: Callable[[], dict[str, float]] = dict,
+        counts: Callable[[], Mapping[str, float]],
+        stages: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self._job, self._total, self._counts, self._stages = job, total, counts, stages
         self._started = self._last = time.monotonic()
@@ -61,7 +60,7 @@ class RunProgress:
         now = time.monotonic()
         if now - self._last >= JSON_INTERVAL_S:
             self._last = now
-            line = {"job": self._job, "done": done, "total": self._total, **self._counts()}
+            line: dict[str, object] = {"job": self._job, "done": done, "total": self._total, **self._counts()}
             if stages := self._stages():
                 line["stage_seconds"] = stages
             print(json.dumps({**line, "elapsed_s": round(now - self._started, 1)}), file=sys.stderr, flush=True)
@@ -89,7 +88,7 @@ class _Bar(Progress):
         super().__init__(*columns, console=console)
         self._task = self.add_task(job, total=total, note="starting")
 
-    def show(self, done: int, counts: Mapping[str, Any], stages: Mapping[str, float]) -> None:
+    def show(self, done: int, counts: Mapping[str, float], stages: Mapping[str, float]) -> None:
         """Show how far the job is."""
         task = self.tasks[0]
         fixed = len(task.description) + BAR_WIDTH + 2 * len(f"{task.total:.0f}") + len("/") + _TIMES + len("    ")

@@ -1,99 +1,134 @@
-"""The frame of every streaming job: list, stream into the writer, count, stop when it goes wrong."""
+"""The frame of every streaming job: check, list, plan, start Ray, claim the output, stream into it, tell.
+
+Whatever refuses a run is told before Ray starts and before the output is claimed: a refused run leaves nothing behind.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import json
-import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import pyarrow as pa
-import ray
-from ray.data import Dataset
-from ray.exceptions import RayTaskError
+from typing import Any, Generic, TypeVar
 
 from v2a_core import storage
-from v2a_core.catalog import CatalogSettings, Source, list_sources, source_id
-from v2a_core.catalog.source import source_key
-from v2a_core.config import ConfigError
-from v2a_core.media.config import FrameSettings, SegmentSettings
-from v2a_core.media.types import MediaError
-from v2a_core.models import LocalBundle
+from v2a_core.models import LocalBundle, check_weights, load_bundle
 from v2a_core.outputs import manifest
-from v2a_core.outputs.ledger import Ledger
+from v2a_core.outputs.lease import Lease, hold
 from v2a_core.outputs.manifest import BundleRecord, Manifest
 from v2a_core.outputs.parts import PartWriter
 from v2a_core.outputs.unfinished import Unfinished
+from v2a_core.protocols import JSON
 from v2a_core.storage import StorageAccess
-from v2a_core.storage.config import StorageSettings
 from v2a_core.storage.preflight import check_storage
-from v2a_core.storage.trouble import StorageStopError, stop, stops_run
-from v2a_core.tables import rows
-from v2a_core.verification.retry import forget_rejects
-from workflows.cluster_runtime.counters import RunMetrics
-from workflows.cluster_runtime.pools import Pools
-from workflows.cluster_runtime.restarts import bound_restarts
-from workflows.streaming import chain as pipeline
-from workflows.streaming.config import LimitSettings
-from workflows.streaming.progress import RunProgress
-from workflows.streaming.summary import Tally, finish
-from workflows.streaming.watchdog import watch
+from workflows.cluster_runtime.pools import start_pools
+from workflows.streaming.job import DryRun, ItemsT, JobSettings, Models, Plan, Request, StreamingJob
+from workflows.streaming.stream import Sink, stream
+from workflows.streaming.summary import Tally, sentence
+
+ListedT = TypeVar("ListedT")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a run has to do: sources, and rows of entries that were rejected while listing."""
+class Entrance(Generic[ListedT, ItemsT]):
+    """What a job does before it knows its models.
 
-    sources: list[pipeline.PlannedSource]
-    rejected: list[rows.DecodedRow]
+    Attributes:
+        name: The job's name.
+        settings: Its configuration.
+        inputs: What it reads, to be reached.
+        listed: Lists the inputs, at most their first entries.
+        opened: Makes the job when they are listed and the models are there; checks both against each other.
+    """
 
-
-@dataclass(frozen=True)
-class Listing:
-    """A listed catalog: sources, and entries that could not become one."""
-
-    sources: list[Source]
-    rejects: list[tuple[Source, MediaError]]
-    skipped: dict[str, int]
-
-    @property
-    def count(self) -> int:
-        """Entries of the catalog, good or not."""
-        return len(self.sources) + len(self.rejects)
-
-    def by_kind(self) -> dict[str, int]:
-        """Sources by kind."""
-        return dict(Counter(source.kind for source in self.sources))
-
-    def rejected_rows(self, ledger: Ledger, segments: SegmentSettings, frames: FrameSettings) -> list[rows.DecodedRow]:
-        """Rows for the entries that were rejected while listing and have none yet."""
-        ids = [source_id(source, segments, frames) for source, _ in self.rejects]
-        return [
-            rows.rejected_row(self.rejects[position][0], ids[position], self.rejects[position][1])
-            for position in ledger.unfinished(ids)
-        ]
+    name: str
+    settings: JobSettings
+    inputs: Sequence[str]
+    listed: Callable[[int | None], ListedT]
+    opened: Callable[[Models, ListedT], StreamingJob[ItemsT]]
 
 
-def list_catalog(catalog: Sequence[str], settings: CatalogSettings, limit: int | None) -> Listing:
-    """List a catalog, at most its first `limit` entries.
+def run(request: Request, entrance: Entrance[ListedT, ItemsT]) -> dict[str, Any]:
+    """Do what is not done yet.
+
+    Returns:
+        The summary, as written to `summary.json`; for a dry run what it printed.
 
     Raises:
-        ConfigError: When there is nothing in it, or it does not exist.
+        ConfigError: Wrong configuration, nothing to list, or an output that was made differently.
+        TooManyRejectsError: More rejected sources than the limits allow, or nothing good at all.
+        UnfinishedError: Some sources could not be fetched or written; the next run tries them again.
     """
-    try:
-        listed = list_sources(catalog, settings)
-    except (ValueError, FileNotFoundError) as error:
-        raise ConfigError(str(error)) from None
-    for note in listed.notes:
-        print(note, file=sys.stderr, flush=True)  # on the terminal; what a plan prints is JSON
-    sources, rejects = listed.sources, listed.rejects
-    if limit is not None:
-        sources, rejects = sources[:limit], rejects[: max(0, limit - len(sources))]
-    return Listing(list(sources), list(rejects), dict(listed.skipped_reasons))
+    tally, settings = Tally(entrance.name), entrance.settings
+    access = StorageAccess.of_job(settings.storage, request.output, settings.output_storage)
+    with storage.reach(access):
+        checked = check_storage(entrance.inputs, request.output, access)
+        return _run(request, entrance, tally, checked)
+
+
+@dataclass(frozen=True)
+class _Ready(Generic[ItemsT]):
+    """A run that nothing refuses any more but the cluster and another run."""
+
+    request: Request
+    settings: JobSettings
+    job: StreamingJob[ItemsT]
+    mine: Manifest
+    tally: Tally
+
+    def plan(self) -> Plan[ItemsT]:
+        """What is left to do, by what the output holds now."""
+        rows = self.job.rows()
+        return self.job.plan(rows.ledger(storage.join(self.request.output, rows.folder)), self.tally)
+
+
+def _run(
+    request: Request, entrance: Entrance[ListedT, ItemsT], tally: Tally, checked: Mapping[str, JSON]
+) -> dict[str, Any]:
+    """From the listing on; what is still refused here is refused before anything is written."""
+    bundle = load_bundle(request.models)
+    listed = entrance.listed(request.limit)
+    manifest.check_own(request.output, entrance.name)
+    models = Models(bundle, bundle.resolve())
+    check_weights(models.local)
+    job = entrance.opened(models, listed)
+    mine = _manifest(job, entrance.settings)
+    manifest.same(request.output, mine)
+    ready = _Ready(request, entrance.settings, job, mine, tally)
+    if request.dry_run:
+        return job.show(DryRun(request, checked, tally, ready.plan()))
+    # What is done is read by the owner alone: nobody else can do more of it meanwhile.
+    with hold(request.output, job.name, steal=request.steal) as lease:
+        return _make(ready, lease)
+
+
+def _make(ready: _Ready[ItemsT], lease: Lease) -> dict[str, Any]:
+    """Plan, start Ray, claim the output, run the chain into it."""
+    job, tally, settings, output = ready.job, ready.tally, ready.settings, ready.request.output
+    if manifest.same(output, ready.mine) is not None:
+        job.renew(ready.request)
+    plan, pools = ready.plan(), None
+    if len(plan.items):
+        job.check_start()
+        pools = start_pools(ready.request.address, settings.pools)
+    claimed = manifest.open_output(output, ready.mine)
+    writer = _writer(ready, claimed, lease)
+    data = job.chain(plan.items, output, pools) if pools else None
+    sink = Sink(writer, Unfinished(output), tally, settings.limits, job.stage_columns)
+    stream(data, plan.rejected, sink)
+    lease.check()
+    return _conclude(ready, claimed, sink)
+
+
+def _conclude(ready: _Ready[ItemsT], claimed: Manifest, sink: Sink) -> dict[str, Any]:
+    """Summary and manifest, and whether it was a success."""
+    output, tally = ready.request.output, ready.tally
+    summary = tally.summary(output, "unfinished" if sink.unfinished.count else "done")
+    document: dict[str, Any] = {**summary, **ready.job.tell(output)}
+    manifest.close_output(output, claimed, document, {**tally.before.parts, **sink.writer.written})
+    storage.write_json(storage.join(output, "summary.json"), document)
+    print(sentence(summary), flush=True)
+    sink.unfinished.check()
+    tally.check_good()
+    return document
 
 
 def describe_bundle(local: LocalBundle) -> BundleRecord:
@@ -101,179 +136,25 @@ def describe_bundle(local: LocalBundle) -> BundleRecord:
     return {"name": local.name, "trained": local.trained, "fingerprints": local.fingerprints()}
 
 
-@contextlib.contextmanager
-def reach(
-    catalog: Sequence[str], output: str, settings: StorageSettings, output_settings: StorageSettings | None
-) -> Iterator[dict[str, Any]]:
-    """Reach files as configured, in the block; first try what the job will need.
-
-    Yields:
-        What works.
-
-    Raises:
-        ConfigError: Naming what was denied.
-    """
-    access = StorageAccess.of_job(settings, output, output_settings)
-    with storage.reach(access):
-        yield check_storage(catalog, output, access)
+def _manifest(job: StreamingJob[ItemsT], settings: JobSettings) -> Manifest:
+    identity = job.identity()
+    return manifest.new(
+        job.name,
+        identity=identity.content,
+        config=settings.model_dump(),
+        bundle=describe_bundle(job.models.local),
+        spaces=identity.spaces,
+    )
 
 
-def show_plan(
-    job: str,
-    output: str,
-    checked: dict[str, Any],
-    listing: Listing,
-    tally: Tally,
-    pools: Pools,
-    time_needed: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """What `--dry-run` prints: the listing, what is left to do, storage, and how the cluster would be used."""
-    plan = {
-        "job": job,
-        "output": output,
-        "storage": checked,
-        "sources": listing.count,
-        "by_kind": listing.by_kind(),
-        "skipped": listing.skipped,
-        "rejected_while_listing": len(listing.rejects),
-        "done_before": tally.done_before,
-        "to_do": tally.planned,
-        "cluster": {name: amount for name, amount in ray.cluster_resources().items() if name in ("CPU", "GPU")},
-        "workers": _workers(pools),
-        "estimate": time_needed,
-    }
-    print(json.dumps(plan, indent=2, ensure_ascii=False), flush=True)
-    return plan
-
-
-def _workers(pools: Pools) -> dict[str, Any]:
-    return {name: value for name, value in dataclasses.asdict(pools).items() if name != "worker"}
-
-
-def stream(
-    job: str,
-    data: Dataset | None,
-    rejected: pa.Table,
-    writer: PartWriter,
-    tally: Tally,
-    limits: LimitSettings,
-    stage_columns: dict[str, str],
-    unfinished: Unfinished,
-) -> None:
-    """Run the chain and write its rows, in this process: one writer, so that a row is written once.
-
-    Whatever ends the run, rows that have arrived are written before it ends.
-    """
-    try:
-        with RunProgress(job, tally.planned, tally.notes, tally.stages) as bar:
-            if rejected.num_rows:
-                final, waiting = unfinished.split(rejected)
-                tally.arrive(rejected)
-                tally.add(writer.add(final))
-                tally.wait(waiting)
-                tally.rejected_early = len(tally.rejected_sources | tally.waiting_sources)
-                tally.check(limits)
-            if data is None:
-                return
-            metrics = RunMetrics(job, stage_columns)
-            bound_restarts(data)
-            with watch(data, tally, limits):
-                # Not a batch ahead: Ray would hold each one back until the next has come, and what hangs would keep it.
-                for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-                    tally.add_seconds(batch, stage_columns)
-                    tally.add_traffic(batch)
-                    final, waiting = unfinished.split(batch)
-                    written = writer.add(final)
-                    tally.arrive(batch)
-                    tally.add(written)
-                    tally.wait(waiting)
-                    metrics.add(batch, written, tally.all_traffic())
-                    bar.update(len(tally.sources))
-                    tally.check(limits)
-            tally.check_whole()
-    except RayTaskError as error:
-        raise own_error(error) from None
-    except OSError as error:
-        raise _storage_error(error) from None
-    finally:
-        try:
-            writer.flush()
-            unfinished.save()
-        except OSError as error:
-            raise _storage_error(error) from None
-
-
-def _storage_error(error: OSError) -> Exception:
-    return stop(error) if stops_run(error, writing=True) else error
-
-
-def own_error(error: RayTaskError) -> Exception:
-    """What a worker raised to stop the run, out of what Ray wraps around it; else the error itself."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, StorageStopError):
-            return cause
-        cause = getattr(cause, "cause", None) or cause.__cause__
-    return error
-
-
-def plan_work(listing: Listing, ledger: Ledger, tally: Tally, job: Any) -> Plan:
-    """What of a catalog an output does not hold yet; the tally learns of it.
-
-    Args:
-        listing: The catalog.
-        ledger: The output.
-        tally: Of this run.
-        job: The configuration, for `segments` and `frames`.
-    """
-    ids = [source_id(source, job.segments, job.frames) for source in listing.sources]
-    planned = pipeline.plan(listing.sources, ids, ledger)
-    rejected = listing.rejected_rows(ledger, job.segments, job.frames)
-    tally.listed, tally.planned, tally.before = listing.count, len(planned) + len(rejected), ledger
-    tally.done_before = tally.listed - tally.planned
-    tally.expected = {item.source_id: item.source.name for item in planned}
-    if ledger.rows:
-        tally.good_before = ledger.good_among(ids)
-        ids_by_key = {source_key(item.source): item.source_id for item in planned}
-        ids_by_key |= {row["source_key"]: row["source_id"] for row in rejected}
-        tally.replaced = {key: ids_by_key[key] for key in ledger.other_versions(ids_by_key)}
-        if tally.replaced:
-            print(
-                f"{tally.job}: {len(tally.replaced)} sources have changed since they were done: their new versions are "
-                "done now, and readers take the latest",
-                flush=True,
-            )
-    return Plan(planned, rejected)
-
-
-def retry(output: str, folder: str, stages: Sequence[str], mine: Manifest) -> None:
-    """Take the rejects of some stages out of an output, so that this run tries them again.
-
-    Raises:
-        ConfigError: When the output was made differently.
-    """
-    if manifest.same(output, mine) is not None:
-        taken = forget_rejects(output, folder, stages)
-        print(f"{mine['job']}: {taken} rejects of {', '.join(stages)} are tried again", flush=True)
-
-
-def conclude(
-    output: str,
-    made_by: Manifest,
-    tally: Tally,
-    writer: PartWriter,
-    unfinished: Unfinished,
-    **more: Any,
-) -> dict[str, Any]:
-    """The end of a streaming job: summary and manifest, and whether it was a success.
-
-    Raises:
-        UnfinishedError: Sources wait for the next run.
-        NothingMadeError: No source of the catalog has anything good.
-    """
-    summary = tally.summary(output, "unfinished" if unfinished.count else "done", **more)
-    manifest.close_output(output, made_by, summary, {**tally.before.parts, **writer.written})
-    finish(summary)
-    unfinished.check()
-    tally.check_good()
-    return summary
+def _writer(ready: _Ready[ItemsT], claimed: Manifest, lease: Lease) -> PartWriter:
+    rows = ready.job.rows()
+    return PartWriter(
+        storage.join(ready.request.output, rows.folder),
+        rows.schema,
+        id_column=rows.id_column,
+        seen=ready.tally.before.expected_again(),
+        settings=ready.settings.output,
+        metadata=manifest.part_metadata(claimed, **rows.metadata),
+        before_commit=lease.check,
+    )

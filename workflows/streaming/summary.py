@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from v2a_core import storage
 from v2a_core.outputs.ledger import Ledger, Totals
 from v2a_core.storage import retrying
 from v2a_core.storage.retrying import Traffic
@@ -29,6 +29,41 @@ class NothingMadeError(TooManyRejectsError):
 
 class LostSourcesError(RuntimeError):
     """Sources went into the chain and did not come out of it."""
+
+
+class Counts(TypedDict):
+    """What a run has done."""
+
+    sources: int
+    sources_done_before: int
+    sources_done_now: int
+    sources_rejected: int
+    rows_done_now: int
+    rejected_by_reason: dict[str, int]
+    waiting_by_reason: dict[str, int]
+
+
+class OutputTotals(TypedDict):
+    """What its output holds, of the newest version of each source."""
+
+    sources: int
+    rows_good: int
+    rows_rejected: int
+    rejected_by_reason: dict[str, int]
+    sources_waiting: int
+
+
+class Summary(TypedDict):
+    """The summary of a streaming job, as in `summary.json`; a job adds what else it has to tell."""
+
+    job: str
+    status: str
+    output: str
+    counts: Counts
+    totals: OutputTotals
+    seconds: dict[str, float]
+    storage: dict[str, int]
+    rows_per_second: float
 
 
 @dataclass
@@ -68,6 +103,21 @@ class Tally:
     started: float = field(default_factory=time.monotonic)
     driver_before: Traffic = field(default_factory=retrying.traffic)
 
+    def plan(self, listed: int, planned: int, before: Ledger) -> None:
+        """Note what a run has to do, out of what was listed, and what its output held before."""
+        self.listed, self.planned, self.before = listed, planned, before
+        self.done_before = listed - planned
+
+    def replace(self, replaced: dict[str, str]) -> None:
+        """Note sources of which the output holds another version, and tell so."""
+        self.replaced = replaced
+        if replaced:
+            print(
+                f"{self.job}: {len(replaced)} sources have changed since they were done: their new versions are "
+                "done now, and readers take the latest",
+                flush=True,
+            )
+
     def add(self, table: pa.Table) -> None:
         """Count rows that were written."""
         self.rows += table.num_rows
@@ -86,7 +136,7 @@ class Tally:
         """Note the sources of rows, new or not."""
         self.sources.update(table["source_id"].to_pylist())
 
-    def add_seconds(self, table: pa.Table, columns: dict[str, str]) -> None:
+    def add_seconds(self, table: pa.Table, columns: Mapping[str, str]) -> None:
         """Add the seconds that stages noted in their rows; `columns` maps a stage to its column."""
         for stage, column in columns.items():
             if column in table.schema.names:
@@ -102,9 +152,9 @@ class Tally:
         """What workers and driver have moved for this run."""
         return self.traffic.plus(retrying.traffic().since(self.driver_before))
 
-    def notes(self) -> dict[str, Any]:
+    def notes(self) -> dict[str, float]:
         """What a progress line shows beside the number of sources."""
-        notes: dict[str, Any] = {"rows": self.rows, "rejected": len(self.rejected_sources)}
+        notes: dict[str, float] = {"rows": self.rows, "rejected": len(self.rejected_sources)}
         if self.waiting_sources:
             notes["waiting"] = len(self.waiting_sources)
         retries = self.all_traffic().retries
@@ -169,7 +219,7 @@ class Tally:
                 f"{reasons}. What was done is kept; run again with a higher share to go on."
             )
 
-    def summary(self, output: str, status: str, **more: Any) -> dict[str, Any]:
+    def summary(self, output: str, status: str) -> Summary:
         """The summary as plain data."""
         seconds = time.monotonic() - self.started
         totals = self.totals()
@@ -196,18 +246,10 @@ class Tally:
             "seconds": {"total": round(seconds, 2), **{k: round(v, 2) for k, v in self.stage_s.items()}},
             "storage": dataclasses.asdict(self.all_traffic()),
             "rows_per_second": round(self.rows / seconds, 3) if seconds else 0.0,
-            **more,
         }
 
 
-def finish(summary: dict[str, Any]) -> dict[str, Any]:
-    """Write `summary.json` and print the line a person reads."""
-    storage.write_json(storage.join(summary["output"], "summary.json"), summary)
-    print(sentence(summary), flush=True)
-    return summary
-
-
-def sentence(summary: dict[str, Any]) -> str:
+def sentence(summary: Summary) -> str:
     """The summary in one or two lines."""
     counts, totals, seconds = summary["counts"], summary["totals"], summary["seconds"]
     unit = "soundtracks" if summary["job"] == "generate" else "segments"  # what has a row

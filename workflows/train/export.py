@@ -10,7 +10,7 @@ from v2a_core.mappers import count_parameters
 from v2a_core.mappers.config import MapperConfig
 from v2a_core.outputs.manifest import Manifest
 from v2a_core.tables.schema import EMBEDDING_DIM
-from v2a_core.version import __version__
+from v2a_core.version import program
 from workflows.train.config import TrainingStoppedError
 from workflows.train.fit import TrainWork
 
@@ -80,7 +80,7 @@ def _draw(folder: Path, output: str) -> None:
 def _mapper_config(work: TrainWork, claimed: Manifest, summary: dict[str, Any], embeddings: str) -> MapperConfig:
     told = {key: summary[key] for key in ("counts", "steps", "epochs", "best", "seconds")}
     return MapperConfig(
-        program={"name": "v2a", "version": __version__},
+        program=program(),
         mapper=work.job.mapper,
         embedding_dim=EMBEDDING_DIM,
         vision_dim=work.selection.vision_dim,

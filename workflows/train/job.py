@@ -10,6 +10,7 @@ from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.models import load_bundle
 from v2a_core.outputs import manifest
+from v2a_core.outputs.lease import Lease, hold
 from v2a_core.outputs.manifest import Manifest
 from v2a_core.protocols import JSON
 from v2a_core.storage import StorageAccess
@@ -36,6 +37,7 @@ def run(
     limit: int | None = None,
     dry_run: bool = False,
     address: str | None = None,
+    steal: bool = False,
 ) -> dict[str, Any]:
     """Train a mapper, or go on training it, and export its best state.
 
@@ -47,6 +49,7 @@ def run(
         limit: Take the first `limit` sources only.
         dry_run: Plan and check, do nothing.
         address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
+        steal: Take the output over from the run that owns it.
 
     Returns:
         The summary, as written to `summary.json`; for a dry run the plan, which `v2a train` prints.
@@ -80,7 +83,8 @@ def run(
         connection.connect(address)
         check_resources(job.scaling, place)
         try:
-            summary = _train(work, mine, given, started)
+            with hold(output, "train", steal=steal) as lease:
+                summary = _train(work, mine, given, started, lease)
         except OSError as error:
             raise (stop(error) if stops_run(error, writing=True) else error) from None
         print(sentence(summary), flush=True)
@@ -89,12 +93,13 @@ def run(
         return summary
 
 
-def _train(work: TrainWork, mine: Manifest, given: str, started: float) -> dict[str, Any]:
+def _train(work: TrainWork, mine: Manifest, given: str, started: float, lease: Lease) -> dict[str, Any]:
     """From the output's last checkpoint to its mapper; returns the summary."""
     claimed = manifest.open_output(work.output, mine)
     train_snapshot.mend(work.output)
     leftovers.abort_uploads(work.output)
     result = fit(work, train_plan.steps(work.selection, work.job.training))
+    lease.check()
     summary = export(result, work, claimed, given, time.monotonic() - started)
     storage.write_json(storage.join(work.output, "summary.json"), summary)
     manifest.close_output(work.output, claimed, summary)

@@ -95,6 +95,7 @@ def run_sweep(
     limit: int | None = None,
     dry_run: bool = False,
     address: str | None = None,
+    steal: bool = False,
 ) -> list[dict[str, Any]]:
     """Train every configuration into its own folder of the output; finished ones are not trained again.
 
@@ -124,7 +125,7 @@ def run_sweep(
             job = sweep.jobs[name]
             # A task of its own for each: Ray Train's driver wants the main thread of a process. It only waits.
             task: Any = ray.remote(num_cpus=0, max_retries=0)(train.run)
-            return task.remote(embeddings, storage.join(output, name), job, models=models, limit=limit)
+            return task.remote(embeddings, storage.join(output, name), job, models=models, limit=limit, steal=steal)
 
         rows = _run_all(start, sweep, output)
         rows = sort_rows(rows, sweep.file.sort_by)

@@ -11,9 +11,10 @@ from helpers_audioldm import AUDIOLDM_S_UNET, AUDIOLDM_VAE, AUDIOLDM_VOCODER, ed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from v2a_core.generators.audioldm import AudioLdmGenerator, GenerationError
+from v2a_core.compute.memory import GenerationError
+from v2a_core.generators.audioldm.checkpoint import MAX_DURATION_S, AudioLdmSettings
 from v2a_core.generators.audioldm.components import SAMPLERS, Geometry, build_scheduler, weights_variant
-from v2a_core.generators.config import MAX_DURATION_S, GeneratorSettings
+from v2a_core.generators.audioldm.generator import AudioLdmGenerator
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 QUICK: dict[str, Any] = {"num_inference_steps": 2, "precision": "fp32"}
@@ -26,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def generator(folder: Path) -> AudioLdmGenerator:
-    return AudioLdmGenerator(str(folder), GeneratorSettings(**QUICK))
+    return AudioLdmGenerator(folder, AudioLdmSettings(**QUICK))
 
 
 def conditions(count: int) -> np.ndarray:
@@ -49,16 +50,16 @@ def test_equals_diffusers_pipeline(folder: Path, sampler: str, eta: float) -> No
         eta=eta,
         generator=[torch.Generator().manual_seed(seed) for seed in (7, 8)],
     ).audios
-    choice = GeneratorSettings(sampler=sampler, eta=eta, num_inference_steps=5, precision="fp32")
-    made = AudioLdmGenerator(str(folder), choice).generate(conditions(2), [7, 8], 0.64)
+    choice = AudioLdmSettings(sampler=sampler, eta=eta, num_inference_steps=5, precision="fp32")
+    made = AudioLdmGenerator(folder, choice).generate(conditions(2), [7, 8], 0.64)
     assert made.shape == expected.shape
     np.testing.assert_allclose(made, expected, atol=1e-4)
 
 
 def test_condition_seed_guidance_and_noise_are_heard(folder: Path) -> None:
     def sound(row: int, seed: int, **options: Any) -> np.ndarray:
-        choice = GeneratorSettings(sampler="ddim", **{**QUICK, "num_inference_steps": 5, **options})
-        return AudioLdmGenerator(str(folder), choice).generate(conditions(2)[[row]], [seed], 0.32)
+        choice = AudioLdmSettings(sampler="ddim", **{**QUICK, "num_inference_steps": 5, **options})
+        return AudioLdmGenerator(folder, choice).generate(conditions(2)[[row]], [seed], 0.32)
 
     base = sound(0, 1)
     np.testing.assert_array_equal(base, sound(0, 1))
@@ -69,12 +70,12 @@ def test_condition_seed_guidance_and_noise_are_heard(folder: Path) -> None:
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(("sampler", "eta"), [("ddim", 1.0), ("dpm-solver++", 0.0)])
 def test_a_row_is_the_same_in_any_batch_and_order(folder: Path, sampler: str, eta: float, device: str) -> None:
-    choice = GeneratorSettings(sampler=sampler, eta=eta, num_inference_steps=4, precision="fp32", micro_batch=8)
+    choice = AudioLdmSettings(sampler=sampler, eta=eta, num_inference_steps=4, precision="fp32", micro_batch=8)
     vectors, seeds = conditions(5), [3, 1, 4, 1, 2**63 - 1]
-    together = AudioLdmGenerator(str(folder), choice, device).generate(vectors, seeds, 0.5)
+    together = AudioLdmGenerator(folder, choice, device).generate(vectors, seeds, 0.5)
     order = [4, 2, 0, 3, 1]
     for size in (1, 2, 3):
-        other = AudioLdmGenerator(str(folder), choice.model_copy(update={"micro_batch": size}), device)
+        other = AudioLdmGenerator(folder, choice.model_copy(update={"micro_batch": size}), device)
         made = other.generate(vectors[order], [seeds[row] for row in order], 0.5)
         np.testing.assert_allclose(made, together[order], atol=1e-4)  # 1e-3 is what users are promised
 
@@ -90,8 +91,8 @@ def test_durations_are_exact(generator: AudioLdmGenerator, duration_s: float) ->
 
 @pytest.mark.parametrize("duration_s", [0.1, 20.0, MAX_DURATION_S])
 def test_shortest_and_longest_sounds(folder: Path, duration_s: float) -> None:
-    choice = GeneratorSettings(num_inference_steps=1, guidance_scale=1.0)
-    made = AudioLdmGenerator(str(folder), choice).generate(conditions(1), [0], duration_s)
+    choice = AudioLdmSettings(num_inference_steps=1, guidance_scale=1.0)
+    made = AudioLdmGenerator(folder, choice).generate(conditions(1), [0], duration_s)
     assert made.shape == (1, round(duration_s * 16_000))
     assert np.isfinite(made).all()
 
@@ -140,11 +141,11 @@ def test_more_steps_than_trained_are_refused(folder: Path, tmp_path: Path) -> No
     short = shutil.copytree(folder, tmp_path / "short")
     edit_json(short / "scheduler" / "scheduler_config.json", num_train_timesteps=10)
     with pytest.raises(ValueError, match="num_inference_steps = 25"):
-        AudioLdmGenerator(str(short), GeneratorSettings())
+        AudioLdmGenerator(short, AudioLdmSettings())
 
 
 def test_out_of_memory_halves_the_micro_batch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = AudioLdmGenerator(str(folder), GeneratorSettings(**QUICK, guidance_scale=1.0, micro_batch=4))
+    generator = AudioLdmGenerator(folder, AudioLdmSettings(**QUICK, guidance_scale=1.0, micro_batch=4))
     expected = generator.generate(conditions(5), list(range(5)), 0.3)
     limit = 2
     forward = generator.parts.unet.forward
@@ -163,7 +164,7 @@ def test_out_of_memory_halves_the_micro_batch(folder: Path, monkeypatch: pytest.
 
 
 def test_a_failing_row_is_nan_and_its_neighbours_are_untouched(folder: Path) -> None:
-    generator = AudioLdmGenerator(str(folder), GeneratorSettings(num_inference_steps=1, precision="bf16"))
+    generator = AudioLdmGenerator(folder, AudioLdmSettings(num_inference_steps=1, precision="bf16"))
     expected = generator.generate(conditions(3), [0, 1, 2], 0.3)
     seen: list[tuple[torch.dtype, int]] = []
 
@@ -183,17 +184,17 @@ def test_a_failing_row_is_nan_and_its_neighbours_are_untouched(folder: Path) -> 
 def test_what_overflows_in_fp16_is_made_in_fp32(folder: Path, tmp_path: Path) -> None:
     large = shutil.copytree(folder, tmp_path / "large")
     edit_json(large / "vae" / "config.json", scaling_factor=1e-6)  # latents beyond fp16's 65504
-    choice = GeneratorSettings(num_inference_steps=1, precision="fp16")
-    made = AudioLdmGenerator(str(large), choice).generate(conditions(2), [0, 1], 0.2)
-    exact = AudioLdmGenerator(str(large), choice.model_copy(update={"precision": "fp32"}))
+    choice = AudioLdmSettings(num_inference_steps=1, precision="fp16")
+    made = AudioLdmGenerator(large, choice).generate(conditions(2), [0, 1], 0.2)
+    exact = AudioLdmGenerator(large, choice.model_copy(update={"precision": "fp32"}))
     np.testing.assert_allclose(made, exact.generate(conditions(2), [0, 1], 0.2), atol=1e-4)
 
 
 @pytest.mark.slow
 def test_bf16_is_close_to_fp32(folder: Path) -> None:
     def sound(precision: str) -> np.ndarray:
-        choice = GeneratorSettings(num_inference_steps=10, precision=precision)
-        return AudioLdmGenerator(str(folder), choice).generate(conditions(2), [0, 1], 1.0)
+        choice = AudioLdmSettings(num_inference_steps=10, precision=precision)
+        return AudioLdmGenerator(folder, choice).generate(conditions(2), [0, 1], 1.0)
 
     exact, fast = sound("fp32"), sound("bf16")
     for row in range(2):
@@ -203,7 +204,7 @@ def test_bf16_is_close_to_fp32(folder: Path) -> None:
 def test_prediction_type_is_the_checkpoints(folder: Path, tmp_path: Path) -> None:
     velocity = shutil.copytree(folder, tmp_path / "v")
     edit_json(velocity / "scheduler" / "scheduler_config.json", prediction_type="v_prediction")
-    made = [AudioLdmGenerator(str(path), GeneratorSettings(**QUICK)) for path in (folder, velocity)]
+    made = [AudioLdmGenerator(path, AudioLdmSettings(**QUICK)) for path in (folder, velocity)]
     first, second = (generator.generate(conditions(1), [0], 0.3) for generator in made)
     assert np.abs(first - second).max() > 1e-2
 
@@ -223,7 +224,7 @@ def test_text_embeddings_are_normalised_and_independent_of_their_batch(generator
 def test_incomplete_checkpoints_are_refused_with_the_reason(folder: Path, tmp_path: Path) -> None:
     def refused(name: str, message: str) -> None:
         with pytest.raises(ValueError, match=message):
-            AudioLdmGenerator(str(tmp_path / name), GeneratorSettings())
+            AudioLdmGenerator(tmp_path / name, AudioLdmSettings())
 
     pickled = shutil.copytree(folder, tmp_path / "pickled")
     weights = pickled / "unet" / "diffusion_pytorch_model.safetensors"
@@ -244,7 +245,7 @@ def test_incomplete_checkpoints_are_refused_with_the_reason(folder: Path, tmp_pa
     mute = shutil.copytree(folder, tmp_path / "mute")
     shutil.rmtree(mute / "tokenizer")
     with pytest.raises(ValueError, match="has no tokenizer"):
-        AudioLdmGenerator(str(mute), GeneratorSettings()).generate(conditions(1), [0], 0.3)
+        AudioLdmGenerator(mute, AudioLdmSettings()).generate(conditions(1), [0], 0.3)
 
 
 def test_audioldm_s_has_the_published_size() -> None:
@@ -260,7 +261,7 @@ def test_fp16_variant_alone_is_read(folder: Path, tmp_path: Path, generator: Aud
     for file in half.rglob("*.safetensors"):
         file.rename(file.with_suffix(".fp16.safetensors"))
     assert weights_variant(half / "unet") == "fp16"
-    made = AudioLdmGenerator(str(half), GeneratorSettings(**QUICK)).generate(conditions(1), [0], 0.3)
+    made = AudioLdmGenerator(half, AudioLdmSettings(**QUICK)).generate(conditions(1), [0], 0.3)
     np.testing.assert_array_equal(made, generator.generate(conditions(1), [0], 0.3))
 
 
@@ -275,7 +276,7 @@ def test_full_size_audioldm_s_in_its_published_layout(folder: Path, tmp_path: Pa
     AutoencoderKL(**AUDIOLDM_VAE).half().save_pretrained(tmp_path / "vae", variant="fp16")
     vocoder = SpeechT5HifiGan(SpeechT5HifiGanConfig(**AUDIOLDM_VOCODER))
     vocoder.half().save_pretrained(tmp_path / "vocoder", variant="fp16")
-    generator = AudioLdmGenerator(str(tmp_path), GeneratorSettings(num_inference_steps=1))
+    generator = AudioLdmGenerator(tmp_path, AudioLdmSettings(num_inference_steps=1))
     assert generator.parts.geometry == Geometry(16_000, 160, 64, 512, 8, 4, 8)
     made = generator.generate(conditions(2), [0, 1], 1.0)
     assert made.shape == (2, 16_000)

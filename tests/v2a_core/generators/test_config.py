@@ -6,12 +6,19 @@ import sys
 import pytest
 
 from v2a_core.config import ConfigError, Settings, load, setting
-from v2a_core.generators import GENERATORS, load_generator
-from v2a_core.generators.config import GeneratorSettings
+from v2a_core.generators import check_settings, load_generator
+from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+from v2a_core.generators.config import GENERATOR, AnyGeneratorSettings
+from v2a_core.models import LocalBundle, load_bundle
+from v2a_core.models.kinds import GENERATORS
 
 
 class Job(Settings):
-    generator: GeneratorSettings = setting(GeneratorSettings, "the generator")
+    generator: AnyGeneratorSettings = setting(GENERATOR, "the generator")
+
+
+class OtherSettings(AudioLdmSettings):
+    kind: str = "musicgen"
 
 
 def test_default_is_the_fast_preset() -> None:
@@ -42,7 +49,40 @@ def test_configuration_loads_without_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_unknown_generator_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="no generator 'musicgen'; known: audioldm"):
-        load_generator("musicgen", "folder", GeneratorSettings())
-    assert list(GENERATORS) == ["audioldm"]
+@pytest.mark.parametrize("name", GENERATORS.names())
+class TestEveryGenerator:
+    def test_names_itself_in_its_settings(self, name: str) -> None:
+        settings = GENERATORS.settings(name)()
+        assert settings.kind == name
+        assert load(Job, job="generate", overrides=[f"generator.kind={name}"]).generator == settings
+        assert settings.identity()["kind"] == name
+        assert settings.max_duration_s > 0
+        assert settings.summary
+
+    def test_says_what_its_folder_holds(self, name: str) -> None:
+        local = load_bundle("miniature").resolve()
+        assert local.generator == name
+        kind = GENERATORS[name].component
+        assert set(kind.files(local.generator_path)) == set(local.files("generator"))
+        assert local.files("generator")
+        assert kind.sample_rate(local.generator_path) == load_generator(local, GENERATORS.settings(name)()).sample_rate
+        assert kind.text_tower(local.generator_path) is not None
+
+
+def test_a_generator_that_is_not_there_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="kind = 'musicgen': no such generator; allowed: audioldm"):
+        load(Job, job="generate", overrides=["generator.kind=musicgen"])
+    with pytest.raises(ConfigError, match=r"generator\.generator = 'musicgen': no such generator; allowed: audioldm"):
+        load_bundle("miniature", ["generator.generator=musicgen"])
+
+
+def test_settings_of_another_generator_than_the_bundles_are_refused() -> None:
+    local: LocalBundle = load_bundle("miniature").resolve()
+    check_settings(local, AudioLdmSettings())
+    with pytest.raises(ConfigError, match=r"'musicgen', but .* 'miniature' is 'audioldm': say --set generator.kind=au"):
+        check_settings(local, OtherSettings())
+
+
+def test_what_only_changes_the_speed_is_no_part_of_the_identity() -> None:
+    plain, faster = AudioLdmSettings(), AudioLdmSettings(micro_batch=3, compile=True)
+    assert plain.identity() == faster.identity() != AudioLdmSettings(num_inference_steps=3).identity()

@@ -11,8 +11,8 @@ import pytest
 import torch
 from helpers_audioldm import AUDIOLDM_S_UNET, AUDIOLDM_VAE, AUDIOLDM_VOCODER, save_miniature
 
-from v2a_core.generators.audioldm import AudioLdmGenerator
-from v2a_core.generators.config import GeneratorSettings
+from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+from v2a_core.generators.audioldm.generator import AudioLdmGenerator
 
 WIDTHS = {"s": 128, "m": 192, "l": 256}
 # The paper gives -s 185.04 M and -l 739.14 M; -m is 231 M larger than -s (421 M and 652 M with their other parts).
@@ -54,7 +54,7 @@ def test_full_size_makes_sound_with_random_weights(size: str, tmp_path: Path) ->
     SpeechT5HifiGan(SpeechT5HifiGanConfig(**AUDIOLDM_VOCODER)).half().save_pretrained(
         folder / "vocoder", variant="fp16"
     )
-    audioldm = AudioLdmGenerator(str(folder), GeneratorSettings(num_inference_steps=1, precision="bf16"))
+    audioldm = AudioLdmGenerator(folder, AudioLdmSettings(num_inference_steps=1, precision="bf16"))
     conditions = np.random.default_rng(0).normal(size=(1, 512)).astype(np.float32)
     made = audioldm.generate(conditions, [0], 1.0)
     assert made.shape == (1, 16_000)

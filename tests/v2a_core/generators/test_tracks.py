@@ -11,11 +11,12 @@ import pytest
 import torch
 from helpers_audioldm import edit_json, save_miniature
 
-from v2a_core.generators.audioldm import AudioLdmGenerator, GenerationError
+from v2a_core.compute.memory import GenerationError
 from v2a_core.generators.audioldm import decoding as pieces
+from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
 from v2a_core.generators.audioldm.components import SAMPLERS
-from v2a_core.generators.config import GeneratorSettings
-from v2a_core.generators.windows import Track
+from v2a_core.generators.audioldm.generator import AudioLdmGenerator
+from v2a_core.protocols import Track
 
 OVERLAP_S = 0.64
 
@@ -26,9 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load(folder: Path, **options: Any) -> AudioLdmGenerator:
-    return AudioLdmGenerator(
-        str(folder), GeneratorSettings(**{"num_inference_steps": 3, "precision": "fp32", **options})
-    )
+    return AudioLdmGenerator(folder, AudioLdmSettings(**{"num_inference_steps": 3, "precision": "fp32", **options}))
 
 
 def unit(count: int, seed: int = 0) -> np.ndarray:

@@ -8,8 +8,8 @@ import pytest
 import torch
 from helpers_audioldm import save_miniature
 
-from v2a_core.generators.audioldm import AudioLdmGenerator
-from v2a_core.generators.config import GeneratorSettings
+from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+from v2a_core.generators.audioldm.generator import AudioLdmGenerator
 from v2a_core.miniature.text import build_text_encoder
 
 
@@ -41,7 +41,7 @@ def test_diffusers_loads_it(folder: Path) -> None:
 
 
 def test_untrained_sound_is_neither_silent_nor_clipped(folder: Path) -> None:
-    generator = AudioLdmGenerator(str(folder), GeneratorSettings(num_inference_steps=5))
+    generator = AudioLdmGenerator(folder, AudioLdmSettings(num_inference_steps=5))
     conditions = np.random.default_rng(1).standard_normal((4, 512)).astype(np.float32)
     waveforms = generator.generate(conditions, [5, 6, 7, 8], 2.0)
     assert np.isfinite(waveforms).all()

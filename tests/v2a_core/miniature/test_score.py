@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from v2a_core.config import ConfigError
-from v2a_core.generators.config import GeneratorSettings
+from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
 from v2a_core.metrics.base import Score
 from v2a_core.metrics.config import MetricSettings
 from v2a_core.metrics.extractors.judge import Judge
@@ -30,7 +30,7 @@ TINY = ScoreSettings(
     transformer_depth=1,
     mlp_depth=1,
     sampling_steps=2,
-    generator=GeneratorSettings(num_inference_steps=1, guidance_scale=1.0),
+    generator=AudioLdmSettings(num_inference_steps=1, guidance_scale=1.0),
     metrics=MetricSettings(resamples=20, frechet_resamples=2),
     processes=1,
 )

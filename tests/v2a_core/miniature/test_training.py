@@ -254,8 +254,8 @@ def test_the_bundle_loads_as_users_load_it(work: Path, towers: Towers, sounds: d
     from v2a_core.encoders.clap import ClapEncoder
     from v2a_core.encoders.clip import ClipEncoder
     from v2a_core.encoders.config import EncoderSettings
-    from v2a_core.generators.audioldm import AudioLdmGenerator
-    from v2a_core.generators.config import GeneratorSettings
+    from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+    from v2a_core.generators.audioldm.generator import AudioLdmGenerator
     from v2a_core.metrics.extractors.judge import load_judge
     from v2a_core.miniature.training.export import export_bundle
     from v2a_core.models import check_spaces, load_bundle
@@ -272,7 +272,7 @@ def test_the_bundle_loads_as_users_load_it(work: Path, towers: Towers, sounds: d
     embeddings_BD = ClapEncoder(bundle, settings).encode(np.tile(waveforms_BT, 2))
     ours_BD = towers.embed_waveforms(waveforms_BT).numpy()
     assert (embeddings_BD * ours_BD).sum(axis=1) == pytest.approx(1.0, abs=1e-2)  # half precision, bf16 in training
-    generator = AudioLdmGenerator(str(bundle.generator_path), GeneratorSettings(num_inference_steps=2))
+    generator = AudioLdmGenerator(bundle.generator_path, AudioLdmSettings(num_inference_steps=2))
     assert np.isfinite(generator.generate(embeddings_BD, [1, 2], 1.0)).all()
     assert load_judge(tmp_path / "judge").kinds == KINDS
     tokens = open_clip.get_tokenizer(f"local-dir:{tmp_path / 'clip'}")(["a bell ringing"])

@@ -166,6 +166,16 @@ def test_changed_weights_are_refused_by_checksum(copy, cache, tmp_path, where):
     assert not list(cache.glob("models/audio-*"))
 
 
+def test_weights_may_lie_in_an_installed_package(tmp_path):
+    shipped = load_bundle("miniature")
+    assert shipped.settings.root == "package:v2a_core/miniature/weights"
+    elsewhere = tmp_path / "bundle.yaml"
+    elsewhere.write_text((CONFIG_ROOT / "models" / "miniature.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    assert load_bundle(str(elsewhere)).resolve().clap_path == shipped.resolve().clap_path
+    with pytest.raises(ConfigError, match=r"'package:no_such_package/weights': no package 'no_such_package'"):
+        load_bundle(str(elsewhere), ["root=package:no_such_package/weights"]).resolve()
+
+
 def test_a_missing_file_is_refused_by_checksum(copy, tmp_path):
     folder = tmp_path / "incomplete"
     shutil.copytree(copy[0], folder)

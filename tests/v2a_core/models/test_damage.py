@@ -12,7 +12,7 @@ import torch
 from v2a_core import encoders
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.generators import load_generator
-from v2a_core.generators.config import GeneratorSettings
+from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
 from v2a_core.models import check_weights, load_bundle
 from v2a_core.models.checkpoints import load_tensors
 from v2a_core.models.errors import ModelError
@@ -100,7 +100,7 @@ def test_numbers_that_sum_up_to_infinity_are_finite():
 LOADERS = {
     "vision": lambda local: encoders.build("vision", "clip", local, EncoderSettings(), "cpu"),
     "audio": lambda local: encoders.build("audio", "clap", local, EncoderSettings(), "cpu"),
-    "generator/unet": lambda local: load_generator("audioldm", str(local.generator_path), GeneratorSettings()),
+    "generator/unet": lambda local: load_generator(local, AudioLdmSettings()),
 }
 
 

@@ -73,10 +73,13 @@ def make(sources, generator=None, listener=None, **text) -> dict[str, dict]:
     return {row["source_id"]: row for row in pa.concat_tables(tables, promote_options="default").to_pylist()}
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.permutations([(source, index) for source, count in (("a", 3), ("b", 1), ("c", 2)) for index in range(count)]),
+_PIECES = [(source, index) for source, count in (("a", 3), ("b", 1), ("c", 2)) for index in range(count)]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.sampled_from(_PIECES), max_size=8).flatmap(lambda again: st.permutations(_PIECES + again)),
        st.integers(1, 4))  # fmt: skip
-def test_sources_come_out_whole_in_any_order_and_batching(order, batch):
+def test_sources_come_out_whole_and_once_in_any_order_batching_and_repetition(order, batch):
     counts = {"a": 3, "b": 1, "c": 2}
     gatherer = gather.SourceGatherer()
     out = []

@@ -42,9 +42,9 @@ def test_every_command_has_a_help(capsys, words):
 @pytest.mark.parametrize("job", ["embed", "train", "generate"])
 def test_help_lists_every_setting_with_default_unit_and_meaning(capsys, job):
     from v2a_core.config import options
-    from workflows.cli import main as cli
+    from workflows.command.commands import COMMANDS
 
-    settings = {"embed": cli.EmbedJob, "train": cli.TrainJob, "generate": cli.GenerateJob}[job]
+    settings = COMMANDS.settings(job)
     code, out, _ = run(capsys, job, "--help")
     assert code == 0
     for option in options(settings):

@@ -8,8 +8,7 @@ import pytest
 from v2a_core.config import ConfigError
 from workflows.cli.main import main
 from workflows.command.exit_codes import BAD_CONFIGURATION
-from workflows.embed import job as embed
-from workflows.generate import job as generate
+from workflows.streaming import run
 
 
 def refused(capsys, *arguments):
@@ -65,8 +64,7 @@ def test_what_a_cluster_refuses_leaves_no_manifest(capsys, tmp_path, monkeypatch
     def refuse(address, settings):
         raise ConfigError("pools.decode_tasks = 99: this cluster has 2 CPUs")
 
-    for job in (embed, generate):
-        monkeypatch.setattr(job, "start_pools", refuse)
+    monkeypatch.setattr(run, "start_pools", refuse)
     for command in (["embed"], ["generate", "--mapper", "none"]):
         more = ["--models", "miniature", "--output", tmp_path / "out"]
         assert "decode_tasks" in refused(capsys, *command, tmp_path / "v.mp4", *more)

@@ -13,16 +13,17 @@ import pyarrow as pa
 import pytest
 import ray
 from ray.data import ActorPoolStrategy, TaskPoolStrategy
+from ray.data._internal.execution.node_trackers import actor_location
 
 from v2a_core.config import load
 from v2a_core.stages.decode import DecodeSettings
 from workflows.cluster_runtime import pools as cluster_pools
-from workflows.cluster_runtime import restarts
+from workflows.cluster_runtime import ray_private
 from workflows.cluster_runtime.config import PoolSettings
 from workflows.generate import conditions
 from workflows.generate import job as generate
 from workflows.generate.config import GenerateJob
-from workflows.streaming import chain as pipeline
+from workflows.streaming.plan import from_tables
 
 SETTINGS = (
     "segments.length_s=1.0", "frames.frames_per_second=2.0", "generator.num_inference_steps=1",
@@ -66,7 +67,7 @@ def test_a_stage_does_not_work_far_ahead_of_the_next(ray_session: None, tmp_path
             return batch.append_column("ahead", pa.array([ahead]))
 
     cluster_pools.prepare_data(PoolSettings(segments_per_batch=4, soundtracks_per_batch=4))
-    data = pipeline.from_tables(pa.table({"number": [number]}) for number in range(40))
+    data = from_tables(pa.table({"number": [number]}) for number in range(40))
     data = data.map_batches(quick, num_cpus=0.3, compute=TaskPoolStrategy(size=1), batch_format="pyarrow")
     data = data.map_batches(Slow, num_cpus=0.2, compute=ActorPoolStrategy(size=1), batch_format="pyarrow")
     rows = data.take_all()
@@ -91,7 +92,7 @@ def test_an_actor_that_dies_starts_again_from_what_it_was_built_with(
             return batch.append_column("built", pa.array([self._marker.name]))
 
     cluster_pools.prepare_data(PoolSettings())
-    data = pipeline.from_tables([pa.table({"number": [0]})])
+    data = from_tables([pa.table({"number": [0]})])
     data = data.map_batches(
         Mortal,
         fn_constructor_kwargs={"marker": tmp_path / "once"},
@@ -125,10 +126,10 @@ def test_an_actor_that_never_says_where_others_run(ray_session: None, monkeypatc
         return silent
 
     silent = ray.remote(num_cpus=0)(Silent).remote()
-    monkeypatch.setattr(restarts, "get_or_create_actor_location_tracker", tracker)
-    monkeypatch.setattr(restarts, "_ANSWER_S", 0.2)
+    monkeypatch.setattr(actor_location, "get_or_create_actor_location_tracker", tracker)
+    monkeypatch.setattr(ray_private, "ANSWER_S", 0.2)
     cluster_pools.prepare_data(PoolSettings())
-    data = pipeline.from_tables(pa.table({"number": [number]}) for number in range(4))
+    data = from_tables(pa.table({"number": [number]}) for number in range(4))
     data = data.map_batches(Slow, num_cpus=0.2, compute=ActorPoolStrategy(size=1), batch_format="pyarrow")
     assert sorted(row["number"] for row in data.take_all()) == [0, 1, 2, 3]
     assert asked

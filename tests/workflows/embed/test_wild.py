@@ -28,7 +28,8 @@ from v2a_core.storage import StorageAccess
 from workflows.cluster_runtime.pools import Worker
 from workflows.embed import job as embed
 from workflows.embed.config import EmbedJob
-from workflows.streaming import chain as pipeline
+from workflows.streaming.chain import DecodeStage
+from workflows.streaming.plan import dataset, plan
 
 POISON = {
     "abort": {"DecoderCrashed"},
@@ -153,15 +154,16 @@ def test_decode_workers_never_import_torch(ray_session: None, tmp_path: Path) ->
     settings = DecodeSettings(SegmentSettings(), FrameSettings(), GuardSettings(), MediaSpec(), want_audio=True)
     sources = list_sources([str(tmp_path / "catalog")], CatalogSettings()).sources
     ids = [source_id(source, settings.segments, settings.frames) for source in sources]
-    planned = pipeline.plan(sources, ids, Ledger())
+    planned = plan(sources, ids, Ledger())
     worker = Worker(threads=1, access=StorageAccess())
-    (block,) = ray.get(pipeline.dataset(planned, 4).to_arrow_refs())
+    (block,) = ray.get(dataset(planned, 4).to_arrow_refs())
 
     @ray.remote(runtime_env={"env_vars": {"V2A_TEST": "a worker that has run nothing else"}})
     def decode() -> tuple[int, list[str]]:
         import sys
 
-        decoded = sum(table.num_rows for table in pipeline._decode_batch(block, settings, worker))
+        worker.set_up()
+        decoded = sum(table.num_rows for table in DecodeStage(settings)(block))
         heavy = ("torch", "open_clip", "laion_clap", "transformers", "diffusers", "torchvision")
         return decoded, [name for name in heavy if name in sys.modules]
 

@@ -98,9 +98,9 @@ def test_a_mapper_into_the_space_of_another_clap_is_refused_by_name(tmp_path):
     """AudioLDM-m has a CLAP of its own, HTSAT-base: what was mapped for HTSAT-tiny is noise to it."""
     tiny, base = helpers_models.bundle(), helpers_models.bundle(name="paper-m", clap_config="HTSAT-base")
     mapper = helpers_catalog.random_mapper(tmp_path, tiny)
-    assert len(conditions.origin(mapper, job(), tiny)) == 64
+    assert len(conditions.choose(mapper, job(), tiny).fingerprint) == 64
     with pytest.raises(ConfigError, match=r"audio space 'HTSAT-tiny:.*, bundle 'paper-m' has 'HTSAT-base:"):
-        conditions.origin(mapper, job(), base)
+        conditions.choose(mapper, job(), base)
 
 
 def test_the_bundle_of_the_middle_size_names_the_larger_clap():

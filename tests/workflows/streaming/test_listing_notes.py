@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from v2a_core.catalog import CatalogSettings
-from workflows.streaming.run import list_catalog
+from workflows.streaming.listing import list_catalog
 
 
 def test_rows_with_other_labels_are_told_on_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

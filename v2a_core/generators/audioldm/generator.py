@@ -21,12 +21,13 @@ import torch
 
 from v2a_core.compute.memory import Batches
 from v2a_core.compute.precision import choose_dtype
+from v2a_core.generators.audioldm.checkpoint import MAX_DURATION_S, AudioLdmSettings
 from v2a_core.generators.audioldm.components import build_scheduler, load_parts
 from v2a_core.generators.audioldm.decoding import LatentDecoder
 from v2a_core.generators.audioldm.sampling import Predictor, SegmentNoise, View, denoise
 from v2a_core.generators.audioldm.text import TextEmbedder
-from v2a_core.generators.config import MAX_DURATION_S, GeneratorSettings
-from v2a_core.generators.windows import Layout, Track, Window, lay_out
+from v2a_core.generators.windows import Layout, Window, lay_out
+from v2a_core.protocols import Track
 
 Floats = npt.NDArray[np.float32]
 
@@ -64,8 +65,8 @@ class AudioLdmGenerator:
         ValueError: When the checkpoint is incomplete or its parts do not fit together.
     """
 
-    def __init__(self, folder: str, settings: GeneratorSettings, device: str = "cpu") -> None:
-        self._folder, self._settings, self._device = Path(folder), settings, device
+    def __init__(self, folder: Path, settings: AudioLdmSettings, device: str = "cpu") -> None:
+        self._folder, self._settings, self._device = folder, settings, device
         self.parts = load_parts(self._folder, device, choose_dtype(settings.precision, device))
         trained_steps = int(self.parts.scheduler_config.get("num_train_timesteps", 1000))
         if settings.num_inference_steps > trained_steps:
@@ -94,14 +95,14 @@ class AudioLdmGenerator:
         if self._null is None:
             # The text encoder is nearly as large as the UNet, and jobs without text need it for this vector only.
             text = self._text or TextEmbedder(self._folder, "cpu")
-            self._null = text.embed([""])[0]
+            self._null = text.embed_text([""])[0]
         return self._null
 
     def embed_text(self, texts: Sequence[str]) -> Floats:
         """CLAP text embeddings, float32 (N, D), L2-normalised. The text encoder stays loaded from the first call on."""
         if self._text is None:
             self._text = TextEmbedder(self._folder, self._device)
-        return self._text.embed(texts)
+        return self._text.embed_text(texts)
 
     def generate(self, conditions_BD: Floats, seeds: Sequence[int], duration_s: float) -> Floats:
         """Make a sound for each condition, all of one length.

@@ -36,7 +36,7 @@ class TextEmbedder:
         self._max_tokens = min(self._tokenizer.model_max_length, positions)
 
     @torch.inference_mode()
-    def embed(self, texts: Sequence[str]) -> Floats:
+    def embed_text(self, texts: Sequence[str]) -> Floats:
         """L2-normalised float32 (B, D). Longer texts are cut at the encoder's limit."""
         embeddings = [np.empty((0, self._encoder.config.projection_dim), np.float32)]
         for start in range(0, len(texts), TEXTS_PER_BATCH):

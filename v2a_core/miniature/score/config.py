@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from v2a_core.config import Settings, setting
-from v2a_core.generators.config import GeneratorSettings
+from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
 from v2a_core.mappers.config import MapperSettings, SamplingSettings
 from v2a_core.metrics.config import MetricSettings
 from v2a_core.training.config import OptimizerSettings, TrainingSettings, ValidationSettings
@@ -29,8 +29,8 @@ class ScoreSettings(Settings):
     mlp_depth: int = setting(2, "blocks of the MLP", ge=1)
     sampling_steps: int = setting(20, "steps of a diffusion mapper's sampler (DPM-Solver++; paper: DDIM, 200)", ge=2)
     mapper_guidance: float = setting(1.5, "guidance of a diffusion mapper, chosen on the validation split", ge=0)
-    generator: GeneratorSettings = setting(
-        GeneratorSettings(num_inference_steps=8, guidance_scale=2.0),
+    generator: AudioLdmSettings = setting(
+        AudioLdmSettings(num_inference_steps=8, guidance_scale=2.0),
         "how AudioLDM samples what is heard; fewer steps than `v2a generate` has, for the time; guidance chosen on the "
         "validation split",
     )

@@ -6,7 +6,6 @@ Shapes: N pictures or sounds, K kinds, D numbers of an embedding.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -55,13 +54,12 @@ def clip_text(local: LocalBundle) -> EmbedText:
     return embed
 
 
-def _tokenizer(local: LocalBundle, length: int) -> Callable[[list[str]], Any]:
+def _tokenizer(local: LocalBundle, length: int) -> Callable[[list[str]], torch.Tensor]:
     """The tokenizer beside the weights, or CLIP's own."""
     if (local.clip_path.parent / "tokenizer_config.json").is_file():
         from transformers import AutoTokenizer
 
-        found: Any = AutoTokenizer
-        tokenizer = found.from_pretrained(local.clip_path.parent)
+        tokenizer = AutoTokenizer.from_pretrained(local.clip_path.parent)
         return lambda texts: (
             tokenizer(texts, max_length=length, padding="max_length", truncation=True, return_tensors="pt").input_ids
         )

@@ -1,0 +1,102 @@
+"""The pages of `docs/` that are made from code: every column of every output, every setting of every job.
+
+make reference    # writes them; a test fails when one is not current
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from v2a_core.config import Option, Settings, options
+from v2a_core.models import BundleSettings
+from v2a_core.tables.columns import Column
+from v2a_core.tables.evaluated import EVALUATED_COLUMNS
+from v2a_core.tables.schema import INDEX_COLUMNS, SCHEMA_VERSION, UNFINISHED_COLUMNS, embedding_columns
+from workflows.command.commands import COMMANDS
+
+FOLDER = Path(__file__).resolve().parent
+_NOTE = "<!-- Made by `make reference`: change the code, not this page. -->"
+
+TABLES: tuple[tuple[str, str, Iterable[Column]], ...] = (
+    (
+        "Embeddings",
+        "`v2a embed`, `rows/`: a row a segment. Of a source that could not be read at all there is one row, rejected, "
+        "with `segment_index` -1.",
+        embedding_columns(),
+    ),
+    ("Index", "`v2a generate`, `index/`: a row a source, with the soundtrack that was made for it.", INDEX_COLUMNS),
+    (
+        "Evaluated segments",
+        "`v2a evaluate`, `rows/`: a row a segment of a soundtrack. What belongs to the original sound is null where "
+        "there is none.",
+        EVALUATED_COLUMNS,
+    ),
+    (
+        "Unfinished",
+        "`unfinished/sources.parquet` of every job: a row a source that could not be fetched, or whose files could not "
+        "be written (`reject_stage` is `fetch` or `write`). These rows are not final: they stand neither in `rows/` "
+        "nor in `index/`.",
+        UNFINISHED_COLUMNS,
+    ),
+)
+
+
+def pages() -> dict[str, str]:
+    """The text of each page by its file name."""
+    return {"columns.md": "\n".join(_columns_page()), "settings.md": "\n".join(_settings_page())}
+
+
+def _columns_page() -> Iterator[str]:
+    yield from (_NOTE, "", "# Columns", "")
+    yield f"Every column of every table that a job writes, in schema version {SCHEMA_VERSION}."
+    yield "[outputs.md](outputs.md) says which file is what, and how to read them."
+    for title, about, columns in TABLES:
+        yield from ("", f"## {title}", "", about, "", "| column | type | meaning; unit |", "|---|---|---|")
+        for column in columns:
+            yield f"| `{column.name}` | {_cell(column.told_type)} | {_cell(column.meaning)} |"
+    yield ""
+
+
+def _settings_page() -> Iterator[str]:
+    yield from (_NOTE, "", "# Settings", "")
+    yield "`--set key=value` sets one, `--config FILE` many. Where a group belongs to a component that `kind` names,"
+    yield "the meaning begins with the name of that component."
+    for name in COMMANDS.names():
+        settings = COMMANDS[name].settings
+        if settings is not None:
+            yield from _table(f"v2a {name}", COMMANDS[name].component.meaning, settings)
+    yield from _table("Model bundles", "what a YAML file for `--models` holds", BundleSettings)
+    yield ""
+
+
+def _table(title: str, about: str, settings: type[Settings]) -> Iterator[str]:
+    yield from ("", f"## {title}", "", f"{_cell(about[0].upper() + about[1:])}.", "")
+    yield from ("| setting | default | meaning | type |", "|---|---|---|---|")
+    yield from (_setting_row(option) for option in options(settings))
+
+
+def _setting_row(option: Option) -> str:
+    value = json.dumps(option.default) if isinstance(option.default, bool) else option.default
+    default = "none" if value is None else f"{_cell(value)} {option.unit}".rstrip()
+    flag = f"; `{option.flag}`" if option.flag else ""
+    return f"| `{option.key}` | {default} | {_cell(option.meaning)}{flag} | {_cell(option.type)} |"
+
+
+def _cell(value: object) -> str:
+    """Text inside of a table: a bar ends a cell, angle brackets are tags outside of code, and square ones links."""
+    told = str(value).replace("|", "\\|")
+    pieces = told.split("`")
+    pieces[::2] = [piece.replace("<", "&lt;").replace("[", "&#91;").replace("*", "\\*") for piece in pieces[::2]]
+    return "`".join(pieces)
+
+
+def main() -> None:
+    """Write the pages."""
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Two runs on one output: one owns it, the other is told so, and no row is there twice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import helpers_catalog
+import pyarrow.parquet as pq
+import pytest
+
+from v2a_core import storage
+from v2a_core.config import load
+from v2a_core.outputs import lease
+from v2a_core.outputs.lease import LeaseLostError, OutputInUseError, hold
+from v2a_core.outputs.ledger import part_files
+from workflows.embed import job as embed
+from workflows.embed.config import EmbedJob
+from workflows.train import job as train
+from workflows.train.config import TrainJob
+
+SETTINGS = ("segments.length_s=1.0", "frames.frames_per_second=2.0", "output.interval_s=0")
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("owner") / "catalog"
+    for index in range(4):
+        helpers_catalog.video(folder / f"{index}.mp4", 2.0, hue=40 * index)
+    return folder
+
+
+def run(catalog: Path, output: Path, **more: bool) -> dict[str, object]:
+    return embed.run(
+        [str(catalog)], str(output), load(EmbedJob, job="embed", overrides=SETTINGS), models="miniature", **more
+    )
+
+
+def ids(output: Path) -> Counter[str]:
+    parts = part_files(f"{output}/rows")
+    return Counter(row["segment_id"] for part in parts for row in pq.read_table(part).to_pylist())
+
+
+def test_a_second_run_is_refused_before_it_reads_or_writes_anything(ray_session, catalog, tmp_path):
+    output = tmp_path / "out"
+    with hold(str(output), "embed"):
+        held = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+        started = time.monotonic()
+        with pytest.raises(OutputInUseError, match=rf"process {os.getpid()} on .*--steal"):
+            run(catalog, output)
+        assert time.monotonic() - started < 10
+        assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == held
+        run(catalog, output, dry_run=True)  # writes nothing, and may look
+    assert not output.exists()
+    run(catalog, output)
+    assert len(ids(output)) == 8
+
+
+def test_what_is_stolen_is_not_written_by_whom_it_was_stolen_from(ray_session, catalog, tmp_path, monkeypatch):
+    output, taken = tmp_path / "out", threading.Event()
+    real = lease.Lease.check
+
+    def check(self):
+        if not taken.is_set():
+            taken.set()
+            # Just before the first commit of the first run, another one takes its output over, and does all.
+            thread = threading.Thread(target=run, args=(catalog, output), kwargs={"steal": True})
+            thread.start()
+            thread.join()
+        real(self)
+
+    monkeypatch.setattr(lease.Lease, "check", check)
+    with pytest.raises(LeaseLostError, match="taken over by another run"):
+        run(catalog, output)
+    assert set(ids(output).values()) == {1}
+    assert len(ids(output)) == 8
+    assert storage.read_json(f"{output}/manifest.json")["status"] == "done"
+
+
+def test_of_runs_that_begin_at_once_one_does_the_work(catalog, tmp_path):
+    output = tmp_path / "out"
+    command = [sys.executable, "-m", "workflows.embed", str(catalog), "--output", str(output), "--models", "miniature"]
+    command += [f"--set={setting}" for setting in SETTINGS]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    told = [run.communicate(timeout=200)[1] for run in runs]
+    # One that was slow to begin may come when all is done.
+    for run, said in zip(runs, told, strict=True):
+        assert run.returncode == 0 or (run.returncode == 2 and "belongs to a run of `v2a embed`" in said), told
+    assert 0 in {run.returncode for run in runs}
+    assert set(ids(output).values()) == {1}
+    assert len(ids(output)) == 8
+
+
+def test_a_training_is_refused_too(ray_session, catalog, tmp_path):
+    run(catalog, tmp_path / "embeddings")
+    job = load(TrainJob, job="train", overrides=["training.max_steps=1", "training.global_batch=4"])
+    with hold(str(tmp_path / "mapper"), "train"), pytest.raises(OutputInUseError, match="`v2a train`"):
+        train.run(str(tmp_path / "embeddings"), str(tmp_path / "mapper"), job)
+    assert not (tmp_path / "mapper").exists()

@@ -1,0 +1,75 @@
+"""Arguments that several commands have in common."""
+
+from __future__ import annotations
+
+import argparse
+
+from workflows.command.options import add_config
+
+_CATALOG = (
+    "file, folder, glob, fsspec URI or prefix, tar shard(s) such as 'shard-{000..009}.tar', or table with a uri column"
+)
+
+
+def add_job_arguments(parser: argparse.ArgumentParser, name: str, *, models: str | None = "paper") -> None:
+    """Add what every job has: where its output goes, its configuration, its models.
+
+    Args:
+        parser: Of the command.
+        name: Of the command.
+        models: The bundle that is used when none is given.
+    """
+    parser.add_argument(
+        "--output", required=True, metavar="URI", help="folder or URI of the output; finished work in it is kept"
+    )
+    add_config(parser, name)
+    add_models(parser, models)
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what every job on Ray has."""
+    parser.add_argument("--limit", type=count, metavar="N", help="take the first N sources")
+    parser.add_argument("--dry-run", action="store_true", help="list, plan and check, do nothing")
+    parser.add_argument(
+        "--steal",
+        action="store_true",
+        help="take the output over from the run that owns it, which ends; for one that hangs",
+    )
+    add_address(parser)
+
+
+def add_catalog(parser: argparse.ArgumentParser) -> None:
+    """Add the catalog of a job, and which of its rejects are tried again."""
+    parser.add_argument("catalog", nargs="+", metavar="CATALOG", help=_CATALOG)
+    parser.add_argument(
+        "--retry-rejects",
+        action="append",
+        default=[],
+        metavar="STAGE",
+        help="try the rejects of a stage again, as `reject_stage` names it (decode, probe, mux, ...); may be repeated",
+    )
+
+
+def add_models(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Add the choice of a model bundle."""
+    parser.add_argument(
+        "--models",
+        default=default,
+        metavar="NAME|FILE",
+        help="model bundle: a name in configs/models/, a YAML file, or a fetched folder (default: %(default)s)",
+    )
+
+
+def add_address(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of a Ray cluster; whether it answers is checked before a command runs."""
+    parser.add_argument(
+        "--address", metavar="ADDRESS", help="a running Ray cluster (default: RAY_ADDRESS, else Ray on this machine)"
+    )
+
+
+def count(text: str) -> int:
+    """An option that counts things: a whole number, at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
+    return value

@@ -1,0 +1,38 @@
+"""`v2a embed` on the command line."""
+
+from __future__ import annotations
+
+import argparse
+
+from workflows.command.arguments import add_catalog, add_job_arguments, add_run_arguments
+from workflows.command.commands import COMMANDS, Command
+from workflows.command.exit_codes import DONE
+from workflows.command.options import load_settings
+from workflows.embed.config import EmbedJob
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_job_arguments(parser, "embed")
+    add_run_arguments(parser)
+    add_catalog(parser)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    settings = load_settings(arguments, "embed", EmbedJob)
+    from workflows.embed import job
+
+    job.run(
+        arguments.catalog,
+        arguments.output,
+        settings,
+        models=arguments.models,
+        limit=arguments.limit,
+        dry_run=arguments.dry_run,
+        address=arguments.address,
+        steal=arguments.steal,
+        retry_rejects=arguments.retry_rejects,
+    )
+    return DONE
+
+
+COMMANDS.add("embed", Command("a catalog -> embeddings in Parquet, a row a segment", _add_arguments, _run), EmbedJob)

@@ -1,0 +1,46 @@
+"""`v2a generate` on the command line."""
+
+from __future__ import annotations
+
+import argparse
+
+from workflows.command.arguments import add_catalog, add_job_arguments, add_run_arguments
+from workflows.command.commands import COMMANDS, Command
+from workflows.command.exit_codes import DONE
+from workflows.command.options import load_settings
+from workflows.generate.config import GenerateJob
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_job_arguments(parser, "generate")
+    add_run_arguments(parser)
+    add_catalog(parser)
+    parser.add_argument(
+        "--mapper", metavar="URI", help="folder or URI that `v2a train` wrote; none: CLIP straight into the generator"
+    )
+    parser.add_argument(
+        "--embeddings", metavar="URI", help="what `v2a embed` wrote for the catalog: what is there is not decoded again"
+    )
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    settings = load_settings(arguments, "generate", GenerateJob)
+    from workflows.generate import job
+
+    job.run(
+        arguments.catalog,
+        arguments.output,
+        settings,
+        mapper=arguments.mapper,
+        models=arguments.models,
+        embeddings=arguments.embeddings,
+        limit=arguments.limit,
+        dry_run=arguments.dry_run,
+        address=arguments.address,
+        steal=arguments.steal,
+        retry_rejects=arguments.retry_rejects,
+    )
+    return DONE
+
+
+COMMANDS.add("generate", Command("a catalog and a mapper -> soundtracks", _add_arguments, _run), GenerateJob)

@@ -1,0 +1,48 @@
+"""A catalog as a streaming job takes it: its sources, and the entries that could not become one."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from v2a_core.catalog import CatalogSettings, Source, list_sources
+from v2a_core.config import ConfigError
+from v2a_core.media.types import MediaError
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A listed catalog: sources, and entries that could not become one."""
+
+    sources: list[Source]
+    rejects: list[tuple[Source, MediaError]]
+    skipped: dict[str, int]
+
+    @property
+    def count(self) -> int:
+        """Entries of the catalog, good or not."""
+        return len(self.sources) + len(self.rejects)
+
+    def by_kind(self) -> dict[str, int]:
+        """Sources by kind."""
+        return dict(Counter(source.kind for source in self.sources))
+
+
+def list_catalog(catalog: Sequence[str], settings: CatalogSettings, limit: int | None) -> Listing:
+    """List a catalog, at most its first `limit` entries.
+
+    Raises:
+        ConfigError: When there is nothing in it, or it does not exist.
+    """
+    try:
+        listed = list_sources(catalog, settings)
+    except (ValueError, FileNotFoundError) as error:
+        raise ConfigError(str(error)) from None
+    for note in listed.notes:
+        print(note, file=sys.stderr, flush=True)  # on the terminal; what a plan prints is JSON
+    sources, rejects = listed.sources, listed.rejects
+    if limit is not None:
+        sources, rejects = sources[:limit], rejects[: max(0, limit - len(sources))]
+    return Listing(list(sources), list(rejects), dict(listed.skipped_reasons))
