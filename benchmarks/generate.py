@@ -178,7 +178,7 @@ def unet_flops(folder: Path, length_s: float) -> float:
     """FLOP of a guided UNet step of one clip."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+    from v2a_core.generators.audioldm.config import AudioLdmSettings
     from v2a_core.generators.audioldm.generator import AudioLdmGenerator
 
     settings = AudioLdmSettings(num_inference_steps=1, precision="fp32", guidance_scale=GUIDANCE)

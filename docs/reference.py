@@ -10,16 +10,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from v2a_core.config import Option, Settings, options
-from v2a_core.interpolation.config import InterpolationSettings
+from v2a_core.metrics.extractors.schema import evaluated_columns
 from v2a_core.models import BundleSettings
 from v2a_core.tables.columns import Column
-from v2a_core.tables.evaluated import EVALUATED_COLUMNS
 from v2a_core.tables.schema import INDEX_COLUMNS, SCHEMA_VERSION, UNFINISHED_COLUMNS, embedding_columns
-from workflows.embed.config import EmbedJob
-from workflows.evaluate.config import EvaluateJob
-from workflows.generate.config import GenerateJob
-from workflows.page.config import PageSettings
-from workflows.train.config import TrainJob
+from workflows.command.commands import COMMANDS
 
 FOLDER = Path(__file__).resolve().parent
 _NOTE = "<!-- Made by `make reference`: change the code, not this page. -->"
@@ -36,7 +31,7 @@ TABLES: tuple[tuple[str, str, Iterable[Column]], ...] = (
         "Evaluated segments",
         "`v2a evaluate`, `rows/`: a row a segment of a soundtrack. What belongs to the original sound is null where "
         "there is none.",
-        EVALUATED_COLUMNS,
+        evaluated_columns(),
     ),
     (
         "Unfinished",
@@ -45,16 +40,6 @@ TABLES: tuple[tuple[str, str, Iterable[Column]], ...] = (
         "nor in `index/`.",
         UNFINISHED_COLUMNS,
     ),
-)
-
-SETTINGS: tuple[tuple[str, str, type[Settings]], ...] = (
-    ("v2a embed", "", EmbedJob),
-    ("v2a train", "", TrainJob),
-    ("v2a generate", "", GenerateJob),
-    ("v2a evaluate", "", EvaluateJob),
-    ("v2a interpolate", "", InterpolationSettings),
-    ("v2a page", "", PageSettings),
-    ("Model bundles", "What a YAML file for `--models` holds.", BundleSettings),
 )
 
 
@@ -78,11 +63,18 @@ def _settings_page() -> Iterator[str]:
     yield from (_NOTE, "", "# Settings", "")
     yield "`--set key=value` sets one, `--config FILE` many. Where a group belongs to a component that `kind` names,"
     yield "the meaning begins with the name of that component."
-    for title, about, settings in SETTINGS:
-        yield from ("", f"## {title}", "", *((about, "") if about else ()))
-        yield from ("| setting | default | meaning | type |", "|---|---|---|---|")
-        yield from (_setting_row(option) for option in options(settings))
+    for name in COMMANDS.names():
+        settings = COMMANDS[name].settings
+        if settings is not None:
+            yield from _table(f"v2a {name}", COMMANDS[name].component.meaning, settings)
+    yield from _table("Model bundles", "what a YAML file for `--models` holds", BundleSettings)
     yield ""
+
+
+def _table(title: str, about: str, settings: type[Settings]) -> Iterator[str]:
+    yield from ("", f"## {title}", "", f"{_cell(about[0].upper() + about[1:])}.", "")
+    yield from ("| setting | default | meaning | type |", "|---|---|---|---|")
+    yield from (_setting_row(option) for option in options(settings))
 
 
 def _setting_row(option: Option) -> str:

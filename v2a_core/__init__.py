@@ -6,7 +6,7 @@ sound = v2a_core.soundtrack("in.mp4", mapper="mapper/")  # sound.waveform, sound
 """
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from v2a_core.single_video import soundtrack as soundtrack
@@ -20,7 +20,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # Importing the library, as every worker does, loads no model's code.
     if name == "soundtrack":
         from v2a_core.single_video import soundtrack

@@ -14,7 +14,7 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,12 +43,12 @@ class Choice(abc.ABC):
     key = "kind"
 
     @abc.abstractmethod
-    def default(self) -> Any:
+    def default(self) -> object:
         """What the field holds when nothing is said."""
 
     @abc.abstractmethod
     def groups(self) -> list[type[Settings]]:
-        """The groups of settings among which the field's `key` chooses; none when it holds a plain value."""
+        """The groups of settings among which the field's `key` chooses, the default first; none for a plain value."""
 
     @abc.abstractmethod
     def type_name(self) -> str:
@@ -75,14 +75,21 @@ def setting(default: Any, meaning: str, *, unit: str = "", flag: str = "", **bou
 
 @dataclass(frozen=True)
 class Option:
-    """One leaf of a configuration, as `--help` shows it."""
+    """One leaf of a configuration, as `--help` shows it.
+
+    Attributes:
+        key: Dotted.
+        type, default, meaning, unit, flag: As `setting` was given them.
+        of: The choice that it belongs to, such as `shape.kind = square`.
+    """
 
     key: str
     type: str
-    default: Any
+    default: object
     meaning: str
     unit: str
     flag: str
+    of: str = ""
 
 
 _MAX_VALUES = 100_000
@@ -105,17 +112,17 @@ def load(settings: type[SettingsT], *, job: str, source: str | None = None, over
     return build(settings, read_yaml(find(source, job)) if source else {}, overrides)
 
 
-def build(settings: type[SettingsT], values: dict[str, Any], overrides: Sequence[str] = ()) -> SettingsT:
+def build(settings: type[SettingsT], values: Mapping[str, object], overrides: Sequence[str] = ()) -> SettingsT:
     """A configuration from plain values and `key=value` overrides.
 
     Raises:
         ConfigError: Naming key, value, what is allowed and the nearest known key.
     """
-    values = copy.deepcopy(values)
+    changed = copy.deepcopy(dict(values))
     for override in overrides:
-        _set(values, override)
+        _set(changed, override)
     try:
-        return settings.model_validate(values)
+        return settings.model_validate(changed)
     except pydantic.ValidationError as error:
         raise ConfigError(_explain(settings, error)) from None
 
@@ -132,7 +139,7 @@ def find(source: str, job: str) -> Path:
     raise ConfigError(f"no configuration {source!r}: give a YAML file, or one of the shipped names: {known}")
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, object]:
     """A YAML mapping; `1e-4` is a number, as people expect."""
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
@@ -147,7 +154,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _is_bounded(values: Any) -> bool:
+def _is_bounded(values: object) -> bool:
     """Whether plain values are few: nine aliases of nine aliases of ... are billions in a kilobyte."""
     left, count = [values], 0
     while left and count <= _MAX_VALUES:
@@ -178,14 +185,19 @@ def options(settings: type[Settings], prefix: str = "") -> Iterator[Option]:
 
 
 def _options_of(groups: Sequence[type[Settings]], key: str, choice: Choice | None) -> Iterator[Option]:
+    told = False
     for group in groups:
         for option in options(group, f"{key}."):
             if choice is None or len(groups) == 1:
                 yield option
             elif option.key == f"{key}.{choice.key}":
-                yield dataclasses.replace(option, type=choice.type_name())
+                if not told:  # once, not for each of the groups; the first is the default's
+                    yield dataclasses.replace(option, type=choice.type_name())
+                told = True
             else:
-                yield dataclasses.replace(option, meaning=f"{group.model_fields[choice.key].default}: {option.meaning}")
+                name = group.model_fields[choice.key].default
+                of = f"{key}.{choice.key} = {name}"
+                yield dataclasses.replace(option, meaning=f"{name}: {option.meaning}", of=of)
 
 
 class _Loader(yaml.SafeLoader):
@@ -199,7 +211,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _set(values: dict[str, Any], override: str) -> None:
+def _set(values: dict[str, object], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {override!r} is not of the form key=value")
@@ -216,7 +228,7 @@ def _set(values: dict[str, Any], override: str) -> None:
         node[leaf] = text  # a value such as `*.mp4` or `@x` is text, not broken YAML
 
 
-def _groups(annotation: Any) -> list[type[Settings]]:
+def _groups(annotation: object) -> list[type[Settings]]:
     """The `Settings` classes an annotation can hold (a nested group, or a choice between several)."""
     if isinstance(annotation, type) and issubclass(annotation, Settings):
         return [annotation]
@@ -227,7 +239,7 @@ def _groups(annotation: Any) -> list[type[Settings]]:
     return []
 
 
-def _type_name(annotation: Any) -> str:
+def _type_name(annotation: object) -> str:
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
         return " | ".join(str(arg) for arg in args)
@@ -243,6 +255,9 @@ def _explain(settings: type[Settings], error: pydantic.ValidationError) -> str:
     lines = []
     for problem in error.errors():
         key = _key(problem["loc"], known)
+        if problem["type"] == "extra_forbidden" and key in known and known[key].of:
+            lines.append(f"unknown key {key!r} (value {problem['input']!r}); it is a setting of {known[key].of}")
+            continue
         if problem["type"] == "extra_forbidden":
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
             near = near or [name for name in known if name.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]][:1]

@@ -20,9 +20,15 @@ from typing import Any, Generic, TypeVar
 import pydantic
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
-from v2a_core.config import Choice, ConfigError, Settings
+from v2a_core.config import Choice, ConfigError, Settings, setting
 
 ComponentT = TypeVar("ComponentT")
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+# Written as what it is, whatever the field was declared as.
+_AS_IT_IS = core_schema.plain_serializer_function_ser_schema(
+    lambda value, info: value.model_dump(mode=info.mode), info_arg=True
+)
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,7 @@ class OneOf(Choice):
     """A group of settings that belongs to one component of a registry, which it names under `key`.
 
     For `Annotated[Base, OneOf(REGISTRY, "default")]`, where `Base` is what the settings of all of them are. Without the
-    key the default is meant, so that one of its settings can be given alone.
+    key the default is meant, so that one of its settings can be given alone; a name by itself stands for the key alone.
 
     Args:
         registry: Whose settings.
@@ -133,8 +139,9 @@ class OneOf(Choice):
         return self._registry.settings(self._default)()
 
     def groups(self) -> list[type[Settings]]:
-        """The settings of all components; imports the modules behind them."""
-        return [self._registry.settings(name) for name in self._registry.names()]
+        """The settings of all components, the default's first; imports the modules behind them."""
+        others = [name for name in self._registry.names() if name != self._default]
+        return [self._registry.settings(name) for name in (self._default, *others)]
 
     def type_name(self) -> str:
         """The names to choose from."""
@@ -144,16 +151,13 @@ class OneOf(Choice):
         self, source: Any, handler: pydantic.GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
         """How pydantic reads and writes such a field."""
-        return core_schema.no_info_plain_validator_function(
-            self._read,
-            serialization=core_schema.plain_serializer_function_ser_schema(
-                lambda value, info: value.model_dump(mode=info.mode), info_arg=True
-            ),
-        )
+        return core_schema.no_info_plain_validator_function(self._read, serialization=_AS_IT_IS)
 
     def _read(self, value: Any) -> Settings:
         if isinstance(value, Settings):
             return value
+        if isinstance(value, str):
+            value = {self.key: value}
         if not isinstance(value, dict):
             raise ValueError(f"must be a group of settings, with one of {self.type_name()} as its {self.key}")
         name = value.get(self.key, self._default)
@@ -162,6 +166,66 @@ class OneOf(Choice):
             problem = InitErrorDetails(type=told, loc=(self.key,), input=name)
             raise pydantic.ValidationError.from_exception_data(self._registry.kind, [problem])
         return self._registry.settings(name).model_validate(value)
+
+
+class Groups(Settings):
+    """Settings of which each component of a registry has a group of its own, made by `EachOf`."""
+
+    def own(self, name: str, settings: type[SettingsT]) -> SettingsT:
+        """The group of a component; its defaults where these settings were made without groups.
+
+        Args:
+            name: Of the component.
+            settings: What the component was registered with.
+        """
+        found = getattr(self, name, None)
+        return found if isinstance(found, settings) else settings()
+
+
+class EachOf(Choice):
+    """Settings of all components of a registry, a group each: `Annotated[Base, EachOf(REGISTRY, Base)]`.
+
+    Args:
+        registry: Whose components. One without settings has no group.
+        base: What the settings hold beside the groups.
+    """
+
+    def __init__(self, registry: Registry[Any], base: type[Groups]) -> None:
+        self._registry, self._base = registry, base
+
+    def default(self) -> Settings:
+        """All defaults."""
+        return self._whole()
+
+    def groups(self) -> list[type[Settings]]:
+        """The one class that holds them all; imports the modules behind them."""
+        return [self._whole]
+
+    def type_name(self) -> str:
+        """The names of the groups."""
+        return " | ".join(self._registry.names())
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: pydantic.GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """How pydantic reads and writes such a field."""
+        return core_schema.no_info_plain_validator_function(self._read, serialization=_AS_IT_IS)
+
+    @functools.cached_property
+    def _whole(self) -> type[Groups]:
+        entries = [self._registry[name] for name in self._registry.names()]
+        taken = [entry.name for entry in entries if entry.settings and entry.name in self._base.model_fields]
+        if taken:
+            raise ConfigError(f"a {self._registry.kind} cannot be called {taken[0]!r}: all of them have such a setting")
+        groups: dict[str, Any] = {
+            entry.name: (entry.settings, setting(entry.settings, f"of the {self._registry.kind}"))
+            for entry in entries
+            if entry.settings
+        }
+        return pydantic.create_model(self._base.__name__, __base__=self._base, **groups)
+
+    def _read(self, value: Any) -> Settings:
+        return value if isinstance(value, self._base) else self._whole.model_validate(value)
 
 
 class NameOf(Choice):

@@ -9,7 +9,7 @@ import functools
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,9 @@ from v2a_core.storage import StorageAccess
 from v2a_core.tables import rows
 from v2a_core.tables.rows import DecodedRow
 from v2a_core.tables.schema import OK
+
+if TYPE_CHECKING:
+    from v2a_core.generators.ranking import Listener
 
 _SEGMENTS_AT_ONCE = 16
 
@@ -94,6 +97,17 @@ def soundtrack(
         return Soundtrack(finished.waveform, finished.sample_rate)
 
 
+class _Made(TypedDict):
+    """What is used of a row of `gather.SOUNDTRACKS`."""
+
+    status: str
+    reject_stage: str
+    reject_type: str
+    reject_message: str
+    waveform: bytes
+    sample_rate_hz: int
+
+
 @dataclass(frozen=True)
 class _Loaded:
     local: LocalBundle
@@ -120,15 +134,16 @@ class _Maker:
         kept = SoundSettings(encoders=settings.encoders, sampling=settings.sampling, generator=settings.generator)
         self._models = _load(models, mapper, fingerprint, kept.model_dump_json(), self._device)
 
-    def make(self, source: Source) -> dict[str, Any]:
+    def make(self, source: Source) -> _Made:
         """The row of a source, of `gather.SOUNDTRACKS`, with its waveform or with what was wrong."""
         gathered = pa.concat_tables(self._gathered(source))
         job = self._settings
         maker = SoundtrackMaker(
             self._models.generator, SoundtrackJob(job.seed, job.join, job.text, job.candidates), self._listener()
         )
+        row: _Made
         (row,) = [row for table in maker.make(gathered) for row in table.to_pylist()]
-        return dict(row)
+        return row
 
     def _gathered(self, source: Source) -> Iterator[pa.Table]:
         job, models = self._settings, self._models
@@ -139,7 +154,7 @@ class _Maker:
             seen = embed_frames(rows.table(batch), models.encoder, spec.image_size)
             yield gatherer.add(map_conditions(seen, models.mapper, job.seed))
 
-    def _listener(self) -> Any:
+    def _listener(self) -> Listener | None:
         if self._settings.candidates.count < 2:
             return None
         from v2a_core import encoders

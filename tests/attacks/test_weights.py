@@ -19,7 +19,7 @@ from v2a_core import encoders
 from v2a_core.config import ConfigError
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.generators import load_generator
-from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.mappers import load_mapper
 from v2a_core.models import load_bundle
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import ast
 import datetime
-import importlib.util
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from v2a_core.tables.evaluated import EVALUATED
+from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.tables.latest import latest
 from v2a_core.tables.schema import EMBEDDINGS, INDEX, UNFINISHED
 
@@ -24,28 +23,25 @@ ROOT = Path(__file__).parents[2]
 OUTPUTS = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
 COLUMNS = (ROOT / "docs" / "columns.md").read_text(encoding="utf-8")
 COLUMN = re.compile(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", re.MULTILINE)
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "cluster" / "README.md"]
+PAGES = [page for place in ("*.md", "docs/*.md", "cluster/*.md", "examples/*.md") for page in sorted(ROOT.glob(place))]
 
 
-def load_reference() -> ModuleType:
-    """The script that makes pages from code."""
-    spec = importlib.util.spec_from_file_location("v2a_reference", ROOT / "docs" / "reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def made() -> dict[str, str]:
+    """The pages that are made from code, in a process where nothing else is registered."""
+    code = "import json, runpy; print(json.dumps(runpy.run_path('docs/reference.py')['pages']()))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout))
 
 
 def section(title: str) -> str:
     return re.split(r"^## ", COLUMNS.split(f"\n## {title}\n")[1], maxsplit=1, flags=re.MULTILINE)[0]
 
 
-@pytest.mark.parametrize(("name", "made"), load_reference().pages().items())
-def test_a_page_that_is_made_from_code_is_current(name: str, made: str) -> None:
+@pytest.mark.parametrize("name", ["columns.md", "settings.md"])
+def test_a_page_that_is_made_from_code_is_current(name: str, made: dict[str, str]) -> None:
     written = (ROOT / "docs" / name).read_text(encoding="utf-8")
-    assert written == made, f"docs/{name} is not what the code says: run `make reference`"
+    assert written == made[name], f"docs/{name} is not what the code says: run `make reference`"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +49,7 @@ def test_a_page_that_is_made_from_code_is_current(name: str, made: str) -> None:
     [
         ("Embeddings", EMBEDDINGS),
         ("Index", INDEX),
-        ("Evaluated segments", EVALUATED),
+        ("Evaluated segments", evaluated_schema()),
         ("Unfinished", UNFINISHED),
     ],
 )
@@ -69,6 +65,7 @@ def test_the_documented_lines_read_the_newest_versions(tmp_path: Path, monkeypat
     hours = [datetime.datetime(2024, 1, 1, hour, tzinfo=datetime.UTC) for hour in range(5)]
     keys, ids = ["a", "a", "b", "a", "c"], ["a1", "a1", "b1", "a2", "c1"]
     table = pa.table({"source_key": keys, "source_id": ids, "recorded_at": hours})
+    table = table.take([3, 0, 4, 2, 1])  # parts are named by their contents: rows are read in no order of time
     (tmp_path / "embeddings" / "rows").mkdir(parents=True)
     pq.write_table(table.slice(0, 3), tmp_path / "embeddings" / "rows" / "part-1.parquet")
     pq.write_table(table.slice(3), tmp_path / "embeddings" / "rows" / "part-2.parquet")

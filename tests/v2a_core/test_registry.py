@@ -39,6 +39,7 @@ def test_a_setting_alone_belongs_to_the_default():
     assert config.build(Job, {}).shape == Round()
     assert config.build(Job, {}, ["shape.radius=3.0"]).shape == Round(radius=3.0)
     assert config.build(Job, {}, ["shape.kind=square", "shape.side=3.0"]).shape == Square(side=3.0)
+    assert config.build(Job, {}, ["shape=square"]).shape == Square()
 
 
 def test_what_is_written_is_read_again():
@@ -52,7 +53,7 @@ def test_what_is_written_is_read_again():
     [
         ("shape.kind=oval", "shape.kind = 'oval': no such shape; allowed: round | square"),
         ("shape.radius=-1.0", "shape.radius = -1.0: should be greater than 0; allowed: float m"),
-        ("shape.side=1.0", "unknown key 'shape.side'"),
+        ("shape.side=1.0", "unknown key 'shape.side' (value 1.0); it is a setting of shape.kind = square"),
         ("shape=3", "shape = 3: must be a group of settings"),
         ("name=oval", "name = 'oval': no such shape; allowed: round | square"),
     ],
@@ -68,6 +69,8 @@ def test_help_lists_the_settings_of_all():
     assert listed["shape.radius"].meaning == "round: how large"
     assert listed["shape.side"].meaning == "square: how large"
     assert listed["name"].type == "round | square"
+    assert [option.key for option in config.options(Job)].count("shape.kind") == 1
+    assert (listed["shape.kind"].type, listed["shape.kind"].default) == ("round | square", "round")
 
 
 def test_a_package_adds_a_component_by_an_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -9,7 +9,7 @@ import pytest
 
 from v2a_core.encoders import build_audio
 from v2a_core.encoders.config import EncoderSettings
-from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.generators.audioldm.generator import AudioLdmGenerator
 from v2a_core.generators.windows import JoinSettings
 from v2a_core.media.resample import clap_waveform

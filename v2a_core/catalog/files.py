@@ -8,16 +8,16 @@ import itertools
 import os
 import re
 import stat as stat_mode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from v2a_core import storage
 from v2a_core.catalog.contents import HEAD_BYTES, is_transport_stream, local_version
 from v2a_core.compute.threads import ScopedThreads
 from v2a_core.media.types import MediaError
 from v2a_core.storage.access import is_web
+from v2a_core.storage.filesystem import Entry, Filesystem
 from v2a_core.storage.public import public
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m4v", ".mpg", ".mpeg", ".gif"})
@@ -119,10 +119,10 @@ def stat(uri: str) -> FileInfo:
             raise info.error
         return info
     fs, path = storage.filesystem(uri)
-    info = storage.attempt(uri, lambda: fs.info(path))
-    if info["type"] != "file":
+    entry = storage.attempt(uri, lambda: fs.info(path))
+    if entry["type"] != "file":
         raise FileNotFoundError(f"{public(uri)} is a folder, not a file")
-    return remote_info(fs, info)
+    return remote_info(fs, entry)
 
 
 def check_version(uri: str, version: str) -> None:
@@ -179,11 +179,12 @@ def walk(uri: str) -> Iterator[FileInfo]:
             yield info
 
 
-def remote_info(fs: Any, info: dict[str, Any]) -> FileInfo:
+def remote_info(fs: Filesystem, entry: Entry) -> FileInfo:
     """From what a filesystem tells about a file."""
-    size = int(info.get("size") or 0)
+    size = int(entry.get("size") or 0)
+    told: Mapping[str, object] = entry
     marks = (
-        info.get(key)
+        told.get(key)
         for key in ("ETag", "etag", "md5Hash", "LastModified", "Last-Modified", "mtime", "modified", "created")
     )
     mark = next((mark for mark in marks if mark), "")
@@ -191,7 +192,7 @@ def remote_info(fs: Any, info: dict[str, Any]) -> FileInfo:
         # The same on every machine, whatever its time zone, and whether a listing or a look-up gave it.
         mark = (mark if mark.tzinfo else mark.replace(tzinfo=datetime.UTC)).timestamp()
     text = f"{mark:.6f}" if isinstance(mark, float) else str(mark).strip('"')
-    return FileInfo(fs.unstrip_protocol(info["name"]), size, f"{size}-{text}")
+    return FileInfo(fs.unstrip_protocol(entry["name"]), size, f"{size}-{text}")
 
 
 def hidden(name: str) -> bool:

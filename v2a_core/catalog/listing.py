@@ -9,17 +9,16 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
 
 from v2a_core.catalog import files
 from v2a_core.catalog.config import CatalogSettings
-from v2a_core.catalog.expand import Entry, expand, is_folder
+from v2a_core.catalog.expand import Entry, expand
 from v2a_core.catalog.files import FileInfo
+from v2a_core.catalog.formats import CATALOG_FORMATS
 from v2a_core.catalog.lookup import Lookup, as_reject
 from v2a_core.catalog.source import Source, member_mark, span_us
-from v2a_core.catalog.table import Row, read_table
+from v2a_core.catalog.table import Row
 from v2a_core.catalog.tar import Shard, list_shard
-from v2a_core.catalog.vggsound import read_vggsound
 from v2a_core.compute.threads import ScopedThreads
 from v2a_core.media.types import MediaError
 from v2a_core.storage.public import public, public_text
@@ -28,7 +27,13 @@ _LOOKED_INTO_AT_ONCE = 16
 _ROWS_AT_ONCE = 4096
 _DUPLICATE, _RELABELLED = "duplicate", "duplicate with other labels"
 
-_Inside = Future[Any] | None  # of a shard a `Shard`; of a `.ts` whether it is a video
+
+@dataclass(frozen=True)
+class _Inside:
+    """What is found out of an entry's content meanwhile: the members of a shard; of a `.ts` whether it is a video."""
+
+    shard: Future[Shard] | None = None
+    is_video: Future[bool] | None = None
 
 
 @dataclass
@@ -65,8 +70,6 @@ def list_sources(inputs: Sequence[str], settings: CatalogSettings) -> CatalogLis
     """
     if not inputs:
         raise ValueError("the catalog is empty: name at least one file, folder, glob, URI prefix, shard or table")
-    if settings.media_root and not is_folder(settings.media_root):
-        raise ValueError(f"--media-root {public(settings.media_root)} does not exist, or is no folder")
     lister = _Lister(settings)
     for given in inputs:
         lister.add(given)
@@ -79,7 +82,8 @@ class _Lister:
     def __init__(self, settings: CatalogSettings) -> None:
         self.listing = CatalogListing()
         self._max_bytes = settings.max_source_mb * 2**20
-        self._media_root = settings.media_root
+        self._format = CATALOG_FORMATS[settings.format.kind].component(settings.format)
+        self._format.check()
         # What is listed, and a hash of what is said of it.
         self._seen: dict[tuple[str, int | None, int | None], int] = {}
         self._relabelled: list[str] = []
@@ -115,12 +119,12 @@ class _Lister:
         with ScopedThreads(_LOOKED_INTO_AT_ONCE) as pool:
             for entry in entries:
                 info = entry.info
-                inside: _Inside = None
+                inside = _Inside()
                 if info.error is None and files.is_text(info.uri):
                     if files.is_tar(info.uri):
-                        inside = pool.submit(list_shard, info, self._max_bytes)
+                        inside = _Inside(shard=pool.submit(list_shard, info, self._max_bytes))
                     elif files.may_be_text(info.uri):
-                        inside = pool.submit(files.is_video_inside, info.uri)
+                        inside = _Inside(is_video=pool.submit(files.is_video_inside, info.uri))
                 window.append((entry, inside))
                 if len(window) > _LOOKED_INTO_AT_ONCE:
                     yield window.popleft()
@@ -134,19 +138,19 @@ class _Lister:
             self._reject(source, MediaError("catalog", "BadName", "the name is not UTF-8"))
         elif info.error is not None:
             self._add_unreadable(entry, kind, info.error)
-        elif files.is_tar(info.uri) and inside is not None:
-            self._add_shard(info, entry.name, inside.result())
+        elif inside.shard is not None:
+            self._add_shard(info, entry.name, inside.shard.result())
         elif entry.named and files.is_table(info.uri):
             self._add_table(info)
         elif kind:
             source = Source(info.uri, files.safe_name(entry.name), kind, info.version, info.size)
-            self._add_media(source, inside)
+            self._add_media(source, inside.is_video)
         else:
             self.listing.skipped_reasons["not media"] += 1
 
-    def _add_media(self, source: Source, inside: _Inside) -> None:
+    def _add_media(self, source: Source, is_video: Future[bool] | None) -> None:
         try:
-            is_media = inside is None or bool(inside.result())
+            is_media = is_video is None or is_video.result()
         except OSError as error:
             self._reject(source, as_reject(error))
             return
@@ -198,10 +202,9 @@ class _Lister:
         self.listing.skipped_reasons.update(shard.skipped)
 
     def _add_table(self, info: FileInfo) -> None:
-        rows = read_vggsound(info.uri, self._media_root) if self._media_root else read_table(info.uri)
+        folder = self._format.folder(info.uri)
         lookup = Lookup()
-        folder = info.uri.rpartition("/")[0] if self._media_root is None else self._media_root.rstrip("/")
-        for run in _runs(rows, _ROWS_AT_ONCE):
+        for run in _runs(self._format.rows(info.uri), _ROWS_AT_ONCE):
             wanted = [row.uri for row in run if not row.error and files.media_kind(row.uri)]
             found = dict(zip(wanted, lookup.find(wanted), strict=True))
             for row in run:

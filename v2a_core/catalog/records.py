@@ -9,13 +9,16 @@ import csv
 import difflib
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from v2a_core import storage
 from v2a_core.catalog import files
 from v2a_core.storage.public import public
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _MAX_LINES = 1000  # of one record of a CSV: what is quoted may have line ends in it
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -28,7 +31,7 @@ class BadRecord:
     reason: str
 
 
-Record = dict[str, Any] | BadRecord
+Record: TypeAlias = dict[str, object] | BadRecord
 
 
 def read_csv(uri: str) -> Iterator[tuple[int, Record]]:
@@ -140,16 +143,16 @@ def read_parquet(uri: str, columns: Sequence[str]) -> Iterator[tuple[int, Record
         raise ValueError(f"{public(uri)} is not readable as Parquet: {error}") from None
 
 
-def _parquet_records(batch: Any) -> Iterator[Record]:
+def _parquet_records(batch: pa.RecordBatch) -> Iterator[Record]:
     try:
-        records = batch.to_pylist()
+        records: Iterable[Record] = batch.to_pylist()
     except (ValueError, ArithmeticError):  # text that is none, a time beyond those of Python
         records = (_parquet_record(batch, row) for row in range(batch.num_rows))
     yield from records
 
 
-def _parquet_record(batch: Any, row: int) -> Record:
-    record = {}
+def _parquet_record(batch: pa.RecordBatch, row: int) -> Record:
+    record: dict[str, object] = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
             record[name] = column[row].as_py()

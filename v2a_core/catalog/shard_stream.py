@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from v2a_core import storage
 from v2a_core.catalog.files import check_version, is_remote, path_of
@@ -95,7 +95,7 @@ def open_shard(uri: str) -> Iterator[BinaryIO]:
     with contextlib.ExitStack() as scope:
         if is_remote(uri):
             block = _STREAM_BLOCK if is_compressed(uri) else _HEADER_BLOCK
-            stream: Any = scope.enter_context(storage.open_read(uri, block))
+            stream: BinaryIO = scope.enter_context(storage.open_read(uri, block))
         else:
             stream = scope.enter_context(Path(uri).open("rb"))
         if is_compressed(uri):

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -60,12 +60,12 @@ class Source:
     member_offset: int | None = None
     member_size: int | None = None
 
-    def to_row(self) -> dict[str, Any]:
+    def to_row(self) -> dict[str, str | int | float | None]:
         """Plain values, for tables and messages."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> Source:
+    def from_row(cls, row: Mapping[str, Any]) -> Source:
         """The inverse of `to_row`; other keys are ignored."""
         return cls(**{field.name: row[field.name] for field in dataclasses.fields(cls)})
 

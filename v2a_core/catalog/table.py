@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import decimal
 import math
 import numbers
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal, TypedDict
 
 from v2a_core.catalog import files
-from v2a_core.catalog.config import MAX_TEXT, TEXT_FIELDS
+from v2a_core.catalog.formats import CATALOG_FORMATS, MAX_TEXT, TEXT_FIELDS, CatalogFormat, FormatSettings
 from v2a_core.catalog.records import BadRecord, read_csv, read_json_lines, read_parquet
+from v2a_core.config import setting
 from v2a_core.media.types import MediaError
 from v2a_core.storage.public import public
 
@@ -19,6 +21,18 @@ COLUMNS = ("uri", "start_s", "duration_s", *TEXT_FIELDS)
 _MAX_URI = 8192
 _MAX_SECONDS = 1e8  # three years
 _SHOWN = 80
+
+
+class RowFields(TypedDict, total=False):
+    """The fields of `Source` that a row may set; None, or not there, where it says nothing."""
+
+    start_s: float | None
+    duration_s: float | None
+    label: str | None
+    split: str | None
+    caption: str | None
+    prompt: str | None
+    negative_prompt: str | None
 
 
 @dataclass(frozen=True)
@@ -36,8 +50,33 @@ class Row:
     place: str
     number: int
     uri: str
-    values: dict[str, Any]
+    values: RowFields
     error: MediaError | None = None
+
+
+class TableSettings(FormatSettings):
+    """A row a source."""
+
+    kind: Literal["auto"] = setting(
+        "auto",
+        "auto: tables with a uri column; vggsound: CSV of id, start, label, split",
+        flag="--catalog-format",
+    )
+
+
+class Table(CatalogFormat):
+    """CSV, Parquet or JSON lines with a `uri` column."""
+
+    def check(self) -> None:
+        """All of it is in the table."""
+
+    def rows(self, uri: str) -> Iterator[Row]:
+        """The rows of a table; a relative `uri` is taken from the table's folder."""
+        return read_table(uri)
+
+    def folder(self, uri: str) -> str:
+        """That of the table."""
+        return uri.rpartition("/")[0]
 
 
 def read_table(uri: str) -> Iterator[Row]:
@@ -57,7 +96,7 @@ def read_table(uri: str) -> Iterator[Row]:
         try:
             if isinstance(record, BadRecord):
                 raise ValueError(record.reason)
-            yield Row(place, number, _uri(record.get("uri"), folder), dict(_values(record)))
+            yield Row(place, number, _uri(record.get("uri"), folder), _values(record))
         except ValueError as error:
             yield bad_row(place, number, error)
 
@@ -102,25 +141,29 @@ def _uri(value: object, folder: str) -> str:
     return str(files.local_path(uri if uri.startswith(("/", "~/", "file://")) else f"{folder}/{uri}"))
 
 
-def _values(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name in ("start_s", "duration_s"):
-        value = _seconds(name, record.get(name))
-        if value is not None:
-            yield name, value
-    for name in TEXT_FIELDS:
-        text = checked_text(name, record.get(name))
-        if text is not None:
-            yield name, text
+def _values(record: dict[str, object]) -> RowFields:
+    def text(name: str) -> str | None:
+        return checked_text(name, record.get(name))
+
+    return {
+        "start_s": _seconds("start_s", record.get("start_s")),
+        "duration_s": _seconds("duration_s", record.get("duration_s")),
+        "label": text("label"),
+        "split": text("split"),
+        "caption": text("caption"),
+        "prompt": text("prompt"),
+        "negative_prompt": text("negative_prompt"),
+    }
 
 
-def _seconds(name: str, value: Any) -> float | None:
+def _seconds(name: str, value: object) -> float | None:
     """A time in whole microseconds, as spans are told apart by."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     try:
-        if isinstance(value, bool) or not isinstance(value, str | numbers.Number):
+        if isinstance(value, bool) or not isinstance(value, str | numbers.Real | decimal.Decimal):
             raise TypeError
-        seconds = float(value)  # type: ignore[arg-type]
+        seconds = float(value)
     except (TypeError, ValueError):
         raise ValueError(f"column {name} = {_shown(value)} is not a number of seconds") from None
     except OverflowError:
@@ -140,3 +183,6 @@ def _shown(value: object) -> str:
     except (ValueError, RecursionError):  # a number of thousands of digits
         return f"a {type(value).__name__}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+CATALOG_FORMATS.add("auto", Table, TableSettings)

@@ -12,11 +12,11 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import BinaryIO, cast
 
-from v2a_core.catalog.config import MAX_TEXT, TEXT_FIELDS
 from v2a_core.catalog.contents import HEAD_BYTES, is_transport_stream
 from v2a_core.catalog.files import FileInfo, is_text, may_be_text, media_kind, readable
+from v2a_core.catalog.formats import MAX_TEXT, TEXT_FIELDS
 from v2a_core.catalog.shard_stream import is_compressed, open_shard
 from v2a_core.catalog.tar_headers import BoundedStream, CheckedHeader
 from v2a_core.media.types import MediaError
@@ -73,8 +73,10 @@ def list_shard(info: FileInfo, max_bytes: int) -> Shard:
 
 
 def _open_archive(stream: BinaryIO, bounded: BoundedStream | None) -> tarfile.TarFile:
-    source: Any = bounded or stream
-    return tarfile.open(fileobj=source, mode="r|" if bounded else "r:", tarinfo=CheckedHeader)
+    if bounded:
+        # In this mode tarfile only reads.
+        return tarfile.open(fileobj=cast(BinaryIO, bounded), mode="r|", tarinfo=CheckedHeader)
+    return tarfile.open(fileobj=stream, mode="r:", tarinfo=CheckedHeader)
 
 
 def _entries(archive: tarfile.TarFile, end: int | None, max_bytes: int, shard: Shard) -> Iterator[tarfile.TarInfo]:

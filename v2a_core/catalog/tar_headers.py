@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from v2a_core.media.types import MediaError
 
@@ -56,7 +56,7 @@ class BoundedStream:
         self._limit = max(_FREE_BYTES, _MAX_RATIO * compressed_bytes)
         self.position = 0
 
-    def read(self, size: int) -> Any:
+    def read(self, size: int = -1) -> bytes:
         """The next bytes.
 
         Raises:

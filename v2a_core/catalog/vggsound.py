@@ -8,14 +8,60 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
+from typing import Literal
+
+import pydantic
 
 from v2a_core import storage
 from v2a_core.catalog import files
+from v2a_core.catalog.expand import is_folder
+from v2a_core.catalog.formats import CATALOG_FORMATS, CatalogFormat, FormatSettings
 from v2a_core.catalog.records import read_text
-from v2a_core.catalog.table import Row, bad_row, checked_text
+from v2a_core.catalog.table import Row, RowFields, bad_row, checked_text
+from v2a_core.config import setting
 from v2a_core.storage.public import public
 
 _COLUMNS = 4
+
+
+class VggSoundSettings(FormatSettings):
+    """Where the files are that the table names by their ids."""
+
+    kind: Literal["vggsound"] = setting("vggsound", "CSV of id, start, label, split", flag="--catalog-format")
+    media_root: str = setting(
+        "", "folder or URI prefix of the files <id>_<start:06d>.mp4 (needed)", flag="--media-root"
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _has_a_root(self) -> VggSoundSettings:
+        if not self.media_root:
+            raise ValueError("--catalog-format vggsound needs --media-root: where the files are that it names")
+        return self
+
+
+class VggSound(CatalogFormat):
+    """VGGSound's table.
+
+    Args:
+        settings: Where the files are.
+    """
+
+    def __init__(self, settings: VggSoundSettings) -> None:
+        super().__init__(settings)
+        self._root = settings.media_root
+
+    def check(self) -> None:
+        """Refuse a root that is not there."""
+        if not is_folder(self._root):
+            raise ValueError(f"--media-root {public(self._root)} does not exist, or is no folder")
+
+    def rows(self, uri: str) -> Iterator[Row]:
+        """The rows of a table."""
+        return read_vggsound(uri, self._root)
+
+    def folder(self, uri: str) -> str:
+        """The root, wherever the table is."""
+        return self._root.rstrip("/")
 
 
 def read_vggsound(uri: str, media_root: str) -> Iterator[Row]:
@@ -39,10 +85,9 @@ def read_vggsound(uri: str, media_root: str) -> Iterator[Row]:
 def _row(place: str, number: int, line: str, root: str) -> Row:
     try:
         identity, start, label, split = _split(line)
-        texts = {"label": checked_text("label", label), "split": checked_text("split", split)}
+        values: RowFields = {"label": checked_text("label", label), "split": checked_text("split", split)}
     except ValueError as error:
         return bad_row(place, number, error)
-    values = {name: value for name, value in texts.items() if value}
     return Row(place, number, storage.join(root, f"{identity}_{start:06d}.mp4"), values)
 
 
@@ -60,3 +105,6 @@ def _split(line: str) -> tuple[str, int, str, str]:
     if not re.fullmatch(r"\d{1,6}", start, re.ASCII):
         raise ValueError(f"start second = {start[:80]!r} is no number of seconds")
     return identity, int(start), ",".join(fields[2:-1]).strip(), fields[-1].strip()
+
+
+CATALOG_FORMATS.add("vggsound", VggSound, VggSoundSettings)

@@ -7,11 +7,10 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any
 
 
 def process_pool(
-    processes: int, initializer: Callable[..., None] | None = None, initargs: tuple[Any, ...] = ()
+    processes: int, initializer: Callable[..., None] | None = None, initargs: tuple[object, ...] = ()
 ) -> ProcessPoolExecutor:
     """A pool of fresh processes (none inherits threads or locks of this one), which end with this one, even if killed.
 
@@ -28,7 +27,7 @@ def process_pool(
     )
 
 
-def _begin(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
+def _begin(initializer: Callable[..., None] | None, initargs: tuple[object, ...]) -> None:
     # A worker holds both ends of the queue that it waits on, so it does not see that nobody writes any more.
     end_with_parent()
     if initializer is not None:

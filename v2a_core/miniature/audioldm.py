@@ -6,32 +6,39 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from v2a_core.compute.torchvision_import import prepare_torchvision
 from v2a_core.generators.audioldm.components import without_progress_bars
 from v2a_core.miniature.seeded import seeded
+from v2a_core.protocols import JSON
 from v2a_core.tables.schema import EMBEDDING_DIM
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import ClapTextModelWithProjection, RobertaTokenizerFast, SpeechT5HifiGan
 
 SAMPLE_RATE = 16_000
 HOP_LENGTH = 160
 MEL_BINS = 64
 LATENT_CHANNELS = 8
 
-VAE_CONFIG: dict[str, Any] = {
+VAE_CHANNELS = [16, 32, 64, 96]  # three halvings: 8 mel frames a latent frame (AudioLDM: 4)
+
+VAE_CONFIG: dict[str, JSON] = {
     "in_channels": 1,
     "out_channels": 1,
     "down_block_types": ["DownEncoderBlock2D"] * 4,
     "up_block_types": ["UpDecoderBlock2D"] * 4,
-    "block_out_channels": [16, 32, 64, 96],  # three halvings: 8 mel frames a latent frame (AudioLDM: 4)
+    "block_out_channels": VAE_CHANNELS,
     "layers_per_block": 1,
     "latent_channels": LATENT_CHANNELS,
     "norm_num_groups": 8,
     "scaling_factor": 1.0,
 }
-UNET_CONFIG: dict[str, Any] = {
+UNET_CONFIG: dict[str, JSON] = {
     "in_channels": LATENT_CHANNELS,
     "out_channels": LATENT_CHANNELS,
     "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
@@ -45,7 +52,7 @@ UNET_CONFIG: dict[str, Any] = {
     "projection_class_embeddings_input_dim": EMBEDDING_DIM,
     "class_embeddings_concat": True,
 }
-VOCODER_CONFIG: dict[str, Any] = {
+VOCODER_CONFIG: dict[str, JSON] = {
     "model_in_dim": MEL_BINS,
     "sampling_rate": SAMPLE_RATE,
     # A stage at the frame rate, where computing is cheap, then two to the sample rate: their product is the hop length.
@@ -56,7 +63,7 @@ VOCODER_CONFIG: dict[str, Any] = {
     "resblock_dilation_sizes": [[1, 3]],
     "normalize_before": False,
 }
-SCHEDULER_CONFIG: dict[str, Any] = {
+SCHEDULER_CONFIG: dict[str, JSON] = {
     "num_train_timesteps": 1000,
     "beta_schedule": "scaled_linear",
     "beta_start": 0.0015,
@@ -77,8 +84,8 @@ CALIBRATION_FRAMES = 64  # latent frames, 5.12 s
 def save_audioldm(
     folder: Path,
     seed: int,
-    text_encoder: Any,
-    tokenizer: Any,
+    text_encoder: ClapTextModelWithProjection,
+    tokenizer: RobertaTokenizerFast,
     dtype: torch.dtype = torch.float16,
 ) -> None:
     """Write an untrained AudioLDM in the diffusers layout, safetensors only.
@@ -86,8 +93,8 @@ def save_audioldm(
     Args:
         folder: Where; made if missing.
         seed: Seed of the weights; the global random state is left as it was.
-        text_encoder: ClapTextModelWithProjection, saved as it is: its tensors must equal the CLAP checkpoint's.
-        tokenizer: Its RobertaTokenizerFast.
+        text_encoder: Saved as it is: its tensors must equal the CLAP checkpoint's.
+        tokenizer: Its own.
         dtype: Type in which VAE, UNet and vocoder are stored.
     """
     vae, unet, vocoder = build_vae(seed), build_unet(seed + 1), build_vocoder(seed + 2)
@@ -112,42 +119,41 @@ def write_model_index(folder: Path, parts: Mapping[str, object]) -> None:
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
-def build_vae(seed: int) -> Any:
-    """A tiny AutoencoderKL: log-mels (B, 1, T, 64) from and to latents (B, 8, T / 8, 8)."""
+def build_vae(seed: int) -> AutoencoderKL:
+    """A tiny VAE: log-mels (B, 1, T, 64) from and to latents (B, 8, T / 8, 8)."""
     prepare_torchvision()
     from diffusers import AutoencoderKL
 
     with seeded(seed):
-        return _build(AutoencoderKL, VAE_CONFIG)
+        return AutoencoderKL(**VAE_CONFIG).eval()
 
 
-def build_unet(seed: int) -> Any:
-    """A tiny UNet2DConditionModel on latents (B, 8, H, W), conditioned on class labels (B, 512) of unit length."""
+def build_unet(seed: int) -> UNet2DConditionModel:
+    """A tiny UNet on latents (B, 8, H, W), conditioned on class labels (B, 512) of unit length."""
     prepare_torchvision()
     from diffusers import UNet2DConditionModel
 
     with seeded(seed):
-        unet = _build(UNet2DConditionModel, UNET_CONFIG)
+        unet = UNet2DConditionModel(**UNET_CONFIG).eval()
         torch.nn.init.normal_(unet.class_embedding.weight, std=CLASS_EMBEDDING_STD)
     return unet
 
 
-def build_scheduler() -> Any:
-    """A DDIMScheduler with AudioLDM's noise schedule."""
+def build_scheduler() -> DDIMScheduler:
+    """A scheduler with AudioLDM's noise schedule."""
     prepare_torchvision()
     from diffusers import DDIMScheduler
 
-    scheduler_class: Any = DDIMScheduler
-    return scheduler_class(**SCHEDULER_CONFIG)
+    return DDIMScheduler(**SCHEDULER_CONFIG)
 
 
-def build_vocoder(seed: int) -> Any:
-    """A tiny SpeechT5HifiGan: log-mels (B, T, 64) to waveforms (B, 160 T) at 16 kHz."""
+def build_vocoder(seed: int) -> SpeechT5HifiGan:
+    """A tiny vocoder: log-mels (B, T, 64) to waveforms (B, 160 T) at 16 kHz."""
     prepare_torchvision()
     from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
     with seeded(seed):
-        vocoder = _build(SpeechT5HifiGan, {"config": SpeechT5HifiGanConfig(**VOCODER_CONFIG)})
+        vocoder = SpeechT5HifiGan(SpeechT5HifiGanConfig(**VOCODER_CONFIG)).eval()
         # The class starts from weights of 0.01, with which hardly any of the mel reaches the waveform.
         for module in vocoder.modules():
             if isinstance(module, torch.nn.Conv1d):
@@ -158,14 +164,10 @@ def build_vocoder(seed: int) -> Any:
     return vocoder
 
 
-def _build(model_class: Any, config: Mapping[str, Any]) -> Any:
-    return model_class(**config).eval()
-
-
 @torch.no_grad()
-def calibrate(vae: Any, vocoder: Any, seed: int) -> None:
+def calibrate(vae: AutoencoderKL, vocoder: SpeechT5HifiGan, seed: int) -> None:
     """Scale the last layers so that random weights make a sound that is neither silent nor clipped."""
-    width = MEL_BINS // 2 ** (len(VAE_CONFIG["block_out_channels"]) - 1)
+    width = MEL_BINS // 2 ** (len(VAE_CHANNELS) - 1)
     with seeded(seed):
         latents_BCHW = torch.randn(2, LATENT_CHANNELS, CALIBRATION_FRAMES, width)
     with _outputs_set(vae.decoder.conv_out, mean=MEL_MEAN, std=MEL_STD):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 import torch
 
@@ -12,6 +12,7 @@ from v2a_core.encoders.clap import CLAP_CONFIG
 from v2a_core.encoders.clap_config import load_clap_config
 from v2a_core.encoders.clap_tower import ClapAudioTower
 from v2a_core.miniature.seeded import seeded
+from v2a_core.protocols import JSON
 from v2a_core.tables.schema import EMBEDDING_DIM
 
 if TYPE_CHECKING:
@@ -21,30 +22,33 @@ CHECKPOINT = "clap_miniature.pt"
 
 # HTSAT takes spec_size x (spec_size / mel_bins) spectra, 256 here: ten seconds fit with a hop of 40 ms. The generator
 # makes nothing above 8 kHz, so nothing above is heard either.
-MODEL_CONFIG: dict[str, Any] = {
+MLP_ACT: Final = "relu"
+AUDIO_CONFIG: dict[str, str | int] = {
+    "model_type": "HTSAT",
+    "model_name": "miniature",
+    "sample_rate": 16_000,
+    "clip_samples": 160_000,
+    "window_size": 1024,
+    "hop_size": 640,
+    "mel_bins": 64,
+    "fmin": 50,
+    "fmax": 8000,
+    "class_num": 8,
+}
+HTSAT_CONFIG: dict[str, int | list[int]] = {
+    "spec_size": 128,
+    "patch_size": 4,
+    "embed_dim": 32,
+    "depths": [1, 1, 2, 1],
+    "num_heads": [2, 4, 8, 16],
+    "window_size": 8,
+}
+MODEL_CONFIG: dict[str, JSON] = {
     "embed_dim": 256,
     "joint_embed_shape": EMBEDDING_DIM,
-    "mlp_act": "relu",
-    "audio_cfg": {
-        "model_type": "HTSAT",
-        "model_name": "miniature",
-        "sample_rate": 16_000,
-        "clip_samples": 160_000,
-        "window_size": 1024,
-        "hop_size": 640,
-        "mel_bins": 64,
-        "fmin": 50,
-        "fmax": 8000,
-        "class_num": 8,
-    },
-    "htsat": {
-        "spec_size": 128,
-        "patch_size": 4,
-        "embed_dim": 32,
-        "depths": [1, 1, 2, 1],
-        "num_heads": [2, 4, 8, 16],
-        "window_size": 8,
-    },
+    "mlp_act": MLP_ACT,
+    "audio_cfg": AUDIO_CONFIG,
+    "htsat": HTSAT_CONFIG,
 }
 # Level and spread of log-mels of everyday sound, dB: what a trained batch norm would have measured.
 LOG_MEL_MEAN, LOG_MEL_STD = -25.0, 20.0

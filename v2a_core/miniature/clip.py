@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from v2a_core.compute.torchvision_import import prepare_torchvision
 from v2a_core.encoders.clip import OPEN_CLIP_CONFIG
 from v2a_core.miniature.seeded import seeded
+from v2a_core.protocols import JSON
 from v2a_core.tables.schema import EMBEDDING_DIM
 
-MODEL_CONFIG: dict[str, Any] = {
+if TYPE_CHECKING:
+    from open_clip.transformer import VisionTransformer
+
+IMAGE_SIZE = 96  # pixels
+TEXT_CONFIG: dict[str, JSON] = {"context_length": 32, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 2}
+MODEL_CONFIG: dict[str, JSON] = {
     "embed_dim": EMBEDDING_DIM,
     "quick_gelu": True,
-    "vision_cfg": {"image_size": 96, "layers": 5, "width": 128, "head_width": 32, "patch_size": 12},
-    "text_cfg": {"context_length": 32, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 2},
+    "vision_cfg": {"image_size": IMAGE_SIZE, "layers": 5, "width": 128, "head_width": 32, "patch_size": 12},
+    "text_cfg": TEXT_CONFIG,
 }
-PREPROCESS_CONFIG: dict[str, Any] = {
-    "mean": [0.48145466, 0.4578275, 0.40821073],
-    "std": [0.26862954, 0.26130258, 0.27577711],
+PIXEL_MEAN, PIXEL_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]  # of 0..1
+PREPROCESS_CONFIG: dict[str, JSON] = {
+    "mean": PIXEL_MEAN,
+    "std": PIXEL_STD,
     "interpolation": "bicubic",
     "resize_mode": "shortest",
 }
@@ -59,15 +66,14 @@ def _spread(tower: torch.nn.Module) -> None:
 
 
 @torch.no_grad()
-def _centre(tower: Any) -> None:
+def _centre(tower: VisionTransformer) -> None:
     """Take what all images have in common out of the last bias, so that embeddings point in different directions."""
     features: list[torch.Tensor] = []
     hook = tower.ln_post.register_forward_hook(lambda module, inputs, output: features.append(output))
     # Noise at several scales: from flat colours to single pixels.
-    size = MODEL_CONFIG["vision_cfg"]["image_size"]
     images = [
-        torch.nn.functional.interpolate(torch.randn(16, 3, side, side), (size, size), mode="bicubic")
-        for side in (1, 3, 12, size)
+        torch.nn.functional.interpolate(torch.randn(16, 3, side, side), (IMAGE_SIZE, IMAGE_SIZE), mode="bicubic")
+        for side in (1, 3, 12, IMAGE_SIZE)
     ]
     tower(torch.cat(images))
     hook.remove()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from v2a_core.compute.torchvision_import import prepare_torchvision
 from v2a_core.miniature.seeded import seeded
 from v2a_core.tables.schema import EMBEDDING_DIM
+
+if TYPE_CHECKING:
+    from transformers import ClapTextModelWithProjection, RobertaTokenizerFast
 
 HIDDEN_SIZE = 96
 # As many as RoBERTa has: AudioLDMPipeline pads the empty prompt to 512 tokens whatever the tokenizer's own limit.
@@ -39,15 +42,15 @@ CAPTIONS = (
 )
 
 
-def build_text_encoder(seed: int) -> tuple[Any, Any]:
+def build_text_encoder(seed: int) -> tuple[ClapTextModelWithProjection, RobertaTokenizerFast]:
     """A CLAP text encoder with seeded random weights, and its tokenizer.
 
     Args:
         seed: Seed of the weights; the global random state is left as it was.
 
     Returns:
-        A ClapTextModelWithProjection of 0.57 M parameters whose `text_embeds` are float32 (B, 512), not
-        normalised, and a RobertaTokenizerFast, a byte-level BPE that takes any text.
+        A model of 0.57 M parameters whose `text_embeds` are float32 (B, 512), not normalised, and a byte-level BPE
+        that takes any text.
     """
     prepare_torchvision()
     from transformers import ClapTextConfig, ClapTextModelWithProjection
@@ -63,7 +66,7 @@ def build_text_encoder(seed: int) -> tuple[Any, Any]:
         projection_dim=EMBEDDING_DIM,
     )
     with seeded(seed):
-        model: Any = ClapTextModelWithProjection(config)
+        model = ClapTextModelWithProjection(config)
         _spread(model)
     return model.eval(), tokenizer
 
@@ -77,11 +80,10 @@ def _spread(model: torch.nn.Module) -> None:
             torch.nn.init.normal_(module.weight, std=0.5)
 
 
-def build_tokenizer() -> Any:
-    """A RobertaTokenizerFast with a vocabulary of its own: all bytes, and the merges of `CAPTIONS`."""
+def build_tokenizer() -> RobertaTokenizerFast:
+    """A tokenizer with a vocabulary of its own: all bytes, and the merges of `CAPTIONS`."""
     from transformers import RobertaTokenizerFast
 
-    merges: Any
     vocab, merges = _learn_merges()
     return RobertaTokenizerFast(vocab=vocab, merges=merges, model_max_length=MAX_TOKENS)
 
@@ -98,6 +100,6 @@ def _learn_merges() -> tuple[dict[str, int], list[tuple[str, str]]]:
         show_progress=False,
     )
     learner.train_from_iterator(CAPTIONS, trainer)
-    learnt: dict[str, Any] = json.loads(learner.to_str())["model"]
+    learnt = json.loads(learner.to_str())["model"]
     vocab: dict[str, int] = learnt["vocab"]
     return {**vocab, "<mask>": len(vocab)}, [tuple(pair) for pair in learnt["merges"]]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 from PIL import Image
 
 from v2a_core.media.audio import AudioReader
+from v2a_core.media.audio_formats import AUDIO_FORMATS
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
 from v2a_core.media.decode import DecodeRequest
 from v2a_core.media.guard import GuardedDecoder
@@ -20,6 +20,7 @@ from v2a_core.media.mel_scale import mel_filters
 from v2a_core.media.probe import read_timeline
 from v2a_core.media.resample import is_silent, resample
 from v2a_core.media.types import DecodedSegment, MediaError, MediaSpec
+from v2a_core.media.write import read_audio
 
 Waveform = npt.NDArray[np.float32]
 
@@ -50,14 +51,15 @@ def read_waveform(path: Path, duration_s: float | None = None) -> Waveform | Non
     Raises:
         MediaError: When it cannot be read.
     """
-    if path.suffix.lower() in (".wav", ".flac", ".ogg"):
+    suffix = path.suffix.lower().removeprefix(".")
+    if suffix in AUDIO_FORMATS.names() and suffix != "m4a":
         try:
-            samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        except soundfile.SoundFileError as error:
-            raise MediaError("page", type(error).__name__, f"not a readable sound: {error}") from None
-        return resample(np.ascontiguousarray(samples[:, 0]), int(rate), RATE)
+            samples, rate = read_audio(path)
+        except MediaError as error:
+            raise MediaError("page", error.error_type, f"not a readable sound: {error}") from None
+        return resample(samples, rate, RATE)
     origin_s = 0.0
-    if path.suffix.lower() != ".m4a":
+    if suffix != "m4a":
         timeline = read_timeline(path)
         if not timeline.has_audio:
             return None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from statistics import fmean
-from typing import Any
+from typing import Literal, TypedDict, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +17,7 @@ from v2a_core.config import ConfigError, Settings, build, setting
 from v2a_core.generators.config import GENERATOR, AnyGeneratorSettings
 from v2a_core.outputs import manifest, unfinished
 from v2a_core.outputs.ledger import read_latest
+from v2a_core.outputs.manifest import BundleRecord
 from v2a_core.protocols import JSON
 from v2a_core.report.types import BundleReport, MetricReport, ModelReport, PageEntry, PageReport, RejectReport, Verdict
 from v2a_core.tables.schema import INDEX, INDEX_FOLDER, OK, ROWS_FOLDER
@@ -36,6 +36,40 @@ _INDEX = (
 _METRICS = ("source_id", "label", "similarity_to_condition", "verdict", "verdict_probability")
 _METRICS_FILE = "metrics.json"
 _PARTS = {"vision": "sees the frames", "audio": "hears the sound", "generator": "makes the sound"}
+
+
+class _IndexRow(TypedDict):
+    """What a page shows of a row of the index."""
+
+    source_id: str
+    source_uri: str
+    source_name: str
+    kind: Literal["video", "image"]
+    label: str | None
+    caption: str | None
+    split: str | None
+    start_s: float | None
+    duration_s: float | None
+    audio_path: str | None
+    video_path: str | None
+
+
+class _RejectedRow(TypedDict):
+    """What it shows of a rejected one."""
+
+    source_name: str
+    reject_stage: str
+    reject_type: str
+    reject_message: str
+    attempts: int
+
+
+class _Identity(TypedDict):
+    """What it shows of the identity of an output of `v2a generate`."""
+
+    generator: JSON
+    mapper: str
+    seed: int
 
 
 class _Generator(Settings):
@@ -85,7 +119,7 @@ def read_report(soundtracks: str, metrics: str | None = None, limit: int | None 
         bundle=_bundle_report(made_by["bundle"]),
         version=__version__,
         total=good.num_rows,
-        settings=_settings(made_by["identity"]),
+        settings=_settings(cast(_Identity, made_by["identity"])),
         scores=measured.scores,
     )
 
@@ -103,7 +137,7 @@ def _media(soundtracks: str, path: str | None) -> str | None:
     return storage.join(soundtracks, path)
 
 
-def _entry(soundtracks: str, row: Mapping[str, Any], measured: Measured) -> PageEntry:
+def _entry(soundtracks: str, row: _IndexRow, measured: Measured) -> PageEntry:
     return PageEntry(
         name=row["source_name"],
         kind=row["kind"],
@@ -147,7 +181,7 @@ def _measured(metrics: str, soundtracks: pa.Table) -> Measured:
     )
 
 
-def _reject(row: Mapping[str, Any]) -> RejectReport:
+def _reject(row: _RejectedRow) -> RejectReport:
     return RejectReport(
         name=row["source_name"],
         stage=row["reject_stage"],
@@ -157,13 +191,13 @@ def _reject(row: Mapping[str, Any]) -> RejectReport:
     )
 
 
-def _bundle_report(bundle: Mapping[str, Any]) -> BundleReport:
+def _bundle_report(bundle: BundleRecord) -> BundleReport:
     fingerprints = bundle["fingerprints"]
     models = [ModelReport(part, does, fingerprints.get(part, "")) for part, does in _PARTS.items()]
     return BundleReport(bundle["name"], bundle["trained"], models)
 
 
-def _settings(identity: Mapping[str, Any]) -> dict[str, int | float | str]:
+def _settings(identity: _Identity) -> dict[str, int | float | str]:
     """What of a run's settings is worth reading beside its sounds."""
     return {
         "mapper": identity["mapper"],

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,29 @@ from v2a_core.outputs.manifest import FILE_NAME
 from v2a_core.storage import trouble
 from v2a_core.storage.public import public_text
 from v2a_core.tables import rows
+from v2a_core.tables.rows import Row
 from v2a_core.tables.schema import OK, REJECTED
+
+
+class Marks(TypedDict):
+    """The columns of the index that say what made a sound."""
+
+    ai_generated: bool
+    program: str
+    bundle: str
+    mapper: str
+
+
+class MadeRow(TypedDict):
+    """What finishing reads of a row of `gather.SOUNDTRACKS`; its other columns are kept as they are."""
+
+    source_id: str
+    source_name: str
+    source: str
+    status: str
+    waveform: bytes
+    losers: Sequence[bytes] | None
+    sample_rate_hz: int
 
 
 @dataclass(frozen=True)
@@ -37,14 +59,14 @@ class FinishJob:
     Attributes:
         output: Folder or URI of the job's output.
         settings: Level, format, muxing.
-        marks: Columns of the index that say what made the sound: `ai_generated`, `program`, `bundle`, `mapper`.
+        marks: What made the sound.
         seed: Of the run.
         guard: Limits of the process that muxes.
     """
 
     output: str
     settings: FinishSettings
-    marks: dict[str, Any]
+    marks: Marks
     seed: int
     guard: GuardSettings
 
@@ -58,7 +80,7 @@ class FinishJob:
         }
 
 
-def finish_row(row: dict[str, Any], job: FinishJob) -> dict[str, Any]:
+def finish_row(row: MadeRow, job: FinishJob) -> Mapping[str, object]:
     """The index row of one gathered source; its files are complete when this returns.
 
     Args:
@@ -88,14 +110,17 @@ def finish_row(row: dict[str, Any], job: FinishJob) -> dict[str, Any]:
     return {**row, **files, "waveform": None, "losers": None, "finish_s": time.monotonic() - started}
 
 
-def _rejected(error: MediaError) -> dict[str, Any]:
-    told = {"reject_stage": error.stage, "reject_type": error.error_type, "reject_message": public_text(str(error))}
-    return {"status": REJECTED, "attempts": error.attempts, **told}
+def _rejected(error: MediaError) -> Row:
+    return {
+        "status": REJECTED,
+        "reject_stage": error.stage,
+        "reject_type": error.error_type,
+        "reject_message": public_text(str(error)),
+        "attempts": error.attempts,
+    }
 
 
-def _write_files(
-    source: Source, row: dict[str, Any], waveform: npt.NDArray[np.float32], job: FinishJob
-) -> dict[str, Any]:
+def _write_files(source: Source, row: MadeRow, waveform: npt.NDArray[np.float32], job: FinishJob) -> Row:
     settings = job.settings
     finished = finish_waveform(waveform, row["sample_rate_hz"], settings)
     sound, rate = finished.waveform, finished.sample_rate
@@ -103,7 +128,7 @@ def _write_files(
     audio_path = f"audio/{stem}.{settings.audio_format}"
     with _writing(job, audio_path) as file:
         write_audio(file.path, sound, rate, settings.audio_format, job.tags())
-    files: dict[str, Any] = {"audio_path": audio_path, "audio_sha256": file.sha256}
+    files: Row = {"audio_path": audio_path, "audio_sha256": file.sha256}
     files["loser_paths"] = _write_losers(row["losers"] or [], row["sample_rate_hz"], stem, job)
     if source.kind == "video" and settings.mux != "none":
         mix = MixUnder(settings.mix_under_db, settings.true_peak_dbtp) if settings.mux == "mix" else None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypedDict
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from v2a_core.media.types import TRANSIENT_STAGES
+from v2a_core.protocols import Floats
 from v2a_core.tables import arrays, rows
+from v2a_core.tables.rows import Row
 from v2a_core.tables.schema import EMBEDDING_DIM, INDEX, OK
 
 SOUNDTRACKS = pa.schema(
@@ -35,6 +37,20 @@ _REASON = ("status", "reject_stage", "reject_type", "reject_message", "attempts"
 _SUMMED = ("decode_s", "vision_s", "map_s", "bytes_read", "retries")
 
 
+class _MappedRow(TypedDict):
+    """What is kept of a mapped segment, beside the columns of `_KEPT`, `_REASON` and `_SUMMED`."""
+
+    segment_id: str
+    segment_index: int
+    segment_count: int
+    start_s: float
+    source_duration_s: float
+    condition_text: str | None
+    condition: Floats | None
+    status: str
+    reject_stage: str | None
+
+
 class SourceGatherer:
     """Collects the mapped segments of each source and gives a source on when it is whole.
 
@@ -43,7 +59,7 @@ class SourceGatherer:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[str, dict[str, dict[str, Any]]] = {}
+        self._waiting: dict[str, dict[str, _MappedRow]] = {}
         self._given: set[str] = set()
 
     def add(self, batch: pa.Table) -> pa.Table:
@@ -67,37 +83,46 @@ class SourceGatherer:
             if source in self._given:
                 continue
             segments = self._waiting.setdefault(source, {})
-            segments[row["segment_id"]] = {**row, "condition": condition}
+            segments[row["segment_id"]] = row | {"condition": condition}
             if len(segments) >= row["segment_count"]:
                 self._given.add(source)
                 whole.append(_soundtrack(list(self._waiting.pop(source).values())))
         return _table(whole)
 
 
-def _soundtrack(segments: list[dict[str, Any]]) -> dict[str, Any]:
+def _soundtrack(segments: list[_MappedRow]) -> tuple[Row, Floats | None]:
+    """The row of a source whose segments are all there, and the conditions of the segments, float32 (segments, D)."""
     segments = sorted(segments, key=lambda row: row["segment_index"])
     good = [row for row in segments if row["condition"] is not None and row["status"] == OK]
     first = segments[0]
-    row: dict[str, Any] = {name: first[name] for name in _KEPT}
-    row |= {name: sum(segment[name] or 0 for segment in segments) for name in _SUMMED}
+    row = _columns(first, _KEPT) | {name: sum(_numbers(segments, name)) for name in _SUMMED}
     waiting = next((row for row in segments if row["reject_stage"] in TRANSIENT_STAGES), None)
     if waiting is not None:
-        return row | {name: waiting[name] for name in _REASON}
+        return row | _columns(waiting, _REASON), None
     if not good:
-        return row | {name: first[name] for name in _REASON}
+        return row | _columns(first, _REASON), None
     # A segment that could not be seen sounds like its nearest good neighbour: one broken stretch costs no soundtrack.
     nearest = [min(good, key=lambda row: abs(row["segment_index"] - index)) for index in range(len(segments))]
-    return row | {
+    row |= {
         "status": OK,
         "duration_s": good[0]["source_duration_s"],
         "segment_ids": [segment["segment_id"] for segment in segments],
         "condition_texts": [segment["condition_text"] for segment in nearest] if good[0]["condition_text"] else None,
         "starts_s": [segment["start_s"] - first["start_s"] for segment in segments],
-        "conditions": np.stack([segment["condition"] for segment in nearest]),
     }
+    return row, np.stack([segment["condition"] for segment in nearest if segment["condition"] is not None])
 
 
-def _table(soundtracks: list[dict[str, Any]]) -> pa.Table:
-    conditions: list[npt.NDArray[np.float32] | None] = [row.pop("conditions", None) for row in soundtracks]
-    table = pa.Table.from_pylist(soundtracks, schema=SOUNDTRACKS)
+def _columns(row: Mapping[str, object], names: Sequence[str]) -> Row:
+    return {name: row[name] for name in names}
+
+
+def _numbers(rows: Sequence[Mapping[str, object]], name: str) -> Iterator[float]:
+    """The values of a column, without nulls."""
+    return (value for row in rows if isinstance(value := row[name], (int, float)))
+
+
+def _table(soundtracks: list[tuple[Row, Floats | None]]) -> pa.Table:
+    conditions = [conditions for _, conditions in soundtracks]
+    table = pa.Table.from_pylist([row for row, _ in soundtracks], schema=SOUNDTRACKS)
     return rows.replace(table, {"conditions": arrays.vector_lists(conditions, EMBEDDING_DIM, np.float32)})

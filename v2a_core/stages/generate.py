@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,12 +79,11 @@ class SoundtrackMaker:
         sounds = self._generator.generate_tracks(
             [track for order in orders for track in order.tracks], self._job.join.overlap_s
         )
-        made: list[tuple[int, dict[str, Any]]] = []
+        made: list[_Made] = []
         size, clock = 0, _Clock(self._generator.seconds)
         for order in orders:
-            columns = self._columns(order, [next(sounds) for _ in order.tracks])
-            made.append((order.row, columns | clock.lap()))
-            size += len(columns["waveform"] or b"") + sum(map(len, columns["losers"] or ()))
+            made.append(self._made(order, [next(sounds) for _ in order.tracks], clock))
+            size += len(made[-1].waveform or b"") + sum(map(len, made[-1].losers or ()))
             if size >= _BYTES_AT_ONCE:
                 yield _fill(batch, made)
                 made, size = [], 0
@@ -114,24 +112,20 @@ class SoundtrackMaker:
         stream = f"latents/{candidate}" if candidate else "latents"
         return [segment_seed(self._job.seed, identity, stream) for identity in segment_ids]
 
-    def _columns(self, order: _Order, sounds: Sequence[Floats]) -> dict[str, Any]:
-        """What is new in a row."""
-        rate = self._generator.sample_rate
+    def _made(self, order: _Order, sounds: Sequence[Floats], clock: _Clock) -> _Made:
         scores = [self._score(sound, track) for sound, track in zip(sounds, order.tracks, strict=True)]
         best = int(np.argmax(scores))
-        is_made = bool(np.isfinite(sounds[best]).all())
-        columns: dict[str, Any] = dict.fromkeys(_NEW)
-        columns |= {"prompt": order.prompt, "negative_prompt": order.negative_prompt}
-        if not is_made:
-            return columns
-        columns |= {"waveform": sounds[best].tobytes(), "sample_rate_hz": rate, "seed": self._job.seed}
-        columns["conditions"] = order.tracks[best].conditions_ND
-        if len(sounds) > 1:
-            columns |= {"candidate": best, "candidate_scores": scores}
-        if self._job.candidates.keep_losers:
-            finite = [index for index, sound in enumerate(sounds) if index != best and np.isfinite(sound).all()]
-            columns["losers"] = [sounds[index].tobytes() for index in finite]
-        return columns
+        made = _Made(order.row, order.prompt, order.negative_prompt)
+        if np.isfinite(sounds[best]).all():
+            made.waveform, made.conditions_ND = sounds[best].tobytes(), order.tracks[best].conditions_ND
+            made.sample_rate_hz, made.seed = self._generator.sample_rate, self._job.seed
+            if len(sounds) > 1:
+                made.candidate, made.candidate_scores = best, scores
+            if self._job.candidates.keep_losers:
+                finite = [index for index, sound in enumerate(sounds) if index != best and np.isfinite(sound).all()]
+                made.losers = [sounds[index].tobytes() for index in finite]
+        made.generate_s, made.unet_s, made.vae_s, made.vocoder_s = clock.lap()
+        return made
 
     def _score(self, sound: Floats, track: Track) -> float:
         """Similarity to the conditions; less than any for a sound that could not be made."""
@@ -140,6 +134,31 @@ class SoundtrackMaker:
         if self._listener is None:
             return 0.0
         return self._listener.similarity(sound, self._generator.sample_rate, track.starts_s, track.conditions_ND)
+
+
+@dataclass
+class _Made:
+    """What is new in a row: columns by their names; null without a sound.
+
+    Attributes:
+        row: Which row of the batch it is.
+        conditions_ND: What the sound was made from, float32, L2-normalised.
+    """
+
+    row: int
+    prompt: str | None
+    negative_prompt: str | None
+    waveform: bytes | None = None
+    losers: list[bytes] | None = None
+    sample_rate_hz: int | None = None
+    seed: int | None = None
+    candidate: int | None = None
+    candidate_scores: list[float] | None = None
+    generate_s: float = 0.0
+    unet_s: float = 0.0
+    vae_s: float = 0.0
+    vocoder_s: float = 0.0
+    conditions_ND: Floats | None = None
 
 
 _NEW = {
@@ -165,24 +184,23 @@ class _Clock:
         self._seconds = seconds
         self._last = self._now()
 
-    def lap(self) -> dict[str, float]:
-        """Columns of the seconds since the last lap."""
+    def lap(self) -> tuple[float, ...]:
+        """Seconds since the last lap: of all, of the UNet, the VAE and the vocoder."""
         now, last = self._now(), self._last
         self._last = now
-        return {name: now[name] - last[name] for name in now}
+        return tuple(after - before for after, before in zip(now, last, strict=True))
 
-    def _now(self) -> dict[str, float]:
-        parts = {f"{part}_s": self._seconds.get(part, 0.0) for part in ("unet", "vae", "vocoder")}
-        return {"generate_s": time.monotonic(), **parts}
+    def _now(self) -> tuple[float, ...]:
+        return (time.monotonic(), *(self._seconds.get(part, 0.0) for part in ("unet", "vae", "vocoder")))
 
 
-def _fill(batch: pa.Table, made: Sequence[tuple[int, dict[str, Any]]]) -> pa.Table:
+def _fill(batch: pa.Table, made: Sequence[_Made]) -> pa.Table:
     """The rows that were made, with their new columns; rejected where there is no sound."""
-    table = batch.take(pa.array([row for row, _ in made], pa.int64()))
-    columns = {name: pa.array([values[name] for _, values in made], kind) for name, kind in _NEW.items()}
-    conditions = [values.get("conditions") for _, values in made]
+    table = batch.take(pa.array([item.row for item in made], pa.int64()))
+    columns = {name: pa.array([getattr(item, name) for item in made], kind) for name, kind in _NEW.items()}
+    conditions = [item.conditions_ND for item in made]
     columns["conditions"] = arrays.vector_lists(conditions, EMBEDDING_DIM, np.float32)
-    bad = [values["waveform"] is None for _, values in made]
+    bad = [item.waveform is None for item in made]
     return rows.reject_where(
         rows.replace(table, columns), bad, MediaError("generate", "NonFinite", "the generated sound is not finite")
     )

@@ -12,13 +12,14 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import fsspec
 
 from v2a_core.config import ConfigError
 from v2a_core.storage import http, http_errors, retrying, s3, time_limits
 from v2a_core.storage.config import StorageSettings
+from v2a_core.storage.filesystem import Filesystem
 from v2a_core.storage.public import has_password, public, public_text
 
 T = TypeVar("T")
@@ -86,7 +87,7 @@ def in_use() -> StorageAccess:
     return _scope.get() or _process_default
 
 
-def filesystem(uri: str) -> tuple[Any, str]:
+def filesystem(uri: str) -> tuple[Filesystem, str]:
     """The filesystem behind a URI and the path on it. Made anew in each process: s3fs is not fork-safe.
 
     Raises:
@@ -104,7 +105,7 @@ def filesystem(uri: str) -> tuple[Any, str]:
         kind = fsspec.get_filesystem_class(uri.partition("://")[0] if "://" in uri else "file")
         return kind(**kind._get_kwargs_from_urls(uri)), str(kind._strip_protocol(uri))
     if "://" not in uri:
-        return fsspec.core.url_to_fs(uri)  # type: ignore[no-any-return]
+        return _opened(uri)
     return time_limits.within(in_use().of(uri).longest_s, public(uri), lambda: _open(uri))
 
 
@@ -119,10 +120,10 @@ def refuse_password(uri: str) -> None:
         raise ConfigError(f"{public(uri)} holds a password: give credentials through the environment, not in a URI")
 
 
-def _open(uri: str) -> tuple[Any, str]:
+def _open(uri: str) -> tuple[Filesystem, str]:
     """The filesystem of a scheme that is not known here; some connect at once."""
     try:
-        return fsspec.core.url_to_fs(uri)  # type: ignore[no-any-return]
+        return _opened(uri)
     except OSError as error:
         if type(error) is not OSError:
             raise
@@ -131,6 +132,11 @@ def _open(uri: str) -> tuple[Any, str]:
         raise ConfigError(f"{public(uri)}: a Python package is missing on this machine: {error}") from None
     except Exception as error:  # noqa: BLE001 (what a filesystem that somebody installed says of a wrong address)
         raise ConfigError(f"{public(uri)} cannot be opened: {public_text(str(error))}") from None
+
+
+def _opened(uri: str) -> tuple[Filesystem, str]:
+    fs, path = fsspec.core.url_to_fs(uri)
+    return fs, path
 
 
 def attempt(uri: str, operation: Callable[[], T], size: int = 0) -> T:

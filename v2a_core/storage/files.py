@@ -119,7 +119,7 @@ def write_json(uri: str, value: object) -> None:
     write_bytes(uri, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def create_json(uri: str, value: Any) -> None:
+def create_json(uri: str, value: object) -> None:
     """Write a JSON document where there is no file yet, atomically: of several that try at once, one succeeds.
 
     Raises:

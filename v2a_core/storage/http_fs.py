@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import aiohttp
 from fsspec.implementations import http
 
@@ -17,7 +15,7 @@ _PARTIAL = 206
 class WebFileSystem(http.HTTPFileSystem):  # type: ignore[misc]
     """Files of web servers: a failure is told as what it is, and an HTML page is not a file."""
 
-    async def _info(self, url: str, **kwargs: Any) -> dict[str, Any]:
+    async def _info(self, url: str, **kwargs: object) -> dict[str, object]:
         """What a server tells about a file, without fetching it; `size` is None where it does not say.
 
         fsspec's own takes every failure, also a time-out, for a missing file.
@@ -35,7 +33,7 @@ class WebFileSystem(http.HTTPFileSystem):  # type: ignore[misc]
                 told |= await http._file_info(address, session, size_policy="get", **self.kwargs)
         return {"name": url, "size": None, **told, "type": "file"}
 
-    async def _cat_file(self, url: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
+    async def _cat_file(self, url: str, start: int | None = None, end: int | None = None, **kwargs: object) -> bytes:
         """The bytes of a file, or of a range of it, also from servers that know no ranges.
 
         Raises:

@@ -9,20 +9,24 @@ import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from v2a_core import storage
 from v2a_core.config import ConfigError
+from v2a_core.protocols import JSON
 from v2a_core.storage import StorageAccess, time_limits
 from v2a_core.storage.access import is_web
 from v2a_core.storage.config import StorageSettings
+from v2a_core.storage.filesystem import ObjectStore
 from v2a_core.storage.public import public, public_text
+
+T = TypeVar("T")
 
 # A wrong address is told in seconds, a store that is slowed down still passes, and one that is silent is told of, too.
 _ATTEMPTS, _TIMEOUT_S, _LONGEST_S = 5, 10.0, 20.0
 
 
-def check_storage(catalog: Sequence[str], output: str, access: StorageAccess) -> dict[str, Any]:
+def check_storage(catalog: Sequence[str], output: str, access: StorageAccess) -> dict[str, JSON]:
     """Try what a job will need.
 
     Args:
@@ -84,7 +88,7 @@ def _check_output(output: str) -> str:
     return "list, write, read and delete work"
 
 
-def _try(action: str, uri: str, operation: Callable[[], Any]) -> Any:
+def _try(action: str, uri: str, operation: Callable[[], T]) -> T:
     try:
         return time_limits.within(_LONGEST_S + 2, public(uri), operation)
     except OSError as error:
@@ -97,7 +101,7 @@ def _try(action: str, uri: str, operation: Callable[[], Any]) -> Any:
 def _first_file(uri: str) -> str | None:
     """One file at or below a URI, found without listing the rest; None without one."""
     fs, path = storage.filesystem(uri)
-    if hasattr(fs, "call_s3"):
+    if isinstance(fs, ObjectStore):
         bucket, key, _ = fs.split_path(path)
         listing = {"Bucket": bucket, "Prefix": key, "MaxKeys": 2}
         found = storage.attempt(uri, lambda: fs.call_s3("list_objects_v2", **listing))
@@ -108,7 +112,7 @@ def _first_file(uri: str) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     names = [entry["name"] for entry in entries if entry["type"] == "file"]
-    return str(fs.unstrip_protocol(names[0])) if names else None
+    return fs.unstrip_protocol(names[0]) if names else None
 
 
 def _read_a_byte(uri: str) -> None:

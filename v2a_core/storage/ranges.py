@@ -4,39 +4,43 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from v2a_core.storage import retrying
 from v2a_core.storage.access import CHUNK_BYTES, attempt
+from v2a_core.storage.filesystem import Filesystem
 from v2a_core.storage.public import public
 from v2a_core.storage.retrying import ShortReadError
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer  # of `collections.abc` from Python 3.12 on
 
-def open_ranges(fs: Any, path: str, uri: str) -> io.RawIOBase:
+
+def open_ranges(fs: Filesystem, path: str, uri: str) -> io.RawIOBase:
     """An object to read and seek in, unbuffered."""
     return _RangeReader(fs, path, uri)
 
 
-def chunks(fs: Any, path: str, uri: str) -> Iterator[bytes]:
+def chunks(fs: Filesystem, path: str, uri: str) -> Iterator[bytes]:
     """The content of an object, in pieces, so that a cut costs a piece."""
     size = size_of(fs, path, uri)
     for start in range(0, size, CHUNK_BYTES):
         yield _read_range(fs, path, uri, start, min(CHUNK_BYTES, size - start))
 
 
-def size_of(fs: Any, path: str, uri: str) -> int:
+def size_of(fs: Filesystem, path: str, uri: str) -> int:
     """Bytes of an object.
 
     Raises:
         OSError: When there is none, or its server does not say.
     """
-    size = attempt(uri, lambda: fs.info(path))["size"]
+    size = attempt(uri, lambda: fs.info(path)).get("size")
     if size is None:
         raise OSError(f"{public(uri)}: the server does not tell the size of the file (no Content-Length)")
     return int(size)
 
 
-def _read_range(fs: Any, path: str, uri: str, start: int, length: int) -> bytes:
+def _read_range(fs: Filesystem, path: str, uri: str, start: int, length: int) -> bytes:
     def fetch() -> bytes:
         data = bytes(fs.cat_file(path, start=start, end=start + length))
         if len(data) != length:
@@ -49,7 +53,7 @@ def _read_range(fs: Any, path: str, uri: str, start: int, length: int) -> bytes:
 
 
 class _RangeReader(io.RawIOBase):
-    def __init__(self, fs: Any, path: str, uri: str) -> None:
+    def __init__(self, fs: Filesystem, path: str, uri: str) -> None:
         self._fs, self._path, self._uri, self._at = fs, path, uri, 0
         self._size = size_of(fs, path, uri)
 
@@ -66,10 +70,11 @@ class _RangeReader(io.RawIOBase):
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         return self._at
 
-    def readinto(self, buffer: Any) -> int:
-        length = min(len(buffer), self._size - self._at)
+    def readinto(self, buffer: Buffer) -> int:
+        target = memoryview(buffer)
+        length = min(len(target), self._size - self._at)
         if length <= 0:
             return 0
-        buffer[:length] = _read_range(self._fs, self._path, self._uri, self._at, length)
+        target[:length] = _read_range(self._fs, self._path, self._uri, self._at, length)
         self._at += length
         return length

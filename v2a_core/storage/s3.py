@@ -10,10 +10,16 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from v2a_core.storage import retrying
 from v2a_core.storage.config import StorageSettings
+from v2a_core.storage.trouble import store_code
+
+if TYPE_CHECKING:
+    from aiobotocore.session import AioSession
+
+    from v2a_core.storage.s3_fs import BoundedS3FileSystem
 
 _CONNECT_TIMEOUT_S = 10.0
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"})
@@ -24,7 +30,7 @@ T = TypeVar("T")
 _making = threading.Lock()
 
 
-def filesystem(settings: StorageSettings) -> Any:
+def filesystem(settings: StorageSettings) -> BoundedS3FileSystem:
     """The s3fs filesystem of this process for some settings."""
     with _making:  # threads that begin together would make one each, and each loads botocore
         return _filesystem(settings.with_environment(), os.getpid())
@@ -46,7 +52,7 @@ def try_once(operation: Callable[[], T], settings: StorageSettings) -> T:
     try:
         return operation()
     except OSError as error:
-        code = _code(error)
+        code = store_code(error)
         if code not in _EXPIRED and code != _NO_CODE:
             raise
         told = str(error) if code in _EXPIRED else f"{error}: credentials that have expired, or another region's bucket"
@@ -71,7 +77,7 @@ def plain_errors(uri: str) -> Iterator[None]:
 
 
 @functools.cache
-def _filesystem(settings: StorageSettings, process: int) -> Any:
+def _filesystem(settings: StorageSettings, process: int) -> BoundedS3FileSystem:
     from v2a_core.storage.s3_fs import BoundedS3FileSystem
 
     config = {
@@ -98,7 +104,7 @@ def _filesystem(settings: StorageSettings, process: int) -> Any:
     return fs
 
 
-def _session(profile: str | None) -> Any:
+def _session(profile: str | None) -> AioSession:
     import aiobotocore.session
 
     session = aiobotocore.session.AioSession(profile=profile)
@@ -106,20 +112,13 @@ def _session(profile: str | None) -> Any:
     return session
 
 
-def _renew(fs: Any) -> None:
+def _renew(fs: BoundedS3FileSystem) -> None:
     """A new session, which finds the credentials that are there now, for whoever holds this filesystem."""
     fs.session = _session(fs.kwargs.get("profile"))
     fs.connect(refresh=True)
 
 
-def _code(error: BaseException) -> str | None:
-    """What S3 called an error that s3fs translated."""
-    response: dict[str, Any] = getattr(error.__cause__, "response", None) or {}
-    code: str | None = response.get("Error", {}).get("Code")
-    return code
-
-
-def _count_retry(attempts: int, **_: Any) -> None:
+def _count_retry(attempts: int, **_: object) -> None:
     """Called after every attempt of a request; the second and later ones are retries."""
     if attempts > 1:
         retrying.count(retries=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import s3fs
 
@@ -19,14 +18,16 @@ class BoundedS3FileSystem(s3fs.S3FileSystem):  # type: ignore[misc]
         **settings: Of s3fs.
     """
 
-    def __init__(self, *arguments: Any, request_s: float | None = None, **settings: Any) -> None:
+    def __init__(self, *arguments: object, request_s: float | None = None, **settings: object) -> None:
         super().__init__(*arguments, **settings)
         self.request_s = request_s
 
-    async def _call_s3(self, method: str, *arguments: Any, **settings: Any) -> Any:
+    async def _call_s3(self, method: str, *arguments: object, **settings: object) -> object:
         async with asyncio.timeout(self.request_s):
-            return await super()._call_s3(method, *arguments, **settings)
+            answer: object = await super()._call_s3(method, *arguments, **settings)
+            return answer
 
-    async def _cat_file(self, path: str, *arguments: Any, **settings: Any) -> Any:
+    async def _cat_file(self, path: str, *arguments: object, **settings: object) -> bytes:
         async with asyncio.timeout(self.request_s):
-            return await super()._cat_file(path, *arguments, **settings)
+            data: bytes = await super()._cat_file(path, *arguments, **settings)
+            return data

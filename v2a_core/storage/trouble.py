@@ -10,7 +10,6 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from v2a_core.storage.public import public_text
 
@@ -103,6 +102,8 @@ def no_room(path: Path) -> OSError | None:
 
 
 def store_code(error: BaseException) -> str | None:
-    """What an object store called an error that s3fs translated; None for other errors."""
-    response: dict[str, Any] | None = getattr(error.__cause__, "response", None)
-    return str(response.get("Error", {}).get("Code")) if response else None
+    """What an object store called an error that s3fs translated; "" for one without a name, None for other errors."""
+    response = getattr(error.__cause__, "response", None)
+    if not response:
+        return None
+    return str(response.get("Error", {}).get("Code") or "")

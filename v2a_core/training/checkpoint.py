@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import safetensors
 import safetensors.torch
@@ -23,6 +24,7 @@ from torch import Tensor
 from v2a_core.mappers.base import MapperModel
 from v2a_core.mappers.export import WEIGHTS_FILE, save_weights, weights_of
 from v2a_core.storage.trouble import full_disks_told
+from v2a_core.training.history import LossRow, ValidationRow
 from v2a_core.training.optimizer import MovingAverage
 from v2a_core.training.validation import MappedRows
 
@@ -32,6 +34,13 @@ ROWS_FILE = "best.npz"
 METRICS_FILE = "metrics.jsonl"
 LOSSES_FILE = "losses.jsonl"
 FACTS_FILE = "facts.json"
+
+
+class Facts(TypedDict):
+    """What a checkpoint knows of the data: usable rows by split, and rows left out by reason."""
+
+    rows: dict[str, int]
+    left_out: dict[str, int]
 
 
 @dataclass
@@ -66,8 +75,8 @@ class Progress:
     loss_rows: int = 0
     best_score: float = -math.inf
     best_step: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    losses: list[dict[str, Any]] = field(default_factory=list)
+    history: list[ValidationRow] = field(default_factory=list)
+    losses: list[LossRow] = field(default_factory=list)
 
     def validations_since_best(self) -> int:
         """Validations after the best one."""
@@ -81,7 +90,7 @@ def save(
     optimizer: torch.optim.Optimizer,
     progress: Progress,
     best: Best | None,
-    facts: dict[str, Any],
+    facts: Facts,
 ) -> None:
     """Write a checkpoint into an existing folder.
 
@@ -99,7 +108,9 @@ def save(
             best.rows.save(folder / ROWS_FILE)
             if progress.best_step != progress.step:
                 safetensors.torch.save_file(best.weights, folder / BEST_FILE)
-        for name, rows in ((METRICS_FILE, progress.history), (LOSSES_FILE, progress.losses)):
+        tables: tuple[tuple[str, Sequence[ValidationRow | LossRow]], ...]
+        tables = ((METRICS_FILE, progress.history), (LOSSES_FILE, progress.losses))
+        for name, rows in tables:
             (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         (folder / FACTS_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
@@ -133,6 +144,6 @@ def best_of(model: MapperModel, rows: MappedRows) -> Best:
     return Best({name: tensor.clone() for name, tensor in weights_of(model).items()}, rows)
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file."""
+def read_rows(path: Path) -> list[Any]:
+    """The rows of a JSON-lines file: `LossRow`, `ValidationRow`."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]

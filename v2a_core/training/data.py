@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -142,7 +141,7 @@ class _Columns:
     device: str
     shard: Shard = field(default_factory=Shard)
     rows: int = 0  # of the whole split
-    columns: dict[str, list[npt.NDArray[Any]]] = field(default_factory=lambda: defaultdict(list))
+    columns: dict[str, list[npt.NDArray[np.generic]]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, chunk: Chunk, rows: npt.NDArray[np.bool_], *, keep: bool = True) -> None:
         """Append this shard's part of the marked rows."""
@@ -150,7 +149,7 @@ class _Columns:
         self.rows += int(rows.sum())
         rows = rows & (number % self.shard.workers == self.shard.rank) & keep
         counts = np.diff(chunk.offsets)
-        values: dict[str, Any] = {"target": chunk.targets[rows], "label": chunk.labels[rows]}
+        values: dict[str, npt.NDArray[np.generic]] = {"target": chunk.targets[rows], "label": chunk.labels[rows]}
         if chunk.weights is not None:
             values["weight"] = chunk.weights[rows]
         if places_of(self.aggregator):
@@ -167,16 +166,16 @@ class _Columns:
     def pairs(self) -> Pairs:
         """The split as tensors. Where frames are kept, the first epoch's are drawn already."""
         columns = {name: np.concatenate(values) for name, values in self.columns.items()}
-        target = _unit(columns["target"]).to(self.device)
+        target = _unit(columns["target"].astype(np.float32, copy=False)).to(self.device)
         pairs = Pairs(target, target, shard=self.shard, rows=self.rows)
         pairs.label_N = torch.from_numpy(columns["label"].astype(np.int64)).to(self.device)
         if "weight" in columns:
             pairs.weight_N = torch.from_numpy(columns["weight"]).to(self.device)
         if "condition" in columns:
-            pairs.condition_NV = _unit(columns["condition"]).to(self.device)
+            pairs.condition_NV = _unit(columns["condition"].astype(np.float32, copy=False)).to(self.device)
         elif len(target):
             pairs.offsets_N = np.concatenate([[0], np.cumsum(columns["counts"])]).astype(np.int64)
-            pairs.keys_N, pairs.places = columns["keys"], places_of(self.aggregator)
+            pairs.keys_N, pairs.places = columns["keys"].astype(np.uint64, copy=False), places_of(self.aggregator)
             pairs.frames_FV = torch.from_numpy(columns["frames"]).to(self.device)
             pairs.begin_epoch(0, 0)
         return pairs

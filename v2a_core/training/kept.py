@@ -6,12 +6,12 @@ a torn, damaged or lost one is known before a run goes on from it, and the one b
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from v2a_core import storage
 
@@ -72,7 +72,7 @@ def check(output: str, *, every: bool = False) -> Checked:
     """
     base = storage.join(output, FOLDER)
     sizes = _sizes(base)
-    notes: dict[str, dict[str, Any]] = {}
+    notes: dict[str, _Note] = {}
     damaged: dict[str, str] = {}
     for name, files in sizes.items():
         try:
@@ -80,13 +80,13 @@ def check(output: str, *, every: bool = False) -> Checked:
         except ValueError as error:
             damaged[name] = str(error)
     good: list[Kept] = []
-    for name in sorted(notes, key=lambda name: (notes[name]["step"], name), reverse=True):
+    for name in sorted(notes, key=lambda name: (notes[name].step, name), reverse=True):
         # Those before the one that a run goes on from are read when they are needed.
-        wrong = "" if good and not every else _wrong_content(storage.join(base, name), notes[name]["files"])
+        wrong = "" if good and not every else _wrong_content(storage.join(base, name), notes[name].sha256)
         if wrong:
             damaged[name] = wrong
         else:
-            good.insert(0, Kept(name, notes[name]["step"]))
+            good.insert(0, Kept(name, notes[name].step))
     return Checked(good, damaged)
 
 
@@ -98,7 +98,7 @@ def remove(output: str, checked: Checked) -> None:
         if storage.is_local(uri):
             shutil.rmtree(path, ignore_errors=True)
         else:
-            storage.attempt(uri, lambda fs=fs, path=path: fs.rm(path, recursive=True))  # type: ignore[misc]
+            storage.attempt(uri, functools.partial(fs.rm, path, recursive=True))
 
 
 def _sizes(base: str) -> dict[str, dict[str, int]]:
@@ -113,28 +113,41 @@ def _sizes(base: str) -> dict[str, dict[str, int]]:
     for file, info in storage.attempt(base, lambda: fs.find(path, detail=True)).items():
         name, _, rest = file[len(path) :].lstrip("/").partition("/")
         if rest and name.startswith(_PREFIX):
-            found.setdefault(name, {})[rest] = int(info["size"])
+            found.setdefault(name, {})[rest] = int(info["size"] or 0)
     return found
 
 
-def _note(base: str, name: str, files: dict[str, int]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Note:
+    """What `NOTE_FILE` says: the step, and the digest of each file."""
+
+    step: int
+    sha256: dict[str, str]
+
+
+def _note(base: str, name: str, files: dict[str, int]) -> _Note:
+    """The note of a checkpoint whose files have these sizes.
+
+    Raises:
+        ValueError: When there is none, or its files are others.
+    """
     if NOTE_FILE not in files:
         raise ValueError(CUT_SHORT)
     note = storage.read_json(storage.join(base, name, NOTE_FILE))
     try:
         expected = {file: int(facts["bytes"]) for file, facts in note["files"].items()}
-        int(note["step"])
+        read = _Note(int(note["step"]), {file: str(facts["sha256"]) for file, facts in note["files"].items()})
     except (TypeError, KeyError, AttributeError):
         raise ValueError(f"{NOTE_FILE} does not describe a checkpoint") from None
     for file, size in expected.items():
         if files.get(file) != size:
             raise ValueError(f"{file} has {files[file]} of {size} bytes" if file in files else f"{file} is missing")
-    return dict(note)
+    return read
 
 
-def _wrong_content(uri: str, files: dict[str, dict[str, Any]]) -> str:
-    for name, facts in files.items():
-        if _digest(storage.join(uri, name)) != facts["sha256"]:
+def _wrong_content(uri: str, sha256: dict[str, str]) -> str:
+    for name, expected in sha256.items():
+        if _digest(storage.join(uri, name)) != expected:
             return f"the content of {name} is not what was written"
     return ""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -95,8 +95,9 @@ class LanedGradients:
         return self._shells[lane]
 
     def _work(self, piece: _Piece) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-        def model(*arguments: Any) -> Any:
-            return functional_call(piece.shell, {**self._buffers, **piece.weights}, arguments)
+        def model(*arguments: object) -> Tensor:
+            losses_B: Tensor = functional_call(piece.shell, {**self._buffers, **piece.weights}, arguments)
+            return losses_B
 
         loss = self._loss(model, **piece.inputs)
         return loss.detach(), torch.autograd.grad(loss, list(piece.weights.values()), allow_unused=True)

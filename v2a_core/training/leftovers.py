@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from v2a_core import storage
+from v2a_core.storage.filesystem import ObjectStore
 
 _PREFIX = "v2a-checkpoints-"
 _LOCK = ".lock"
@@ -37,7 +39,7 @@ def abort_uploads(uri: str) -> int:
         How many there were. An output has one run at a time: none of them goes on.
     """
     fs, path = storage.filesystem(uri)
-    if not hasattr(fs, "call_s3"):
+    if not isinstance(fs, ObjectStore):
         return 0
     bucket, prefix, _ = fs.split_path(path)
     try:
@@ -48,7 +50,7 @@ def abort_uploads(uri: str) -> int:
     for item in uploads:
         request = {"Bucket": bucket, "Key": item["Key"], "UploadId": item["UploadId"]}
         with contextlib.suppress(FileNotFoundError):
-            storage.attempt(uri, lambda request=request: fs.call_s3("abort_multipart_upload", **request))  # type: ignore[misc]
+            storage.attempt(uri, functools.partial(fs.call_s3, "abort_multipart_upload", **request))
     return len(uploads)
 
 

@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +19,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from v2a_core.mappers.base import Draws, MapperModel, take
 from v2a_core.training import checkpoint, distributed
+from v2a_core.training.checkpoint import Facts
 from v2a_core.training.config import TrainingSettings
 from v2a_core.training.data import TrainingData
 from v2a_core.training.feed import Batch, Feed, MemoryFeed
 from v2a_core.training.graphed import GraphedGradients
+from v2a_core.training.history import LossRow, News, ValidationRow
 from v2a_core.training.lanes import LanedGradients
 from v2a_core.training.optimizer import MovingAverage, build_optimizer, clip_gradients, learning_rate
 from v2a_core.training.precision import autocast, training_dtype
@@ -31,8 +32,8 @@ from v2a_core.training.validation import score, validate
 
 DRAW_STREAM = 1
 
-Report = Callable[[dict[str, Any], Path | None], None]
-OnProgress = Callable[[dict[str, Any]], None]
+Report = Callable[[ValidationRow, Path | None], None]
+OnProgress = Callable[[News], None]
 
 
 class DivergedError(RuntimeError):
@@ -233,7 +234,7 @@ class Trainer:
                 f"training.precision to fp32 (now {self._settings.precision}). Earlier checkpoints are kept."
             )
         loss_sum = float(distributed.sum_over_workers(self._loss_sum))
-        entry = {
+        entry: LossRow = {
             "step": progress.step,
             "train_loss": loss_sum / self._rows,
             "gradient_norm": norm,
@@ -281,12 +282,12 @@ class Trainer:
                 f"{self._progress.step}); the best mapper is kept"
             )
 
-    def _save(self, metrics: dict[str, Any]) -> None:
+    def _save(self, metrics: ValidationRow) -> None:
         """Report, with a checkpoint from the first worker."""
         folder = None
         if distributed.rank() == 0:
             folder = Path(tempfile.mkdtemp(prefix="v2a-checkpoint-", dir=self._scratch))
-            facts = {"rows": self._data.counts, "left_out": self._data.left_out}
+            facts: Facts = {"rows": self._data.counts, "left_out": self._data.left_out}
             checkpoint.save(folder, self._model, self._average, self._optimizer, self._progress, self._best, facts)
         self._report(metrics, folder)
 
@@ -294,7 +295,7 @@ class Trainer:
         """Epochs done or begun."""
         return self._progress.epoch + (self._progress.index > 0)
 
-    def _metrics(self, judged: dict[str, Any]) -> dict[str, Any]:
+    def _metrics(self, judged: ValidationRow) -> ValidationRow:
         progress = self._progress
         # The first worker's, everywhere: a last digit that differs must not make one worker stop and another go on.
         value = score(judged, self._settings.validation) if distributed.rank() == 0 else 0.0

@@ -8,12 +8,16 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from v2a_core.training.history import LossRow, ValidationRow, value_of
 from v2a_core.training.validation import MappedRows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CURVES_FILE, HISTOGRAM_FILE, PROJECTION_FILE = "curves.png", "cosine-histogram.png", "projection.png"
 PROJECTED_ROWS = 1000  # of each cloud
@@ -21,7 +25,7 @@ PROJECTED_ROWS = 1000  # of each cloud
 _COLOURS = {"CLIP (seen)": "tab:blue", "CLAP (heard)": "tab:orange", "mapped": "tab:green"}
 
 
-def draw_curves(history: Sequence[dict[str, Any]], losses: Sequence[dict[str, Any]], path: Path) -> None:
+def draw_curves(history: Sequence[ValidationRow], losses: Sequence[LossRow], path: Path) -> None:
     """Write loss, cosine similarity, retrieval and diversity over the steps as a PNG.
 
     Args:
@@ -106,12 +110,13 @@ def project(vectors_ME: npt.NDArray[np.float32]) -> tuple[str, npt.NDArray[np.fl
     return "PCA", centred @ axes[:2].T
 
 
-def _series(history: Sequence[dict[str, Any]], name: str) -> tuple[list[int], list[float]]:
-    rows = [row for row in history if row[name] is not None]
-    return [row["step"] for row in rows], [row[name] for row in rows]
+def _series(history: Sequence[ValidationRow], name: str) -> tuple[list[int], list[float]]:
+    """The steps at which a metric was measured, and its values."""
+    measured = [(row["step"], value) for row in history if (value := value_of(row, name)) is not None]
+    return [step for step, _ in measured], [value for _, value in measured]
 
 
-def _figure(width: float, height: float) -> Any:
+def _figure(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

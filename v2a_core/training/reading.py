@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -146,7 +145,7 @@ def _check_widths(table: pa.Table, dim: int) -> None:
         raise ConfigError(f"the audio embeddings have {widths} numbers, not {dim}: embed again with this program")
 
 
-def _usable_vectors(vectors: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+def _usable_vectors(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     """Finite, and not all zeros: such a vector has no direction."""
     usable: npt.NDArray[np.bool_] = np.isfinite(vectors).all(axis=1) & (vectors != 0).any(axis=1)
     return usable

@@ -7,14 +7,20 @@ import hashlib
 import json
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.outputs.manifest import FILE_NAME
+from v2a_core.protocols import JSON
 from v2a_core.training.config import RecordSettings
+from v2a_core.training.history import LossRow, ValidationRow
+
+if TYPE_CHECKING:
+    from tensorboardX import SummaryWriter
+    from wandb import Run
 
 METRICS_FILE, LOSSES_FILE = "metrics.jsonl", "losses.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -32,14 +38,14 @@ class Records:
         ConfigError: When Weights & Biases is asked for and not installed.
     """
 
-    def __init__(self, output: str, settings: RecordSettings, config: dict[str, Any]) -> None:
+    def __init__(self, output: str, settings: RecordSettings, config: Mapping[str, JSON]) -> None:
         self._output, self._settings, self._config = output, settings, config
         self._claimed = storage.exists(storage.join(output, FILE_NAME))
         self._done = -1  # the last step that the events hold
         self._stack = contextlib.ExitStack()
-        self._events: Any = None
+        self._events: SummaryWriter | None = None
         self._folder: Path | None = None
-        self._wandb: Any = None
+        self._wandb: Run | None = None
 
     def __enter__(self) -> Records:
         if self._settings.wandb_project is not None:
@@ -65,9 +71,10 @@ class Records:
         # The name holds the second only: a run continued at once would overwrite what it continues.
         suffix = f".{step:09d}.{uuid.uuid4().hex[:8]}"
         self._events = SummaryWriter(str(self._folder), purge_step=step + 1, filename_suffix=suffix)
-        self._stack.callback(self._close_events)
+        self._stack.callback(self._events.close)
+        self._stack.callback(self._send_events)
 
-    def write(self, history: Sequence[dict[str, Any]], losses: Sequence[dict[str, Any]]) -> None:
+    def write(self, history: Sequence[ValidationRow], losses: Sequence[LossRow]) -> None:
         """Write all rows so far; events of those that are new.
 
         Raises:
@@ -75,21 +82,20 @@ class Records:
         """
         if self._claimed:
             storage.check_there(self._output, FILE_NAME)
-        for name, rows in ((METRICS_FILE, history), (LOSSES_FILE, losses)):
+        tables: tuple[tuple[str, Sequence[ValidationRow | LossRow]], ...]
+        tables = ((METRICS_FILE, history), (LOSSES_FILE, losses))
+        for name, rows in tables:
             text = "".join(json.dumps(row) + "\n" for row in rows)
             storage.write_bytes(storage.join(self._output, name), text.encode())
         new = [*_new(losses, self._done, "train"), *_new(history, self._done, "validation")]
         for step, scalars in sorted(new, key=lambda item: item[0]):
-            for name, value in scalars.items() if self._events is not None else ():
-                self._events.add_scalar(name, value, step)
+            if self._events is not None:
+                for name, value in scalars.items():
+                    self._events.add_scalar(name, value, step)
             if self._wandb is not None:
                 self._wandb.log(scalars, step=step)
         self._done = max([self._done, *(step for step, _ in new)])
         self._send_events()
-
-    def _close_events(self) -> None:
-        self._send_events()
-        self._events.close()
 
     def _send_events(self) -> None:
         if self._events is None or self._folder is None:
@@ -101,7 +107,7 @@ class Records:
                 storage.write_bytes(storage.join(target, file.name), file.read_bytes())
 
 
-def _new(rows: Sequence[dict[str, Any]], done: int, group: str) -> list[tuple[int, dict[str, float]]]:
+def _new(rows: Sequence[ValidationRow | LossRow], done: int, group: str) -> list[tuple[int, dict[str, float]]]:
     """The rows after a step as (step, named scalars)."""
     return [
         (
@@ -117,7 +123,7 @@ def _new(rows: Sequence[dict[str, Any]], done: int, group: str) -> list[tuple[in
     ]
 
 
-def _start_wandb(project: str, output: str, config: dict[str, Any]) -> Any:
+def _start_wandb(project: str, output: str, config: Mapping[str, JSON]) -> Run:
     try:
         import wandb
     except ImportError:
@@ -125,5 +131,5 @@ def _start_wandb(project: str, output: str, config: dict[str, Any]) -> Any:
     # The same output is the same run: a killed one is continued.
     identity = hashlib.sha256(output.encode()).hexdigest()[:16]
     return wandb.init(
-        project=project, id=identity, name=output.rstrip("/").rsplit("/", 1)[-1], resume="allow", config=config
+        project=project, id=identity, name=output.rstrip("/").rsplit("/", 1)[-1], resume="allow", config=dict(config)
     )

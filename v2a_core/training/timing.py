@@ -8,7 +8,6 @@ import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -17,6 +16,7 @@ from v2a_core.mappers.base import normalize
 from v2a_core.mappers.config import MapperSettings
 from v2a_core.training.config import TrainingSettings
 from v2a_core.training.data import Pairs, TrainingData
+from v2a_core.training.history import ValidationRow
 from v2a_core.training.loop import Trainer
 
 STEPS = 4
@@ -60,34 +60,50 @@ def time_steps(
     """
     most = CPU_ROWS if device == "cpu" else max(rows, training.validation.sampled_rows)
     step_rows, judged = min(rows, most), min(training.validation.sampled_rows, validation_rows)
-    seen, validation = min(judged, most), training.validation
-    short = training.model_copy(
+    seen = min(judged, most)
+    step_ends, validations_s = [time.monotonic()], [0.0]
+
+    def report(metrics: ValidationRow, folder: Path | None) -> None:
+        validations_s.append(time.monotonic() - step_ends[-1])
+        if folder is not None:
+            shutil.rmtree(folder)
+
+    model = mappers.build(mapper, embedding_dim, vision_dim).to(device)
+    data = TrainingData(
+        _random_pairs(step_rows, embedding_dim, vision_dim, device),
+        _random_pairs(seen, embedding_dim, vision_dim, device),
+        left_out={},
+        counts={"train": step_rows, "validation": seen, "test": 0},
+    )
+    Trainer(
+        model,
+        data,
+        _few_steps(training, step_rows, seen),
+        seed=0,
+        device=device,
+        report=report,
+        on_progress=lambda _: step_ends.append(time.monotonic()),
+    ).run()
+    steps_s = [after - before for before, after in itertools.pairwise(step_ends[1:])]  # the first one warms up
+    return StepTimes(statistics.median(steps_s) * rows / step_rows, validations_s[-1] * judged / seen)
+
+
+def _few_steps(training: TrainingSettings, step_rows: int, validation_rows: int) -> TrainingSettings:
+    """A training of `STEPS` steps, of which each is told, and one validation after them."""
+    validation = {"every_epochs": STEPS, "sampled_rows": validation_rows, "patience": 0}
+    return training.model_copy(
         update={
             "epochs": STEPS,
             "max_steps": STEPS,
             "global_batch": step_rows,
             "compile": False,  # compiling takes a minute, once
             "log_every_steps": 1,
-            "validation": validation.model_copy(update={"every_epochs": STEPS, "sampled_rows": seen, "patience": 0}),
+            "validation": training.validation.model_copy(update=validation),
             "checkpoints": training.checkpoints.model_copy(update={"every_steps": 0}),
         }
     )
-    ends, judged_s = [time.monotonic()], [0.0]
 
-    def report(metrics: dict[str, Any], folder: Path | None) -> None:
-        judged_s.append(time.monotonic() - ends[-1])
-        if folder is not None:
-            shutil.rmtree(folder)
 
-    def pairs(count: int) -> Pairs:
-        target, condition = torch.randn(count, embedding_dim), torch.randn(count, vision_dim)
-        return Pairs(normalize(target).to(device), normalize(condition).to(device))
-
-    model = mappers.build(mapper, embedding_dim, vision_dim).to(device)
-    counts = {"train": step_rows, "validation": seen, "test": 0}
-    data = TrainingData(pairs(step_rows), pairs(seen), {}, counts)
-    Trainer(
-        model, data, short, seed=0, device=device, report=report, on_progress=lambda _: ends.append(time.monotonic())
-    ).run()
-    laps = [after - before for before, after in itertools.pairwise(ends[1:])]  # the first one warms up
-    return StepTimes(statistics.median(laps) * rows / step_rows, judged_s[-1] * judged / seen)
+def _random_pairs(count: int, embedding_dim: int, vision_dim: int, device: str) -> Pairs:
+    target, condition = torch.randn(count, embedding_dim), torch.randn(count, vision_dim)
+    return Pairs(normalize(target).to(device), normalize(condition).to(device))

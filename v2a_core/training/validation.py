@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,7 @@ from v2a_core.metrics.frechet import LEAST_ROWS, frechet_distance
 from v2a_core.training import distributed
 from v2a_core.training.config import TrainingSettings, ValidationSettings
 from v2a_core.training.data import Pairs
+from v2a_core.training.history import ValidationRow, value_of
 from v2a_core.training.precision import autocast
 
 LOSS_STREAM = 2
@@ -66,7 +66,7 @@ def validate(
     seed: int,
     device: str,
     dtype: torch.dtype,
-) -> tuple[dict[str, Any], MappedRows]:
+) -> tuple[ValidationRow, MappedRows]:
     """The metrics of a model (see `judge`), its `validation_loss` first, and the rows they come from.
 
     Noise, noise levels and dropped conditions are the same each time, so that the loss of two epochs can be compared.
@@ -79,29 +79,19 @@ def validate(
     return {"validation_loss": loss, **judge(rows)}, rows
 
 
-def judge(rows: MappedRows) -> dict[str, Any]:
-    """What mapped embeddings are worth.
-
-    Returns:
-        validation_cosine: Mean cosine similarity of mapped and true embedding.
-        validation_recall_at_1, _5, _10: Share of rows whose true embedding is among the 1, 5, 10 nearest to the mapped
-            one, of all M (visual -> audio retrieval).
-        validation_median_rank: Median place of the true one; 1 is the best.
-        validation_frechet: Squared Fréchet distance between the mapped and the true embeddings (Dowson and Landau
-            1982); None for fewer than two rows. With fewer rows than numbers it depends on how many: compare like
-            with like.
-        validation_variance_ratio: Total variance of the mapped ones over that of the true ones: 1 is as diverse.
-        by_class: The same cosine and recall_at_10, and rows, of each label; only with labels.
-    """
+def judge(rows: MappedRows) -> ValidationRow:
+    """What mapped embeddings are worth: the metrics that come from rows alone."""
     similarity_MM = rows.mapped_ME.astype(np.float64) @ rows.target_ME.T
     own_M = similarity_MM.diagonal()
     # Ties count half: a mapper that says the same of everything, or a world of equal sounds, gains nothing.
     rank_M = 1 + (similarity_MM > own_M[:, None]).sum(axis=1) + ((similarity_MM == own_M[:, None]).sum(axis=1) - 1) / 2
     variance = float(rows.target_ME.var(axis=0, dtype=np.float64).sum())
     enough = len(own_M) >= LEAST_ROWS
-    metrics: dict[str, Any] = {
+    metrics: ValidationRow = {
         "validation_cosine": float(own_M.mean()),
-        **{f"validation_recall_at_{k}": float((rank_M <= k).mean()) for k in (1, 5, 10)},
+        "validation_recall_at_1": float((rank_M <= 1).mean()),
+        "validation_recall_at_5": float((rank_M <= 5).mean()),
+        "validation_recall_at_10": float((rank_M <= 10).mean()),
         "validation_median_rank": float(np.median(rank_M)),
         "validation_frechet": frechet_distance(rows.mapped_ME, rows.target_ME) if enough else None,
         "validation_variance_ratio": float(rows.mapped_ME.var(axis=0).sum()) / variance
@@ -120,12 +110,12 @@ def judge(rows: MappedRows) -> dict[str, Any]:
     return metrics
 
 
-def score(metrics: dict[str, Any], settings: ValidationSettings) -> float:
+def score(metrics: ValidationRow, settings: ValidationSettings) -> float:
     """What the best mapper has most of."""
-    value = metrics[f"validation_{settings.best_by}"]
+    value = value_of(metrics, f"validation_{settings.best_by}")
     if value is None:
         return 0.0
-    return -float(value) if settings.best_by in BETTER_IS_LOWER else float(value)
+    return -value if settings.best_by in BETTER_IS_LOWER else value
 
 
 def _loss(model: MapperModel, pairs: Pairs, batch: int, seed: int, device: str, dtype: torch.dtype) -> float:

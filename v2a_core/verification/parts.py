@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from v2a_core import storage
+from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.outputs.parts import bytes_checksum, checksum_in_name
 from v2a_core.tables import arrays
-from v2a_core.tables.evaluated import EVALUATED
 from v2a_core.tables.schema import INDEX, OK, REJECTED, SCHEMA_VERSION, embeddings_schema, vision_dim_of
 
-Mask = npt.NDArray[np.bool_]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+Vectors: TypeAlias = npt.NDArray[np.float16 | np.float32]  # (vectors, D)
 
 _NORM_TOLERANCE = 5e-3  # float16 keeps three digits
 # What the checks of a whole output need of a part.
@@ -99,7 +100,9 @@ def foreign(metadata: Mapping[bytes, bytes] | None, identity: str) -> list[str]:
 
 def _schema(job: str, found: pa.Schema) -> pa.Schema:
     # An encoder decides how wide its embeddings are.
-    return {"generate": INDEX, "evaluate": EVALUATED}.get(job) or embeddings_schema(vision_dim_of(found))
+    if job == "evaluate":
+        return evaluated_schema()
+    return INDEX if job == "generate" else embeddings_schema(vision_dim_of(found))
 
 
 def _schema_problems(found: pa.Schema, wanted: pa.Schema) -> list[str]:
@@ -171,12 +174,12 @@ def _check_sounds(table: pa.Table) -> list[Finding]:
     return _check_vectors(table, "clap_embedding", [None if item is None else item[None] for item in sounds])
 
 
-def _check_finite(table: pa.Table, column: str, values: list[Any]) -> list[Finding]:
+def _check_finite(table: pa.Table, column: str, values: Sequence[Vectors | None]) -> list[Finding]:
     infinite = [_has(item) and not np.isfinite(item).all() for item in values]
     return _found(table, f"{column} is not finite", np.array(infinite, bool))
 
 
-def _check_vectors(table: pa.Table, column: str, values: list[Any]) -> list[Finding]:
+def _check_vectors(table: pa.Table, column: str, values: Sequence[Vectors | None]) -> list[Finding]:
     off = [_has(item) and bool(np.isfinite(item).all()) and _norm_is_off(item) for item in values]
     return [
         *_check_finite(table, column, values),
@@ -192,16 +195,16 @@ def _found(table: pa.Table, what: str, bad: Mask) -> list[Finding]:
     return [Finding(what, tuple(map(int, rows)), tuple(map(str, ids)))]
 
 
-def _mask(values: Any) -> Mask:
+def _mask(values: pa.ChunkedArray) -> Mask:
     mask: Mask = pc.fill_null(values, False).to_numpy()
     return mask
 
 
-def _has(item: Any) -> bool:
+def _has(item: Vectors | None) -> TypeGuard[Vectors]:
     return item is not None and len(item) > 0
 
 
-def _norm_is_off(item: Any) -> bool:
+def _norm_is_off(item: Vectors) -> bool:
     norms = np.linalg.norm(np.asarray(item, np.float32), axis=1)
     return bool((np.abs(norms - 1) > _NORM_TOLERANCE).any())
 

@@ -6,7 +6,6 @@ import contextlib
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
-from typing import Any
 
 from v2a_core import storage
 from v2a_core.compute.processes import process_pool
@@ -49,7 +48,7 @@ class PartReader:
         pool, self._pool = self._pool, None
         if pool is None:
             return
-        processes: list[Any] = list((pool._processes or {}).values())
+        processes = list((pool._processes or {}).values())
         pool.shutdown(wait=not kill, cancel_futures=True)
         if kill:
             for process in processes:

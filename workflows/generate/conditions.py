@@ -117,11 +117,11 @@ def make(
         settings = DecodeSettings(job.segments, frames, job.decoder, local.media_spec(), want_audio=False)
         data = decode(planned, settings, pools)
         text = TextStage(bundle, origin.via, origin.captioner)
-        return run_actors(data, text, pools, batch_size=pools.segments_per_batch, gpus=pools.actor_gpus / 4)
+        return run_actors(data, text, pools, batch_size=pools.segments_per_batch, gpu="beside")
     settings = DecodeSettings(job.segments, job.frames, job.decoder, local.media_spec(), want_audio=False)
     data = see(planned, SeeSettings(settings, bundle, local.vision_dim, job.encoders), parts, pools)
-    mapping, cpus, gpus = MapStage(origin.mapper, job.sampling, job.seed), pools.actor_cpus / 2, pools.actor_gpus / 8
-    return run_actors(data, mapping, pools, batch_size=pools.segments_per_batch, cpus=cpus, gpus=gpus)
+    mapping, cpus = MapStage(origin.mapper, job.sampling, job.seed), pools.actor_cpus / 2
+    return run_actors(data, mapping, pools, batch_size=pools.segments_per_batch, cpus=cpus, gpu="beside")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from v2a_core.models import check_spaces
 from v2a_core.outputs.ledger import Ledger, index_ledger
 from v2a_core.protocols import JSON
 from v2a_core.stages import reuse
-from v2a_core.stages.finish import FinishJob
+from v2a_core.stages.finish import FinishJob, Marks
 from v2a_core.stages.gather import SOUNDTRACKS
 from v2a_core.stages.prompts import said_otherwise
 from v2a_core.tables.schema import INDEX, INDEX_FOLDER
@@ -102,6 +102,7 @@ class Generation(CatalogJob):
 
     name: ClassVar[str] = "generate"
     stage_columns: ClassVar[Mapping[str, str]] = {stage: f"{stage}_s" for stage in STAGES}
+    model_stages: ClassVar[int] = 3  # vision, mapper and generator
     settings: GenerateJob
     output: str
     made_from: conditions.Origin
@@ -148,12 +149,12 @@ class Generation(CatalogJob):
         data = conditions.make(items, job, models, self.made_from, parts, pools)
         # One actor sees all segments, so that it knows when a source is whole: it holds their conditions, no media.
         batch = pools.segments_per_batch
-        data = run_actors(data, GatherStage(), pools, batch_size=batch, cpus=pools.gather_cpus, actors=1)
+        data = run_actors(data, GatherStage(), pools, batch_size=batch, cpus=pools.gather_cpus, gpu=None, actors=1)
         # A task gives its sounds on when it ends: with more than a batch in a task, finishing would begin late.
         batch = pools.soundtracks_per_batch
         data = in_blocks_of(data, batch, pools)
         stage = GenerateStage(models.bundle, job.generator, job.encoders, soundtrack_job(job))
-        data = run_actors(data, stage, pools, batch_size=batch, gpus=pools.actor_gpus / 2)
+        data = run_actors(data, stage, pools, batch_size=batch)
         # Encoding and uploading run in CPU tasks of their own: the generator never waits for them.
         finishing = FinishJob(output, job.finish, self._marks(), job.seed, job.decoder)
         return run_tasks(data, FinishStage(finishing), pools, batch_size=1)
@@ -162,7 +163,7 @@ class Generation(CatalogJob):
         """The bundle, and what made the conditions."""
         return {**super().tell(output), "mapper": self.made_from.mapper}
 
-    def _marks(self) -> dict[str, Any]:
+    def _marks(self) -> Marks:
         """What every file says of itself."""
         program, bundle = f"v2a {__version__}", self.models.local.name
         return {"ai_generated": True, "program": program, "bundle": bundle, "mapper": self.made_from.fingerprint}

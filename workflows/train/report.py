@@ -16,6 +16,7 @@ from v2a_core.storage.trouble import StorageStopError, stop, stops_run
 from v2a_core.training import kept
 
 if TYPE_CHECKING:
+    from v2a_core.training.history import ValidationRow
     from v2a_core.training.records import Records
 
 
@@ -33,11 +34,11 @@ class Uploads:
         """The last one arrives before its local files go."""
         self._free.acquire()
 
-    def report(self, metrics: dict[str, Any], folder: Path) -> None:
+    def report(self, metrics: ValidationRow, folder: Path) -> None:
         """Tell Ray of a checkpoint when the one before has arrived."""
         self._free.acquire()
         ray.train.report(
-            metrics,
+            dict(metrics),
             checkpoint=ray.train.Checkpoint.from_directory(folder),
             checkpoint_upload_mode=CheckpointUploadMode.ASYNC,
             checkpoint_upload_fn=functools.partial(self._upload, metrics["step"]),
@@ -55,16 +56,18 @@ class Uploads:
 
 
 def report(
-    records: Records | None, uploads: Uploads | None, board: Any, metrics: dict[str, Any], folder: Path | None
+    records: Records | None, uploads: Uploads | None, board: Any, metrics: ValidationRow, folder: Path | None
 ) -> None:
     """Tell Ray; from the first worker, with a checkpoint."""
     if folder is None or records is None or uploads is None:
-        ray.train.report(metrics)
+        ray.train.report(dict(metrics))
         return
     from v2a_core.training.checkpoint import LOSSES_FILE, METRICS_FILE, read_rows
 
     records.write(read_rows(folder / METRICS_FILE), read_rows(folder / LOSSES_FILE))
-    uploads.report({name: value for name, value in metrics.items() if name != "by_class"}, folder)
+    told = metrics.copy()
+    told.pop("by_class", None)
+    uploads.report(told, folder)
     board.put.remote(metrics)
 
 

@@ -8,7 +8,10 @@ import fsspec
 import pytest
 
 from v2a_core.catalog import CatalogListing, CatalogSettings, list_sources
+from v2a_core.catalog.vggsound import VggSoundSettings
 from v2a_core.config import ConfigError, load
+from workflows.cli.main import build_parser
+from workflows.command.options import load_settings
 from workflows.embed.config import EmbedJob
 
 LINES = [
@@ -52,7 +55,7 @@ def test_labels_and_missing_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     write(tmp_path / "vggsound.csv", tmp_path / "clips")
     monkeypatch.chdir(tmp_path)
     for root in (str(tmp_path / "clips"), "clips", f"file://{tmp_path}/clips/"):
-        check(list_sources([str(tmp_path / "vggsound.csv")], CatalogSettings(format="vggsound", media_root=root)))
+        check(list_sources([str(tmp_path / "vggsound.csv")], CatalogSettings(format=VggSoundSettings(media_root=root))))
 
 
 def test_a_bucket_is_listed_once(tmp_path: Path) -> None:
@@ -60,13 +63,24 @@ def test_a_bucket_is_listed_once(tmp_path: Path) -> None:
     fs = fsspec.filesystem("memory")
     fs.put(str(tmp_path / "clips"), f"/{tmp_path.name}/clips", recursive=True)
     root = f"memory://{tmp_path.name}/clips"
-    check(list_sources([str(tmp_path / "vggsound.csv")], CatalogSettings(format="vggsound", media_root=root)))
+    check(list_sources([str(tmp_path / "vggsound.csv")], CatalogSettings(format=VggSoundSettings(media_root=root))))
 
 
 def test_a_wrong_root_is_an_error_at_once(tmp_path: Path) -> None:
     write(tmp_path / "vggsound.csv", tmp_path / "clips")
     with pytest.raises(ValueError, match=r"--media-root .*nothing does not exist"):
-        list_sources([str(tmp_path / "vggsound.csv")], CatalogSettings(format="vggsound", media_root="nothing"))
-    for override in ("catalog.format=vggsound", "catalog.media_root=clips"):
-        with pytest.raises(ConfigError, match="belong together"):
+        list_sources([str(tmp_path / "vggsound.csv")], CatalogSettings(format=VggSoundSettings(media_root="nothing")))
+    for override in ("catalog.format=vggsound", "catalog.format.kind=vggsound"):
+        with pytest.raises(ConfigError, match="--catalog-format vggsound needs --media-root"):
             load(EmbedJob, job="embed", overrides=[override])
+    with pytest.raises(ConfigError, match=r"'catalog.format.media_root' .*; it is a setting of .*kind = vggsound"):
+        load(EmbedJob, job="embed", overrides=["catalog.format.media_root=clips"])
+    with pytest.raises(ConfigError, match=r"kind = 'csv': no such catalog format; allowed: auto \| vggsound"):
+        load(EmbedJob, job="embed", overrides=["catalog.format.kind=csv"])
+
+
+def test_the_short_options_choose_it(tmp_path: Path) -> None:
+    arguments = build_parser().parse_args(
+        ["embed", "x", "--output", "y", "--catalog-format", "vggsound", "--media-root", "1984"]
+    )
+    assert load_settings(arguments, "embed", EmbedJob).catalog.format == VggSoundSettings(media_root="1984")

@@ -7,7 +7,7 @@ import pytest
 
 from v2a_core.config import ConfigError, Settings, load, setting
 from v2a_core.generators import check_settings, load_generator
-from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.generators.config import GENERATOR, AnyGeneratorSettings
 from v2a_core.models import LocalBundle, load_bundle
 from v2a_core.models.kinds import GENERATORS

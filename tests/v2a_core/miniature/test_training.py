@@ -252,7 +252,7 @@ def test_the_bundle_loads_as_users_load_it(work: Path, towers: Towers, sounds: d
     import open_clip
 
     from v2a_core.encoders import EncoderSettings, build_audio, build_vision
-    from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+    from v2a_core.generators.audioldm.config import AudioLdmSettings
     from v2a_core.generators.audioldm.generator import AudioLdmGenerator
     from v2a_core.metrics.extractors.judge import load_judge
     from v2a_core.miniature.training.export import export_bundle

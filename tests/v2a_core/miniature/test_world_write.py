@@ -4,7 +4,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from v2a_core.catalog import CatalogSettings, list_sources
-from v2a_core.media.probe import probe
+from v2a_core.media.image import load_image
+from v2a_core.media.probe import read_timeline
 from v2a_core.media.types import MediaError
 from v2a_core.miniature.world import KINDS, WorldSettings, WriteSettings
 from v2a_core.miniature.world.write import split_counts, write_demo_catalog, write_world
@@ -25,7 +26,7 @@ def test_the_demo_catalog_has_all_kinds_a_still_silent_videos_and_one_broken_fil
     for source in listing.sources:
         with source.fetch() as path:
             try:
-                infos.append((source, probe(path, source.kind)))
+                infos.append((source, read_timeline(path) if source.kind == "video" else load_image(path, 32)))
             except MediaError:
                 broken.append(source.name)
     assert broken == ["videos/broken-download.mp4"]
@@ -55,7 +56,7 @@ def test_a_world_on_an_object_store_with_a_parquet_table(tmp_path):
     assert [source.split for source in listing.sources] == ["train", "train", "validation", "test", "test"]
     assert [source.kind for source in listing.sources] == ["video"] * 3 + ["image"] * 2
     with listing.sources[0].fetch() as path:
-        assert probe(path).has_audio
+        assert read_timeline(path).has_audio
     local = write_world(str(tmp_path / "local"), {"train": 1}, TINY, layout)
     assert pq.read_table(local.inputs[0]).column_names == ["uri", "label", "split", "caption"]
 

@@ -12,7 +12,7 @@ import torch
 from v2a_core import encoders
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.generators import load_generator
-from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.models import check_weights, load_bundle
 from v2a_core.models.checkpoints import load_tensors
 from v2a_core.models.errors import ModelError

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from v2a_core.media.audio_formats import AUDIO_FORMATS
 from v2a_core.media.encode import write_video
 from v2a_core.media.write import write_audio
 from v2a_core.report import (
@@ -181,7 +182,7 @@ def test_a_page_elsewhere_has_copies_of_the_media(tmp_path):
     assert "./page-media/0000-made.wav" in place.read_text()
 
 
-@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "m4a"])
+@pytest.mark.parametrize("suffix", AUDIO_FORMATS.names())
 def test_every_format_of_a_soundtrack_is_plotted(tmp_path, suffix):
     path = tmp_path / f"tone.{suffix}"
     write_audio(path, TONE, RATE, suffix, {})

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from v2a_core.miniature.score.config import ScoreSettings
+from v2a_core.protocols import JSON
 
 __all__ = ["ScoreSettings", "score"]
 
@@ -18,7 +18,7 @@ def score(
     seed: int = 0,
     settings: ScoreSettings | None = None,
     judge: Path | None = None,
-) -> dict[str, Any]:
+) -> dict[str, JSON]:
     """Measure a bundle on held-out scenes and print the table; see `v2a_core.miniature.score.run.score`."""
     from v2a_core.miniature.score.run import score as run
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from v2a_core.config import ConfigError
 from v2a_core.metrics.base import Score
 from v2a_core.miniature.score.lines import JSON_FILE, format_table, with_interval
+from v2a_core.protocols import JSON
 
 _SPEED = "seconds"  # says more about the machine than about the bundle
 _PROCESSES = "processes"  # changes how fast a score comes, not what comes
@@ -88,9 +88,28 @@ def compare(first: Path, second: Path) -> Agreement:
     return Agreement(tuple(known))
 
 
-def _read(folder: Path) -> dict[str, Any]:
+class _WrittenLine(TypedDict, total=False):
+    """A line of a `score.json`."""
+
+    title: str
+    value: float
+    low: float
+    high: float
+    count: int
+
+
+class _Written(TypedDict):
+    """What a `score.json` says that can be compared."""
+
+    settings: dict[str, JSON]
+    seed: int
+    lines: dict[str, _WrittenLine]
+
+
+def _read(folder: Path) -> _Written:
     try:
-        return dict(json.loads((folder / JSON_FILE).read_text(encoding="utf-8")))
+        written: _Written = json.loads((folder / JSON_FILE).read_text(encoding="utf-8"))
+        return written
     except FileNotFoundError:
         raise ConfigError(
             f"no {JSON_FILE} in {folder}: `v2a models score BUNDLE --output {folder}` writes it"
@@ -99,7 +118,6 @@ def _read(folder: Path) -> dict[str, Any]:
         raise ConfigError(f"{folder / JSON_FILE} is no JSON: {error}") from None
 
 
-def _score(line: Mapping[str, Any]) -> Score:
+def _score(line: _WrittenLine) -> Score:
     """What `Score.to_dict` wrote: what is missing is not known."""
-    value, low, high = (line.get(name, math.nan) for name in ("value", "low", "high"))
-    return Score(value, low, high, line["count"])
+    return Score(line.get("value", math.nan), line.get("low", math.nan), line.get("high", math.nan), line["count"])

@@ -6,9 +6,10 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from v2a_core.metrics.base import Score
+from v2a_core.protocols import JSON
 
 JSON_FILE = "score.json"
 HELD, NOT_HELD, OPEN = "held", "NOT HELD", ""
@@ -40,9 +41,9 @@ class Line:
         reaches = self.score.value <= self.target if self.at_most else self.score.value >= self.target
         return HELD if reaches else NOT_HELD
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, JSON]:
         """Plain data for JSON."""
-        told = {"title": self.title, **self.score.to_dict()}
+        told: dict[str, JSON] = {"title": self.title, **self.score.to_dict()}
         if self.target is None:
             return told
         return {**told, "target": self.target, "at_most": self.at_most, "verdict": self.verdict}
@@ -79,7 +80,7 @@ class Ordering:
         """For a table."""
         return f"{HELD if self.held else NOT_HELD}{'' if self.clear else ' (intervals overlap)'}"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, JSON]:
         """Plain data for JSON."""
         return {
             "title": self.title,

@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +24,7 @@ from v2a_core.mappers.export import WEIGHTS_FILE, Mapper
 from v2a_core.tables.schema import EMBEDDING_DIM
 from v2a_core.training.config import TrainingSettings
 from v2a_core.training.data import Pairs, TrainingData
+from v2a_core.training.history import ValidationRow
 from v2a_core.training.loop import Trainer
 
 Floats = npt.NDArray[np.float32]
@@ -77,18 +77,19 @@ def train_and_map(
     started = time.monotonic()
     torch.manual_seed(seed)
     model = mappers.build(settings)
-    metrics: dict[str, Any] = {}
+    metrics: ValidationRow = {}
+    weights: dict[str, torch.Tensor] = {}
 
-    def keep(found: dict[str, Any], folder: Path | None) -> None:
-        metrics.update(found)
+    def keep(reported: ValidationRow, folder: Path | None) -> None:
+        metrics.update(reported)
         assert folder is not None  # one worker: it has the checkpoint
-        metrics["weights"] = safetensors.torch.load_file(folder / WEIGHTS_FILE)
+        weights.update(safetensors.torch.load_file(folder / WEIGHTS_FILE))
         shutil.rmtree(folder)
 
     counts = {"train": len(train.frames), "validation": len(validation.frames), "test": 0}
     data = TrainingData(_pairs(train, settings, seed), _pairs(validation, settings, seed), {}, counts)
     Trainer(model, data, training, seed=seed, device="cpu", report=keep).run()
-    model.load_state_dict(metrics["weights"])
+    model.load_state_dict(weights)
     config = MapperConfig(mapper=settings, embedding_dim=EMBEDDING_DIM, vision_space="", audio_space="")
     mapper = Mapper(model, config, fingerprint="")
     conditions = [mapper.map(frames, seeds) for frames, seeds in held_out]

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from v2a_core.miniature.score.config import ScoreSettings
 from v2a_core.miniature.score.judgement import SystemScores
@@ -21,6 +20,7 @@ from v2a_core.miniature.score.lines import (
     with_interval,
 )
 from v2a_core.miniature.score.mapping import Mapped
+from v2a_core.protocols import JSON
 
 MARKDOWN_FILE = "score.md"
 
@@ -41,7 +41,7 @@ class ScoreReport:
         seconds: Wall time by part.
     """
 
-    bundle: Mapping[str, Any]
+    bundle: Mapping[str, JSON]
     judge: str | None
     lines: Sequence[Line]
     orderings: Sequence[Ordering]
@@ -51,7 +51,7 @@ class ScoreReport:
     seed: int
     seconds: Mapping[str, float]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, JSON]:
         """Plain data for JSON."""
         return {
             "bundle": dict(self.bundle),
@@ -144,7 +144,7 @@ class ScoreReport:
         return note + "\n\n" + format_table(["mapper", "size", "cosine (validation)", "training"], rows)
 
 
-def _system(scores: SystemScores) -> dict[str, Any]:
+def _system(scores: SystemScores) -> dict[str, JSON]:
     return {field.name: getattr(scores, field.name).to_dict() for field in fields(scores)}
 
 

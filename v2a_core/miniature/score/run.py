@@ -9,13 +9,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from v2a_core.generators import load_generator
-from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.metrics.base import Score
 from v2a_core.metrics.inputs import own_judge
 from v2a_core.miniature.score.config import ScoreSettings
@@ -27,6 +26,7 @@ from v2a_core.miniature.score.systems import HeldOut, kinds_of, make_all, observ
 from v2a_core.miniature.score.zero_shot import class_embeddings, clip_text, nearest
 from v2a_core.miniature.world import KINDS
 from v2a_core.models import LocalBundle, load_bundle
+from v2a_core.protocols import JSON
 
 TIMED_CLIPS = 3
 
@@ -39,7 +39,7 @@ def score(
     seed: int = 0,
     settings: ScoreSettings | None = None,
     judge: Path | None = None,
-) -> dict[str, Any]:
+) -> dict[str, JSON]:
     """Measure a bundle on held-out scenes of the small world and print the table.
 
     Args:
@@ -102,7 +102,7 @@ def _measure(local: LocalBundle, judge: Path | None, settings: ScoreSettings, se
         few = min(settings.comparison_per_class * len(KINDS), len(held_out.scenes))
         lines = must_hold(scores, stills, clip, clap, seconds)
         ordered = orderings(scores, compare(systems, held_out, metrics, few))
-    about = {"name": local.name, "trained": local.trained, "fingerprints": local.fingerprints()}
+    about: dict[str, JSON] = {"name": local.name, "trained": local.trained, "fingerprints": local.fingerprints()}
     return ScoreReport(
         about, str(judge) if judge else None, lines, ordered, scores, mapped, settings, seed, clock.seconds
     )

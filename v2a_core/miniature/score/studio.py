@@ -9,12 +9,12 @@ Shapes: N scenes or sounds, T samples, D numbers of an embedding, F frames of a 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +28,8 @@ from v2a_core.generators.audioldm.generator import AudioLdmGenerator
 from v2a_core.media.log_mel import SAMPLE_RATE, log_mel
 from v2a_core.media.resample import clap_waveform
 from v2a_core.metrics.extractors.judge import Judge, load_judge
-from v2a_core.metrics.pitch import centroid_hz
-from v2a_core.metrics.tempo import tempo_hz
+from v2a_core.metrics.extractors.pitch import centroid_hz
+from v2a_core.metrics.extractors.tempo import tempo_hz
 from v2a_core.miniature.score.config import ScoreSettings
 from v2a_core.miniature.world import KINDS, Scene, WorldSettings, render_frames, render_sound, render_still, sample
 from v2a_core.miniature.world.scenes import Split
@@ -37,6 +37,8 @@ from v2a_core.models import LocalBundle
 from v2a_core.protocols import AudioEncoder, Generator, VisionEncoder
 
 Floats = npt.NDArray[np.float32]
+
+T = TypeVar("T")
 
 PEAK = 0.5  # as AudioLDM scales waveforms
 CHUNK = 8
@@ -188,28 +190,28 @@ class Crew:
             return
         self._pool = process_pool(settings.processes, _open_studio, (local, judge, settings))
 
-    def each(self, work: str, items: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """The results of a studio's method for each tuple of arguments, in their order."""
+    def each(self, work: Callable[..., T], items: Sequence[tuple[object, ...]]) -> list[T]:
+        """The results of a method of `Studio` for each tuple of arguments, in their order."""
         if self._studio is not None:
-            return [getattr(self._studio, work)(*arguments) for arguments in items]
+            return [work(self._studio, *arguments) for arguments in items]
         assert self._pool is not None
         return [task.result() for task in [self._pool.submit(_work, work, arguments) for arguments in items]]
 
-    def run(self, functions: Sequence[functools.partial[Any]]) -> list[Any]:
+    def run(self, functions: Sequence[Callable[[], T]]) -> list[T]:
         """The results of functions that need no models."""
         if self._pool is None:
             return [function() for function in functions]
         return [task.result() for task in [self._pool.submit(function) for function in functions]]
 
-    def heard(self, work: str, items: Sequence[tuple[Any, ...]]) -> Heard:
+    def heard(self, work: Callable[..., Heard], items: Sequence[tuple[object, ...]]) -> Heard:
         """`each` for work that hears, as one."""
-        parts: list[Heard] = self.each(work, items)
+        parts = self.each(work, items)
         return Heard(*(np.concatenate([getattr(p, field.name) for p in parts]) for field in fields(Heard)))
 
     def make(self, conditions_ND: Floats, seeds: Sequence[int]) -> Heard:
         """Sounds made from conditions, heard."""
         starts = range(0, len(seeds), CHUNK)
-        return self.heard("make", [(conditions_ND[s : s + CHUNK], list(seeds[s : s + CHUNK])) for s in starts])
+        return self.heard(Studio.make, [(conditions_ND[s : s + CHUNK], list(seeds[s : s + CHUNK])) for s in starts])
 
     def __enter__(self) -> Crew:
         return self
@@ -237,5 +239,5 @@ def _open_studio(local: LocalBundle, judge: Path | None, settings: ScoreSettings
     _studio = Studio(local, judge, settings)
 
 
-def _work(name: str, arguments: tuple[Any, ...]) -> Any:
-    return getattr(_studio, name)(*arguments)
+def _work(work: Callable[..., T], arguments: tuple[object, ...]) -> T:
+    return work(_studio, *arguments)

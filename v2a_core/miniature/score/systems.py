@@ -87,7 +87,7 @@ def observe_held_out(crew: Crew, studio: Studio, settings: ScoreSettings, seed: 
     stills = range(count, count + settings.stills_per_class * len(KINDS))
     return HeldOut(
         scenes=[studio.scene(settings.split, index) for index in indices],
-        real=crew.heard("listen", [(settings.split, part) for part in chunks(indices)]),
+        real=crew.heard(Studio.listen, [(settings.split, part) for part in chunks(indices)]),
         frames=_see(crew, settings.split, indices),
         seeds=[segment_seed(seed, f"{settings.split}-{index}", "score") for index in indices],
         still_scenes=[studio.scene(settings.split, index) for index in stills],
@@ -126,17 +126,17 @@ def make_all(
         count = few if name in MAPPERS and name not in (PAPER, REGRESSION) else len(held_out.scenes)
         made[name] = crew.make(condition_ND[:count], held_out.seeds[:count])
     made["VAE and vocoder"] = crew.heard(
-        "reconstruct", [(settings.split, part) for part in chunks(range(len(held_out.scenes)))]
+        Studio.reconstruct, [(settings.split, part) for part in chunks(range(len(held_out.scenes)))]
     )
     stills = crew.make(mapped[PAPER].conditions[1], held_out.still_seeds)
     return Systems(made, conditions, stills, mapped)
 
 
 def _see(crew: Crew, split: Split, indices: Sequence[int], *, still: bool = False) -> Frames:
-    parts = crew.each("see", [(split, part, still) for part in chunks(indices, SCENES_AT_ONCE)])
+    parts = crew.each(Studio.see, [(split, part, still) for part in chunks(indices, SCENES_AT_ONCE)])
     return [frames for part in parts for frames in part]
 
 
 def _pairs(crew: Crew, split: Split, indices: Sequence[int]) -> SeenAndHeard:
-    sounds = crew.each("embed", [(split, part) for part in chunks(indices, SCENES_AT_ONCE)])
+    sounds = crew.each(Studio.embed, [(split, part) for part in chunks(indices, SCENES_AT_ONCE)])
     return SeenAndHeard(_see(crew, split, indices), np.concatenate(sounds))

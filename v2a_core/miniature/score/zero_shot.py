@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,13 +59,12 @@ def clip_text(local: LocalBundle) -> EmbedText:
     return embed
 
 
-def _tokenizer(folder: Path, length: int) -> Callable[[list[str]], Any]:
+def _tokenizer(folder: Path, length: int) -> Callable[[list[str]], torch.Tensor]:
     """The tokenizer beside the weights, or CLIP's own."""
     if (folder / "tokenizer_config.json").is_file():
         from transformers import AutoTokenizer
 
-        found: Any = AutoTokenizer
-        tokenizer = found.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
         return lambda texts: (
             tokenizer(texts, max_length=length, padding="max_length", truncation=True, return_tensors="pt").input_ids
         )

@@ -17,9 +17,10 @@ import numpy.typing as npt
 import torch
 
 from v2a_core import storage
+from v2a_core.miniature.clip import IMAGE_SIZE
 from v2a_core.miniature.score.config import ScoreSettings
 from v2a_core.miniature.score.mapping import SeenAndHeard, train_and_map
-from v2a_core.miniature.training.clip import IMAGE_SIZE, load_clip
+from v2a_core.miniature.training.clip import load_clip
 from v2a_core.miniature.training.conditions import Conditions
 from v2a_core.miniature.training.data import Sounds
 from v2a_core.miniature.training.loop import Plan, autocast, load_weights

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from torch.nn import functional
 from v2a_core.encoders.clap_config import ClapConfig, FrontEnd, Htsat
 from v2a_core.encoders.clap_tower import ClapAudioTower
 from v2a_core.media.resample import fit_length
-from v2a_core.miniature.clap import LOG_MEL_MEAN, LOG_MEL_STD, MODEL_CONFIG
+from v2a_core.miniature.clap import AUDIO_CONFIG, HTSAT_CONFIG, LOG_MEL_MEAN, LOG_MEL_STD, MLP_ACT
 from v2a_core.miniature.text import build_text_encoder
 from v2a_core.miniature.training.contrast import (
     Contrast,
@@ -31,6 +31,7 @@ from v2a_core.miniature.training.contrast import (
 )
 from v2a_core.miniature.training.data import SAMPLES, load_sounds
 from v2a_core.miniature.training.loop import Plan, autocast, load_weights
+from v2a_core.tables.schema import EMBEDDING_DIM
 
 if TYPE_CHECKING:
     from transformers import RobertaTokenizerFast
@@ -77,7 +78,7 @@ class Towers:
 
     def __init__(self, audio: ClapAudioTower, text: nn.Module, tokenizer: RobertaTokenizerFast) -> None:
         self.audio, self.text, self.tokenizer = audio, text, tokenizer
-        self.samples = int(MODEL_CONFIG["audio_cfg"]["clip_samples"])
+        self.samples = int(AUDIO_CONFIG["clip_samples"])
 
     def embed_audio(self, waveforms_BT: torch.Tensor) -> torch.Tensor:
         """L2-normalised float32 (B, D) of float32 (B, `samples`)."""
@@ -107,14 +108,14 @@ class Towers:
 
 def build_towers(seed: int) -> Towers:
     """Fresh towers with the classes' own initial weights."""
-    sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in MODEL_CONFIG["htsat"].items()}
-    front_end = {k: v for k, v in MODEL_CONFIG["audio_cfg"].items() if k in FrontEnd.model_fields}
+    sizes = {name: tuple(value) if isinstance(value, list) else value for name, value in HTSAT_CONFIG.items()}
+    front_end = {name: value for name, value in AUDIO_CONFIG.items() if name in FrontEnd.model_fields}
     config = ClapConfig(
-        model_name=MODEL_CONFIG["audio_cfg"]["model_name"],
-        front_end=FrontEnd(**front_end),
-        htsat=Htsat(**sizes),
-        joint_embed_shape=MODEL_CONFIG["joint_embed_shape"],
-        mlp_act=MODEL_CONFIG["mlp_act"],
+        model_name=str(AUDIO_CONFIG["model_name"]),
+        front_end=FrontEnd.model_validate(front_end),
+        htsat=Htsat.model_validate(sizes),
+        joint_embed_shape=EMBEDDING_DIM,
+        mlp_act=MLP_ACT,
     )
     torch.manual_seed(seed)
     audio = ClapAudioTower(config)

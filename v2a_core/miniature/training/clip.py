@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from v2a_core.compute.torchvision_import import prepare_torchvision
-from v2a_core.miniature.clip import MODEL_CONFIG, PREPROCESS_CONFIG
+from v2a_core.miniature.clip import IMAGE_SIZE, MODEL_CONFIG, PIXEL_MEAN, PIXEL_STD, TEXT_CONFIG
 from v2a_core.miniature.text import build_tokenizer
 from v2a_core.miniature.training.contrast import (
     Contrast,
@@ -31,25 +30,28 @@ from v2a_core.miniature.training.contrast import (
 from v2a_core.miniature.training.data import attributes, world
 from v2a_core.miniature.training.loop import Plan, autocast, load_weights
 from v2a_core.miniature.world import KINDS, Happening, render_frames, render_still, sample
+from v2a_core.protocols import JSON
 
 # CLIP's own vocabulary of 49,408 would be most of the miniature: the text tower reads CLAP's tokens, whose </s> is 2.
-TEXT_CONFIG: dict[str, Any] = {
-    **MODEL_CONFIG["text_cfg"],
-    "context_length": 48,
-    "vocab_size": 517,
-    "hf_tokenizer_name": "miniature",
-    "pool_type": "eos",
-    "eos_id": 2,
-    "pad_id": 1,
+CONTEXT_LENGTH = 48
+CLIP_CONFIG: dict[str, JSON] = {
+    **MODEL_CONFIG,
+    "text_cfg": {
+        **TEXT_CONFIG,
+        "context_length": CONTEXT_LENGTH,
+        "vocab_size": 517,
+        "hf_tokenizer_name": "miniature",
+        "pool_type": "eos",
+        "eos_id": 2,
+        "pad_id": 1,
+    },
 }
-CLIP_CONFIG: dict[str, Any] = {**MODEL_CONFIG, "text_cfg": TEXT_CONFIG}
 PLAN = Plan(steps=2500, batch=64, learning_rate=1e-3, weight_decay=0.05)
 SCENES = 20_000  # drawn anew at every step: pictures cost less than reading them from a file
 HELD_OUT = 360
 INK_SHARE = 0.3
 _KINDS_N = np.arange(SCENES) % len(KINDS)  # they take turns
 SIZES = (96, 128, 160)  # of the drawing, before it is resized as a decoder does
-IMAGE_SIZE: int = MODEL_CONFIG["vision_cfg"]["image_size"]
 
 
 class ClipStage:
@@ -61,7 +63,7 @@ class ClipStage:
 
         self.plan, self._world = plan, world(seed)
         torch.manual_seed(seed)
-        self.clip: Any = open_clip.CLIP(**CLIP_CONFIG)
+        self.clip = open_clip.CLIP(**CLIP_CONFIG)
         self.tokenizer = build_tokenizer()
         self.modules = nn.ModuleDict({"clip": self.clip, "contrast": Contrast()})
         self._held_out: dict[str, tuple[list[Happening], npt.NDArray[np.uint8]]] = {}
@@ -95,15 +97,14 @@ class ClipStage:
 
     def embed_images(self, pictures_NHWC: torch.Tensor) -> torch.Tensor:
         """L2-normalised float32 (N, D) of pictures in 0..255, uint8 or float32."""
-        mean, std = (255 * torch.tensor(PREPROCESS_CONFIG[key]) for key in ("mean", "std"))
+        mean, std = (255 * torch.tensor(values) for values in (PIXEL_MEAN, PIXEL_STD))
         normal_NCHW = ((pictures_NHWC - mean) / std).permute(0, 3, 1, 2).contiguous()
         return functional.normalize(self.clip.encode_image(normal_NCHW).float(), dim=-1)
 
     def embed_text(self, texts: Sequence[str]) -> torch.Tensor:
         """L2-normalised float32 (N, D)."""
-        length = CLIP_CONFIG["text_cfg"]["context_length"]
         tokens = self.tokenizer(
-            list(texts), max_length=length, padding="max_length", truncation=True, return_tensors="pt"
+            list(texts), max_length=CONTEXT_LENGTH, padding="max_length", truncation=True, return_tensors="pt"
         )
         return functional.normalize(self.clip.encode_text(tokens.input_ids).float(), dim=-1)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -89,7 +88,7 @@ def _export_generator(folder: Path, towers: Towers, work: Path, seed: int) -> No
     unet.load_state_dict(load_weights(work / "adapt", "unet"))
     vocoder.load_state_dict(load_weights(work / "vocoder", "vocoder"))
     vocoder.config.normalize_before = True
-    models: dict[str, Any] = {
+    models = {
         "vae": load_vae(work, seed),
         "unet": unet,
         "vocoder": vocoder,

@@ -14,11 +14,14 @@ Shapes: B batch, F frames, M mel bands.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from v2a_core.media.log_mel import MAX_HZ, MEL_BINS, SAMPLE_RATE, mel_filters
+
+if TYPE_CHECKING:
+    from transformers import SpeechT5HifiGan
 
 # Leaky ReLUs of log-mels, in deviations from the mean at which they open: two of them bend like an exponential.
 _KNEES, _SLOPES = (0.5, 1.5), (0.5, 1.0)
@@ -27,11 +30,11 @@ _WEAK = 0.005  # deviation of the weights that have no part in the oscillators y
 
 
 @torch.no_grad()
-def start_as_oscillators(vocoder: Any, mels_BFM: torch.Tensor) -> None:
+def start_as_oscillators(vocoder: SpeechT5HifiGan, mels_BFM: torch.Tensor) -> None:
     """Set the weights of a vocoder with upsampling rates (1, r, r') and at least 2 * 64 channels.
 
     Args:
-        vocoder: SpeechT5HifiGan; its input is normalised.
+        vocoder: Its input is normalised.
         mels_BFM: Log-mels, by which the level of the output is set.
 
     Raises:

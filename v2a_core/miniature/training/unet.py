@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,9 @@ from v2a_core.miniature.training.data import Sounds, load_sounds
 from v2a_core.miniature.training.loop import Plan, autocast, load_weights
 from v2a_core.miniature.training.vae import decode, encode, load_vae
 from v2a_core.miniature.world import KINDS, caption
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
 
 PLAN = Plan(
     steps=3600, batch=32, learning_rate=8e-4, weight_decay=0.01, betas=(0.9, 0.99), ema=0.998, validate_every=400
@@ -53,7 +56,7 @@ class UnetStage:
         self.sounds = load_sounds(work, seed, "train")
         self.latents_NCHW = _latents(self.sounds, self.vae, work / "unet" / "latents.npy")
         self.conditions = prepare_conditions(self.sounds, towers, work / "unet" / "conditions.npz")
-        self.scheduler: Any = DDIMScheduler(**SCHEDULER)
+        self.scheduler = DDIMScheduler(**SCHEDULER)
         self.unet = build_unet(seed)
         self.modules = nn.ModuleDict({"unet": self.unet})
         self.held_out = load_sounds(work, seed, "validation")
@@ -112,7 +115,7 @@ class UnetStage:
         return decode(self.vae, tape_HWC.reshape(count, frames, bins, channels).permute(0, 3, 1, 2))
 
 
-def _latents(sounds: Sounds, vae: Any, cache: Path) -> npt.NDArray[np.float16]:
+def _latents(sounds: Sounds, vae: AutoencoderKL, cache: Path) -> npt.NDArray[np.float16]:
     """Latents of the training set, float16 (N, C, H, W), computed once."""
     if not cache.is_file():
         latents_NCHW = np.concatenate([encode(vae, sounds.mels(rows)).half().numpy() for rows in sounds.pieces()])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from torch import nn
 from v2a_core.miniature.audioldm import build_vae
 from v2a_core.miniature.training.data import FRAMES, Sounds, load_sounds
 from v2a_core.miniature.training.loop import Plan, autocast, load_weights
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
 
 PLAN = Plan(steps=1800, batch=16, learning_rate=1.5e-3, ema=0.99)
 CROP_FRAMES = 128
@@ -58,7 +61,7 @@ class VaeStage:
         return {"error": float(error), "latent_std": float(latents_BCHW.std())}
 
 
-def fresh_vae(seed: int) -> Any:
+def fresh_vae(seed: int) -> AutoencoderKL:
     """A VAE that takes and gives AudioLDM's log-mels, and computes in numbers of unit size."""
     vae = build_vae(seed)
     with torch.no_grad():
@@ -71,7 +74,7 @@ def fresh_vae(seed: int) -> Any:
 
 
 @torch.no_grad()
-def encode(vae: Any, mels_BFM: torch.Tensor, batch: int = 16) -> torch.Tensor:
+def encode(vae: AutoencoderKL, mels_BFM: torch.Tensor, batch: int = 16) -> torch.Tensor:
     """Means of the latents, float32 (B, C, H, W)."""
     with autocast():
         parts = [vae.encode(part[:, None]).latent_dist.mean.float() for part in mels_BFM.split(batch)]
@@ -79,14 +82,14 @@ def encode(vae: Any, mels_BFM: torch.Tensor, batch: int = 16) -> torch.Tensor:
 
 
 @torch.no_grad()
-def decode(vae: Any, latents_BCHW: torch.Tensor, batch: int = 16) -> torch.Tensor:
+def decode(vae: AutoencoderKL, latents_BCHW: torch.Tensor, batch: int = 16) -> torch.Tensor:
     """Log-mels, float32 (B, F, M)."""
     with autocast():
         parts = [vae.decode(part).sample[:, 0].float() for part in latents_BCHW.split(batch)]
     return torch.cat(parts)
 
 
-def load_vae(work: Path, seed: int) -> Any:
+def load_vae(work: Path, seed: int) -> AutoencoderKL:
     """The trained VAE with unit latents, in eval mode: what is shipped, in float32."""
     vae = fresh_vae(seed)
     vae.load_state_dict(load_weights(work / "vae", "vae"))
@@ -96,7 +99,7 @@ def load_vae(work: Path, seed: int) -> Any:
 
 
 @torch.no_grad()
-def fold_affine(vae: Any, sounds: Sounds, count: int) -> None:
+def fold_affine(vae: AutoencoderKL, sounds: Sounds, count: int) -> None:
     """Give each latent channel zero mean and unit spread over the training set, so that scaling_factor is 1.
 
     The encoder's quant_conv makes C means and C log variances; the decoder's post_quant_conv undoes the change.

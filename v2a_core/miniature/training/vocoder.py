@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from v2a_core.miniature.training.loop import Plan, autocast, load_weights
 from v2a_core.miniature.training.oscillators import start_as_oscillators
 from v2a_core.miniature.training.vae import decode, encode, load_vae
 from v2a_core.miniature.world import KINDS
+
+if TYPE_CHECKING:
+    from transformers import SpeechT5HifiGan
 
 # At a higher rate the first steps ruin the oscillators, and tones stay 20 dB too quiet to the end.
 PLAN = Plan(steps=8000, restart=5000, batch=8, learning_rate=5e-4, weight_decay=0.001, ema=0.998, validate_every=1000)
@@ -85,7 +88,7 @@ class VocoderStage:
 
 
 @torch.no_grad()
-def fresh_vocoder(seed: int, mels_BFM: torch.Tensor) -> Any:
+def fresh_vocoder(seed: int, mels_BFM: torch.Tensor) -> SpeechT5HifiGan:
     """A vocoder that normalises its input itself, by the mean and spread of each band; see `oscillators`."""
     vocoder = build_vocoder(seed)
     vocoder.config.normalize_before = True

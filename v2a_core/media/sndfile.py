@@ -1,0 +1,69 @@
+"""Sound files that libsndfile codes: 16-bit WAV and FLAC, Vorbis in OGG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from v2a_core.media.audio_formats import AUDIO_FORMATS
+from v2a_core.media.types import MediaError
+
+_FULL_SCALE = 32767
+_TAGS = {"comment": "comment", "encoder": "software"}  # ours -> libsndfile's
+# libsndfile's Vorbis encoder keeps what it is given at once on the stack.
+_BLOCK = 2**14
+
+
+@dataclass(frozen=True)
+class SndFile:
+    """One of libsndfile's formats.
+
+    Attributes:
+        container: Its name there.
+        subtype: The codec; of `PCM_16` each sample is rounded to the nearest of 16 bit.
+    """
+
+    container: str
+    subtype: Literal["PCM_16", "VORBIS"] = "PCM_16"
+
+    def write(self, path: Path, waveform: npt.NDArray[np.float32], sample_rate: int, tags: Mapping[str, str]) -> None:
+        """Write a file; see `AudioFormat`."""
+        try:
+            with soundfile.SoundFile(path, "w", sample_rate, 1, self.subtype, format=self.container) as file:
+                for name in tags.keys() & _TAGS.keys():
+                    setattr(file, _TAGS[name], tags[name])
+                for start in range(0, len(waveform), _BLOCK):
+                    block = waveform[start : start + _BLOCK]
+                    if self.subtype == "PCM_16":
+                        block = np.rint(block.astype(np.float64) * _FULL_SCALE).astype(np.int16)
+                    file.write(block)
+        except soundfile.LibsndfileError as error:
+            raise MediaError("write", "LibsndfileError", f"{path.name} cannot be written: {error}") from None
+
+    def read(self, path: Path) -> tuple[npt.NDArray[np.float32], int]:
+        """The first channel and its rate; see `AudioFormat`."""
+        return read_sndfile(path)
+
+
+def read_sndfile(path: Path) -> tuple[npt.NDArray[np.float32], int]:
+    """The first channel, float32 (T,), and its rate, Hz, of any format that libsndfile reads.
+
+    Raises:
+        MediaError: When it cannot be read.
+    """
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise MediaError("read", type(error).__name__, f"{path.name} is not a readable audio file: {error}") from None
+    return np.ascontiguousarray(samples[:, 0]), int(rate)
+
+
+AUDIO_FORMATS.add("wav", SndFile("WAV"))
+AUDIO_FORMATS.add("flac", SndFile("FLAC"))
+AUDIO_FORMATS.add("ogg", SndFile("OGG", "VORBIS"))
