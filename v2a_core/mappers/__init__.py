@@ -1,34 +1,20 @@
 """Mappers: from what was seen (embeddings of frames) to what shall be heard (a CLAP embedding).
 
 A mapper is a method (how the target is reached) around a network (what computes it), behind an aggregator of frames.
-All three are found by name in `registries`. What trains a mapper, and what chooses one for a job, is elsewhere.
+All three are found by name in `registries`. What trains a mapper is elsewhere.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from v2a_core.mappers.config import MapperSettings
-from v2a_core.mappers.registries import METHODS, NETWORKS
-from v2a_core.tables.schema import EMBEDDING_DIM
+from v2a_core.mappers.assemble import build, count_parameters
 
 if TYPE_CHECKING:
-    from v2a_core.mappers.base import MapperModel
     from v2a_core.mappers.config import SamplingSettings
     from v2a_core.mappers.export import Mapper
 
-
-def build(settings: MapperSettings, embedding_dim: int = EMBEDDING_DIM, vision_dim: int = EMBEDDING_DIM) -> MapperModel:
-    """A mapper with fresh weights, from torch's global random state.
-
-    Args:
-        settings: Method and network.
-        embedding_dim: Width of an audio embedding.
-        vision_dim: Width of a visual embedding.
-    """
-    method, network = METHODS[settings.method.kind].component, NETWORKS[settings.network.kind].component
-    made = network(embedding_dim, vision_dim, settings.method.noise_levels, settings.network)
-    return method(embedding_dim, vision_dim, made, settings.method)
+__all__ = ["build", "count_parameters", "load_mapper"]
 
 
 def load_mapper(uri: str, device: str = "cpu", *, sampling: SamplingSettings | None = None) -> Mapper:
@@ -36,13 +22,3 @@ def load_mapper(uri: str, device: str = "cpu", *, sampling: SamplingSettings | N
     from v2a_core.mappers.export import Mapper
 
     return Mapper.from_pretrained(uri, device, sampling=sampling)
-
-
-def count_parameters(
-    settings: MapperSettings, embedding_dim: int = EMBEDDING_DIM, vision_dim: int = EMBEDDING_DIM
-) -> int:
-    """How many trainable numbers a mapper has; allocates none of them."""
-    import torch
-
-    with torch.device("meta"):
-        return sum(parameter.numel() for parameter in build(settings, embedding_dim, vision_dim).parameters())

@@ -19,8 +19,8 @@ from huggingface_hub import ModelHubMixin, snapshot_download
 from v2a_core import storage
 from v2a_core.compute.seeds import segment_seed
 from v2a_core.config import ConfigError
-from v2a_core.mappers import build
 from v2a_core.mappers.aggregators import aggregate, together
+from v2a_core.mappers.assemble import build
 from v2a_core.mappers.base import MapperModel, normalize
 from v2a_core.mappers.card import CARD_FILE, write_card
 from v2a_core.mappers.config import MAPPER_SCHEMA_VERSION, MapperConfig, SamplingSettings

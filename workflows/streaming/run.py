@@ -108,7 +108,7 @@ def _make(ready: _Ready[ItemsT], lease: Lease) -> dict[str, object]:
     plan, pools = ready.plan(), None
     if len(plan.items):
         job.check_start()
-        pools = start_pools(ready.request.address, settings.pools)
+        pools = start_pools(ready.request.address, settings.pools, job.model_stages)
     claimed = manifest.open_output(output, ready.mine)
     writer = _writer(ready, claimed, lease)
     data = job.chain(plan.items, output, pools) if pools else None
