@@ -22,7 +22,7 @@ class Captioner(Protocol):
     """Frames to sentences."""
 
     def caption(self, frames_NHWC: Sequence[npt.NDArray[np.uint8]]) -> list[str]:
-        """One for each uint8 RGB frame."""
+        """A sentence for each frame, uint8 (H, W, 3) RGB."""
 
 
 def texts_of_catalog(batch: pa.Table, column: str) -> list[str | None]:
