@@ -122,5 +122,5 @@ class EncodeStage(ActorStage):
         from v2a_core import encoders
 
         see = VisionStage(self.bundle, self.settings).load()
-        ears = encoders.build("audio", "clap", self.bundle.resolve(), self.settings, device())
+        ears = encoders.build_audio(self.bundle.resolve(), self.settings, device())
         return lambda batch: embed_audio(see(batch), ears)

@@ -121,7 +121,7 @@ class Generation(CatalogJob):
             "finish": job.finish.model_dump(),
             "models": {"vision": fingerprints["vision"], "generator": fingerprints["generator"]},
             "mapper": self.made_from.fingerprint,
-            "captioner": job.captioner.model_dump(include={"max_tokens", "beams"}) if job.via_text == "blip" else None,
+            "captioner": job.captioner.deciding() if job.captions else None,
         }
         return Identity(content, {"vision": local.vision_space, "audio": local.audio_space})
 

@@ -148,5 +148,5 @@ class VisionStage(ActorStage):
 
         local = self.bundle.resolve()
         image_size = local.media_spec().image_size
-        encoder = encoders.build("vision", local.vision_encoder, local, self.settings, device())
+        encoder = encoders.build_vision(local, self.settings, device())
         return lambda batch: embed_frames_of(batch, encoder, image_size)
