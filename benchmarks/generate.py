@@ -157,8 +157,8 @@ def full_bundle(folder: Path) -> str:
             "name": "full-size",
             "trained": False,
             "licence": "none: random weights",
-            "vision": {"model": "ViT-miniature", "weights": str(small.clip_path)},
-            "audio": {"weights": str(small.clap_path)},
+            "vision": {"model": "ViT-miniature", "weights": str(small.vision.path)},
+            "audio": {"weights": str(small.audio.path)},
             "generator": {"weights": str(generator)},
         }
     )

@@ -1,27 +1,26 @@
-"""The pages of `docs/` that are made from code: every column of every output, every setting of every job.
+"""The pages that are made from code: every column, every setting; and in CONTRIBUTING.md the registries and the quotes.
 
 make reference    # writes them; a test fails when one is not current
 """
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from v2a_core.config import Option, Settings, options
-from v2a_core.interpolation.config import InterpolationSettings
 from v2a_core.metrics.extractors.schema import evaluated_columns
 from v2a_core.models import BundleSettings
 from v2a_core.tables.columns import Column
 from v2a_core.tables.schema import INDEX_COLUMNS, SCHEMA_VERSION, UNFINISHED_COLUMNS, embedding_columns
-from workflows.embed.config import EmbedJob
-from workflows.evaluate.config import EvaluateJob
-from workflows.generate.config import GenerateJob
-from workflows.page.config import PageSettings
-from workflows.train.config import TrainJob
+from workflows.command.commands import COMMANDS
 
-FOLDER = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[1]
+_QUOTE = re.compile(r"(<!-- quoted: (\S+) -->\n)```python\n.*?```\n", re.DOTALL)
+_REGISTRIES = re.compile(r"(<!-- made: registries -->\n(?:[^\n]*\n){2})(.*?)(<!-- end -->)", re.DOTALL)
 _NOTE = "<!-- Made by `make reference`: change the code, not this page. -->"
 
 TABLES: tuple[tuple[str, str, Iterable[Column]], ...] = (
@@ -47,20 +46,33 @@ TABLES: tuple[tuple[str, str, Iterable[Column]], ...] = (
     ),
 )
 
-SETTINGS: tuple[tuple[str, str, type[Settings]], ...] = (
-    ("v2a embed", "", EmbedJob),
-    ("v2a train", "", TrainJob),
-    ("v2a generate", "", GenerateJob),
-    ("v2a evaluate", "", EvaluateJob),
-    ("v2a interpolate", "", InterpolationSettings),
-    ("v2a page", "", PageSettings),
-    ("Model bundles", "What a YAML file for `--models` holds.", BundleSettings),
-)
-
 
 def pages() -> dict[str, str]:
-    """The text of each page by its file name."""
-    return {"columns.md": "\n".join(_columns_page()), "settings.md": "\n".join(_settings_page())}
+    """The text of each page by its path in the checkout."""
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    return {
+        "docs/columns.md": "\n".join(_columns_page()),
+        "docs/settings.md": "\n".join(_settings_page()),
+        "CONTRIBUTING.md": _QUOTE.sub(_quoted, _REGISTRIES.sub(rf"\1{_registries()}\n\3", contributing)),
+    }
+
+
+def _quoted(found: re.Match[str]) -> str:
+    code = (ROOT / found[2]).read_text(encoding="utf-8").strip()
+    return f"{found[1]}```python\n{code}\n```\n"
+
+
+def _registries() -> str:
+    """A line of a table for each registry in the code: its kind, where it is, its group of entry points."""
+    lines = []
+    for path in sorted(path for package in ("v2a_core", "workflows") for path in (ROOT / package).rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Call):
+                call = node.value
+                if ast.unparse(call.func) == "Registry" and isinstance(node.target, ast.Name):
+                    kind, group = (ast.literal_eval(argument) for argument in call.args[:2])
+                    lines.append(f"| {kind} | `{node.target.id}` in `{path.relative_to(ROOT)}` | `{group}` |")
+    return "\n".join(sorted(lines))
 
 
 def _columns_page() -> Iterator[str]:
@@ -78,11 +90,18 @@ def _settings_page() -> Iterator[str]:
     yield from (_NOTE, "", "# Settings", "")
     yield "`--set key=value` sets one, `--config FILE` many. Where a group belongs to a component that `kind` names,"
     yield "the meaning begins with the name of that component."
-    for title, about, settings in SETTINGS:
-        yield from ("", f"## {title}", "", *((about, "") if about else ()))
-        yield from ("| setting | default | meaning | type |", "|---|---|---|---|")
-        yield from (_setting_row(option) for option in options(settings))
+    for name in COMMANDS.names():
+        settings = COMMANDS[name].settings
+        if settings is not None:
+            yield from _table(f"v2a {name}", COMMANDS[name].component.meaning, settings)
+    yield from _table("Model bundles", "what a YAML file for `--models` holds", BundleSettings)
     yield ""
+
+
+def _table(title: str, about: str, settings: type[Settings]) -> Iterator[str]:
+    yield from ("", f"## {title}", "", f"{_cell(about[0].upper() + about[1:])}.", "")
+    yield from ("| setting | default | meaning | type |", "|---|---|---|---|")
+    yield from (_setting_row(option) for option in options(settings))
 
 
 def _setting_row(option: Option) -> str:
@@ -103,7 +122,7 @@ def _cell(value: object) -> str:
 def main() -> None:
     """Write the pages."""
     for name, text in pages().items():
-        (FOLDER / name).write_text(text, encoding="utf-8")
+        (ROOT / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -46,6 +47,14 @@ def append(path: Path, line: str) -> None:
 
 def test_every_room_has_its_line(house) -> None:
     assert house.unknown_rooms() == []
+
+
+def test_the_house_is_described_as_it_is() -> None:
+    page = (ROOT / "docs" / "development.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\d+\. (.+)$", page.split("## Arrows")[1], re.MULTILINE)
+    told = [set(re.findall(r"`(\w+)`", line)) for line in reversed(lines)]
+    rooms = [{room.split(".")[1] for room in layer if "." in room} for layer in figures.LAYERS]
+    assert told == rooms
 
 
 def test_no_arrow_points_upward(house) -> None:

@@ -3,7 +3,7 @@
 A registry knows the names of its kind and the modules behind them; a module is imported when its component is asked
 for. There it registers itself, together with its settings:
 
-    ENCODERS.add("clip", ClipEncoder, ClipSettings)
+    VISION_ENCODERS.add("clip", ClipEncoder, ClipSettings)
 
 Other packages register in the same way: an entry point of the registry's group names the module that does.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -234,10 +234,11 @@ class NameOf(Choice):
     Args:
         registry: Whose names.
         default: The name that is meant when none is given.
+        also: Values beside the names, such as `off`.
     """
 
-    def __init__(self, registry: Registry[Any], default: str) -> None:
-        self._registry, self._default = registry, default
+    def __init__(self, registry: Registry[Any], default: str, also: Sequence[str] = ()) -> None:
+        self._registry, self._default, self._also = registry, default, tuple(also)
 
     def default(self) -> str:
         """The default name."""
@@ -249,7 +250,7 @@ class NameOf(Choice):
 
     def type_name(self) -> str:
         """The names to choose from."""
-        return " | ".join(self._registry.names())
+        return " | ".join(self._names())
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: pydantic.GetCoreSchemaHandler
@@ -257,8 +258,11 @@ class NameOf(Choice):
         """How pydantic reads such a field."""
         return core_schema.no_info_after_validator_function(self._read, handler(source))
 
+    def _names(self) -> tuple[str, ...]:
+        return (*self._also, *self._registry.names())
+
     def _read(self, name: str) -> str:
-        if name not in self._registry.names():
+        if name not in self._names():
             raise ValueError(f"no such {self._registry.kind}")
         return name
 

@@ -19,22 +19,12 @@ from v2a_core.config import load
 from v2a_core.outputs.ledger import read_columns
 from v2a_core.tables import schema
 from workflows.cli.main import build_parser
-from workflows.embed.config import EmbedJob
-from workflows.evaluate.config import EvaluateJob
-from workflows.generate.config import GenerateJob
-from workflows.page.config import PageSettings
-from workflows.train.config import TrainJob
+from workflows.command.commands import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = [ROOT / "README.md", ROOT / "cluster" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-CONFIGURATIONS = {
-    "embed": EmbedJob,
-    "train": TrainJob,
-    "generate": GenerateJob,
-    "evaluate": EvaluateJob,
-    "page": PageSettings,
-}
+PLACES = ("*.md", "docs/*.md", "cluster/*.md", "examples/*.md")
+DOCUMENTS = [page for place in PLACES for page in sorted(ROOT.glob(place))]
 AWKWARD = "it's 50% <img src=x onerror=alert(1)> #1?.mp4"
 # A command in a block or between backticks, with at least one argument and no ellipsis.
 COMMAND = re.compile(r"(?:^ {4}|`)((?:v2a|cluster/submit\.sh) [a-z]+ [^`\n…]+?)(?:`|\s*$|\s+#)", re.MULTILINE)
@@ -62,13 +52,9 @@ def commands() -> list[str]:
 def test_every_command_of_the_documents_is_one_of_the_program(command: str) -> None:
     words = [word.partition("|")[0] for word in shlex.split(command, comments=True)]
     arguments = build_parser().parse_args(words[1:])
-    if words[1] in CONFIGURATIONS:
-        load(
-            CONFIGURATIONS[words[1]],
-            job=words[1],
-            source=arguments.config,
-            overrides=arguments.overrides,
-        )
+    settings = COMMANDS[words[1]].settings
+    if settings is not None:
+        load(settings, job=words[1], source=arguments.config, overrides=arguments.overrides)
 
 
 def test_the_documents_hold_many_commands() -> None:

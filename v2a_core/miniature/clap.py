@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from v2a_core.encoders.clap import ClapAudioTower
+from v2a_core.encoders.clap import CLAP_CONFIG
+from v2a_core.encoders.clap_config import load_clap_config
+from v2a_core.encoders.clap_tower import ClapAudioTower
 from v2a_core.miniature.seeded import seeded
-from v2a_core.models.bundle import CLAP_CONFIG
-from v2a_core.models.clap_config import load_clap_config
 from v2a_core.protocols import JSON
 from v2a_core.tables.schema import EMBEDDING_DIM
 

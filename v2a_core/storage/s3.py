@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from v2a_core.storage import retrying
 from v2a_core.storage.config import StorageSettings
-from v2a_core.storage.trouble import error_code
+from v2a_core.storage.trouble import store_code
 
 if TYPE_CHECKING:
     from aiobotocore.session import AioSession
@@ -52,12 +52,14 @@ def try_once(operation: Callable[[], T], settings: StorageSettings) -> T:
     try:
         return operation()
     except OSError as error:
-        code = _code(error)
+        code = store_code(error)
         if code not in _EXPIRED and code != _NO_CODE:
             raise
-        told = str(error) if code in _EXPIRED else f"{error}: credentials that have expired, or another region's bucket"
+        message = (
+            str(error) if code in _EXPIRED else f"{error}: credentials that have expired, or another region's bucket"
+        )
     _renew(filesystem(settings))
-    raise ExpiredCredentialsError(told)
+    raise ExpiredCredentialsError(message)
 
 
 @contextlib.contextmanager
@@ -116,11 +118,6 @@ def _renew(fs: BoundedS3FileSystem) -> None:
     """A new session, which finds the credentials that are there now, for whoever holds this filesystem."""
     fs.session = _session(fs.kwargs.get("profile"))
     fs.connect(refresh=True)
-
-
-def _code(error: BaseException) -> str | None:
-    """What S3 called an error that s3fs translated."""
-    return error_code(error.__cause__)
 
 
 def _count_retry(attempts: int, **_: object) -> None:

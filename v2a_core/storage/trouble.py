@@ -61,10 +61,12 @@ def stop(error: OSError, uri: str = "") -> StorageStopError:
         what, until = "writing is denied", "it is allowed"
     else:
         what, until = "storage fails", "it works"
-    told = str(error)
-    place = f"{uri}: " if uri and uri not in told else ""
+    message = str(error)
+    place = f"{uri}: " if uri and uri not in message else ""
     return StorageStopError(
-        public_text(f"{what}: {place}{told}; what was made is kept, the same command goes on from there when {until}")
+        public_text(
+            f"{what}: {place}{message}; what was made is kept, the same command goes on from there when {until}"
+        )
     )
 
 
@@ -102,13 +104,8 @@ def no_room(path: Path) -> OSError | None:
 
 
 def store_code(error: BaseException) -> str | None:
-    """What an object store called an error that s3fs translated; None for other errors."""
-    return error_code(error.__cause__)
-
-
-def error_code(error: BaseException | None) -> str | None:
-    """What S3 called an error, as botocore raised it; "" for an answer without a name, None for other errors."""
-    response = getattr(error, "response", None)
+    """What an object store called an error that s3fs translated; "" for one without a name, None for other errors."""
+    response = getattr(error.__cause__, "response", None)
     if not response:
         return None
     return str(response.get("Error", {}).get("Code") or "")

@@ -103,8 +103,7 @@ class Embedding(CatalogJob):
         settings = DecodeSettings(job.segments, job.frames, job.decoder, models.local.media_spec(), want_audio=True)
         data = decode(items, settings, pools)
         stage = EncodeStage(models.bundle, job.encoders)
-        # The only stage with models: a whole GPU each.
-        return run_actors(data, stage, pools, batch_size=pools.segments_per_batch, gpus=pools.actor_gpus)
+        return run_actors(data, stage, pools, batch_size=pools.segments_per_batch)
 
 
 @dataclass(frozen=True)
@@ -123,5 +122,5 @@ class EncodeStage(ActorStage):
         from v2a_core import encoders
 
         see = VisionStage(self.bundle, self.settings).load()
-        ears = encoders.build("audio", "clap", self.bundle.resolve(), self.settings, device())
+        ears = encoders.build_audio(self.bundle.resolve(), self.settings, device())
         return lambda batch: embed_audio(see(batch), ears)

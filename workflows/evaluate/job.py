@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -142,12 +142,11 @@ class Evaluation(StreamingJob[pa.Table]):
         metadata = {"audio_space": self.models.local.audio_space}
         return Rows(ROWS_FOLDER, evaluated_schema(), read_schema(), "segment_id", embeddings_ledger, metadata)
 
-    def renew(self, request: Request, earlier: Callable[[], Manifest | None]) -> None:
+    def renew(self, request: Request) -> None:
         """Forget the rows of soundtracks that are others now."""
         soundtracks = self.soundtracks
-        if earlier() is not None and not request.dry_run:
-            made_again = inputs.made_again(soundtracks.index, soundtracks.place)
-            forget(request.output, ROWS_FOLDER, inputs.HEARD, made_again)
+        made_again = inputs.made_again(soundtracks.index, soundtracks.place)
+        forget(request.output, ROWS_FOLDER, inputs.HEARD, made_again)
 
     def plan(self, ledger: Ledger, tally: Tally) -> Plan[pa.Table]:
         """The soundtracks without all of their rows."""
@@ -186,8 +185,7 @@ class Evaluation(StreamingJob[pa.Table]):
         listening = ListenStage(
             models.bundle, job.encoders, job.extractors, self.judge, embed_references=self.references is None
         )
-        # The only stage with a model: a whole GPU each.
-        return run_actors(data, listening, pools, batch_size=pools.segments_per_batch, gpus=pools.actor_gpus)
+        return run_actors(data, listening, pools, batch_size=pools.segments_per_batch)
 
     def tell(self, output: str) -> dict[str, JSON]:
         """The metrics, over all rows of these soundtracks."""

@@ -13,7 +13,7 @@ from v2a_core.metrics.config import ExtractorSettings
 from v2a_core.metrics.extractors.base import Hearing
 from v2a_core.metrics.extractors.schema import read_schema
 from v2a_core.models import Bundle
-from v2a_core.protocols import TextEncoder, WaveformEncoder
+from v2a_core.protocols import AudioEncoder, TextEncoder
 from v2a_core.stages.listen import ReadSettings, batch_extractors, embed_sounds, read_soundtrack
 from workflows.cluster_runtime.pools import device
 from workflows.streaming.stages import ActorStage
@@ -55,10 +55,10 @@ class ListenStage(ActorStage):
         extractors = batch_extractors(self.extractors, hearing)
         return lambda batch: embed_sounds(batch, extractors)
 
-    def _audio(self) -> WaveformEncoder:
-        from v2a_core.encoders.clap import ClapEncoder
+    def _audio(self) -> AudioEncoder:
+        from v2a_core import encoders
 
-        return ClapEncoder(self.bundle.resolve(), self.settings, device())
+        return encoders.build_audio(self.bundle.resolve(), self.settings, device())
 
     def _text(self) -> TextEncoder:
         from v2a_core.generators import load_text_encoder

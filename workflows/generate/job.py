@@ -102,6 +102,7 @@ class Generation(CatalogJob):
 
     name: ClassVar[str] = "generate"
     stage_columns: ClassVar[Mapping[str, str]] = {stage: f"{stage}_s" for stage in STAGES}
+    model_stages: ClassVar[int] = 3  # vision, mapper and generator
     settings: GenerateJob
     output: str
     made_from: conditions.Origin
@@ -120,7 +121,7 @@ class Generation(CatalogJob):
             "finish": job.finish.model_dump(),
             "models": {"vision": fingerprints["vision"], "generator": fingerprints["generator"]},
             "mapper": self.made_from.fingerprint,
-            "captioner": job.captioner.model_dump(include={"max_tokens", "beams"}) if job.via_text == "blip" else None,
+            "captioner": job.captioner.deciding() if job.captions else None,
         }
         return Identity(content, {"vision": local.vision_space, "audio": local.audio_space})
 
@@ -148,12 +149,12 @@ class Generation(CatalogJob):
         data = conditions.make(items, job, models, self.made_from, parts, pools)
         # One actor sees all segments, so that it knows when a source is whole: it holds their conditions, no media.
         batch = pools.segments_per_batch
-        data = run_actors(data, GatherStage(), pools, batch_size=batch, cpus=pools.gather_cpus, actors=1)
+        data = run_actors(data, GatherStage(), pools, batch_size=batch, cpus=pools.gather_cpus, gpu=None, actors=1)
         # A task gives its sounds on when it ends: with more than a batch in a task, finishing would begin late.
         batch = pools.soundtracks_per_batch
         data = in_blocks_of(data, batch, pools)
         stage = GenerateStage(models.bundle, job.generator, job.encoders, soundtrack_job(job))
-        data = run_actors(data, stage, pools, batch_size=batch, gpus=pools.actor_gpus / 2)
+        data = run_actors(data, stage, pools, batch_size=batch)
         # Encoding and uploading run in CPU tasks of their own: the generator never waits for them.
         finishing = FinishJob(output, job.finish, self._marks(), job.seed, job.decoder)
         return run_tasks(data, FinishStage(finishing), pools, batch_size=1)

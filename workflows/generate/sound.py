@@ -64,14 +64,14 @@ class GenerateStage(ActorStage):
 
     def load(self) -> Callable[[pa.Table], Iterator[pa.Table]]:
         """Load the generator."""
-        from v2a_core.encoders.clap import ClapEncoder
+        from v2a_core.encoders import build_audio
         from v2a_core.generators import load_generator
         from v2a_core.generators.ranking import Listener
 
         local, on = self.bundle.resolve(), device()
         listener = None
         if self.job.candidates.count > 1:
-            listener = Listener(ClapEncoder(local, self.encoders, on), local.media_spec())
+            listener = Listener(build_audio(local, self.encoders, on), local.media_spec())
         generator = load_generator(local, self.settings, on)
         return SoundtrackMaker(generator, self.job, listener).make
 

@@ -12,7 +12,6 @@ from ray.data import Dataset
 
 from v2a_core.models import Bundle, LocalBundle
 from v2a_core.outputs.ledger import Ledger
-from v2a_core.outputs.manifest import Manifest
 from v2a_core.outputs.parts import PartSettings
 from v2a_core.protocols import JSON
 from v2a_core.storage.config import StorageSettings
@@ -160,11 +159,13 @@ class StreamingJob(abc.ABC, Generic[ItemsT]):
     Attributes:
         name: The job's name.
         stage_columns: Maps a stage to the column in which rows carry its seconds.
+        model_stages: Stages of its chain whose actors hold a model.
         models: The models, checked to be whole.
     """
 
     name: ClassVar[str]
     stage_columns: ClassVar[Mapping[str, str]]
+    model_stages: ClassVar[int] = 1
     models: Models
 
     @abc.abstractmethod
@@ -175,18 +176,12 @@ class StreamingJob(abc.ABC, Generic[ItemsT]):
     def rows(self) -> Rows:
         """What is written."""
 
-    def renew(self, request: Request, earlier: Callable[[], Manifest | None]) -> None:
-        """Take out of the output what this run makes anew: the rejects that are to be tried again.
-
-        Args:
-            request: What is asked.
-            earlier: Reads the manifest of an earlier run, None on a new output; refuses one that was made differently.
-        """
-        if not request.retry_rejects or request.dry_run or earlier() is None:
-            return
+    def renew(self, request: Request) -> None:
+        """Take out of an earlier run's output what this one makes anew: the rejects that are to be tried again."""
         stages = request.retry_rejects
-        taken = forget_rejects(request.output, self.rows().folder, stages)
-        print(f"{self.name}: {taken} rejects of {', '.join(stages)} are tried again", flush=True)
+        if stages:
+            taken = forget_rejects(request.output, self.rows().folder, stages)
+            print(f"{self.name}: {taken} rejects of {', '.join(stages)} are tried again", flush=True)
 
     @abc.abstractmethod
     def plan(self, ledger: Ledger, tally: Tally) -> Plan[ItemsT]:

@@ -5,7 +5,6 @@ Whatever refuses a run is told before Ray starts and before the output is claime
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -14,15 +13,14 @@ from v2a_core import storage
 from v2a_core.models import LocalBundle, check_weights, load_bundle
 from v2a_core.outputs import manifest
 from v2a_core.outputs.lease import Lease, hold
-from v2a_core.outputs.ledger import Ledger
 from v2a_core.outputs.manifest import BundleRecord, Manifest
 from v2a_core.outputs.parts import PartWriter
 from v2a_core.outputs.unfinished import Unfinished
 from v2a_core.protocols import JSON
 from v2a_core.storage import StorageAccess
 from v2a_core.storage.preflight import check_storage
-from workflows.cluster_runtime.pools import Pools, start_pools
-from workflows.streaming.job import DryRun, ItemsT, JobSettings, Models, Plan, Request, Rows, StreamingJob
+from workflows.cluster_runtime.pools import start_pools
+from workflows.streaming.job import DryRun, ItemsT, JobSettings, Models, Plan, Request, StreamingJob
 from workflows.streaming.stream import Sink, stream
 from workflows.streaming.summary import Tally, sentence
 
@@ -66,30 +64,71 @@ def run(request: Request, entrance: Entrance[ListedT, ItemsT]) -> dict[str, Any]
         return _run(request, entrance, tally, checked)
 
 
+@dataclass(frozen=True)
+class _Ready(Generic[ItemsT]):
+    """A run that nothing refuses any more but the cluster and another run."""
+
+    request: Request
+    settings: JobSettings
+    job: StreamingJob[ItemsT]
+    mine: Manifest
+    tally: Tally
+
+    def plan(self) -> Plan[ItemsT]:
+        """What is left to do, by what the output holds now."""
+        rows = self.job.rows()
+        return self.job.plan(rows.ledger(storage.join(self.request.output, rows.folder)), self.tally)
+
+
 def _run(
     request: Request, entrance: Entrance[ListedT, ItemsT], tally: Tally, checked: Mapping[str, JSON]
 ) -> dict[str, Any]:
     """From the listing on; what is still refused here is refused before anything is written."""
-    settings, bundle = entrance.settings, load_bundle(request.models)
+    bundle = load_bundle(request.models)
     listed = entrance.listed(request.limit)
     manifest.check_own(request.output, entrance.name)
     models = Models(bundle, bundle.resolve())
     check_weights(models.local)
     job = entrance.opened(models, listed)
-    mine, rows = _manifest(job, settings), job.rows()
-    if request.dry_run:
-        plan = job.plan(rows.ledger(storage.join(request.output, rows.folder)), tally)
-        return job.show(DryRun(request, checked, tally, plan))
+    mine = _manifest(job, entrance.settings)
     manifest.same(request.output, mine)
+    ready = _Ready(request, entrance.settings, job, mine, tally)
+    if request.dry_run:
+        return job.show(DryRun(request, checked, tally, ready.plan()))
     # What is done is read by the owner alone: nobody else can do more of it meanwhile.
     with hold(request.output, job.name, steal=request.steal) as lease:
-        job.renew(request, functools.partial(manifest.same, request.output, mine))
-        plan = job.plan(rows.ledger(storage.join(request.output, rows.folder)), tally)
-        pools = None
-        if len(plan.items):
-            job.check_start()
-            pools = start_pools(request.address, settings.pools)
-        return _make(request.output, job, settings, mine, plan, tally, pools, lease)
+        return _make(ready, lease)
+
+
+def _make(ready: _Ready[ItemsT], lease: Lease) -> dict[str, Any]:
+    """Plan, start Ray, claim the output, run the chain into it."""
+    job, tally, settings, output = ready.job, ready.tally, ready.settings, ready.request.output
+    if manifest.same(output, ready.mine) is not None:
+        job.renew(ready.request)
+    plan, pools = ready.plan(), None
+    if len(plan.items):
+        job.check_start()
+        pools = start_pools(ready.request.address, settings.pools, job.model_stages)
+    claimed = manifest.open_output(output, ready.mine)
+    writer = _writer(ready, claimed, lease)
+    data = job.chain(plan.items, output, pools) if pools else None
+    sink = Sink(writer, Unfinished(output), tally, settings.limits, job.stage_columns)
+    stream(data, plan.rejected, sink)
+    lease.check()
+    return _conclude(ready, claimed, sink)
+
+
+def _conclude(ready: _Ready[ItemsT], claimed: Manifest, sink: Sink) -> dict[str, Any]:
+    """Summary and manifest, and whether it was a success."""
+    output, tally = ready.request.output, ready.tally
+    summary = tally.summary(output, "unfinished" if sink.unfinished.count else "done")
+    document: dict[str, Any] = {**summary, **ready.job.tell(output)}
+    manifest.close_output(output, claimed, document, {**tally.before.parts, **sink.writer.written})
+    storage.write_json(storage.join(output, "summary.json"), document)
+    print(sentence(summary), flush=True)
+    sink.unfinished.check()
+    tally.check_good()
+    return document
 
 
 def describe_bundle(local: LocalBundle) -> BundleRecord:
@@ -108,42 +147,14 @@ def _manifest(job: StreamingJob[ItemsT], settings: JobSettings) -> Manifest:
     )
 
 
-def _make(
-    output: str,
-    job: StreamingJob[ItemsT],
-    settings: JobSettings,
-    mine: Manifest,
-    plan: Plan[ItemsT],
-    tally: Tally,
-    pools: Pools | None,
-    lease: Lease,
-) -> dict[str, Any]:
-    """Claim the output, run the chain into it, and conclude: the first step that writes."""
-    claimed = manifest.open_output(output, mine)
-    writer = _writer(output, job.rows(), settings, claimed, tally.before, lease)
-    data = job.chain(plan.items, output, pools) if pools else None
-    sink = Sink(writer, Unfinished(output), tally, settings.limits, job.stage_columns)
-    stream(data, plan.rejected, sink)
-    lease.check()
-    summary = tally.summary(output, "unfinished" if sink.unfinished.count else "done")
-    document: dict[str, Any] = {**summary, **job.tell(output)}
-    manifest.close_output(output, claimed, document, {**tally.before.parts, **writer.written})
-    storage.write_json(storage.join(output, "summary.json"), document)
-    print(sentence(summary), flush=True)
-    sink.unfinished.check()
-    tally.check_good()
-    return document
-
-
-def _writer(
-    output: str, rows: Rows, settings: JobSettings, claimed: Manifest, before: Ledger, lease: Lease
-) -> PartWriter:
+def _writer(ready: _Ready[ItemsT], claimed: Manifest, lease: Lease) -> PartWriter:
+    rows = ready.job.rows()
     return PartWriter(
-        storage.join(output, rows.folder),
+        storage.join(ready.request.output, rows.folder),
         rows.schema,
         id_column=rows.id_column,
-        seen=before.expected_again(),
-        settings=settings.output,
+        seen=ready.tally.before.expected_again(),
+        settings=ready.settings.output,
         metadata=manifest.part_metadata(claimed, **rows.metadata),
         before_commit=lease.check,
     )

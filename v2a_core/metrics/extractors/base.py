@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from v2a_core.config import Settings
 from v2a_core.media.types import MediaError, MediaSpec
-from v2a_core.protocols import TextEncoder, WaveformEncoder
+from v2a_core.protocols import AudioEncoder, TextEncoder
 from v2a_core.tables.columns import Column
 
 Floats = npt.NDArray[np.float32]
@@ -69,7 +69,7 @@ class Hearing:
     """
 
     spec: MediaSpec
-    audio: Callable[[], WaveformEncoder]
+    audio: Callable[[], AudioEncoder]
     text: Callable[[], TextEncoder]
     judge: str | None
     embed_references: bool

@@ -22,9 +22,7 @@ import torch
 
 from v2a_core.compute.processes import process_pool
 from v2a_core.compute.threads import prepare_torch
-from v2a_core.encoders.clap import ClapEncoder
-from v2a_core.encoders.clip import ClipEncoder
-from v2a_core.encoders.config import EncoderSettings
+from v2a_core.encoders import EncoderSettings, build_audio, build_vision
 from v2a_core.generators import load_generator
 from v2a_core.generators.audioldm.generator import AudioLdmGenerator
 from v2a_core.media.log_mel import SAMPLE_RATE, log_mel
@@ -36,7 +34,7 @@ from v2a_core.miniature.score.config import ScoreSettings
 from v2a_core.miniature.world import KINDS, Scene, WorldSettings, render_frames, render_sound, render_still, sample
 from v2a_core.miniature.world.scenes import Split
 from v2a_core.models import LocalBundle
-from v2a_core.protocols import Generator
+from v2a_core.protocols import AudioEncoder, Generator, VisionEncoder
 
 Floats = npt.NDArray[np.float32]
 
@@ -88,14 +86,14 @@ class Studio:
         self._length_s = settings.length_s
 
     @functools.cached_property
-    def clip(self) -> ClipEncoder:
+    def clip(self) -> VisionEncoder:
         """CLIP's image tower."""
-        return ClipEncoder(self._local, EncoderSettings())
+        return build_vision(self._local, EncoderSettings())
 
     @functools.cached_property
-    def clap(self) -> ClapEncoder:
+    def clap(self) -> AudioEncoder:
         """CLAP's audio tower."""
-        return ClapEncoder(self._local, EncoderSettings())
+        return build_audio(self._local, EncoderSettings())
 
     @functools.cached_property
     def generator(self) -> Generator:
