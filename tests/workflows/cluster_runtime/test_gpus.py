@@ -68,7 +68,8 @@ def places(*machines: tuple[int, int]) -> dict[str, Counter[str]]:
         environment = {**os.environ, "RAY_TMPDIR": folder}
         ran = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False)
     assert ran.returncode == 0, (ran.stdout + ran.stderr)[-3000:]
-    columns: dict[str, list[Any]] = json.loads(ran.stdout.splitlines()[-1])
+    (told,) = (line for line in ran.stdout.splitlines() if line.startswith("{"))  # Ray says this and that, too
+    columns: dict[str, list[Any]] = json.loads(told)
     return {name: Counter(columns[name]) for name in ("vision", "mapper", "generator")}
 
 
