@@ -83,10 +83,9 @@ def soundtrack(
         ConfigError: For a wrong setting, a video that is none, or a mapper of other embedding spaces.
         MediaError: When the video cannot be fetched, decoded or seen; says at which stage, and why.
     """
-    chosen = load(SoundSettings, job="generate", source=config, overrides=settings)
-    words = {name: text for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)) if text}
-    text = chosen.text.model_copy(update=words)
-    chosen = chosen.model_copy(update={"text": text, "seed": chosen.seed if seed is None else seed})
+    chosen = _with(
+        load(SoundSettings, job="generate", source=config, overrides=settings), seed, prompt, negative_prompt
+    )
     with storage.reach(StorageAccess(chosen.storage)):
         source = _one_source(video)
         maker = _Maker(chosen, models, canonical_mapper(mapper), device)
@@ -95,6 +94,13 @@ def soundtrack(
             raise MediaError(row["reject_stage"], row["reject_type"], row["reject_message"])
         finished = finish_waveform(np.frombuffer(row["waveform"], np.float32), row["sample_rate_hz"], chosen.finish)
         return Soundtrack(finished.waveform, finished.sample_rate)
+
+
+def _with(settings: SoundSettings, seed: int | None, prompt: str, negative_prompt: str) -> SoundSettings:
+    """The settings with what was said beside them."""
+    words = {name: text for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)) if text}
+    update = {"text": settings.text.model_copy(update=words), "seed": settings.seed if seed is None else seed}
+    return settings.model_copy(update=update)
 
 
 class _Made(TypedDict):

@@ -55,6 +55,48 @@ print(sorted({"numba", "librosa.filters", "scipy.signal", "laion_clap"} & set(sy
     assert result.stdout.split("\n")[0] == "[]"
 
 
+def test_an_open_clip_that_needs_other_packages_is_loaded_whole_and_it_is_said(tmp_path):
+    """And what was loaded of it without them is gone."""
+    for package, code in (("open_clip", ""), ("transformers", "bert = 3")):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text(code)
+    (tmp_path / "open_clip" / "model.py").write_text("import transformers\nclass CLIP: bert = transformers.bert\n")
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+from v2a_core.encoders.open_clip_import import open_clip_models
+print(open_clip_models({{}}).CLIP.bert, [name for name in sys.modules if name.startswith("_v2a_open_clip")])
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.strip() == "3 []"
+    assert result.stderr.count("open_clip is loaded whole") == 1
+
+
+def test_who_imports_open_clip_in_the_same_process_gets_all_of_it():
+    code = """
+from v2a_core.encoders.open_clip_import import open_clip_models
+models = open_clip_models({})
+import open_clip
+print(open_clip.hf_model.transformers is None, open_clip.timm_model.timm is None, models.CLIP is open_clip.CLIP)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert result.stdout.strip() == "False False False"
+
+
+def test_a_torchvision_that_asks_more_of_the_compiler_gets_it_and_it_is_said():
+    code = """
+import sys
+from v2a_core.compute.torchvision_import import _compiler_on_demand
+with _compiler_on_demand():
+    from torch._dynamo.utils import is_compile_supported, counters
+import torch._dynamo.utils
+print(counters is torch._dynamo.utils.counters, is_compile_supported("cpu"))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert result.stdout.strip().split()[0] == "True"
+    assert result.stderr.count("torchvision asks torch's compiler for counters") == 1
+
+
 def test_what_torchvision_takes_from_the_compiler_is_there_when_it_is_called():
     code = """
 import torch

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -13,8 +14,11 @@ from typing import Any
 
 import torch
 
+logger = logging.getLogger(__name__)
+
 _declared: list[torch.library.Library] = []  # a Library takes its declarations back when it is collected
 _COMPILER = "torch._dynamo.utils"
+_CALLED_LATER = frozenset({"is_compile_supported"})  # all that the torchvision of constraints.txt asks for
 
 
 def prepare_torchvision() -> None:
@@ -50,8 +54,8 @@ def _load_compiled_half(spec: ModuleSpec) -> bool:
 def _compiler_on_demand() -> Iterator[None]:
     """What torchvision imports of torch's compiler is loaded when it is called.
 
-    It is one function of an operator for boxes, and brings sympy and a thousand modules more: a second and a half of
-    each process.
+    It is one function of an operator for boxes, and brings sympy and eight hundred modules more: more than a second of
+    each process (`benchmarks/start_up.py`). For anything else that is asked for, the compiler is loaded at once.
     """
     if _COMPILER in sys.modules:
         yield
@@ -62,12 +66,17 @@ def _compiler_on_demand() -> Iterator[None]:
     try:
         yield
     finally:
-        del sys.modules[_COMPILER]
+        if sys.modules.get(_COMPILER) is stand_in:
+            del sys.modules[_COMPILER]
 
 
-def _on_demand(name: str) -> Callable[..., Any]:
+def _on_demand(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
+    if name not in _CALLED_LATER:
+        logger.warning("torchvision asks torch's compiler for %s: it is loaded, which takes more than a second", name)
+        sys.modules.pop(_COMPILER)
+        return getattr(importlib.import_module(_COMPILER), name)
 
     def call(*arguments: Any, **named: Any) -> Any:
         return getattr(importlib.import_module(_COMPILER), name)(*arguments, **named)

@@ -61,11 +61,6 @@ def fit(vectors_ND: npt.NDArray[np.floating[Any]]) -> Gaussian:
     return Gaussian(mean_D, _root(centred_ND.T @ centred_ND))
 
 
-def from_moments(mean_D: Floats, covariance_DD: Floats) -> Gaussian:
-    """A Gaussian from its moments; the covariance symmetric and positive semi-definite."""
-    return Gaussian(np.asarray(mean_D, np.float64), _root(np.asarray(covariance_DD, np.float64)))
-
-
 def distance(first: Gaussian, second: Gaussian) -> float:
     """The squared distance, at least 0.
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-import random
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import tenacity
+
 T = TypeVar("T")
 
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 20.0
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 20.0
 # By name, so that no HTTP library is imported: the transfer was cut or stalled, or credentials were read anew.
 _TRANSIENT = frozenset(
     {
@@ -89,23 +90,23 @@ def retry(
 ) -> T:
     """Run an operation that can be repeated, again after transient errors.
 
-    The waits double from half a second to twenty, each shortened at random, so that a thousand workers that were
-    slowed down at once do not come back at once (full jitter, as in the AWS Architecture Blog, "Exponential Backoff
-    And Jitter"). None begins after `until_s` seconds.
+    The waits double from a second to twenty, each shortened at random, so that a thousand workers that were slowed
+    down at once do not come back at once (full jitter, as in the AWS Architecture Blog, "Exponential Backoff And
+    Jitter"). None begins that would end after `until_s` seconds.
 
     Raises:
         Exception: What the last attempt, or one that is not worth repeating, raised.
     """
-    started = time.monotonic()
-    for attempt in range(1, attempts + 1):
-        try:
-            return operation()
-        except Exception as error:
-            if attempt == attempts or not is_transient(error):
-                raise
-            wait_s = random.uniform(0, min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**attempt))  # noqa: S311 (no secret)
-            if time.monotonic() + wait_s - started > until_s:
-                raise
-        count(retries=1)
-        sleep(wait_s)
-    raise AssertionError("unreachable: the last attempt returns or raises")
+    again = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_worth_it),
+        wait=tenacity.wait_random_exponential(multiplier=_FIRST_WAIT_S, max=_LONGEST_WAIT_S),
+        stop=tenacity.stop_after_attempt(attempts) | tenacity.stop_before_delay(until_s),
+        before_sleep=lambda _: count(retries=1),
+        sleep=sleep,
+        reraise=True,
+    )
+    return again(operation)
+
+
+def _is_worth_it(error: BaseException) -> bool:
+    return isinstance(error, Exception) and is_transient(error)

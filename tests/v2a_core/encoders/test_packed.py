@@ -87,10 +87,6 @@ def test_an_activation_that_is_part_of_a_layer_is_the_same(act, bias):
     np.testing.assert_allclose(network(inputs).float(), expected, atol=0.02)
 
 
-class SwinTransformerBlock(nn.Sequential):
-    """Named as HTSAT's."""
-
-
 class ReadsItsWeights(nn.Module):
     """As some of timm's attentions do."""
 
@@ -122,10 +118,58 @@ def test_small_networks_other_formats_and_devices_are_left_alone(monkeypatch):
         (0, torch.bfloat16, "cuda"),
     ):
         monkeypatch.setattr(packed, "LEAST_PARAMETERS", parameters)
-        network = SwinTransformerBlock(nn.Linear(8, 8)).to(dtype)
-        packed.pack(network, dtype, device)
-        assert type(network[0]) is nn.Linear
+        tower = vision_tower().to(dtype)
+        packed.pack(tower, dtype, device)
+        assert not any(isinstance(module, packed.PackedLinear) for module in tower.modules())
     monkeypatch.setattr(packed, "LEAST_PARAMETERS", 0)
-    network = SwinTransformerBlock(nn.Linear(8, 8)).bfloat16()
-    packed.pack(network, torch.bfloat16, "cpu")
-    assert isinstance(network[0], packed.PackedLinear)
+    tower = vision_tower().bfloat16()
+    packed.pack(tower, torch.bfloat16, "cpu")
+    assert any(isinstance(module, packed.PackedLinear) for module in tower.modules())
+
+
+@torch.inference_mode()
+def test_both_towers_are_packed_without_a_word(monkeypatch, caplog):
+    monkeypatch.setattr(packed, "LEAST_PARAMETERS", 0)
+    tower = ClapAudioTower(ClapConfig(htsat=Htsat(embed_dim=32, depths=(2, 2), num_heads=(2, 4)))).eval()
+    tower.to_precision(torch.bfloat16)
+    packed.pack(tower.audio_branch, torch.bfloat16, "cpu")
+    assert sum(type(module).__name__ == "PackedWindowAttention" for module in tower.modules()) == 4
+    packed.pack(vision_tower().bfloat16(), torch.bfloat16, "cpu")
+    assert caplog.messages == []
+
+
+class QuickGELU(nn.Module):
+    """Named as open_clip's, and another function."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs * torch.sigmoid(1.0 * inputs)
+
+
+def another_activation(blocks):
+    for block in blocks:
+        block.mlp.gelu = QuickGELU()
+
+
+def reads_its_weights(blocks):
+    kind = type(blocks[0])
+
+    def forward(self, tokens, attn_mask=None):
+        return kind.forward(self, tokens, attn_mask=attn_mask) + self.mlp.c_fc.weight.mean()
+
+    changed = type(kind.__name__, (kind,), {"forward": forward})
+    for block in blocks:
+        block.__class__ = changed
+
+
+@pytest.mark.parametrize("change", [another_activation, reads_its_weights])
+@torch.inference_mode()
+def test_blocks_that_compute_something_else_stay_as_they_are_and_it_is_said(monkeypatch, caplog, change):
+    monkeypatch.setattr(packed, "LEAST_PARAMETERS", 0)
+    tower, images = vision_tower(quick_gelu=True).bfloat16(), torch.randn(2, 3, 64, 64).bfloat16()
+    change(tower.transformer.resblocks)
+    expected, conv = tower(images), tower.conv1
+    packed.pack(tower, torch.bfloat16, "cpu")
+    assert not any(isinstance(module, packed.PackedLinear) for module in tower.transformer.modules())
+    assert [message.partition(" stay ")[0] for message in caplog.messages] == ["the blocks ResidualAttentionBlock"]
+    tower.conv1 = conv  # that the patches are packed is right
+    assert torch.equal(tower(images), expected)

@@ -14,7 +14,7 @@ from v2a_core.metrics.accuracy import class_accuracy
 from v2a_core.metrics.base import NotMeasuredError, Score
 from v2a_core.metrics.config import EACH_METRIC, IntervalSettings, MetricSettings
 from v2a_core.metrics.correlation import correlation, correlation_within, pearson
-from v2a_core.metrics.frechet import distance, fit, frechet_distance, from_moments, score
+from v2a_core.metrics.frechet import Gaussian, distance, fit, frechet_distance, score
 from v2a_core.metrics.intervals import mean, wilson
 from v2a_core.metrics.measure import measure, to_markdown, with_references
 from v2a_core.metrics.similarity import cosine
@@ -102,11 +102,17 @@ def test_an_unknown_metric_names_the_known():
 # Fréchet distance.
 
 
+def gaussian(mean, covariance_DD) -> Gaussian:
+    """One of known moments, by the eigenvectors of its covariance."""
+    values, vectors = np.linalg.eigh(covariance_DD)
+    return Gaussian(mean, (vectors * np.sqrt(np.maximum(values, 0))).T)
+
+
 def test_frechet_of_diagonal_gaussians_is_the_closed_form():
     random = np.random.default_rng(0)
     means, spreads = random.normal(size=(2, 7)), random.uniform(0.1, 3, size=(2, 7))
     expected = ((means[0] - means[1]) ** 2).sum() + ((spreads[0] - spreads[1]) ** 2).sum()
-    found = distance(from_moments(means[0], np.diag(spreads[0] ** 2)), from_moments(means[1], np.diag(spreads[1] ** 2)))
+    found = distance(gaussian(means[0], np.diag(spreads[0] ** 2)), gaussian(means[1], np.diag(spreads[1] ** 2)))
     assert found == pytest.approx(expected, rel=1e-10)
 
 
@@ -118,7 +124,7 @@ def test_frechet_of_full_gaussians_is_the_definition(dim):
     # tr (C1^1/2 C2 C1^1/2)^1/2 is the sum of the roots of the eigenvalues of C1 C2.
     root = np.sqrt(np.maximum(np.linalg.eigvals(first @ second).real, 0)).sum()
     expected = (shift**2).sum() + np.trace(first) + np.trace(second) - 2 * root
-    found = distance(from_moments(np.zeros(dim), first), from_moments(shift, second))
+    found = distance(gaussian(np.zeros(dim), first), gaussian(shift, second))
     assert found == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
@@ -127,7 +133,7 @@ def test_frechet_of_a_sample_approaches_that_of_its_gaussians():
     first, second = covariance(random, 4), covariance(random, 4)
     shift = np.array([1.0, 0, -1, 0.5])
     samples = random.multivariate_normal(np.zeros(4), first, 60_000), random.multivariate_normal(shift, second, 60_000)
-    exact = distance(from_moments(np.zeros(4), first), from_moments(shift, second))
+    exact = distance(gaussian(np.zeros(4), first), gaussian(shift, second))
     assert frechet_distance(*samples) == pytest.approx(exact, rel=0.02)
 
 
@@ -135,7 +141,7 @@ def test_frechet_with_fewer_rows_than_numbers():
     random = np.random.default_rng(0)
     first, second = random.normal(size=(5, 64)), random.normal(size=(9, 64)) + 0.3
     # The same through full covariances, a little made regular.
-    moments = [from_moments(x.mean(0), np.cov(x, rowvar=False)) for x in (first, second)]
+    moments = [gaussian(x.mean(0), np.cov(x, rowvar=False)) for x in (first, second)]
     assert frechet_distance(first, second) == pytest.approx(distance(*moments), rel=1e-9)
     assert frechet_distance(first, first) == pytest.approx(0, abs=1e-10)
 

@@ -6,13 +6,19 @@ is another pass through memory.
 
 from __future__ import annotations
 
+import copy
+import logging
+import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from v2a_core.compute.cpu.agreement import UNFIT, disagreement, example
 from v2a_core.compute.precision import cpu_has_bf16
+
+logger = logging.getLogger(__name__)
 
 # Of the network. In a smaller one the layout is no matter.
 LEAST_PARAMETERS = 5_000_000
@@ -27,18 +33,71 @@ _ops: Any = torch.ops.mkldnn
 def pack(network: nn.Module, dtype: torch.dtype, device: str) -> None:
     """Replace the layers of the blocks of a large network, where that makes it faster; for inference only.
 
+    A block of each kind is compared with what replaces it; where they differ, all of the kind stay as they are, and a
+    warning says why.
+
     Args:
-        network: With its weights, in its number format.
+        network: With its weights, in its number format, in eval mode.
         dtype: That format.
         device: Where it runs.
     """
     parameters = sum(parameter.numel() for parameter in network.parameters())
     if device == "cpu" and dtype == torch.bfloat16 and parameters >= LEAST_PARAMETERS and can_pack():
-        for block in [module for module in network.modules() if type(module).__name__ in BLOCKS]:
-            pack_layers(block)
+        blocks = [module for module in network.modules() if type(module).__name__ in BLOCKS]
+        for kind in dict.fromkeys(_kind(block) for block in blocks):
+            _pack_alike([block for block in blocks if _kind(block) == kind])
         for name, layer in network.named_children():
             if type(layer) is nn.Conv2d and _is_patches(layer):
-                setattr(network, name, PackedPatches(layer))
+                patches, (high, wide) = PackedPatches(layer), layer.kernel_size
+                why = disagreement(layer, patches, example((1, layer.in_channels, 2 * high, 2 * wide), dtype))
+                if not _stays("a convolution of patches", why):
+                    setattr(network, name, patches)
+
+
+def _kind(block: nn.Module) -> tuple[type[nn.Module], bool]:
+    """What one code computes: a Swin block that shifts its windows has a mask besides."""
+    return type(block), getattr(block, "attn_mask", None) is not None
+
+
+def _pack_alike(blocks: list[nn.Module]) -> None:
+    """Pack the layers of blocks of one kind, if the one with the fewest tokens gives the same with packed ones."""
+    least = min(blocks, key=lambda block: math.prod(getattr(block, "input_resolution", ())))
+    if not _stays(f"the blocks {type(least).__name__}", _why_not(least)):
+        for block in blocks:
+            pack_layers(block)
+
+
+def _stays(what: str, why: str | None) -> bool:
+    """Whether something stays as it is; then it is said."""
+    if why is not None:
+        logger.warning("%s stay as torch has them, and are slower on this processor: packed, %s", what, why)
+    return why is not None
+
+
+def _why_not(block: nn.Module) -> str | None:
+    """Why a block cannot be packed; None when it computes the same."""
+    try:
+        inputs, packed = _example(block), copy.deepcopy(block)
+        pack_layers(packed)
+    except UNFIT as error:
+        return f"{type(error).__name__}: {error}"
+    return disagreement(lambda tokens: _first(block(tokens)), lambda tokens: _first(packed(tokens)), inputs)
+
+
+def _example(block: Any) -> Tensor:
+    """Tokens that a block takes: of HTSAT's, the whole image; of open_clip's, some.
+
+    Small ones: a block normalises what it takes and adds the outcome to it, which is what can differ.
+    """
+    if type(block).__name__ == "SwinTransformerBlock":
+        return example((1, math.prod(block.input_resolution), block.dim), torch.bfloat16) / 32
+    return example((2, 8, block.ln_1.normalized_shape[-1]), torch.bfloat16) / 32
+
+
+def _first(outputs: Any) -> Tensor:
+    """A block's tokens: HTSAT's gives weights beside them, which nobody reads."""
+    tokens: Tensor = outputs[0] if isinstance(outputs, tuple) else outputs
+    return tokens
 
 
 def can_pack() -> bool:
