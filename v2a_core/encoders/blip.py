@@ -81,13 +81,10 @@ class BlipEncoder(ImageEncoder[BlipSettings]):
 
 def _tower(config: dict[str, Any], dim: int) -> torch.nn.ModuleDict:
     import torch
-
-    from v2a_core.compute.torchvision_import import prepare_torchvision
-    from v2a_core.models.unset import UnsetWeights
-
-    prepare_torchvision()
     from transformers import BlipVisionConfig
     from transformers.models.blip.modeling_blip import BlipVisionModel
+
+    from v2a_core.models.unset import UnsetWeights
 
     vision = BlipVisionConfig(**config)
     with UnsetWeights():

@@ -49,11 +49,13 @@ class ImageEncoder(abc.ABC, Generic[VisionT]):
         from v2a_core.compute.cpu.packed import pack
         from v2a_core.compute.micro_batches import MicroBatches
         from v2a_core.compute.precision import choose_dtype
+        from v2a_core.compute.torchvision_import import prepare_torchvision
 
         traits = part.settings.traits(part.found)
         self.space, self.dim, self.image_size = part.space, traits.dim, traits.image_size
         self.dtype = choose_dtype(settings.precision, device)
         self._device = device
+        prepare_torchvision()  # the libraries that make towers import it
         self.tower = self.load(part).to(device=device, dtype=self.dtype).eval()
         pack(self.tower, self.dtype, device)
         mean, std = self.normalisation(part)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import yaml
 
 from v2a_core import storage
 from v2a_core.models import digests
 from v2a_core.models.bundle import BUNDLE_FILE, CHECKSUMS_FILE, Bundle
 from v2a_core.models.local import LocalBundle
+from v2a_core.protocols import JSON
 
 
 def fetch_bundle(bundle: Bundle, destination: str) -> dict[str, str]:
@@ -37,7 +36,7 @@ def fetch_bundle(bundle: Bundle, destination: str) -> dict[str, str]:
     return checksums
 
 
-def show_bundle(bundle: Bundle, *, resolve: bool = False) -> dict[str, Any]:
+def show_bundle(bundle: Bundle, *, resolve: bool = False) -> dict[str, JSON]:
     """What `v2a models show` prints.
 
     Args:
@@ -45,7 +44,7 @@ def show_bundle(bundle: Bundle, *, resolve: bool = False) -> dict[str, Any]:
         resolve: Also fetch it and add paths, sizes, fingerprints, spaces and what the decoder must make.
     """
     settings = bundle.settings
-    shown: dict[str, Any] = {
+    shown: dict[str, JSON] = {
         "name": settings.name,
         "trained": settings.trained,
         "licence": settings.licence,
@@ -58,13 +57,15 @@ def show_bundle(bundle: Bundle, *, resolve: bool = False) -> dict[str, Any]:
     local = bundle.resolve()
     for name, part in local.parts().items():
         size = sum(path.stat().st_size for path in part.found.files.values())
-        shown[name] |= {"path": str(part.path), "megabytes": round(size / 1e6, 1), "sha256": part.fingerprint}
+        found: dict[str, JSON] = {"path": str(part.path), "megabytes": round(size / 1e6, 1), "sha256": part.fingerprint}
+        said: dict[str, JSON] = part.settings.model_dump()
+        shown[name] = {**said, **found}
     shown["spaces"] = {"vision": local.vision_space, "audio": local.audio_space}
-    shown["media"] = vars(local.media_spec())
+    shown["media"] = dict(vars(local.media_spec()))
     return shown
 
 
-def _description(local: LocalBundle) -> dict[str, Any]:
+def _description(local: LocalBundle) -> dict[str, JSON]:
     """The bundle file of a copy; a config file is found beside the weights there."""
     copied = {
         name: part.settings.moved(f"./{name}" if part.path.is_dir() else f"./{name}/{part.path.name}")

@@ -18,11 +18,11 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from v2a_core import storage
 from v2a_core.models import digests
 from v2a_core.models.errors import ModelError
+from v2a_core.storage.filesystem import Filesystem
 
 _HUB_NAME = re.compile(r"^(?P<repo>[\w.-]+/[\w.-]+)(:(?P<file>.+))?$")
 # Description and weights, not the same weights again as pickles, Flax or demo files.
@@ -210,7 +210,7 @@ def _network_errors() -> tuple[type[Exception], ...]:
     return tuple(errors)
 
 
-def _filesystem(uri: str) -> tuple[Any, str]:
+def _filesystem(uri: str) -> tuple[Filesystem, str]:
     if not _is_http(uri):
         return storage.filesystem(uri)
     import aiohttp
@@ -225,19 +225,19 @@ def _is_http(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
 
 
-def _is_folder(fs: Any, uri: str, path: str) -> bool:
+def _is_folder(fs: Filesystem, uri: str, path: str) -> bool:
     # Web servers have no folders, and fsspec guesses one from links in a page.
     return not _is_http(uri) and bool(fs.isdir(path))
 
 
-def _version(fs: Any, uri: str, path: str) -> str:
+def _version(fs: Filesystem, uri: str, path: str) -> str:
     """What changes when the content does: names, sizes, and etags or times of change."""
     entries = fs.find(path, detail=True) if _is_folder(fs, uri, path) else {path: fs.info(path)}
     stamps = ("size", "ETag", "etag", "LastModified", "mtime", "updated", "last_modified", "created")
     return repr(sorted((name, *(str(entry.get(stamp)) for stamp in stamps)) for name, entry in entries.items()))
 
 
-def _get_file(fs: Any, uri: str, path: str, target: Path, beside: Sequence[str]) -> None:
+def _get_file(fs: Filesystem, uri: str, path: str, target: Path, beside: Sequence[str]) -> None:
     if _is_http(uri):
         fs.get_file(path, str(target))
         return
