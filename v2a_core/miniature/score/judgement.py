@@ -60,7 +60,14 @@ def score_system(
     settings: MetricSettings,
     conditions_ND: npt.NDArray[np.float32] | None = None,
 ) -> SystemScores:
-    """All numbers of sounds made for the first scenes."""
+    """All numbers of sounds made for the first scenes.
+
+    Args:
+        heard: The N sounds, heard.
+        held_out: All scenes.
+        settings: Intervals and tolerances.
+        conditions_ND: What the sounds were made from, float32 (N, D), L2-normalised; None: of nothing comparable.
+    """
     scenes = held_out.scenes[: len(heard)]
     real = held_out.real.embedding_ND
     scores = SystemScores(

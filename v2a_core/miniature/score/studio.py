@@ -66,7 +66,7 @@ class Heard:
         return len(self.kinds_N)
 
     def take(self, rows: npt.NDArray[np.int64]) -> Heard:
-        """Some of the sounds."""
+        """Some of the sounds, by their numbers, int64 (any number of rows,)."""
         return Heard(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
@@ -135,7 +135,7 @@ class Studio:
         return self._hear(np.stack([self._sound(split, index) for index in indices]), SAMPLE_RATE)
 
     def make(self, conditions_ND: Floats, seeds: Sequence[int]) -> Heard:
-        """Sounds made from conditions, heard. A sound that could not be made is silence."""
+        """Sounds made from conditions (N, D), heard. A sound that could not be made is silence."""
         made_NT = np.nan_to_num(self.generator.generate(conditions_ND, seeds, self._length_s))
         return self._hear(made_NT, self.generator.sample_rate)
 
@@ -209,7 +209,7 @@ class Crew:
         return Heard(*(np.concatenate([getattr(p, field.name) for p in parts]) for field in fields(Heard)))
 
     def make(self, conditions_ND: Floats, seeds: Sequence[int]) -> Heard:
-        """Sounds made from conditions, heard."""
+        """Sounds made from conditions (N, D), heard."""
         starts = range(0, len(seeds), CHUNK)
         return self.heard(Studio.make, [(conditions_ND[s : s + CHUNK], list(seeds[s : s + CHUNK])) for s in starts])
 

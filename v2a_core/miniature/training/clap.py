@@ -136,7 +136,7 @@ def load_towers(work: Path, seed: int) -> Towers:
 
 
 def repeat_and_pad(waveforms_BT: Floats, samples: int) -> Floats:
-    """As `clap_waveform` does for one sound: repeated as often as it fits, then silence."""
+    """Float32 (B, samples) of sounds (B, T): as `clap_waveform` does, repeated as often as it fits, then silence."""
     repeats = max(1, samples // waveforms_BT.shape[1])
     return np.stack([fit_length(np.tile(waveform, repeats), samples) for waveform in waveforms_BT])
 
