@@ -142,15 +142,12 @@ def plan_pools(settings: PoolSettings, model_stages: int) -> Pools:
     """
     # A head that offers no CPUs runs no stage.
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-    resources = ray.cluster_resources()
-    cpus, gpus = resources.get("CPU", 1.0), resources.get("GPU", 0.0)
-    nodes = max(1, len(machines))
-    actors = settings.model_actors or max(1, int(gpus) or nodes)
-    here = cpus / nodes
-    decode_cpus = settings.decode_cpus or (here / 5 if here < 4 else 1.0)
-    actor_cpus = here / 10 if here < 4 else 0.25 if here < 8 else 1.0
-    decode_tasks = min(cpus, (cpus - model_stages * actors * actor_cpus) / decode_cpus)
+    cpus, gpus = (ray.cluster_resources().get(kind, 0.0) for kind in ("CPU", "GPU"))
+    here = cpus / max(1, len(machines))
+    actors = settings.model_actors or max(1, int(gpus) or len(machines))
+    decode_cpus, actor_cpus = settings.decode_cpus or _decode_cpus(here), _actor_cpus(here)
     _check_supply(settings, machines, actor_cpus)
+    decode_tasks = min(cpus, (cpus - model_stages * actors * actor_cpus) / decode_cpus)
     return Pools(
         decode_cpus=decode_cpus,
         decode_tasks=settings.decode_tasks or max(1, int(decode_tasks)),
@@ -166,6 +163,16 @@ def plan_pools(settings: PoolSettings, model_stages: int) -> Pools:
         sources_per_block=settings.sources_per_block,
         worker=Worker(max(1, int(here if not gpus else 2)), storage.in_use()),
     )
+
+
+def _decode_cpus(machine: float) -> float:
+    """CPUs of a decode task on a machine with so many."""
+    return machine / 5 if machine < 4 else 1.0
+
+
+def _actor_cpus(machine: float) -> float:
+    """CPUs of a model actor on a machine with so many."""
+    return machine / 10 if machine < 4 else 0.25 if machine < 8 else 1.0
 
 
 def _check_supply(settings: PoolSettings, machines: Sequence[Mapping[str, float]], actor_cpus: float) -> None:

@@ -6,7 +6,7 @@ import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,6 +23,7 @@ from v2a_core.stages.listen import ReadSettings, sound_extractors
 from v2a_core.tables.schema import ROWS_FOLDER
 from v2a_core.verification.retry import forget
 from workflows.cluster_runtime.pools import Pools
+from workflows.command.arguments import Asked
 from workflows.evaluate.config import EvaluateJob
 from workflows.evaluate.report import References, Reported, report
 from workflows.evaluate.stages import ListenStage, ReadStage
@@ -37,16 +38,7 @@ _SOUNDTRACKS_PER_BLOCK = 4
 
 
 def run(
-    soundtracks: str,
-    output: str,
-    job: EvaluateJob,
-    *,
-    models: str = "paper",
-    embeddings: str | None = None,
-    limit: int | None = None,
-    dry_run: bool = False,
-    address: str | None = None,
-    steal: bool = False,
+    soundtracks: str, output: str, job: EvaluateJob, *, embeddings: str | None = None, **asked: Unpack[Asked]
 ) -> dict[str, Any]:
     """Evaluate the soundtracks that have no row yet, then compute all metrics over all rows.
 
@@ -54,13 +46,9 @@ def run(
         soundtracks: Folder or URI that `v2a generate` wrote.
         output: Folder or URI: `metrics.json`, `metrics.md`, `rows/`, manifest and summary.
         job: The configuration.
-        models: A bundle's name or file, whose CLAP the soundtracks were made for.
         embeddings: Folder or URI that `v2a embed` wrote: its CLAP embeddings are the references instead of the
             originals'; those of the same segments if there are any, else all as a set.
-        limit: Take the first `limit` soundtracks only.
-        dry_run: Plan and check, do nothing.
-        address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
-        steal: Take the output over from the run that owns it.
+        asked: Models, whose CLAP the soundtracks were made for, limit, dry run, ..., as `Asked` says.
 
     Returns:
         The summary, as written to `summary.json`, with the metrics.
@@ -80,7 +68,7 @@ def run(
     entrance = Entrance(
         Evaluation.name, job, inputs=[soundtracks], listed=listed, opened=functools.partial(_open, job, embeddings)
     )
-    return run_streaming(Request(output, models, limit, dry_run, address, steal=steal), entrance)
+    return run_streaming(Request(output, **asked), entrance)
 
 
 @dataclass(frozen=True)

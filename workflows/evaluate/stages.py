@@ -56,9 +56,9 @@ class ListenStage(ActorStage):
         return lambda batch: embed_sounds(batch, extractors)
 
     def _audio(self) -> AudioEncoder:
-        from v2a_core import encoders
+        from v2a_core.encoders import build_audio
 
-        return encoders.build_audio(self.bundle.resolve(), self.settings, device())
+        return build_audio(self.bundle.resolve(), self.settings, device())
 
     def _text(self) -> TextEncoder:
         from v2a_core.generators import load_text_encoder

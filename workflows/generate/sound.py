@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
@@ -84,7 +83,7 @@ class FinishStage:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Encode and upload the files of a batch of sources."""
-        finished: list[dict[str, Any]] = []
+        finished = []
         for row in batch.drop_columns(["conditions"]).to_pylist():
             before = retrying.traffic()
             finished.append(rows.with_traffic(finish_row(row, self.job), retrying.traffic().since(before)))

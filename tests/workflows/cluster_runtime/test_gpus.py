@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from typing import Any
 
@@ -53,15 +55,19 @@ data = from_tables(pa.table({"number": [number]}) for number in range(12 * pools
 data = run_actors(data, Vision("vision"), pools, batch_size=1, cpus=0.1, gpu="beside")
 data = run_actors(data, Mapper("mapper"), pools, batch_size=1, cpus=0.1, gpu="beside")
 data = run_actors(data, Generator("generator"), pools, batch_size=1, cpus=0.1)
-print(json.dumps(data.to_pandas().to_dict("list")))
+print(json.dumps(data.to_pandas().to_dict("list")), flush=True)
+ray.shutdown()
+cluster.shutdown()
 """
 
 
 def places(*machines: tuple[int, int]) -> dict[str, Counter[str]]:
-    ran = subprocess.run(
-        [sys.executable, "-c", _CHAIN, json.dumps(machines)], capture_output=True, text=True, timeout=240, check=False
-    )
-    assert ran.returncode == 0, ran.stderr[-3000:]
+    command = [sys.executable, "-c", _CHAIN, json.dumps(machines)]
+    # A folder of its own: Ray's programs find each other, and other clusters of the machine, by what is in it.
+    with tempfile.TemporaryDirectory(prefix="v2a-") as folder:
+        environment = {**os.environ, "RAY_TMPDIR": folder}
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False)
+    assert ran.returncode == 0, (ran.stdout + ran.stderr)[-3000:]
     columns: dict[str, list[Any]] = json.loads(ran.stdout.splitlines()[-1])
     return {name: Counter(columns[name]) for name in ("vision", "mapper", "generator")}
 
