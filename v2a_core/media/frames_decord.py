@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +52,7 @@ class DecordReader:
         try:
             with _complaints_are_errors():
                 # A tolerance just above zero: raise where decord would silently repeat a frame it could not decode.
-                self._video: Any = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1, fault_tol=1e-9)
+                self._video = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1, fault_tol=1e-9)
         except self._failures as error:
             raise DecordError from error
         if len(self._video) != len(timeline.frame_times_s):

@@ -105,7 +105,8 @@ def test_an_unknown_metric_names_the_known():
 def gaussian(mean, covariance_DD) -> Gaussian:
     """One of known moments, by the eigenvectors of its covariance."""
     values, vectors = np.linalg.eigh(covariance_DD)
-    return Gaussian(mean, (vectors * np.sqrt(np.maximum(values, 0))).T)
+    is_rounding = values < 1e-12 * values.max()
+    return Gaussian(mean, (vectors * np.sqrt(np.where(is_rounding, 0, values))).T)
 
 
 def test_frechet_of_diagonal_gaussians_is_the_closed_form():
