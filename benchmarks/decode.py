@@ -105,12 +105,11 @@ def _moved_s(path: Path) -> float:
 
 def _compare(path: Path, models: str) -> None:
     """Cosines of the frames' embeddings, fast against exact, and of neighbouring exact frames for comparison."""
-    from v2a_core.encoders.clip import ClipEncoder
-    from v2a_core.encoders.config import EncoderSettings
+    from v2a_core.encoders import EncoderSettings, build_vision
     from v2a_core.models import load_bundle
 
     local = load_bundle(models).resolve()
-    encoder = ClipEncoder(local, EncoderSettings(), "cpu")
+    encoder = build_vision(local, EncoderSettings(), "cpu")
     spec = dataclasses.replace(SPEC, image_size=local.media_spec().image_size)
     exact = encoder.encode(_segment(path, EXACT, spec).frames_NHWC)
     fast = encoder.encode(_segment(path, FAST, spec).frames_NHWC)

@@ -38,15 +38,14 @@ from safetensors.torch import save_file
 
 from v2a_core.compute.precision import choose_dtype
 from v2a_core.compute.torchvision_import import prepare_torchvision
-from v2a_core.encoders.clap import ClapAudioTower, ClapEncoder
-from v2a_core.encoders.clip import ClipEncoder
-from v2a_core.encoders.config import EncoderSettings
+from v2a_core.encoders import EncoderSettings, build_audio, build_vision
+from v2a_core.encoders.clap_config import load_clap_config
+from v2a_core.encoders.clap_tower import ClapAudioTower
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.media.decode import DecodeRequest, decode_source
 from v2a_core.media.encode import write_video
 from v2a_core.media.types import DecodedSegment
 from v2a_core.models import load_bundle
-from v2a_core.models.clap_config import load_clap_config
 
 CLIP = "ViT-B-32-quickgelu"
 CLIP_FLOP = 8.8e9  # of an image: 12 blocks of 50 tokens, width 768
@@ -154,8 +153,8 @@ def _plain(clips: Sequence[Path], models: str) -> float:
     from open_clip.transform import image_transform
 
     local = load_bundle(models).resolve()
-    tower = ClipEncoder(local, EncoderSettings(precision="fp32"))._tower
-    ears = _laion_clap(ClapEncoder(local, EncoderSettings(precision="fp32"))._tower)
+    tower = build_vision(local, EncoderSettings(precision="fp32")).tower
+    ears = _laion_clap(build_audio(local, EncoderSettings(precision="fp32")).tower)
     transform = image_transform(224, is_train=False)
     started = time.perf_counter()
     for path in clips:
@@ -184,7 +183,7 @@ def _bare(clips: Sequence[Path], models: str) -> float:
     """One of the processes, a core each; seconds of working."""
     torch.set_num_threads(1)
     local = load_bundle(models).resolve()
-    clip, clap = ClipEncoder(local, EncoderSettings()), ClapEncoder(local, EncoderSettings())
+    clip, clap = build_vision(local, EncoderSettings()), build_audio(local, EncoderSettings())
     began = time.perf_counter()
     for start in range(0, len(clips), BATCH):
         decoded = [_decode(path, local.media_spec()) for path in clips[start : start + BATCH]]

@@ -157,8 +157,8 @@ def full_bundle(folder: Path) -> str:
             "name": "full-size",
             "trained": False,
             "licence": "none: random weights",
-            "vision": {"model": "ViT-miniature", "weights": str(small.clip_path)},
-            "audio": {"weights": str(small.clap_path)},
+            "vision": {"model": "ViT-miniature", "weights": str(small.vision.path)},
+            "audio": {"weights": str(small.audio.path)},
             "generator": {"weights": str(generator)},
         }
     )
@@ -178,7 +178,7 @@ def unet_flops(folder: Path, length_s: float) -> float:
     """FLOP of a guided UNet step of one clip."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+    from v2a_core.generators.audioldm.config import AudioLdmSettings
     from v2a_core.generators.audioldm.generator import AudioLdmGenerator
 
     settings = AudioLdmSettings(num_inference_steps=1, precision="fp32", guidance_scale=GUIDANCE)

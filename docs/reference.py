@@ -1,22 +1,26 @@
-"""The pages of `docs/` that are made from code: every column of every output, every setting of every job.
+"""The pages that are made from code: every column, every setting; and in CONTRIBUTING.md the registries and the quotes.
 
 make reference    # writes them; a test fails when one is not current
 """
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from v2a_core.config import Option, Settings, options
+from v2a_core.metrics.extractors.schema import evaluated_columns
 from v2a_core.models import BundleSettings
 from v2a_core.tables.columns import Column
-from v2a_core.tables.evaluated import EVALUATED_COLUMNS
 from v2a_core.tables.schema import INDEX_COLUMNS, SCHEMA_VERSION, UNFINISHED_COLUMNS, embedding_columns
 from workflows.command.commands import COMMANDS
 
-FOLDER = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[1]
+_QUOTE = re.compile(r"(<!-- quoted: (\S+) -->\n)```python\n.*?```\n", re.DOTALL)
+_REGISTRIES = re.compile(r"(<!-- made: registries -->\n(?:[^\n]*\n){2})(.*?)(<!-- end -->)", re.DOTALL)
 _NOTE = "<!-- Made by `make reference`: change the code, not this page. -->"
 
 TABLES: tuple[tuple[str, str, Iterable[Column]], ...] = (
@@ -31,7 +35,7 @@ TABLES: tuple[tuple[str, str, Iterable[Column]], ...] = (
         "Evaluated segments",
         "`v2a evaluate`, `rows/`: a row a segment of a soundtrack. What belongs to the original sound is null where "
         "there is none.",
-        EVALUATED_COLUMNS,
+        evaluated_columns(),
     ),
     (
         "Unfinished",
@@ -44,8 +48,31 @@ TABLES: tuple[tuple[str, str, Iterable[Column]], ...] = (
 
 
 def pages() -> dict[str, str]:
-    """The text of each page by its file name."""
-    return {"columns.md": "\n".join(_columns_page()), "settings.md": "\n".join(_settings_page())}
+    """The text of each page by its path in the checkout."""
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    return {
+        "docs/columns.md": "\n".join(_columns_page()),
+        "docs/settings.md": "\n".join(_settings_page()),
+        "CONTRIBUTING.md": _QUOTE.sub(_quoted, _REGISTRIES.sub(rf"\1{_registries()}\n\3", contributing)),
+    }
+
+
+def _quoted(found: re.Match[str]) -> str:
+    code = (ROOT / found[2]).read_text(encoding="utf-8").strip()
+    return f"{found[1]}```python\n{code}\n```\n"
+
+
+def _registries() -> str:
+    """A line of a table for each registry in the code: its kind, where it is, its group of entry points."""
+    lines = []
+    for path in sorted(path for package in ("v2a_core", "workflows") for path in (ROOT / package).rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Call):
+                call = node.value
+                if ast.unparse(call.func) == "Registry" and isinstance(node.target, ast.Name):
+                    kind, group = (ast.literal_eval(argument) for argument in call.args[:2])
+                    lines.append(f"| {kind} | `{node.target.id}` in `{path.relative_to(ROOT)}` | `{group}` |")
+    return "\n".join(sorted(lines))
 
 
 def _columns_page() -> Iterator[str]:
@@ -95,7 +122,7 @@ def _cell(value: object) -> str:
 def main() -> None:
     """Write the pages."""
     for name, text in pages().items():
-        (FOLDER / name).write_text(text, encoding="utf-8")
+        (ROOT / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,20 +16,67 @@ Floats = npt.NDArray[np.float32]
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
 
-class FrameEncoder(Protocol):
-    """Frames to embeddings of `dim` numbers."""
+class VisionEncoder(Protocol):
+    """Sees: frames to embeddings.
 
+    Attributes:
+        space: Name of the embedding space: model and fingerprint of the weights.
+        dim: Numbers in an embedding.
+        image_size: Side of the square frames that it takes, pixels.
+    """
+
+    space: str
     dim: int
+    image_size: int
 
     def encode(self, frames_NHWC: npt.NDArray[np.uint8]) -> Floats:
-        """L2-normalised float32 (N, dim)."""
+        """Embed frames; the same for any number of them at once.
+
+        Args:
+            frames_NHWC: uint8 (N, image_size, image_size, 3), RGB; N may be 0, and the array read-only.
+
+        Returns:
+            Float32 (N, dim), L2-normalised.
+
+        Raises:
+            ValueError: For another shape or dtype.
+        """
 
 
-class WaveformEncoder(Protocol):
-    """Waveforms to embeddings."""
+class AudioEncoder(Protocol):
+    """Hears: waveforms to embeddings, in the space that the generator was trained with.
+
+    Attributes:
+        space: Name of the embedding space: model and fingerprint of the weights.
+        dim: Numbers in an embedding.
+        sample_rate: Of the waveforms that it takes, Hz.
+        samples: T, their length.
+    """
+
+    space: str
+    dim: int
+    sample_rate: int
+    samples: int
 
     def encode(self, waveforms_BT: Floats) -> Floats:
-        """L2-normalised float32 (B, 512)."""
+        """Embed waveforms; the same for any number of them at once.
+
+        Args:
+            waveforms_BT: Float32 (B, T), -1..1, mono at `sample_rate`; B may be 0, and the array read-only.
+
+        Returns:
+            Float32 (B, dim), L2-normalised.
+
+        Raises:
+            ValueError: For another shape or dtype.
+        """
+
+
+class Captioner(Protocol):
+    """Frames to sentences."""
+
+    def caption(self, frames_NHWC: Sequence[npt.NDArray[np.uint8]]) -> list[str]:
+        """A sentence for each uint8 RGB frame (H, W, 3); the same frame always gets the same."""
 
 
 class ConditionMapper(Protocol):

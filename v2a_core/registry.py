@@ -3,7 +3,7 @@
 A registry knows the names of its kind and the modules behind them; a module is imported when its component is asked
 for. There it registers itself, together with its settings:
 
-    ENCODERS.add("clip", ClipEncoder, ClipSettings)
+    VISION_ENCODERS.add("clip", ClipEncoder, ClipSettings)
 
 Other packages register in the same way: an entry point of the registry's group names the module that does.
 """
@@ -13,16 +13,22 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import pydantic
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
-from v2a_core.config import Choice, ConfigError, Settings
+from v2a_core.config import Choice, ConfigError, Settings, setting
 
 ComponentT = TypeVar("ComponentT")
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+# Written as what it is, whatever the field was declared as.
+_AS_IT_IS = core_schema.plain_serializer_function_ser_schema(
+    lambda value, info: value.model_dump(mode=info.mode), info_arg=True
+)
 
 
 @dataclass(frozen=True)
@@ -145,12 +151,7 @@ class OneOf(Choice):
         self, source: Any, handler: pydantic.GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
         """How pydantic reads and writes such a field."""
-        return core_schema.no_info_plain_validator_function(
-            self._read,
-            serialization=core_schema.plain_serializer_function_ser_schema(
-                lambda value, info: value.model_dump(mode=info.mode), info_arg=True
-            ),
-        )
+        return core_schema.no_info_plain_validator_function(self._read, serialization=_AS_IT_IS)
 
     def _read(self, value: Any) -> Settings:
         if isinstance(value, Settings):
@@ -167,16 +168,77 @@ class OneOf(Choice):
         return self._registry.settings(name).model_validate(value)
 
 
+class Groups(Settings):
+    """Settings of which each component of a registry has a group of its own, made by `EachOf`."""
+
+    def own(self, name: str, settings: type[SettingsT]) -> SettingsT:
+        """The group of a component; its defaults where these settings were made without groups.
+
+        Args:
+            name: Of the component.
+            settings: What the component was registered with.
+        """
+        found = getattr(self, name, None)
+        return found if isinstance(found, settings) else settings()
+
+
+class EachOf(Choice):
+    """Settings of all components of a registry, a group each: `Annotated[Base, EachOf(REGISTRY, Base)]`.
+
+    Args:
+        registry: Whose components. One without settings has no group.
+        base: What the settings hold beside the groups.
+    """
+
+    def __init__(self, registry: Registry[Any], base: type[Groups]) -> None:
+        self._registry, self._base = registry, base
+
+    def default(self) -> Settings:
+        """All defaults."""
+        return self._whole()
+
+    def groups(self) -> list[type[Settings]]:
+        """The one class that holds them all; imports the modules behind them."""
+        return [self._whole]
+
+    def type_name(self) -> str:
+        """The names of the groups."""
+        return " | ".join(self._registry.names())
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: pydantic.GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """How pydantic reads and writes such a field."""
+        return core_schema.no_info_plain_validator_function(self._read, serialization=_AS_IT_IS)
+
+    @functools.cached_property
+    def _whole(self) -> type[Groups]:
+        entries = [self._registry[name] for name in self._registry.names()]
+        taken = [entry.name for entry in entries if entry.settings and entry.name in self._base.model_fields]
+        if taken:
+            raise ConfigError(f"a {self._registry.kind} cannot be called {taken[0]!r}: all of them have such a setting")
+        groups: dict[str, Any] = {
+            entry.name: (entry.settings, setting(entry.settings, f"of the {self._registry.kind}"))
+            for entry in entries
+            if entry.settings
+        }
+        return pydantic.create_model(self._base.__name__, __base__=self._base, **groups)
+
+    def _read(self, value: Any) -> Settings:
+        return value if isinstance(value, self._base) else self._whole.model_validate(value)
+
+
 class NameOf(Choice):
     """The name of a component of a registry, for `Annotated[str, NameOf(REGISTRY, "default")]`.
 
     Args:
         registry: Whose names.
         default: The name that is meant when none is given.
+        also: Values beside the names, such as `off`.
     """
 
-    def __init__(self, registry: Registry[Any], default: str) -> None:
-        self._registry, self._default = registry, default
+    def __init__(self, registry: Registry[Any], default: str, also: Sequence[str] = ()) -> None:
+        self._registry, self._default, self._also = registry, default, tuple(also)
 
     def default(self) -> str:
         """The default name."""
@@ -188,7 +250,7 @@ class NameOf(Choice):
 
     def type_name(self) -> str:
         """The names to choose from."""
-        return " | ".join(self._registry.names())
+        return " | ".join(self._names())
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: pydantic.GetCoreSchemaHandler
@@ -196,8 +258,11 @@ class NameOf(Choice):
         """How pydantic reads such a field."""
         return core_schema.no_info_after_validator_function(self._read, handler(source))
 
+    def _names(self) -> tuple[str, ...]:
+        return (*self._also, *self._registry.names())
+
     def _read(self, name: str) -> str:
-        if name not in self._registry.names():
+        if name not in self._names():
             raise ValueError(f"no such {self._registry.kind}")
         return name
 

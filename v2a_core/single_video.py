@@ -9,7 +9,7 @@ import functools
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from v2a_core.mappers.choice import canonical_mapper, check_mapper, load_conditi
 from v2a_core.media.loudness import finish_waveform
 from v2a_core.media.types import MediaError
 from v2a_core.models import LocalBundle, check_spaces, check_weights, load_bundle
-from v2a_core.protocols import ConditionMapper, FrameEncoder, Generator
+from v2a_core.protocols import ConditionMapper, Generator, VisionEncoder
 from v2a_core.stages.config import SoundSettings
 from v2a_core.stages.decode import DecodeSettings, decode_rows
 from v2a_core.stages.embed import embed_frames
@@ -83,10 +83,9 @@ def soundtrack(
         ConfigError: For a wrong setting, a video that is none, or a mapper of other embedding spaces.
         MediaError: When the video cannot be fetched, decoded or seen; says at which stage, and why.
     """
-    chosen = load(SoundSettings, job="generate", source=config, overrides=settings)
-    words = {name: text for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)) if text}
-    text = chosen.text.model_copy(update=words)
-    chosen = chosen.model_copy(update={"text": text, "seed": chosen.seed if seed is None else seed})
+    chosen = _with(
+        load(SoundSettings, job="generate", source=config, overrides=settings), seed, prompt, negative_prompt
+    )
     with storage.reach(StorageAccess(chosen.storage)):
         source = _one_source(video)
         maker = _Maker(chosen, models, canonical_mapper(mapper), device)
@@ -95,6 +94,13 @@ def soundtrack(
             raise MediaError(row["reject_stage"], row["reject_type"], row["reject_message"])
         finished = finish_waveform(np.frombuffer(row["waveform"], np.float32), row["sample_rate_hz"], chosen.finish)
         return Soundtrack(finished.waveform, finished.sample_rate)
+
+
+def _with(settings: SoundSettings, seed: int | None, prompt: str, negative_prompt: str) -> SoundSettings:
+    """The settings with what was said beside them."""
+    words = {name: text for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)) if text}
+    update = {"text": settings.text.model_copy(update=words), "seed": settings.seed if seed is None else seed}
+    return settings.model_copy(update=update)
 
 
 class _Made(TypedDict):
@@ -111,7 +117,7 @@ class _Made(TypedDict):
 @dataclass(frozen=True)
 class _Loaded:
     local: LocalBundle
-    encoder: FrameEncoder
+    encoder: VisionEncoder
     mapper: ConditionMapper
     generator: Generator
 
@@ -157,11 +163,11 @@ class _Maker:
     def _listener(self) -> Listener | None:
         if self._settings.candidates.count < 2:
             return None
-        from v2a_core.encoders.clap import ClapEncoder
+        from v2a_core import encoders
         from v2a_core.generators.ranking import Listener
 
         local = self._models.local
-        return Listener(ClapEncoder(local, self._settings.encoders, self._device), local.media_spec())
+        return Listener(encoders.build_audio(local, self._settings.encoders, self._device), local.media_spec())
 
 
 @functools.lru_cache(maxsize=1)
@@ -172,10 +178,9 @@ def _load(models: str, mapper: str, fingerprint: str, settings_json: str, device
     local = load_bundle(models).resolve()
     check_weights(local)
     check_spaces(local)
-    encoder: Any = encoders.build("vision", local.vision_encoder, local, settings.encoders, device)
     return _Loaded(
         local,
-        encoder,
+        encoders.build_vision(local, settings.encoders, device),
         load_condition_mapper(mapper, device, settings.sampling),
         load_generator(local, settings.generator, device),
     )

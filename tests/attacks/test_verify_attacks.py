@@ -33,7 +33,12 @@ QUICK = (
     *("frames.image_segment_s=1.0", "generator.num_inference_steps=2", "generator.precision=fp32"),
     "encoders.precision=fp32",
 )
-EVALUATION = ("encoders.precision=fp32", "metrics.resamples=20", "metrics.frechet_resamples=2", "output.interval_s=0")
+EVALUATION = (
+    "encoders.precision=fp32",
+    "metrics.resamples=20",
+    "metrics.clap_frechet.resamples=2",
+    "output.interval_s=0",
+)
 TRAINING = (
     *("mapper.method.kind=regression", "mapper.network.kind=mlp", "mapper.network.width=32", "mapper.network.depth=1"),
     *("training.epochs=2", "training.global_batch=64", "training.precision=fp32", "scaling.threads=1"),

@@ -19,11 +19,11 @@ from v2a_core import encoders
 from v2a_core.config import ConfigError
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.generators import load_generator
-from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.mappers import load_mapper
 from v2a_core.models import load_bundle
 
-SHIPPED = Path(load_bundle("miniature").resolve().clip_path).parent.parent
+SHIPPED = load_bundle("miniature").resolve().vision.path.parents[1]
 
 
 class Payload:
@@ -198,8 +198,8 @@ def bundle(tmp_path: Path) -> Path:
 def load_all(folder: Path) -> None:
     local = load_bundle(str(folder)).resolve()
     local.media_spec()
-    encoders.build("vision", "clip", local, EncoderSettings())
-    encoders.build("audio", "clap", local, EncoderSettings())
+    encoders.build_vision(local, EncoderSettings())
+    encoders.build_audio(local, EncoderSettings())
     generator = load_generator(local, AudioLdmSettings())
     generator.embed_text(["rain"])
 

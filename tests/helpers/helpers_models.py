@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import helpers_blip
 import torch
 import yaml
 
 from v2a_core.compute.torchvision_import import prepare_torchvision
+from v2a_core.encoders.clap import ClapSettings
+from v2a_core.encoders.clip import ClipSettings
 from v2a_core.miniature import init_miniature
-from v2a_core.models import LocalBundle, load_bundle
+from v2a_core.models import GeneratorSource, LocalBundle, load_bundle
+from v2a_core.models.parts import Found, Part, PartSettings
+from v2a_core.models.sources import Finder
 
 CLIP = "ViT-B-32-quickgelu"
+
+SettingsT = TypeVar("SettingsT", bound=PartSettings)
 
 
 @functools.cache
@@ -47,24 +54,49 @@ def _temporary() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="v2a-test-")
 
 
-def bundle(**changes: Any) -> LocalBundle:
-    """A bundle of the paper's architectures; its paths are given by the test."""
-    nowhere = Path("/nowhere")
-    values: dict[str, Any] = {
-        "name": "test",
-        "trained": False,
-        "licence": "",
-        "vision_encoder": "clip",
-        "clip_model": CLIP,
-        "clip_path": nowhere,
-        "clip_config": None,
-        "clap_path": nowhere,
-        "clap_config": None,
-        "generator": "audioldm",
-        "generator_path": nowhere,
-        "_memory": {"vision": "0" * 64, "audio": "1" * 64, "generator": "2" * 64},
-    }
-    return LocalBundle(**{**values, **changes})
+def bundle(
+    *,
+    name: str = "test",
+    vision: Path | None = None,
+    audio: Path | None = None,
+    clip_model: str = CLIP,
+    clap_config: str | None = None,
+) -> LocalBundle:
+    """A bundle of the paper's architectures; its weights are given by the test, with what lies beside them."""
+    return LocalBundle(
+        name=name,
+        trained=False,
+        licence="",
+        vision=_part(ClipSettings(model=clip_model, weights=str(vision or _empty()))),
+        audio=_part(ClapSettings(weights=str(audio or _empty()), config=clap_config)),
+        generator=_part(GeneratorSource(weights=str(_empty().parent))),
+    )
+
+
+def with_weights(local: LocalBundle, **paths: Path) -> LocalBundle:
+    """The bundle with other weight files, and what belongs to the old ones."""
+    parts = {}
+    for name, path in paths.items():
+        part = local.parts()[name]
+        files = {inside: file for inside, file in part.found.files.items() if file != part.path}
+        parts[name] = Part(part.settings, Found(path, {path.name: path, **files}))
+    return dataclasses.replace(local, **parts)
+
+
+def _part(settings: SettingsT) -> Part[SettingsT]:
+    return Part(settings, settings.find(Finder("test")))
+
+
+@functools.cache
+def _empty() -> Path:
+    folder = Path(_temporary_empty().name)
+    (folder / "none.safetensors").touch()
+    return folder / "none.safetensors"
+
+
+@functools.cache
+def _temporary_empty() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="v2a-test-none-")
 
 
 @functools.cache
@@ -90,8 +122,8 @@ def with_spectrogram_extractor(tower: Any) -> Any:
 @functools.cache
 def full_clap() -> dict[str, torch.Tensor]:
     """The audio side of a laion CLAP checkpoint, HTSAT-tiny, seeded random weights, with a stub of a text tower."""
-    from v2a_core.encoders.clap import ClapAudioTower
-    from v2a_core.models.clap_config import load_clap_config
+    from v2a_core.encoders.clap_config import load_clap_config
+    from v2a_core.encoders.clap_tower import ClapAudioTower
 
     torch.manual_seed(0)
     tower = with_spectrogram_extractor(ClapAudioTower(load_clap_config(None)))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-Worker = Callable[[dict[str, Any]], dict[str, Any]]
+Worker = Callable[..., Any]
 
 
 def diverging(worker: Worker) -> Worker:
     """A worker whose data turn to NaN after its first validation."""
 
-    def diverges(config: dict[str, Any]) -> dict[str, Any]:  # nested, so that it travels to the worker by value
+    def diverges(*work: Any) -> Any:  # nested, so that it travels to the worker by value
         from v2a_core.training.loop import Trainer
 
         evaluate = Trainer._evaluate
@@ -21,6 +21,6 @@ def diverging(worker: Worker) -> Worker:
             self._data.train.target_NE.fill_(float("nan"))
 
         Trainer._evaluate = evaluate_then_break
-        return worker(config)
+        return worker(*work)
 
     return diverges

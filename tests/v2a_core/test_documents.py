@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from v2a_core.tables.evaluated import EVALUATED
+from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.tables.latest import latest
 from v2a_core.tables.schema import EMBEDDINGS, INDEX, UNFINISHED
 
@@ -38,10 +38,18 @@ def section(title: str) -> str:
     return re.split(r"^## ", COLUMNS.split(f"\n## {title}\n")[1], maxsplit=1, flags=re.MULTILINE)[0]
 
 
-@pytest.mark.parametrize("name", ["columns.md", "settings.md"])
+@pytest.mark.parametrize("name", ["docs/columns.md", "docs/settings.md", "CONTRIBUTING.md"])
 def test_a_page_that_is_made_from_code_is_current(name: str, made: dict[str, str]) -> None:
-    written = (ROOT / "docs" / name).read_text(encoding="utf-8")
-    assert written == made[name], f"docs/{name} is not what the code says: run `make reference`"
+    written = (ROOT / name).read_text(encoding="utf-8")
+    assert written == made[name], f"{name} is not what the code says: run `make reference`"
+
+
+def test_every_worked_page_quotes_a_file() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"<!-- quoted: (\S+) -->\n```python\n(.*?)```", page, re.DOTALL)
+    assert quoted
+    for path, code in quoted:
+        assert code.strip() == (ROOT / path).read_text(encoding="utf-8").strip(), path
 
 
 @pytest.mark.parametrize(
@@ -49,7 +57,7 @@ def test_a_page_that_is_made_from_code_is_current(name: str, made: dict[str, str
     [
         ("Embeddings", EMBEDDINGS),
         ("Index", INDEX),
-        ("Evaluated segments", EVALUATED),
+        ("Evaluated segments", evaluated_schema()),
         ("Unfinished", UNFINISHED),
     ],
 )

@@ -17,6 +17,7 @@ MODELS = "torch open_clip laion_clap diffusers transformers"
         ("v2a_core.stages.finish", f"{MODELS} ray"),
         ("v2a_core.outputs.ledger", f"{MODELS} ray av decord"),
         ("v2a_core.models", f"{MODELS} ray av decord"),
+        ("v2a_core.encoders.clip, v2a_core.encoders.blip, v2a_core.encoders.clap", f"{MODELS} ray"),
         ("workflows.cli.main", f"{MODELS} ray av decord"),
     ],
 )
@@ -30,12 +31,12 @@ def test_clip_loads_only_what_its_model_needs():
     """And a model that needs more gets it, also after one that did not."""
     code = """
 import sys, json
-from v2a_core.models import bundle, load_bundle
-from v2a_core.encoders.clip import ClipEncoder, _image_tower
-from v2a_core.encoders.config import EncoderSettings
-ClipEncoder(load_bundle("miniature").resolve(), EncoderSettings())
+from v2a_core.models import load_bundle
+from v2a_core.encoders import EncoderSettings, build_vision
+from v2a_core.encoders.clip import _builtin_config, _image_tower
+build_vision(load_bundle("miniature").resolve(), EncoderSettings())
 print(sorted({"timm", "transformers", "sympy", "torch._dynamo"} & set(sys.modules)))
-tower = _image_tower(bundle._builtin_clip_config("ViT-B-16-SigLIP"))
+tower = _image_tower(_builtin_config("ViT-B-16-SigLIP"))
 print(type(tower).__name__, "timm" in sys.modules)
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
@@ -46,9 +47,8 @@ def test_clap_loads_neither_numba_nor_librosas_filters():
     code = """
 import sys
 from v2a_core.models import load_bundle
-from v2a_core.encoders.clap import ClapEncoder
-from v2a_core.encoders.config import EncoderSettings
-ClapEncoder(load_bundle("miniature").resolve(), EncoderSettings())
+from v2a_core.encoders import EncoderSettings, build_audio
+build_audio(load_bundle("miniature").resolve(), EncoderSettings())
 print(sorted({"numba", "librosa.filters", "scipy.signal", "laion_clap"} & set(sys.modules)))
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
-from v2a_core.encoders.clap import ClapEncoder
+from v2a_core.encoders import build_audio
 from v2a_core.encoders.config import EncoderSettings
-from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.generators.audioldm.generator import AudioLdmGenerator
 from v2a_core.generators.windows import JoinSettings
 from v2a_core.media.resample import clap_waveform
@@ -53,7 +53,7 @@ def cross_faded(generator: AudioLdmGenerator, track: Track) -> np.ndarray:
 def test_no_seam_is_heard_between_segments(capsys) -> None:
     local = load_bundle("miniature").resolve()
     generator = AudioLdmGenerator(local.generator_path, AudioLdmSettings(num_inference_steps=8, precision="fp32"))
-    clap = ClapEncoder(local, EncoderSettings(precision="fp32"))
+    clap = build_audio(local, EncoderSettings(precision="fp32"))
     scenes = [sample(WorldSettings(), "test", index) for index in range(60)]
     starts_s = [LENGTH_S * index for index in range(SEGMENTS)]
     tracks = []

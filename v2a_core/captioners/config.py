@@ -1,17 +1,43 @@
-"""Typed configuration of the captioners."""
+"""What all captioners are told: the base of their settings."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from v2a_core.config import Settings, setting
+from v2a_core.models.digests import fingerprint, tree
+from v2a_core.models.errors import ModelError
+from v2a_core.models.sources import Finder
+from v2a_core.protocols import JSON
+
+_READ = (".json", ".txt", ".safetensors")
 
 
 class CaptionerSettings(Settings):
-    """BLIP as a captioner."""
+    """Base of the settings of captioners.
 
-    weights: str = setting(
-        "Salesforce/blip-image-captioning-base",
-        "folder with BLIP in transformers' layout: path, fsspec URI or hub name",
-    )
-    max_tokens: int = setting(30, "longest caption", unit="tokens", ge=1, le=200)
-    beams: int = setting(3, "beams of the search, which is without chance", ge=1, le=16)
+    A class of its own has `kind: Literal["its-name"] = setting("its-name", ...)`, and what decides its captions.
+    """
+
+    kind: str
+    weights: str = setting(..., "folder of the weights: path, fsspec URI or hub name")
     micro_batch: int = setting(16, "frames captioned at once", ge=1)
+
+    def folder(self) -> Path:
+        """The local folder of the weights; fetched where they are remote.
+
+        Raises:
+            ModelError: When they cannot be had.
+        """
+        folder = Finder("captioner").find(self.weights)
+        if not folder.is_dir():
+            raise ModelError(f"captioner.weights = {self.weights!r} must be a folder with {self.kind}'s weights")
+        return folder
+
+    def fingerprint(self) -> str:
+        """Sha256 of the files that decide a caption."""
+        return fingerprint({name: path for name, path in tree(self.folder()).items() if path.suffix in _READ})
+
+    def deciding(self) -> dict[str, JSON]:
+        """The settings that decide a caption beside the weights: what an output is identified by."""
+        return self.model_dump(mode="json", exclude={"kind", "weights", "micro_batch"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 from v2a_core.catalog.config import CatalogSettings
 from v2a_core.catalog.listing import CatalogListing, list_sources
 from v2a_core.catalog.shard_stream import ShardReader
-from v2a_core.catalog.source import Source, plan_segments, read_together, source_id, source_key
+from v2a_core.catalog.source import Source, read_together, source_id, source_key
 
 __all__ = [
     "CatalogListing",
@@ -16,7 +16,6 @@ __all__ = [
     "ShardReader",
     "Source",
     "list_sources",
-    "plan_segments",
     "read_together",
     "source_id",
     "source_key",

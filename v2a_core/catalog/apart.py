@@ -35,9 +35,9 @@ def check_apart(catalog: Sequence[str], output: str) -> None:
         if _exists(given) or not _WILD.search(given):
             if _is_inside(target, literal):
                 where = "is its own input" if target == literal else "lies inside its input"
-                raise ConfigError(_told(given, output, where))
+                raise ConfigError(_refusal(given, output, where))
         elif _reaches(given, target):
-            raise ConfigError(_told(given, output, "is matched by its input"))
+            raise ConfigError(_refusal(given, output, "is matched by its input"))
         fixed = _parts(_WILD.split(given)[0].rpartition("/")[0] or ".") if _WILD.search(given) else literal
         if len(fixed) > len(target) and _is_inside(fixed, target) and fixed[len(target)] in _OWN:
             raise ConfigError(
@@ -45,7 +45,7 @@ def check_apart(catalog: Sequence[str], output: str) -> None:
             )
 
 
-def _told(given: str, output: str, where: str) -> str:
+def _refusal(given: str, output: str, where: str) -> str:
     return (
         f"--output {public(output)!r} {where} {public(given)!r}: the next run would take results for sources; choose a "
         "folder beside it"

@@ -182,9 +182,9 @@ def walk(uri: str) -> Iterator[FileInfo]:
 def remote_info(fs: Filesystem, entry: Entry) -> FileInfo:
     """From what a filesystem tells about a file."""
     size = int(entry.get("size") or 0)
-    told: Mapping[str, object] = entry
+    values: Mapping[str, object] = entry
     marks = (
-        told.get(key)
+        values.get(key)
         for key in ("ETag", "etag", "md5Hash", "LastModified", "Last-Modified", "mtime", "modified", "created")
     )
     mark = next((mark for mark in marks if mark), "")

@@ -98,8 +98,8 @@ class _Lister:
                 self._add_entry(entry, inside)
         # ImportError: the package for a scheme is missing. None of the others is worth a traceback either.
         except (OSError, ImportError, NotImplementedError) as error:
-            told = public_text(f"{public(given)!r} cannot be listed: {type(error).__name__}: {error}")
-            raise ValueError(told) from None
+            message = public_text(f"{public(given)!r} cannot be listed: {type(error).__name__}: {error}")
+            raise ValueError(message) from None
         self._tell_relabelled(given)
         if self._entries() == before:
             passed = self.listing.skipped - skipped
@@ -168,10 +168,10 @@ class _Lister:
             self.listing.notes.append(f"{uri} may not be read, and is passed over: {type(error).__name__}")
         else:
             rejected = as_reject(error)
-            told = f"no file {public(uri)}" if missing else str(rejected)
+            message = f"no file {public(uri)}" if missing else str(rejected)
             self._reject(
                 Source(uri, files.safe_name(entry.name), kind or "video"),
-                MediaError(rejected.stage, rejected.error_type, told),
+                MediaError(rejected.stage, rejected.error_type, message),
             )
 
     def _add_shard(self, info: FileInfo, name: str, shard: Shard) -> None:
@@ -226,8 +226,8 @@ class _Lister:
             self._reject_row(row, Source(row.uri, name, kind or "video", **row.values), error)
 
     def _reject_row(self, row: Row, source: Source, error: MediaError) -> None:
-        told = public_text(f"{row.place}, column uri: {public(row.uri)}: {error}")
-        self._reject(source, MediaError(error.stage, error.error_type, told))
+        message = public_text(f"{row.place}, column uri: {public(row.uri)}: {error}")
+        self._reject(source, MediaError(error.stage, error.error_type, message))
 
     def _add(self, source: Source, row: Row | None = None) -> None:
         if self._is_new(source, row):

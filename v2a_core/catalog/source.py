@@ -15,7 +15,7 @@ from v2a_core.catalog import files
 from v2a_core.catalog.shard_stream import ShardReader, is_compressed
 from v2a_core.media import segments as plan
 from v2a_core.media.config import FrameSettings, SegmentSettings
-from v2a_core.media.types import MediaError, Segment
+from v2a_core.media.types import MediaError
 from v2a_core.storage import trouble
 from v2a_core.storage.public import public, public_text
 
@@ -90,8 +90,8 @@ class Source:
                     raise
                 if isinstance(error, OSError) and trouble.stops_run(error, writing=False):
                     raise trouble.stop(error, public(self.uri)) from None
-                told = public_text(f"{public(self.uri)}: {error}")
-                raise MediaError("fetch", type(error).__name__, told) from None
+                message = public_text(f"{public(self.uri)}: {error}")
+                raise MediaError("fetch", type(error).__name__, message) from None
             yield path
 
     def _locate(self, scope: contextlib.ExitStack, shards: ShardReader) -> Path:
@@ -147,7 +147,7 @@ def source_key(source: Source) -> str:
 
 
 def span_us(source: Source) -> tuple[int | None, int | None]:
-    """Start and length of the span, whole microseconds: what is told apart."""
+    """Start and length of the span, whole microseconds: what is message apart."""
     return _microseconds(source.start_s), _microseconds(source.duration_s)
 
 
@@ -159,22 +159,3 @@ def _microseconds(seconds: float | None) -> int | None:
 def _sampling(segments: SegmentSettings, frames: FrameSettings) -> tuple[str, str]:
     """The settings as text, made once: a catalog has millions of sources and one sampling."""
     return segments.model_dump_json(), frames.model_dump_json()
-
-
-def plan_segments(identity: str, duration_s: float, source: Source, settings: SegmentSettings) -> list[Segment]:
-    """The segments of a source.
-
-    Args:
-        identity: Its `source_id`.
-        duration_s: Its length; of an image the length of the sound it stands for.
-        source: The source; its span restricts it.
-        settings: How it is cut.
-    """
-    return plan.cut(
-        identity,
-        duration_s,
-        settings,
-        whole=source.kind == "image",
-        start_s=source.start_s,
-        span_s=source.duration_s,
-    )

@@ -1,59 +1,41 @@
-"""Frozen encoders: one file each, built by name. A new one is a file and a line here; the contract test covers it.
+"""Frozen encoders, one file each: its settings in a bundle, what its folder holds, and the network.
 
-An encoder takes `(bundle, settings, device)`, has `space` and `dim`, and its `encode` gives float32 (n, dim),
-L2-normalised, the same for any batch size.
+Here belongs what turns frames and waveforms into embeddings. How weights get to this machine does not (`models`), nor
+what is trained on embeddings (`mappers`).
+
+Another package adds one with an entry point in the group `v2a.vision_encoders` or `v2a.audio_encoders`, whose module
+ends with `VISION_ENCODERS.add("its-name", ItsEncoder, ItsSettings)`. Such a module loads no torch when it is imported:
+the command line reads bundles with it.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+from v2a_core.encoders.config import EncoderSettings
+from v2a_core.models.kinds import AUDIO_ENCODERS, VISION_ENCODERS
 
 if TYPE_CHECKING:
-    from v2a_core.encoders.config import EncoderSettings
     from v2a_core.models import LocalBundle
+    from v2a_core.protocols import AudioEncoder, VisionEncoder
 
-# What they see or hear -> name -> where the class is; imported only when built.
-ENCODERS: dict[str, dict[str, str]] = {
-    "vision": {"clip": "v2a_core.encoders.clip:ClipEncoder", "blip": "v2a_core.encoders.blip:BlipEncoder"},
-    "audio": {"clap": "v2a_core.encoders.clap:ClapEncoder"},
-}
+__all__ = ["AUDIO_ENCODERS", "VISION_ENCODERS", "EncoderSettings", "build_audio", "build_vision"]
 
 
-class Encoder(Protocol):
-    """What every encoder has.
-
-    Attributes:
-        space: Name of the embedding space: model and fingerprint of the weights.
-        dim: Numbers in an embedding.
-    """
-
-    space: str
-    dim: int
-
-    def encode(self, items: npt.NDArray[Any], /) -> npt.NDArray[np.float32]:
-        """Float32 (len(items), dim), L2-normalised."""
-
-
-def build(kind: str, name: str, bundle: LocalBundle, settings: EncoderSettings, device: str = "cpu") -> Encoder:
-    """An encoder of the registry with the bundle's weights.
+def build_vision(bundle: LocalBundle, settings: EncoderSettings, device: str = "cpu") -> VisionEncoder:
+    """What sees, with the weights of a bundle.
 
     Args:
-        kind: `vision` or `audio`.
-        name: Its name in the registry.
         bundle: The models.
         settings: How to run.
-        device: Where.
+        device: `cpu`, `cuda`, `cuda:1`, ...
 
     Raises:
-        ValueError: For a name that the registry does not have.
+        ModelError: When the weights are not what the bundle says.
     """
-    known = ENCODERS.get(kind, {})
-    if name not in known:
-        raise ValueError(f"no {kind} encoder {name!r}; known: {', '.join(known) or 'none'}")
-    module, _, cls = known[name].partition(":")
-    encoder: Encoder = getattr(importlib.import_module(module), cls)(bundle, settings, device)
-    return encoder
+    return VISION_ENCODERS[bundle.vision.settings.encoder].component(bundle.vision, settings, device)
+
+
+def build_audio(bundle: LocalBundle, settings: EncoderSettings, device: str = "cpu") -> AudioEncoder:
+    """What hears, with the weights of a bundle; see `build_vision`."""
+    return AUDIO_ENCODERS[bundle.audio.settings.encoder].component(bundle.audio, settings, device)

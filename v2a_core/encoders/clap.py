@@ -1,89 +1,78 @@
-"""CLAP's audio tower: laion_clap's HTSAT and the projection into the space that is shared with text.
+"""CLAP's audio tower: what a bundle says about it, what its folder holds, and the encoder.
 
-Shapes: B waveforms, T samples (or spectra, inside), M mel bands, F channels of the last stage, D numbers of an
-embedding.
+Shapes: B waveforms, T samples, D numbers of an embedding.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import nn
 
-from v2a_core.compute.cpu.packed import pack
-from v2a_core.compute.micro_batches import MicroBatches
-from v2a_core.compute.precision import choose_dtype
+from v2a_core.config import setting
+from v2a_core.encoders.clap_config import ClapConfig, load_clap_config
 from v2a_core.encoders.config import EncoderSettings
-from v2a_core.encoders.htsat import build_htsat
-from v2a_core.models import LocalBundle, ModelError
-from v2a_core.models.checkpoints import load_clap, load_exactly
-from v2a_core.models.clap_config import ClapConfig
-from v2a_core.models.unset import UnsetWeights
+from v2a_core.models.kinds import AUDIO_ENCODERS
+from v2a_core.models.parts import SOURCE, AudioSettings, AudioTraits, Found, Part
+from v2a_core.models.sources import Finder
+from v2a_core.protocols import Floats
 
-_FRONT_END = ("spectrogram_extractor.", "logmel_extractor.")
-# What follows from the architecture, and the classifier, which the embedding does not use.
-_MAY_LACK = (*_FRONT_END, "relative_position_index", "attn_mask", "num_batches_tracked", "tscam_conv.", "head.")
+if TYPE_CHECKING:
+    import torch
+
+CLAP_CONFIG = "clap_config.json"
 
 
-class ClapAudioTower(nn.Module):
-    """HTSAT and the audio projection, with laion_clap's names of parameters.
+class ClapSettings(AudioSettings):
+    """What a bundle says about a CLAP with laion's HTSAT."""
 
-    Args:
-        config: Sizes.
-    """
+    encoder: Literal["clap"] = setting("clap", "CLAP with laion's HTSAT as its audio tower")
+    weights: str = setting(..., f"checkpoint with the audio tower: {SOURCE}")
+    config: str | None = setting(
+        None, f"HTSAT-tiny, HTSAT-base or a model config JSON; default: {CLAP_CONFIG} beside, else HTSAT-tiny"
+    )
 
-    def __init__(self, config: ClapConfig) -> None:
-        super().__init__()
-        self.audio_branch = build_htsat(config)
-        self._window_size, self._hop_size = config.front_end.window_size, config.front_end.hop_size
-        activation = nn.ReLU() if config.mlp_act == "relu" else nn.GELU()
-        dim = config.joint_embed_shape
-        self.audio_projection = nn.Sequential(nn.Linear(config.features, dim), activation, nn.Linear(dim, dim))
+    def find(self, finder: Finder) -> Found:
+        """The checkpoint and its model config, unless that is one of the known names."""
+        path = finder.weight_file(self.weights, beside=(CLAP_CONFIG,))
+        if self.config is None:
+            config = path.with_name(CLAP_CONFIG)
+        elif self.config.endswith(".json"):
+            config = Finder(finder.component, finder.root).fetch(finder.absolute(self.config))
+        else:
+            return Found(path, {path.name: path})
+        return Found(path, {path.name: path, **({CLAP_CONFIG: config} if config.is_file() else {})})
 
-    def to_precision(self, dtype: torch.dtype) -> None:
-        """Let transformer and projection compute in `dtype`; the front end stays in float32."""
-        for name, module in self.audio_branch.named_children():
-            if f"{name}." not in _FRONT_END and name != "bn0":
-                module.to(dtype)
-        self.audio_projection.to(dtype)
-
-    def log_mel(self, waveforms_BT: torch.Tensor) -> torch.Tensor:
-        """Normalised log-mel spectrogram, float32 (B, 1, T, M)."""
-        branch = self.audio_branch
-        window = torch.hann_window(self._window_size, device=waveforms_BT.device)
-        spectra_BKT = torch.stft(
-            waveforms_BT, self._window_size, self._hop_size, window=window, pad_mode="reflect", return_complex=True
+    def traits(self, found: Found) -> AudioTraits:
+        """What the model config says."""
+        config = self.architecture(found)
+        front_end = config.front_end
+        return AudioTraits(
+            f"HTSAT-{config.model_name}", config.joint_embed_shape, front_end.sample_rate, front_end.clip_samples
         )
-        power_B1TK = (spectra_BKT.real.square() + spectra_BKT.imag.square()).transpose(1, 2)[:, None]
-        mel_B1TM = branch.logmel_extractor(power_B1TK)
-        normal: torch.Tensor = branch.bn0(mel_B1TM.transpose(1, 3)).transpose(1, 3)
-        return normal
 
-    def forward(self, waveforms_BT: torch.Tensor) -> torch.Tensor:
-        """Embed waveforms, float32 (B, T) -> (B, D), not normalised.
+    def architecture(self, found: Found) -> ClapConfig:
+        """Sizes of the audio tower."""
+        return load_clap_config(found.files.get(CLAP_CONFIG, self.config))
 
-        HTSAT's own forward pass as far as the embedding, in two precisions: without its training branches
-        (SpecAugment, mix-up) and its classifier.
-        """
-        branch = self.audio_branch
-        image = branch.reshape_wav2img(self.log_mel(waveforms_BT)).to(self.audio_projection[0].weight.dtype)
-        tokens = branch.patch_embed(image)
-        if branch.ape:
-            tokens = tokens + branch.absolute_pos_embed
-        for layer in branch.layers:
-            tokens, _ = layer(tokens)
-        embedding_BD: torch.Tensor = self.audio_projection(branch.norm(tokens).mean(1))
-        return embedding_BD
+    def text_tower(self, path: Path) -> dict[str, torch.Tensor]:
+        """See `AudioSettings.text_tower`."""
+        from v2a_core.encoders.clap_checkpoint import load_text_tower
+
+        return load_text_tower(path)
+
+    def moved(self, weights: str) -> Self:
+        """The settings of a copy: a model config lies beside the weights there."""
+        named = self.config if self.config and not self.config.endswith(".json") else None
+        return self.model_copy(update={"weights": weights, "config": named})
 
 
 class ClapEncoder:
     """Waveforms to embeddings.
 
     Args:
-        bundle: The models; architecture and weights are its `audio`.
+        part: The bundle's `audio`: what it says, and the files.
         settings: How to run.
         device: Where: `cpu`, `cuda`, `cuda:1`, ...
 
@@ -93,21 +82,27 @@ class ClapEncoder:
         sample_rate: Of the waveforms it takes, Hz.
         samples: T, their length.
         dtype: Number format of the transformer; the mel front end is always float32.
+        tower: The network.
     """
 
-    def __init__(self, bundle: LocalBundle, settings: EncoderSettings, device: str = "cpu") -> None:
-        config = bundle.clap_architecture()
-        self.space = bundle.audio_space
+    def __init__(self, part: Part[ClapSettings], settings: EncoderSettings, device: str = "cpu") -> None:
+        from v2a_core.compute.cpu.packed import pack
+        from v2a_core.compute.micro_batches import MicroBatches
+        from v2a_core.compute.precision import choose_dtype
+        from v2a_core.encoders.clap_tower import load_audio_tower
+
+        config = part.settings.architecture(part.found)
+        self.space = part.space
         self.dim = config.joint_embed_shape
         self.sample_rate, self.samples = config.front_end.sample_rate, config.front_end.clip_samples
         self.dtype = choose_dtype(settings.precision, device)
-        self._tower = load_audio_tower(config, bundle.clap_path).to(device)
-        self._tower.to_precision(self.dtype)
-        pack(self._tower.audio_branch, self.dtype, device)
+        self.tower = load_audio_tower(config, part.path).to(device)
+        self.tower.to_precision(self.dtype)
+        pack(self.tower.audio_branch, self.dtype, device)
         self._device = device
         self._batches = MicroBatches(settings.micro_batch, self.dim, device)
 
-    def encode(self, waveforms_BT: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def encode(self, waveforms_BT: Floats) -> Floats:
         """Embed waveforms.
 
         Args:
@@ -127,42 +122,11 @@ class ClapEncoder:
             )
         return self._batches.run(lambda items: self._forward(waveforms_BT[items]), len(waveforms_BT))
 
-    def _forward(self, waveforms_BT: npt.NDArray[np.float32]) -> torch.Tensor:
-        embedding_BD: torch.Tensor = self._tower(torch.tensor(waveforms_BT).to(self._device))
+    def _forward(self, waveforms_BT: Floats) -> torch.Tensor:
+        import torch
+
+        embedding_BD: torch.Tensor = self.tower(torch.tensor(waveforms_BT).to(self._device))
         return embedding_BD
 
 
-def load_audio_tower(config: ClapConfig, checkpoint: Path) -> ClapAudioTower:
-    """The audio tower of a CLAP checkpoint, in eval mode, float32, on the CPU.
-
-    Raises:
-        ModelError: When the checkpoint has no audio tower, or one of another architecture.
-    """
-    wanted = ("audio_branch.", "audio_projection.")
-    tensors = {name: value for name, value in load_clap(checkpoint).items() if name.startswith(wanted)}
-    if not tensors:
-        raise ModelError(
-            f"{checkpoint} holds no CLAP audio tower (no key begins with 'audio_branch.'); the diffusers folders of "
-            "AudioLDM hold the text tower only: take laion's or AudioLDM's original checkpoint"
-        )
-    with UnsetWeights():
-        tower = ClapAudioTower(config)
-    _check_front_end(tower, tensors, checkpoint)
-    # Recomputed from the config instead: a checkpoint in half precision has only a coarse copy.
-    front_end = tuple(f"audio_branch.{part}" for part in _FRONT_END)
-    weights = {name: value for name, value in tensors.items() if not name.startswith(front_end)}
-    load_exactly(tower, weights, checkpoint, may_lack=_MAY_LACK)
-    return tower.eval()
-
-
-def _check_front_end(tower: ClapAudioTower, tensors: dict[str, torch.Tensor], checkpoint: Path) -> None:
-    """A checkpoint with another mel filter bank than the config's was trained on other spectrograms."""
-    name = "audio_branch.logmel_extractor.melW"
-    theirs, ours = tensors.get(name), tower.audio_branch.logmel_extractor.melW
-    if theirs is None:
-        return
-    if theirs.shape != ours.shape or not torch.allclose(theirs.float(), ours, rtol=1e-2, atol=1e-4):
-        raise ModelError(
-            f"{checkpoint} was made for another mel front end (its {name} of shape {tuple(theirs.shape)} is not the "
-            "one that sample_rate, window_size, mel_bins, fmin and fmax give): name its model config in `audio.config`"
-        )
+AUDIO_ENCODERS.add("clap", ClapEncoder, ClapSettings)

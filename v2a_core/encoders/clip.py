@@ -1,40 +1,147 @@
-"""CLIP's image tower, through open_clip."""
+"""CLIP's image tower, through open_clip: what a bundle says about it, what its folder holds, and the network."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
+import pydantic
 
-from v2a_core.compute.cpu.class_token import keep_class_token
-from v2a_core.encoders.images import ImageEncoder
-from v2a_core.encoders.open_clip_import import open_clip_models
-from v2a_core.models import LocalBundle, ModelError
-from v2a_core.models.checkpoints import load_exactly, load_tensors
-from v2a_core.models.unset import UnsetWeights
+from v2a_core.config import setting
+from v2a_core.encoders.images import OPENAI_MEAN, OPENAI_STD, ImageEncoder
+from v2a_core.models.errors import ModelError
+from v2a_core.models.kinds import VISION_ENCODERS
+from v2a_core.models.parts import SOURCE, Found, Part, VisionSettings, VisionTraits, read_json, with_beside
+from v2a_core.models.sources import Finder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import torch
 
+OPEN_CLIP_CONFIG = "open_clip_config.json"
 _PREFIX = "visual."
 
 
-class ClipEncoder(ImageEncoder):
+class ClipSettings(VisionSettings):
+    """What a bundle says about a CLIP of open_clip."""
+
+    encoder: Literal["clip"] = setting("clip", "open_clip's models")
+    model: str = setting(
+        ..., f"open_clip's name of the architecture, or any name with {OPEN_CLIP_CONFIG} beside the weights"
+    )
+    weights: str = setting(..., f"file, or folder with weights and {OPEN_CLIP_CONFIG}: {SOURCE}, or open_clip's tag")
+
+    @pydantic.model_validator(mode="after")
+    def _quick_gelu(self) -> ClipSettings:
+        if self.weights == "openai" and not self.model.endswith("-quickgelu"):
+            raise ValueError(
+                f"{self.model!r} computes plain GELU, and OpenAI's weights were trained with QuickGELU: "
+                f"use '{self.model}-quickgelu'"
+            )
+        return self
+
+    def find(self, finder: Finder) -> Found:
+        """The weights, with the config that lies beside them or none; a bare name is a tag of open_clip's."""
+        is_tag = "/" not in self.weights and not Path(self.weights).suffix and not Path(self.weights).exists()
+        path = (
+            _find_tag(finder, self.model, self.weights)
+            if is_tag
+            else finder.weight_file(self.weights, beside=(OPEN_CLIP_CONFIG,))
+        )
+        return Found(path, with_beside(path, OPEN_CLIP_CONFIG))
+
+    def traits(self, found: Found) -> VisionTraits:
+        """What the architecture says."""
+        architecture = self.architecture(found)
+        size = architecture["vision_cfg"]["image_size"]
+        if not isinstance(size, int):
+            raise ModelError(f"{self.model}: only square images are supported, not image_size {size}")
+        return VisionTraits(self.model, int(architecture["embed_dim"]), size)
+
+    def architecture(self, found: Found) -> dict[str, Any]:
+        """open_clip's model config: embed_dim, quick_gelu, vision_cfg, ...
+
+        Raises:
+            ModelError: When nobody knows it, or the name and the config beside the weights differ.
+        """
+        named, beside = _builtin_config(self.model), found.json(OPEN_CLIP_CONFIG).get("model_cfg")
+        if named is None and beside is None:
+            raise ModelError(
+                f"open_clip knows no model {self.model!r}, and there is no {OPEN_CLIP_CONFIG} beside {found.path}"
+            )
+        if named is not None and beside is not None:
+            _compare_architectures(self.model, named, found.files[OPEN_CLIP_CONFIG], beside)
+        return dict(beside or named or {})
+
+
+class ClipEncoder(ImageEncoder[ClipSettings]):
     """Frames to embeddings in CLIP's space, 512 numbers for ViT-B/32."""
 
-    def _load_tower(self, bundle: LocalBundle) -> torch.nn.Module:
-        tensors = load_tensors(bundle.clip_path)
+    def load(self, part: Part[ClipSettings]) -> torch.nn.Module:
+        """The image tower alone: the text tower, half of CLIP, is never built at its real size."""
+        from v2a_core.compute.cpu.class_token import keep_class_token
+        from v2a_core.models.checkpoints import load_exactly, load_tensors
+
+        tensors = load_tensors(part.path)
         visual = {name.removeprefix(_PREFIX): value for name, value in tensors.items() if name.startswith(_PREFIX)}
         if not visual:
-            raise ModelError(f"{bundle.clip_path} holds no CLIP image tower: no key begins with {_PREFIX!r}")
-        tower = _image_tower(bundle.clip_architecture())
-        load_exactly(tower, visual, bundle.clip_path)
+            raise ModelError(f"{part.path} holds no CLIP image tower: no key begins with {_PREFIX!r}")
+        tower = _image_tower(part.settings.architecture(part.found))
+        load_exactly(tower, visual, part.path)
         keep_class_token(tower)
         return tower
+
+    def normalisation(self, part: Part[ClipSettings]) -> tuple[Sequence[float], Sequence[float]]:
+        """What the config beside the weights says, else OpenAI's."""
+        preprocess = part.found.json(OPEN_CLIP_CONFIG).get("preprocess_cfg", {})
+        return tuple(preprocess.get("mean", OPENAI_MEAN)), tuple(preprocess.get("std", OPENAI_STD))
+
+
+def _find_tag(finder: Finder, model: str, tag: str) -> Path:
+    from v2a_core.compute.torchvision_import import prepare_torchvision
+
+    prepare_torchvision()
+    import open_clip
+
+    config = open_clip.pretrained.get_pretrained_cfg(model.replace("/", "-"), tag)
+    if not config:
+        known = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none: it does not know this model"
+        raise ModelError(
+            f"vision.weights = {tag!r} is neither a file nor a tag of open_clip's {model!r}; its tags: {known}"
+        )
+    repo, _, file = str(config.get("hf_hub", "")).rpartition("/")
+    if not repo:
+        return Finder(finder.component, finder.root).fetch(str(config["url"]))
+    return finder.hub(repo, file) if file else finder.weight_file(repo)
+
+
+@functools.cache
+def _builtin_config(model: str) -> dict[str, Any] | None:
+    """open_clip's own config of a model, without importing open_clip (and torch with it)."""
+    found = importlib.util.find_spec("open_clip")
+    if found is None or not found.submodule_search_locations:
+        raise ModelError("the package open_clip is not installed: pip install open_clip_torch")
+    path = Path(found.submodule_search_locations[0]) / "model_configs" / f"{model.replace('/', '-')}.json"
+    return read_json(path) if path.is_file() else None
+
+
+def _compare_architectures(model: str, named: dict[str, Any], path: Path, beside: dict[str, Any]) -> None:
+    """The config beside weights says how they were trained; a name that says otherwise is a mistake."""
+    for key, default in (("embed_dim", None), ("quick_gelu", False), ("vision_cfg", None)):
+        if named.get(key, default) != beside.get(key, default):
+            raise ModelError(
+                f"vision.model = {model!r} has {key} {named.get(key, default)}, but {path} beside the weights says "
+                f"{beside.get(key, default)}: choose the model that the weights were trained as"
+            )
 
 
 def _image_tower(config: Mapping[str, Any]) -> torch.nn.Module:
     """open_clip's image tower without weights. The text tower, half of CLIP, is never built at its real size."""
+    from v2a_core.encoders.open_clip_import import open_clip_models
+    from v2a_core.models.unset import UnsetWeights
+
     models = open_clip_models(config["vision_cfg"])
     no_text = {"context_length": 8, "vocab_size": 8, "width": 64, "heads": 1, "layers": 1}
     with UnsetWeights():
@@ -46,3 +153,6 @@ def _image_tower(config: Mapping[str, Any]) -> torch.nn.Module:
         )
     tower: torch.nn.Module = model.visual
     return tower
+
+
+VISION_ENCODERS.add("clip", ClipEncoder, ClipSettings)

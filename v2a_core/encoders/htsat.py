@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from v2a_core.compute.torchvision_import import prepare_torchvision
+from v2a_core.encoders.clap_config import ClapConfig
 from v2a_core.media.mel_scale import mel_filters
-from v2a_core.models import ModelError
-from v2a_core.models.clap_config import ClapConfig
+from v2a_core.models.errors import ModelError
 
 _LEAST_POWER = 1e-10
 

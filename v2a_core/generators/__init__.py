@@ -20,10 +20,11 @@ def check_settings(bundle: LocalBundle, settings: GeneratorSettings) -> None:
     Raises:
         ConfigError: Naming both.
     """
-    if settings.kind != bundle.generator:
+    name = bundle.generator_name
+    if settings.kind != name:
         raise ConfigError(
             f"generator.kind = {settings.kind!r}, but the generator of the bundle {bundle.name!r} is "
-            f"{bundle.generator!r}: say --set generator.kind={bundle.generator}, or choose another bundle (--models)"
+            f"{name!r}: say --set generator.kind={name}, or choose another bundle (--models)"
         )
 
 
@@ -40,7 +41,7 @@ def load_generator(bundle: LocalBundle, settings: GeneratorSettings, device: str
         ValueError: For a checkpoint that cannot be used.
     """
     check_settings(bundle, settings)
-    return GENERATORS[bundle.generator].component.load(bundle.generator_path, settings, device)
+    return GENERATORS[bundle.generator_name].component.load(bundle.generator_path, settings, device)
 
 
 def load_text_encoder(bundle: LocalBundle, device: str = "cpu") -> TextEncoder:
@@ -49,4 +50,4 @@ def load_text_encoder(bundle: LocalBundle, device: str = "cpu") -> TextEncoder:
     Raises:
         ValueError: For a checkpoint without one.
     """
-    return GENERATORS[bundle.generator].component.load_text(bundle.generator_path, device)
+    return GENERATORS[bundle.generator_name].component.load_text(bundle.generator_path, device)

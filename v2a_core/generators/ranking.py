@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from v2a_core.config import Settings, setting
 from v2a_core.media.resample import clap_waveform
 from v2a_core.media.types import MediaSpec
+from v2a_core.protocols import AudioEncoder
 
 Floats = npt.NDArray[np.float32]
 
@@ -25,13 +25,6 @@ class CandidateSettings(Settings):
     keep_losers: bool = setting(False, "write the others too, to candidates/")
 
 
-class WaveformEncoder(Protocol):
-    """Waveforms to embeddings."""
-
-    def encode(self, waveforms_BT: Floats) -> Floats:
-        """L2-normalised float32 (B, D)."""
-
-
 class Listener:
     """Compares what was made with what it was made from.
 
@@ -40,7 +33,7 @@ class Listener:
         spec: What it takes.
     """
 
-    def __init__(self, encoder: WaveformEncoder, spec: MediaSpec) -> None:
+    def __init__(self, encoder: AudioEncoder, spec: MediaSpec) -> None:
         self._encoder, self._spec = encoder, spec
 
     def similarity(self, waveform: Floats, sample_rate: int, starts_s: Sequence[float], conditions_ND: Floats) -> float:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from v2a_core import storage
+from v2a_core import encoders, storage
 from v2a_core.catalog.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from v2a_core.config import ConfigError
 from v2a_core.generators import load_text_encoder
@@ -85,17 +85,12 @@ def _condition(
         said: Floats = load_text_encoder(local, device).embed_text([end.given])[0]
         return said
     if end.kind == "audio":
-        from v2a_core.encoders.clap import ClapEncoder
-
-        heard: Floats = ClapEncoder(local, settings.encoders, device).encode(_waveform(end.given, local)[np.newaxis])[0]
+        hears = encoders.build_audio(local, settings.encoders, device)
+        heard: Floats = hears.encode(_waveform(end.given, local)[np.newaxis])[0]
         return heard
     if mapper is None:
         raise ConfigError(f"{end.given} is a {end.kind}: give --mapper URI, or --mapper none")
-    from v2a_core import encoders
-
-    frames_ND = encoders.build("vision", local.vision_encoder, local, settings.encoders, device).encode(
-        _frames(end, local, settings)
-    )
+    frames_ND = encoders.build_vision(local, settings.encoders, device).encode(_frames(end, local, settings))
     mapped: Floats = mapper.map([frames_ND], [settings.seed])[0]
     return mapped
 

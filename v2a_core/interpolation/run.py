@@ -63,20 +63,26 @@ def interpolate(
     made_by = manifest.open_output(output, _manifest(ends, settings, local, mapped_by))
     a_D, b_D = conditions_of(list(ends), local, mapped_by.mapper, settings, device)
     weights = np.linspace(0.0, 1.0, settings.steps)
-    conditions_ND = slerp(a_D[np.newaxis], b_D[np.newaxis], weights)
-    generator = load_generator(local, settings.generator, device)
-    # One noise for all: what differs from step to step is the condition alone.
-    seeds = [segment_seed(settings.seed, "interpolation", "latents")] * settings.steps
-    waveforms_NT = generator.generate(conditions_ND, seeds, settings.duration_s)
+    waveforms_NT, rate = _generate(slerp(a_D[np.newaxis], b_D[np.newaxis], weights), settings, local, device)
     tags = _tags(settings, local, mapped_by)
     steps = [
-        _write_step(output, number, float(weight), waveform_T, generator.sample_rate, settings.finish, tags)
+        _write_step(output, number, float(weight), waveform_T, rate, settings.finish, tags)
         for number, (weight, waveform_T) in enumerate(zip(weights, waveforms_NT, strict=True))
     ]
     page = write_page(output, ends, steps, local.name, trained=local.trained)
     files = _checksums(output, [step.file for step in steps])
     manifest.close_output(output, made_by, {"status": "done", "counts": {"sounds": len(steps)}, "files": files})
     return page
+
+
+def _generate(
+    conditions_ND: Floats, settings: InterpolationSettings, local: LocalBundle, device: str
+) -> tuple[Floats, int]:
+    """The sounds of conditions, float32 (N, T), and their rate, Hz."""
+    generator = load_generator(local, settings.generator, device)
+    # One noise for all: what differs from step to step is the condition alone.
+    seeds = [segment_seed(settings.seed, "interpolation", "latents")] * len(conditions_ND)
+    return generator.generate(conditions_ND, seeds, settings.duration_s), generator.sample_rate
 
 
 def _write_step(

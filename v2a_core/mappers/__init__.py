@@ -1,14 +1,14 @@
 """Mappers: from what was seen (embeddings of frames) to what shall be heard (a CLAP embedding).
 
 A mapper is a method (how the target is reached) around a network (what computes it), behind an aggregator of frames.
-All three are found by name in `registries`. What trains a mapper, and what chooses one for a job, is elsewhere.
+All three are found by name in `registries`. What trains a mapper is elsewhere.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from v2a_core.mappers.building import build, count_parameters
+from v2a_core.mappers.assemble import build, count_parameters
 
 if TYPE_CHECKING:
     from v2a_core.mappers.config import SamplingSettings

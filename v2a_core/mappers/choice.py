@@ -78,7 +78,8 @@ def unlike_training(mapper: str, segments: SegmentSettings, frames: FrameSetting
 
 def _check_width(local: LocalBundle) -> None:
     if local.vision_dim != EMBEDDING_DIM:
+        sees = local.vision_traits
         raise ConfigError(
-            f"--mapper none: {local.clip_model} of the bundle {local.name!r} makes {local.vision_dim} numbers, the "
+            f"--mapper none: {sees.model} of the bundle {local.name!r} makes {sees.dim} numbers, the "
             f"generator takes {EMBEDDING_DIM}: only a mapper leads from one to the other"
         )

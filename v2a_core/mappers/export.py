@@ -20,8 +20,8 @@ from v2a_core import storage
 from v2a_core.compute.seeds import segment_seed
 from v2a_core.config import ConfigError
 from v2a_core.mappers.aggregators import aggregate, together
+from v2a_core.mappers.assemble import build
 from v2a_core.mappers.base import MapperModel, normalize
-from v2a_core.mappers.building import build
 from v2a_core.mappers.card import CARD_FILE, write_card
 from v2a_core.mappers.config import MAPPER_SCHEMA_VERSION, MapperConfig, SamplingSettings
 from v2a_core.mappers.frames import as_frames

@@ -24,9 +24,16 @@ def sample_times(start_s: float, duration_s: float, settings: FrameSettings) -> 
 
 
 def shown_at(times_s: npt.NDArray[np.float64], timeline: Timeline) -> npt.NDArray[np.int64]:
-    """Which frames are on the screen at some times: ascending indices, each once.
+    """Which frames are on the screen at some times.
 
     With a variable frame rate one frame can be on the screen at several times; it is embedded once.
+
+    Args:
+        times_s: Seconds from the first frame, float64 (N,).
+        timeline: The video's clock.
+
+    Returns:
+        Their places in the timeline, int64 (at most N,), ascending, each once.
     """
     shown = np.searchsorted(timeline.frame_times_s, times_s + 1e-6, side="right") - 1
     return np.unique(np.clip(shown, 0, None)).astype(np.int64)
@@ -53,7 +60,11 @@ class FrameReader(Protocol):
         ...
 
     def read(self, indices: npt.NDArray[np.int64]) -> list[Frame]:
-        """Times (relative to the first frame) and resized frames; frames that do not decode are left out."""
+        """The frames at some places in the timeline, int64 (N,), ascending; those that do not decode are left out.
+
+        Returns:
+            For each its time, seconds from the first frame, and its pixels, uint8 (image_size, image_size, 3) RGB.
+        """
         ...
 
     def close(self) -> None:

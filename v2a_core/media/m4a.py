@@ -40,8 +40,8 @@ class M4a:
                 declared = round(float((stream.duration or 0) * tick_s(stream)) * stream.sample_rate)
                 rate = int(stream.sample_rate)
         except av.FFmpegError as error:
-            told = f"{path.name} is not a readable audio file: {error}"
-            raise MediaError("read", type(error).__name__, told) from None
+            message = f"{path.name} is not a readable audio file: {error}"
+            raise MediaError("read", type(error).__name__, message) from None
         samples = np.concatenate([np.zeros(0, np.float32), *pieces])
         # The last frame of AAC is whole, whatever of it belongs to the sound.
         return samples[:declared] if declared else samples, rate

@@ -104,6 +104,9 @@ def read_sound(path: Path, origin_s: float, layout: str, rate: int, samples: int
         layout: `mono` or `stereo`.
         rate: Hz.
         samples: How many there shall be in all.
+
+    Yields:
+        Blocks that follow each other, float32 (C, any number of samples), nominally -1..1.
     """
     channels = _channels(layout)
     position = 0

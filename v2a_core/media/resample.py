@@ -58,7 +58,7 @@ class PlacedSound:
     samples: int
 
     def blocks(self) -> Iterator[Waveform]:
-        """The sound in pieces that follow each other."""
+        """The sound in pieces that follow each other, float32 (any number of samples,)."""
         for begin in range(0, self.samples, _BLOCK_SAMPLES):
             end = min(begin + _BLOCK_SAMPLES, self.samples)
             part = self.waveform[max(0, begin - self.start) : max(0, end - self.start)]
@@ -66,7 +66,7 @@ class PlacedSound:
             yield np.pad(part, (before, end - begin - before - len(part)))
 
     def resampled(self, new_rate: int) -> Iterator[Waveform]:
-        """As `resample`, in pieces that follow each other."""
+        """As `resample`, in pieces that follow each other, float32 (any number of samples,)."""
         stream = soxr.ResampleStream(self.sample_rate, new_rate, 1, dtype="float32", quality="HQ")
         left = round(self.samples * new_rate / self.sample_rate)
         done = 0
@@ -80,25 +80,25 @@ class PlacedSound:
 
 
 def resampled_blocks(waveform: Waveform, sample_rate: int, new_rate: int) -> Iterator[Waveform]:
-    """As `resample`, in pieces that follow each other, for sound of any length."""
+    """As `resample` of float32 (T,), in pieces that follow each other, for sound of any length."""
     return PlacedSound(waveform, sample_rate, 0, len(waveform)).resampled(new_rate)
 
 
 def fit_length(waveform: Waveform, samples: int) -> Waveform:
-    """Cut, or pad with silence, to exactly `samples`."""
+    """A waveform (T,) cut, or padded with silence, to (samples,)."""
     if len(waveform) >= samples:
         return waveform[:samples]
     return np.pad(waveform, (0, samples - len(waveform)))
 
 
 def rms_dbfs(waveform: Waveform) -> float:
-    """Level of a waveform relative to full scale, dB; not below -120."""
+    """Level of a waveform (T,) relative to full scale, which is 1, in dB; not below -120."""
     power = float(np.mean(np.square(waveform, dtype=np.float64))) if len(waveform) else 0.0
     return max(MIN_DBFS, 10 * np.log10(power)) if power > 0 else MIN_DBFS
 
 
 def is_silent(waveform: Waveform) -> bool:
-    """Whether a waveform is digitally silent, a constant offset aside."""
+    """Whether a waveform (T,) of full scale 1 is digitally silent, a constant offset aside."""
     return not len(waveform) or float(np.ptp(waveform)) <= 2 * SILENCE_PEAK
 
 

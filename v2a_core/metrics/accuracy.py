@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from v2a_core.metrics import METRICS
 from v2a_core.metrics.base import Rows, Score, complete
-from v2a_core.metrics.config import MetricSettings
+from v2a_core.metrics.config import IntervalSettings
 from v2a_core.metrics.intervals import wilson
 
 
@@ -39,11 +41,14 @@ class ClassAccuracy:
         """Verdict and class; a label that the judge does not know is no class (null)."""
         return (self.column, "judged_class")
 
-    def compute(self, rows: Rows, settings: MetricSettings) -> Score:
+    def compute(self, rows: Rows, intervals: IntervalSettings) -> Score:
         """Share with Wilson's interval, by class in `parts`."""
         verdicts, labels = complete(rows, self.needs)
-        return class_accuracy(verdicts, labels, settings.confidence)
+        return class_accuracy(verdicts, labels, intervals.confidence)
 
 
-OF_MADE = ClassAccuracy("Class accuracy by the judge", "verdict")
-OF_REFERENCE = ClassAccuracy("Class accuracy of the references", "reference_verdict")
+METRICS.add("class_accuracy", functools.partial(ClassAccuracy, "Class accuracy by the judge", "verdict"))
+METRICS.add(
+    "class_accuracy_reference",
+    functools.partial(ClassAccuracy, "Class accuracy of the references", "reference_verdict"),
+)

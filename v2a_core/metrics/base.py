@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from v2a_core.metrics.config import MetricSettings
+from v2a_core.metrics.config import IntervalSettings
 
 Array = npt.NDArray[Any]
 Rows = Mapping[str, Sequence[Any]]
@@ -51,24 +51,26 @@ class Score:
 
 
 class Metric(Protocol):
-    """A metric over evaluated rows (`v2a_core.tables.evaluated.EVALUATED`).
+    """A metric over evaluated rows, whose columns extractors give. Registered is what makes it of its own settings."""
 
-    Attributes:
-        title: What a table calls it.
-        better: Whether a `higher` or a `lower` value is the better one.
-        needs: Columns of the rows; a row that has null in one of them is left out.
-    """
+    @property
+    def title(self) -> str:
+        """What a table calls it."""
 
-    title: str
-    better: Literal["higher", "lower"]
-    needs: tuple[str, ...]
+    @property
+    def better(self) -> Literal["higher", "lower"]:
+        """Which value is the better one."""
 
-    def compute(self, rows: Rows, settings: MetricSettings) -> Score:
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Columns of the rows; a row that has null in one of them is left out."""
+
+    def compute(self, rows: Rows, intervals: IntervalSettings) -> Score:
         """The score of these rows.
 
         Args:
             rows: Columns, as many values in each; the order of the rows does not matter.
-            settings: Intervals and tolerances.
+            intervals: Seed, confidence and resamples.
 
         Raises:
             NotMeasuredError: When too few rows have what is needed.

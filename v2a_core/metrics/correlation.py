@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from v2a_core.metrics.base import NotMeasuredError, Score
-from v2a_core.metrics.config import MetricSettings
+from v2a_core.metrics.config import IntervalSettings
 from v2a_core.metrics.intervals import bootstrap
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -26,7 +26,7 @@ def pearson(first_N: Floats, second_N: Floats) -> float:
     return max(-1.0, min(1.0, float((first * second).sum()) / norm)) if norm > 1e-12 else math.nan
 
 
-def correlation(first_N: Floats, second_N: Floats, settings: MetricSettings) -> Score:
+def correlation(first_N: Floats, second_N: Floats, settings: IntervalSettings) -> Score:
     """The correlation of two columns.
 
     Raises:
@@ -39,7 +39,7 @@ def correlation(first_N: Floats, second_N: Floats, settings: MetricSettings) -> 
     return found
 
 
-def correlation_within(first_N: Floats, second_N: Floats, groups_N: Sequence[str], settings: MetricSettings) -> Score:
+def correlation_within(first_N: Floats, second_N: Floats, groups_N: Sequence[str], settings: IntervalSettings) -> Score:
     """The correlation that is left when each group's mean and spread are taken out, with the groups' own in `parts`.
 
     A group with one row, or without variation on a side, says nothing and is left out.

@@ -16,13 +16,21 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from v2a_core.config import Settings, setting
+from v2a_core.metrics import METRICS
 from v2a_core.metrics.base import Rows, Score, complete, stack
-from v2a_core.metrics.config import MetricSettings
+from v2a_core.metrics.config import IntervalSettings
 from v2a_core.metrics.intervals import quantiles, resamples
 
 Floats = npt.NDArray[np.float64]
 
 LEAST_ROWS = 2
+
+
+class FrechetSettings(Settings):
+    """How well its interval is known."""
+
+    resamples: int = setting(40, "bootstrap resamples of the distance (each costs one)", ge=0, le=10_000)
 
 
 class Gaussian(NamedTuple):
@@ -53,11 +61,6 @@ def fit(vectors_ND: npt.NDArray[np.floating[Any]]) -> Gaussian:
     return Gaussian(mean_D, _root(centred_ND.T @ centred_ND))
 
 
-def from_moments(mean_D: Floats, covariance_DD: Floats) -> Gaussian:
-    """A Gaussian from its moments; the covariance symmetric and positive semi-definite."""
-    return Gaussian(np.asarray(mean_D, np.float64), _root(np.asarray(covariance_DD, np.float64)))
-
-
 def distance(first: Gaussian, second: Gaussian) -> float:
     """The squared distance, at least 0.
 
@@ -76,37 +79,52 @@ def frechet_distance(first_ND: npt.NDArray[np.floating[Any]], second_ND: npt.NDA
 
 
 def score(
-    made_ND: npt.NDArray[np.floating[Any]], reference_ND: npt.NDArray[np.floating[Any]], settings: MetricSettings
+    made_ND: npt.NDArray[np.floating[Any]],
+    reference_ND: npt.NDArray[np.floating[Any]],
+    intervals: IntervalSettings,
+    count: int,
 ) -> Score:
     """The distance with an interval from resampling both sets.
 
     A resample holds some rows twice and is therefore further from everything: the distances of resamples lie above the
     true one. So only their spread around their own mean is taken, and put around the measured value.
+
+    Args:
+        made_ND: One set, at least two vectors.
+        reference_ND: The other, likewise.
+        intervals: Seed and confidence.
+        count: Resamples; none without an interval.
     """
     value = frechet_distance(made_ND, reference_ND)
-    count = settings.frechet_resamples
     pairs = zip(
-        resamples(len(made_ND), settings, count),
-        resamples(len(reference_ND), settings.model_copy(update={"seed": settings.seed + 1}), count),
+        resamples(len(made_ND), intervals, count),
+        resamples(len(reference_ND), intervals.model_copy(update={"seed": intervals.seed + 1}), count),
         strict=True,
     )
     found = np.array([frechet_distance(made_ND[a], reference_ND[b]) for a, b in pairs])
-    low, high = quantiles(found - found.mean(), settings.confidence) if count else (math.nan, math.nan)
+    low, high = quantiles(found - found.mean(), intervals.confidence) if count else (math.nan, math.nan)
     return Score(value, max(0.0, value + low), value + high, len(made_ND))
 
 
 class ClapFrechet:
-    """Fréchet distance between CLAP embeddings of made sounds and of references."""
+    """Fréchet distance between CLAP embeddings of made sounds and of references.
+
+    Args:
+        settings: Resamples.
+    """
 
     title = "Fréchet distance (CLAP)"
     better: Literal["higher", "lower"] = "lower"
     needs = ("clap_embedding", "reference_embedding")
 
-    def compute(self, rows: Rows, settings: MetricSettings) -> Score:
+    def __init__(self, settings: FrechetSettings) -> None:
+        self._resamples = settings.resamples
+
+    def compute(self, rows: Rows, intervals: IntervalSettings) -> Score:
         """The two sets need not be of the same rows: each takes the rows that have its embedding."""
         (made,) = complete(rows, self.needs[:1], LEAST_ROWS)
         (reference,) = complete(rows, self.needs[1:], LEAST_ROWS)
-        return score(stack(made), stack(reference), settings)
+        return score(stack(made), stack(reference), intervals, self._resamples)
 
 
 def _root(covariance_DD: Floats) -> Floats:
@@ -115,3 +133,6 @@ def _root(covariance_DD: Floats) -> Floats:
     keep = values_D > max(float(values_D[-1]), 0.0) * len(values_D) * np.finfo(np.float64).eps
     rows: Floats = np.sqrt(values_D[keep])[:, None] * vectors_DD[:, keep].T
     return rows
+
+
+METRICS.add("clap_frechet", ClapFrechet, FrechetSettings)

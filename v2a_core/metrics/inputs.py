@@ -143,7 +143,7 @@ def read_references(embeddings: str, local: LocalBundle) -> dict[str, npt.NDArra
 
 def own_judge(local: LocalBundle) -> str | None:
     """The judge that lies beside the models of a bundle, if there is one."""
-    folder = local.clip_path.parents[1] / "judge"
+    folder = local.vision.path.parents[1] / "judge"
     return str(folder) if (folder / "config.json").is_file() else None
 
 

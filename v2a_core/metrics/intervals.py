@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from v2a_core.metrics.base import Score
-from v2a_core.metrics.config import MetricSettings
+from v2a_core.metrics.config import IntervalSettings
 
 Floats = npt.NDArray[np.floating[Any]]
 Indices = npt.NDArray[np.int64]
@@ -38,7 +38,7 @@ def wilson(successes: int, count: int, confidence: float = 0.95) -> Score:
     return Score(share, max(0.0, min(share, centre - reach)), min(1.0, max(share, centre + reach)), count)
 
 
-def mean(values_N: Floats, settings: MetricSettings, chance: float | None = None) -> Score:
+def mean(values_N: Floats, settings: IntervalSettings, chance: float | None = None) -> Score:
     """A mean with its bootstrap interval."""
     values = np.asarray(values_N, np.float64)
     means = [values[rows].mean() for rows in resamples(len(values), settings)]
@@ -46,7 +46,7 @@ def mean(values_N: Floats, settings: MetricSettings, chance: float | None = None
     return Score(float(values.mean()), low, high, len(values), chance)
 
 
-def bootstrap(statistic: Callable[[Indices], float], count: int, settings: MetricSettings) -> Score:
+def bootstrap(statistic: Callable[[Indices], float], count: int, settings: IntervalSettings) -> Score:
     """Any statistic of rows with its percentile interval.
 
     Args:
@@ -60,7 +60,7 @@ def bootstrap(statistic: Callable[[Indices], float], count: int, settings: Metri
     return Score(value, min(low, value), max(high, value), count)
 
 
-def resamples(count: int, settings: MetricSettings, number: int | None = None) -> Iterator[Indices]:
+def resamples(count: int, settings: IntervalSettings, number: int | None = None) -> Iterator[Indices]:
     """Row numbers drawn with replacement, int64 (N,), the same for the same count and seed."""
     random = np.random.default_rng([settings.seed, count])
     for _ in range(settings.resamples if number is None else number):

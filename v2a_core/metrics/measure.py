@@ -84,8 +84,8 @@ def with_references(
 def measure(rows: Rows, settings: MetricSettings) -> list[Result]:
     """Every metric of the registry."""
     results = []
-    for name in METRICS:
-        metric = load_metric(name)
+    for name in METRICS.names():
+        metric = load_metric(name, settings)
         try:
             results.append(Result(name, metric.title, metric.better, metric.compute(rows, settings)))
         except NotMeasuredError as error:

@@ -1,82 +1,31 @@
-"""Onsets: when something begins to sound, and how well the onsets of two sounds agree.
+"""How well the onsets of two sounds agree: F1 of a one-to-one matching within a tolerance.
 
-Detection by spectral flux with a maximum filter over frequency, so that vibrato is no onset (S. Böck, G. Widmer,
-Maximum filter vibrato suppression for onset detection, DAFx 2013). Agreement: F1 of a one-to-one matching within a
-tolerance.
-
-Shapes: T samples, F frames, K frequencies, M and N onsets.
+Shapes: M and N onsets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from v2a_core.media.resample import is_silent, resample
+from v2a_core.config import Settings, setting
+from v2a_core.metrics import METRICS
 from v2a_core.metrics.base import Rows, Score, complete
-from v2a_core.metrics.config import MetricSettings
+from v2a_core.metrics.config import IntervalSettings
 from v2a_core.metrics.intervals import mean
 
 Floats = npt.NDArray[np.float64]
 
-RATE = 16_000
-WINDOW, HOP = 512, 160
-FRAMES_PER_SECOND = RATE / HOP
-LAG = 2  # frames between which a rise is measured
-COMPRESSION = 30.0  # of magnitudes relative to the sound's level: below a thirtieth of it, rises hardly count
-AROUND_S, GAP_S = 0.15, 0.06  # the threshold is the mean flux this far around; onsets are at least this far apart
-PRESENT = 0.1  # share of the mean power that a sound has in its first frame, if it begins there
-RISE = 0.12  # above that mean, in nepers a band
 
+class OnsetSettings(Settings):
+    """How near is near enough."""
 
-def compressed_spectrum(waveform_T: npt.NDArray[np.floating[Any]], sample_rate: int) -> Floats:
-    """Log-compressed magnitudes, (F, K), 100 frames a second; they do not depend on the level. No frames for silence.
-
-    Args:
-        waveform_T: Float, one channel.
-        sample_rate: Its rate, Hz.
-    """
-    low_T = resample(np.asarray(waveform_T, np.float32), sample_rate, RATE)
-    if is_silent(low_T) or len(low_T) < WINDOW:
-        return np.zeros((0, WINDOW // 2 + 1))
-    # Mirrored at the ends: silence around the sound would make its end an event.
-    padded = np.pad(low_T.astype(np.float64), WINDOW // 2, mode="reflect")
-    frames_FW = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP] * np.hanning(WINDOW)
-    magnitude_FK = np.abs(np.fft.rfft(frames_FW, axis=1))
-    spectrum_FK: Floats = np.log1p(COMPRESSION * magnitude_FK / np.sqrt(np.square(magnitude_FK).mean()))
-    return spectrum_FK
-
-
-def onset_strength(waveform_T: npt.NDArray[np.floating[Any]], sample_rate: int) -> Floats:
-    """Spectral flux, (F,): mean rise of the compressed spectrum, 100 frames a second."""
-    spectrum_FK = compressed_spectrum(waveform_T, sample_rate)
-    if not len(spectrum_FK):
-        return np.zeros(0)
-    widest_FK = np.max([np.roll(spectrum_FK, shift, axis=1) for shift in (-1, 0, 1)], axis=0)
-    flux_F: Floats = np.zeros(len(spectrum_FK))
-    flux_F[LAG:] = np.maximum(spectrum_FK[LAG:] - widest_FK[:-LAG], 0).mean(axis=1)
-    flux_F[-LAG:] = 0  # what the mirrored end adds
-    # Before the first sample there was silence: what is there at once, more than the noise of a room, begins there.
-    if np.square(np.expm1(spectrum_FK[0])).mean() > PRESENT * COMPRESSION**2:
-        flux_F[0] = spectrum_FK[0].mean()
-    return flux_F
-
-
-def onset_times(waveform_T: npt.NDArray[np.floating[Any]], sample_rate: int) -> Floats:
-    """Times of the onsets in seconds, ascending, float64; a louder or softer copy has the same."""
-    flux_F = onset_strength(waveform_T, sample_rate)
-    reach, gap = round(AROUND_S * FRAMES_PER_SECOND), round(GAP_S * FRAMES_PER_SECOND)
-    local_F = _running_mean(flux_F, reach)
-    times: list[int] = []
-    for frame in np.argsort(-flux_F, kind="stable"):
-        if flux_F[frame] < local_F[frame] + RISE:
-            continue
-        if all(abs(frame - other) >= gap for other in times):
-            times.append(int(frame))
-    return np.sort(np.array(times, np.float64)) / FRAMES_PER_SECOND
+    tolerance_s: float = setting(
+        0.1, "largest distance of two onsets that are taken for the same", unit="s", gt=0, le=1
+    )
 
 
 def match_onsets(first_M: Sequence[float] | Floats, second_N: Sequence[float] | Floats, tolerance_s: float) -> int:
@@ -106,35 +55,35 @@ class OnsetAgreement:
     """Mean F1 of the onsets of made sounds and their references.
 
     Many onsets hit others by chance: `chance` is the agreement with the references of other rows.
+
+    Args:
+        settings: The tolerance.
     """
 
     title = "Onset agreement (F1)"
     better: Literal["higher", "lower"] = "higher"
     needs = ("onsets_s", "reference_onsets_s")
 
-    def compute(self, rows: Rows, settings: MetricSettings) -> Score:
+    def __init__(self, settings: OnsetSettings) -> None:
+        self._tolerance_s = settings.tolerance_s
+
+    def compute(self, rows: Rows, intervals: IntervalSettings) -> Score:
         """Mean, bootstrap interval, chance."""
         made, reference = complete(rows, self.needs)
         # By content, so that the order of the rows does not matter.
         order = sorted(range(len(made)), key=lambda row: (list(made[row]), list(reference[row])))
         made, reference = [made[row] for row in order], [reference[row] for row in order]
-        shuffled = np.random.default_rng(settings.seed).permutation(len(made))
+        shuffled = np.random.default_rng(intervals.seed).permutation(len(made))
         others = [reference[shuffled[(place + 1) % len(made)]] for place in np.argsort(shuffled)]
-        tolerance_s = settings.onset_tolerance_s
+        tolerance_s = self._tolerance_s
         found = _defined([onset_agreement(a, b, tolerance_s) for a, b in zip(made, reference, strict=True)])
         by_chance = _defined([onset_agreement(a, b, tolerance_s) for a, b in zip(made, others, strict=True)])
         chance = float(by_chance.mean()) if len(made) > 1 and len(by_chance) else None
-        return mean(found if len(found) else np.zeros(1), settings, chance)
-
-
-def _running_mean(values_F: Floats, reach: int) -> Floats:
-    """Mean of each value's neighbourhood, cut off at the ends, (F,)."""
-    sums = np.concatenate([[0.0], np.cumsum(values_F)])
-    frames = np.arange(len(values_F))
-    first, last = np.maximum(frames - reach, 0), np.minimum(frames + reach + 1, len(values_F))
-    means: Floats = (sums[last] - sums[first]) / (last - first)
-    return means
+        return mean(found if len(found) else np.zeros(1), intervals, chance)
 
 
 def _defined(values: Sequence[float | None]) -> Floats:
     return np.array([value for value in values if value is not None])
+
+
+METRICS.add("onset_agreement", OnsetAgreement, OnsetSettings)

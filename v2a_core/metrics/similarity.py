@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from v2a_core.metrics import METRICS
 from v2a_core.metrics.base import Array, Rows, Score, complete
-from v2a_core.metrics.config import MetricSettings
+from v2a_core.metrics.config import IntervalSettings
 from v2a_core.metrics.intervals import mean
 
 
@@ -40,12 +42,14 @@ class MeanSimilarity:
         """The column."""
         return (self.column,)
 
-    def compute(self, rows: Rows, settings: MetricSettings) -> Score:
+    def compute(self, rows: Rows, intervals: IntervalSettings) -> Score:
         """Mean and bootstrap interval."""
         (values,) = complete(rows, self.needs)
-        return mean(np.array(values), settings)
+        return mean(np.array(values), intervals)
 
 
-TO_CONDITION = MeanSimilarity("CLAP similarity to the condition", "similarity_to_condition")
-TO_CAPTION = MeanSimilarity("CLAP similarity to the caption", "similarity_to_caption")
-TO_REFERENCE = MeanSimilarity("CLAP similarity to the reference", "similarity_to_reference")
+for _to in ("condition", "caption", "reference"):
+    METRICS.add(
+        f"clap_similarity_{_to}",
+        functools.partial(MeanSimilarity, f"CLAP similarity to the {_to}", f"similarity_to_{_to}"),
+    )

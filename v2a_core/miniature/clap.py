@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from v2a_core.encoders.clap import ClapAudioTower
+from v2a_core.encoders.clap import CLAP_CONFIG
+from v2a_core.encoders.clap_config import load_clap_config
+from v2a_core.encoders.clap_tower import ClapAudioTower
 from v2a_core.miniature.seeded import seeded
-from v2a_core.models.bundle import CLAP_CONFIG
-from v2a_core.models.clap_config import load_clap_config
 from v2a_core.protocols import JSON
 from v2a_core.tables.schema import EMBEDDING_DIM
 
@@ -75,7 +75,7 @@ def save_clap(folder: Path, seed: int, text_encoder: ClapTextModelWithProjection
 
 
 def laion_text(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Names of transformers' ClapTextModelWithProjection -> names in laion's checkpoints."""
+    """Tensors of any shape, by their names in transformers' text tower -> by their names in laion's checkpoints."""
     names = {
         "text_model.": "text_branch.",
         "_projection.linear1.": "_projection.0.",
@@ -90,7 +90,7 @@ def laion_text(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def with_module(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Names as a model trained with DistributedDataParallel has them, laion's among them."""
+    """Copies of tensors of any shape, by the names of a model trained with DistributedDataParallel, as laion's was."""
     return {f"module.{name}": tensor.clone() for name, tensor in tensors.items()}
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from v2a_core.compute.torchvision_import import prepare_torchvision
+from v2a_core.encoders.clip import OPEN_CLIP_CONFIG
 from v2a_core.miniature.seeded import seeded
 from v2a_core.protocols import JSON
 from v2a_core.tables.schema import EMBEDDING_DIM
@@ -50,7 +51,7 @@ def save_clip(folder: Path, seed: int) -> None:
         _centre(model.visual)
     folder.mkdir(parents=True, exist_ok=True)
     config = {"model_cfg": MODEL_CONFIG, "preprocess_cfg": PREPROCESS_CONFIG}
-    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (folder / OPEN_CLIP_CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     save_file(
         {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()},
         folder / "open_clip_model.safetensors",

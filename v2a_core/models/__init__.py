@@ -1,27 +1,19 @@
 """Model bundles: which checkpoints make a system, fetched, verified, compatible. Importing this loads no torch.
 
-Here belongs what holds for weights of any architecture. What one architecture's folder holds is known where its
-component is: in `encoders`, `captioners`, `generators`.
+Here belong sources, files, checksums, fingerprints and spaces. What a folder of CLIP, BLIP or CLAP holds does not: an
+encoder's settings know that (`parts.PartSettings` is what is asked of them).
 """
 
-from v2a_core.models.bundle import (
-    Bundle,
-    BundleSettings,
-    ClapSource,
-    ClipSource,
-    GeneratorSource,
-    LocalBundle,
-    load_bundle,
-)
+from v2a_core.models.bundle import Bundle, load_bundle
+from v2a_core.models.copies import fetch_bundle, show_bundle
 from v2a_core.models.errors import ModelError
-from v2a_core.models.resolve import check_weights, fetch_bundle, show_bundle
+from v2a_core.models.local import LocalBundle, check_weights
+from v2a_core.models.settings import BundleSettings, GeneratorSource
 from v2a_core.models.spaces import SpaceCheck, check_spaces
 
 __all__ = [
     "Bundle",
     "BundleSettings",
-    "ClapSource",
-    "ClipSource",
     "GeneratorSource",
     "LocalBundle",
     "ModelError",

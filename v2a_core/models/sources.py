@@ -1,8 +1,8 @@
 """One weight source -> files on this machine.
 
-A source is `./path` inside the bundle's root, a local path, an fsspec URI, a hub name `owner/repo[:file]`, or for CLIP
-a tag of open_clip. What is fetched lands in the cache folder under a lock, in one rename: a process that is killed, or
-two that start together, leave nothing half done.
+A source is `./path` inside the bundle's root, a local path, an fsspec URI, or a hub name `owner/repo[:file]`. What is
+fetched lands in the cache folder under a lock, in one rename: a process that is killed, or two that start together,
+leave nothing half done.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import re
 import shutil
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,59 +30,107 @@ _HUB_TEXT = ["*.json", "*.txt"]
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
-def locate(source: str, root: str, *, component: str, model: str = "", checksums: Mapping[str, str]) -> Path:
-    """A local file or folder with the content of a source.
+@dataclass(frozen=True)
+class Finder:
+    """Finds the sources of one part.
 
-    Args:
-        source: What the bundle says.
+    Attributes:
+        component: Name of the part, for messages and the cache: `vision`, `audio`, `generator`, `captioner`.
         root: What `./` stands for: a local folder or URI.
-        component: `vision`, `audio` or `generator`.
-        model: open_clip's name of the architecture, for its tags.
-        checksums: Sha256 of the component's files by name, where known.
-
-    Raises:
-        ModelError: When it cannot be had.
+        checksums: Sha256 of the part's files by name, where known.
     """
-    if source == "." or source.startswith("./"):
-        source = storage.join(root, source[2:]) if source[2:] else root
-    if "://" in source:
-        return fetch_uri(source, component=component, checksums=checksums)
-    path = Path(source).expanduser()
-    if path.exists():
-        return path.resolve()
-    if component == "vision" and "/" not in source and not path.suffix:
-        return _open_clip_tag(model, source)
-    name = _HUB_NAME.match(source)
-    if name is None or source.startswith(("/", ".", "~")):
-        raise ModelError(f"{component}.weights = {source!r}: there is no such file or folder")
-    return _hub(name["repo"], name["file"], component)
 
+    component: str
+    root: str = "."
+    checksums: Mapping[str, str] = field(default_factory=dict)
 
-def fetch_uri(uri: str, *, component: str, checksums: Mapping[str, str]) -> Path:
-    """The content of a URI: itself when it is local, else a copy in the cache folder.
+    def find(self, source: str, beside: Sequence[str] = ()) -> Path:
+        """A local file or folder with the content of a source.
 
-    With checksums the copy is found again without asking the storage, and is only kept when it fits them.
-    """
-    if storage.is_local(uri):
-        path = Path(storage.canonical(uri))
-        if not path.exists():
-            raise ModelError(f"{component}.weights = {uri!r}: there is no such file or folder")
-        return path
-    with _explained(f"{uri} for {component}"):
-        fs, path_there = _filesystem(uri)
-        version = repr(sorted(checksums.items())) if checksums else _version(fs, uri, path_there)
-        name = Path(path_there.split("?")[0].rstrip("/")).name
-        key = hashlib.blake2b(f"{uri}|{version}".encode(), digest_size=8).hexdigest()
+        Args:
+            source: What the bundle says.
+            beside: Names of files that belong to a single weight file and are fetched with it.
 
-        def fill(folder: Path) -> None:
-            if _is_folder(fs, uri, path_there):
-                fs.get(path_there.rstrip("/") + "/", f"{folder}/", recursive=True)
-            else:
-                _get_file(fs, uri, path_there, folder / name)
-            verify(component, digests.tree(folder), checksums)
+        Raises:
+            ModelError: When it cannot be had.
+        """
+        source = self.absolute(source)
+        if "://" in source:
+            return self.fetch(source, beside)
+        path = Path(source).expanduser()
+        if path.exists():
+            return path.resolve()
+        name = _HUB_NAME.match(source)
+        if name is None or source.startswith(("/", ".", "~")):
+            raise ModelError(f"{self.component}.weights = {source!r}: there is no such file or folder")
+        return self.hub(name["repo"], name["file"])
 
-        folder = in_cache(f"{component}-{name}-{key}", fill)
-    return folder / name if (folder / name).is_file() else folder
+    def weight_file(self, source: str, beside: Sequence[str] = ()) -> Path:
+        """The weight file of a source that may be a folder; see `find`.
+
+        Raises:
+            ModelError: When it cannot be had, or a folder has none, or several to choose from.
+        """
+        path = self.find(source, beside)
+        if path.is_file():
+            return path
+        for pattern in _WEIGHTS:
+            files = sorted(path.glob(pattern))
+            if len(files) == 1:
+                return files[0]
+            if files:
+                names = ", ".join(file.name for file in files)
+                raise ModelError(
+                    f"{self.component}.weights = {str(path)!r} has several weight files ({names}): name one"
+                )
+        raise ModelError(
+            f"{self.component}.weights = {str(path)!r} is a folder without weights ({', '.join(_WEIGHTS)})"
+        )
+
+    def absolute(self, source: str) -> str:
+        """`./` as what it stands for; other sources as they are."""
+        if source == "." or source.startswith("./"):
+            return storage.join(self.root, source[2:]) if source[2:] else self.root
+        return source
+
+    def fetch(self, uri: str, beside: Sequence[str] = ()) -> Path:
+        """The content of a URI: itself when it is local, else a copy in the cache folder.
+
+        With checksums the copy is found again without asking the storage, and is only kept when it fits them.
+        """
+        if storage.is_local(uri):
+            path = Path(storage.canonical(uri))
+            if not path.exists():
+                raise ModelError(f"{self.component}.weights = {uri!r}: there is no such file or folder")
+            return path
+        with _explained(f"{uri} for {self.component}"):
+            fs, path_there = _filesystem(uri)
+            version = repr(sorted(self.checksums.items())) if self.checksums else _version(fs, uri, path_there)
+            name = Path(path_there.split("?")[0].rstrip("/")).name
+            key = hashlib.blake2b(f"{uri}|{version}".encode(), digest_size=8).hexdigest()
+
+            def fill(folder: Path) -> None:
+                if _is_folder(fs, uri, path_there):
+                    fs.get(path_there.rstrip("/") + "/", f"{folder}/", recursive=True)
+                else:
+                    _get_file(fs, uri, path_there, folder / name, beside)
+                verify(self.component, digests.tree(folder), self.checksums)
+
+            folder = in_cache(f"{self.component}-{name}-{key}", fill)
+        return folder / name if (folder / name).is_file() else folder
+
+    def hub(self, repo: str, file: str | None = None) -> Path:
+        """A file of a repository of the model hub, or all of its description and weights."""
+        with _explained(f"{repo}{f':{file}' if file else ''} for {self.component} from the model hub"):
+            import huggingface_hub
+
+            if file:
+                return Path(huggingface_hub.hf_hub_download(repo, file))
+            folder = Path(huggingface_hub.snapshot_download(repo, allow_patterns=[*_HUB_TEXT, "*.safetensors"]))
+            needed = [sub for sub in ("unet", "vae", "text_encoder", "vocoder") if (folder / sub).is_dir()] or ["."]
+            if not all(list((folder / sub).glob("*.safetensors")) for sub in needed):
+                folder = Path(huggingface_hub.snapshot_download(repo, allow_patterns=[*_HUB_TEXT, *_WEIGHTS]))
+            return folder
 
 
 def in_cache(name: str, fill: Callable[[Path], None]) -> Path:
@@ -127,55 +176,6 @@ def verify(component: str, files: Mapping[str, Path], checksums: Mapping[str, st
                 f"{component}: {files[name]} is damaged or was changed: its sha256 is {found}, the bundle says "
                 f"{expected}. Delete it and fetch it again, or correct the bundle's checksums"
             )
-
-
-def weights_in(path: Path, component: str) -> Path:
-    """The weight file of a source that may be a folder.
-
-    Raises:
-        ModelError: When a folder has none, or several to choose from.
-    """
-    if path.is_file():
-        return path
-    for pattern in _WEIGHTS:
-        files = sorted(path.glob(pattern))
-        if len(files) == 1:
-            return files[0]
-        if files:
-            names = ", ".join(file.name for file in files)
-            raise ModelError(f"{component}.weights = {str(path)!r} has several weight files ({names}): name one")
-    raise ModelError(f"{component}.weights = {str(path)!r} is a folder without weights ({', '.join(_WEIGHTS)})")
-
-
-def _open_clip_tag(model: str, tag: str) -> Path:
-    from v2a_core.compute.torchvision_import import prepare_torchvision
-
-    prepare_torchvision()
-    import open_clip
-
-    config = open_clip.pretrained.get_pretrained_cfg(model.replace("/", "-"), tag)
-    if not config:
-        known = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none: it does not know this model"
-        raise ModelError(
-            f"vision.weights = {tag!r} is neither a file nor a tag of open_clip's {model!r}; its tags: {known}"
-        )
-    repo, _, file = str(config.get("hf_hub", "")).rpartition("/")
-    if not repo:
-        return fetch_uri(str(config["url"]), component="vision", checksums={})
-    return _hub(repo, file or None, "vision")
-
-
-def _hub(repo: str, file: str | None, component: str) -> Path:
-    with _explained(f"{repo}{f':{file}' if file else ''} for {component} from the model hub"):
-        import huggingface_hub
-
-        if file:
-            return Path(huggingface_hub.hf_hub_download(repo, file))
-        folder = Path(huggingface_hub.snapshot_download(repo, allow_patterns=[*_HUB_TEXT, "*.safetensors"]))
-        needed = [sub for sub in ("unet", "vae", "text_encoder", "vocoder") if (folder / sub).is_dir()] or ["."]
-        if not all(list((folder / sub).glob("*.safetensors")) for sub in needed):
-            folder = Path(huggingface_hub.snapshot_download(repo, allow_patterns=[*_HUB_TEXT, *_WEIGHTS]))
-        return folder
 
 
 @contextlib.contextmanager
@@ -237,13 +237,12 @@ def _version(fs: Any, uri: str, path: str) -> str:
     return repr(sorted((name, *(str(entry.get(stamp)) for stamp in stamps)) for name, entry in entries.items()))
 
 
-def _get_file(fs: Any, uri: str, path: str, target: Path) -> None:
+def _get_file(fs: Any, uri: str, path: str, target: Path, beside: Sequence[str]) -> None:
     if _is_http(uri):
         fs.get_file(path, str(target))
         return
     storage.download(uri, target)
-    # The model config beside a weight file belongs to it.
     folder = uri.rpartition("/")[0]
-    for beside in ("open_clip_config.json", "clap_config.json", "config.json"):
-        if storage.exists(f"{folder}/{beside}"):
-            storage.download(f"{folder}/{beside}", target.with_name(beside))
+    for name in beside:
+        if storage.exists(f"{folder}/{name}"):
+            storage.download(f"{folder}/{name}", target.with_name(name))

@@ -6,17 +6,14 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from v2a_core.models.bundle import LocalBundle
-from v2a_core.models.checkpoints import load_clap, load_text_encoder
 from v2a_core.models.errors import ModelError
 from v2a_core.models.kinds import GENERATORS
+from v2a_core.models.local import LocalBundle
 
 if TYPE_CHECKING:
     import torch
 
 logger = logging.getLogger(__name__)
-
-_TEXT = ("text_branch.", "text_projection.")
 
 
 @dataclass(frozen=True)
@@ -45,18 +42,18 @@ def check_spaces(bundle: LocalBundle, *, on_mismatch: Literal["refuse", "warn"] 
     Raises:
         ModelError: When they differ and `on_mismatch` is `refuse`; names both sides and what differs.
     """
-    folder = GENERATORS[bundle.generator].component.text_tower(bundle.generator_path)
-    ours = {name: tensor for name, tensor in load_clap(bundle.clap_path).items() if name.startswith(_TEXT)}
+    hears, folder = bundle.audio.settings, GENERATORS[bundle.generator_name].component.text_tower(bundle.generator_path)
+    ours = hears.text_tower(bundle.audio.path)
     if not ours or folder is None:
-        lacking = bundle.clap_path if not ours else bundle.generator_path
+        lacking = bundle.audio.path if not ours else bundle.generator_path
         check = SpaceCheck(
             "unchecked",
-            f"{lacking} holds no text tower: it cannot be checked that {bundle.clap_path} is the CLAP which the "
+            f"{lacking} holds no text tower: it cannot be checked that {bundle.audio.path} is the CLAP which the "
             f"generator {bundle.generator_path} was trained with",
         )
         logger.warning(check.message)
         return check
-    theirs = {name: tensor for name, tensor in load_text_encoder(folder).items() if name.startswith(_TEXT)}
+    theirs = hears.text_tower(folder)
     differences = _differences(ours, theirs)
     if not differences:
         return SpaceCheck(
@@ -64,7 +61,7 @@ def check_spaces(bundle: LocalBundle, *, on_mismatch: Literal["refuse", "warn"] 
         )
     shown = "; ".join(differences[:3]) + (f"; and {len(differences) - 3} more" if len(differences) > 3 else "")
     message = (
-        f"CLAP and generator are of different spaces: the text tower of {bundle.clap_path} is not the one of {folder} "
+        f"CLAP and generator are of different spaces: the text tower of {bundle.audio.path} is not the one of {folder} "
         f"({shown}). Embeddings of one mean nothing to the other: use the CLAP that the generator was trained with"
     )
     if on_mismatch == "refuse":

@@ -176,9 +176,9 @@ def reading(uri: str) -> Iterator[None]:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if isinstance(error, UnreadablePartError) or (isinstance(error, OSError) and error.errno is not None):
             raise
-        told = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UnreadablePartError(
-            f"{uri} is damaged ({told}): `v2a verify {_output_of(uri)} --repair` takes it out, then the command that "
+            f"{uri} is damaged ({reason}): `v2a verify {_output_of(uri)} --repair` takes it out, then the command that "
             "wrote it makes its rows anew"
         ) from None
 

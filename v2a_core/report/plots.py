@@ -115,7 +115,11 @@ class Posters:
 
 
 def spectrogram_png(waveform: Waveform) -> bytes:
-    """A log-mel spectrogram, low frequencies at the bottom, 80 columns a second, as an 8-bit palette PNG."""
+    """A log-mel spectrogram as an 8-bit palette PNG: low frequencies at the bottom, 80 columns a second.
+
+    Args:
+        waveform: Float32 (T,) at `RATE`, of any level.
+    """
     padded = np.pad(waveform, (_WINDOW // 2, _WINDOW))
     windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[: len(waveform) : _HOP]
     power = np.abs(np.fft.rfft(windows * np.hanning(_WINDOW).astype(np.float32), axis=1)) ** 2

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from v2a_core.media.types import MediaError
-from v2a_core.protocols import TextEncoder
+from v2a_core.protocols import Captioner, TextEncoder
 from v2a_core.tables import arrays, rows
 from v2a_core.tables.schema import EMBEDDING_DIM, OK
 
 Floats = npt.NDArray[np.float32]
-
-
-class Captioner(Protocol):
-    """Frames to sentences."""
-
-    def caption(self, frames_NHWC: Sequence[npt.NDArray[np.uint8]]) -> list[str]:
-        """One for each uint8 RGB frame."""
 
 
 def texts_of_catalog(batch: pa.Table, column: str) -> list[str | None]:

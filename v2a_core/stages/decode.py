@@ -62,7 +62,7 @@ def decode_rows(
         shards: Shared by the members of a shard, so that it is read once.
 
     Raises:
-        OSError: When this machine, not the source, is at fault: nothing else could be decoded either.
+        StorageStopError: When this machine, not the source, is at fault: nothing else could be decoded either.
     """
     started = time.monotonic()
     done = set(done_segments)
@@ -78,16 +78,25 @@ def decode_rows(
                 else:
                     yield rows.decoded_row(source, source_id, item, seconds)
         return
-    except MediaError as caught:
-        error = caught
-    except OSError as caught:
-        if trouble.stops_run(caught, writing=False):
-            raise trouble.stop(caught, source.uri) from None
-        error = MediaError("fetch", type(caught).__name__, str(caught))
+    except (MediaError, OSError) as caught:
+        error = _fault_of(source, caught)
     left = _without_row(decoder.planned, done)
     seconds = (time.monotonic() - started) / len(left) if left else 0.0
     for segment in left:
         yield rows.rejected_row(source, source_id, error, segment, seconds)
+
+
+def _fault_of(source: Source, error: MediaError | OSError) -> MediaError:
+    """What an error says of a source.
+
+    Raises:
+        StorageStopError: When it is this machine's fault.
+    """
+    if isinstance(error, MediaError):
+        return error
+    if trouble.stops_run(error, writing=False):
+        raise trouble.stop(error, source.uri) from None
+    return MediaError("fetch", type(error).__name__, str(error))
 
 
 def _without_row(planned: Sequence[Segment] | None, done: Collection[str]) -> Sequence[Segment | None]:

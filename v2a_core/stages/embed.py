@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from v2a_core.media.types import MediaError
-from v2a_core.protocols import FrameEncoder, WaveformEncoder
+from v2a_core.protocols import AudioEncoder, VisionEncoder
 from v2a_core.tables import arrays, rows
 from v2a_core.tables.schema import EMBEDDING_DIM
 
 
-def embed_frames(batch: pa.Table, encoder: FrameEncoder, image_size: int) -> pa.Table:
+def embed_frames(batch: pa.Table, encoder: VisionEncoder, image_size: int) -> pa.Table:
     """Fill `vision_frames`, drop the pixels. Frames of all segments share the encoder's batches."""
     started = time.monotonic()
     frames = rows.read_frames(batch, image_size)
@@ -31,7 +31,7 @@ def embed_frames(batch: pa.Table, encoder: FrameEncoder, image_size: int) -> pa.
     return rows.reject_where(batch, bad, MediaError("vision", "NonFinite", "the vision embedding is not finite"))
 
 
-def embed_audio(batch: pa.Table, encoder: WaveformEncoder) -> pa.Table:
+def embed_audio(batch: pa.Table, encoder: AudioEncoder) -> pa.Table:
     """Fill `clap_embedding`, drop the samples. Rows without audio, or with digital silence, keep null."""
     started = time.monotonic()
     silent = [bool(value) for value in batch["silent"].to_pylist()]

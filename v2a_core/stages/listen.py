@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,20 +16,17 @@ from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
 from v2a_core.media.resample import clap_waveform
 from v2a_core.media.types import MediaError, MediaSpec
 from v2a_core.media.write import read_audio
-from v2a_core.metrics.onsets import onset_times
-from v2a_core.metrics.pitch import centroid_hz
-from v2a_core.metrics.similarity import cosine
-from v2a_core.metrics.tempo import tempo_hz
-from v2a_core.protocols import TextEncoder
+from v2a_core.metrics.config import ExtractorSettings
+from v2a_core.metrics.extractors import EXTRACTORS
+from v2a_core.metrics.extractors.base import BatchExtractor, Hearing, SoundExtractor, Sounds, own_sound
+from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.stages.decode import DecodeSettings, decode_rows
 from v2a_core.tables import arrays, rows
-from v2a_core.tables.evaluated import EVALUATED
-from v2a_core.tables.schema import EMBEDDING_DIM, OK, REJECTED
+from v2a_core.tables.schema import OK, REJECTED
 
 Floats = npt.NDArray[np.float32]
 
 LENGTH_TOLERANCE_S = 0.05
-SHORTEST_JUDGED_S = 0.2
 # What an index says of its own row, not of what is evaluated here.
 _OF_THE_INDEX_ALONE = frozenset({"reject_stage", "reject_type", "reject_message", "attempts", "recorded_at"})
 # Only the sound of an original is wanted; the decoder wants a frame a segment at least.
@@ -47,6 +43,7 @@ class ReadSettings:
         guard: Limits of the decoder of the originals.
         spec: What the audio encoder wants.
         originals: Whether the original sound of each source is read too.
+        extractors: What is found out about each sound by itself.
     """
 
     soundtracks: str
@@ -54,42 +51,7 @@ class ReadSettings:
     guard: GuardSettings
     spec: MediaSpec
     originals: bool
-
-
-class WaveformEncoder(Protocol):
-    """Waveforms to embeddings."""
-
-    def encode(self, waveforms_BT: Floats) -> Floats:
-        """L2-normalised float32 (B, 512)."""
-
-
-class SoundJudge(Protocol):
-    """Says which class a sound is."""
-
-    @property
-    def kinds(self) -> Sequence[str]:
-        """Names of the classes."""
-
-    def hear(self, waveforms_BT: Floats, sample_rate: int) -> Any:
-        """An object with `probabilities_BK`, float32 (B, classes)."""
-
-
-class Ears(NamedTuple):
-    """The models that listen.
-
-    Attributes:
-        encoder: CLAP's audio tower.
-        text: Called for its text tower when the first caption comes.
-        judge: None: no verdicts.
-        spec: What the encoder wants.
-        embed_references: Whether originals are embedded, or only listened to.
-    """
-
-    encoder: WaveformEncoder
-    text: Callable[[], TextEncoder]
-    judge: SoundJudge | None
-    spec: MediaSpec
-    embed_references: bool
+    extractors: Sequence[SoundExtractor]
 
 
 def spans(starts_s: Sequence[float], duration_s: float, length_s: float) -> list[tuple[float, float]]:
@@ -107,7 +69,7 @@ def read_soundtrack(row: Mapping[str, Any], settings: ReadSettings) -> list[dict
         settings: How.
     """
     started = time.monotonic()
-    fields = {name: row[name] for name in EVALUATED.names if name in row and name not in _OF_THE_INDEX_ALONE}
+    fields = {name: row[name] for name in evaluated_schema().names if name in row and name not in _OF_THE_INDEX_ALONE}
     try:
         waveform, rate = _read_made(row, settings.soundtracks)
     except MediaError as error:
@@ -123,8 +85,8 @@ def read_soundtrack(row: Mapping[str, Any], settings: ReadSettings) -> list[dict
             fields
             | {"segment_id": segment_id, "segment_index": index, "segment_count": len(cut), "status": OK}
             | {"start_s": start_s, "duration_s": length_s, "made": made.tobytes()}
-            | _describe(made, length_s, settings.spec, "")
-            | _original(original, length_s, settings.spec)
+            | _describe(made, length_s, settings, "")
+            | _original(original, length_s, settings)
             | {"condition": row["conditions"][index]}
         )
     for item in found:
@@ -132,32 +94,43 @@ def read_soundtrack(row: Mapping[str, Any], settings: ReadSettings) -> list[dict
     return found
 
 
-def embed_sounds(batch: pa.Table, ears: Ears) -> pa.Table:
-    """Fill embeddings, similarities and verdicts; drop the samples. Rejected rows pass."""
+def embed_sounds(batch: pa.Table, extractors: Sequence[BatchExtractor]) -> pa.Table:
+    """Fill what is heard with models; drop the samples. Rejected rows pass."""
     started = time.monotonic()
-    made, reference = _waveforms(batch, "made"), _waveforms(batch, "reference")
-    clap = _encode(made, ears.encoder)
-    references = _encode(reference if ears.embed_references else [None] * len(made), ears.encoder)
-    lengths = batch["duration_s"].to_pylist()
-    labels = batch["label"].to_pylist()
-    verdicts, shares = _judge(made, lengths, ears)
-    known = set(ears.judge.kinds) if ears.judge else set()
-    captions = _captions(batch["caption"].to_pylist(), made, ears)
-    columns = {
-        "clap_embedding": arrays.vectors(clap, EMBEDDING_DIM),
-        "reference_embedding": arrays.vectors(references, EMBEDDING_DIM),
-        "similarity_to_condition": _similarities(clap, batch["condition"].to_pylist()),
-        "similarity_to_caption": _similarities(clap, captions),
-        "similarity_to_reference": _similarities(clap, references),
-        "judged_class": pa.array([label if label in known else None for label in labels], pa.string()),
-        "verdict": pa.array(verdicts, pa.string()),
-        "verdict_probability": pa.array(shares, pa.float32()),
-        "reference_verdict": pa.array(_judge(reference, lengths, ears)[0], pa.string()),
-        "embed_s": rows.per_row_seconds(time.monotonic() - started, [item is not None for item in made]),
-    }
+    sounds = Sounds(
+        made=_waveforms(batch, "made"),
+        reference=_waveforms(batch, "reference"),
+        lengths_s=batch["duration_s"].to_pylist(),
+        labels=batch["label"].to_pylist(),
+        captions=batch["caption"].to_pylist(),
+        conditions=arrays.read_vectors(batch["condition"]),
+    )
+    found = [extractor.extract(sounds) for extractor in extractors]
+    columns = {name: values for extracted in found for name, values in extracted.items()}
+    columns["embed_s"] = rows.per_row_seconds(time.monotonic() - started, [item is not None for item in sounds.made])
     batch = rows.replace(batch, columns, drop=["made", "reference", "condition"])
-    bad = [item is not None and not np.isfinite(item).all() for item in clap]
-    return rows.reject_where(batch, bad, MediaError("audio", "NonFinite", "the embedding of the sound is not finite"))
+    for extractor, extracted in zip(extractors, found, strict=True):
+        for row, error in extractor.refused(extracted).items():
+            batch = rows.reject_where(batch, [place == row for place in range(batch.num_rows)], error)
+    return batch
+
+
+def batch_extractors(settings: ExtractorSettings, hearing: Hearing) -> list[BatchExtractor]:
+    """Those that hear with models, loaded."""
+    return [
+        entry.component(settings.own(entry.name, entry.settings) if entry.settings else None, hearing)
+        for entry in (EXTRACTORS[name] for name in EXTRACTORS.names())
+        if issubclass(entry.component, BatchExtractor)
+    ]
+
+
+def sound_extractors(settings: ExtractorSettings) -> list[SoundExtractor]:
+    """Those that describe each sound by itself."""
+    return [
+        entry.component(settings.own(entry.name, entry.settings) if entry.settings else None)
+        for entry in (EXTRACTORS[name] for name in EXTRACTORS.names())
+        if issubclass(entry.component, SoundExtractor)
+    ]
 
 
 def _read_made(row: Mapping[str, Any], soundtracks: str) -> tuple[Floats, int]:
@@ -196,25 +169,19 @@ def _read_originals(row: Mapping[str, Any], settings: ReadSettings) -> dict[str,
     return found
 
 
-def _original(original: Floats | str, length_s: float, spec: MediaSpec) -> dict[str, Any]:
+def _original(original: Floats | str, length_s: float, settings: ReadSettings) -> dict[str, object]:
     if isinstance(original, str):
         return {"reference_note": original}
-    return {"reference": original.tobytes(), **_describe(original, length_s, spec, "reference_")}
+    return {"reference": original.tobytes(), **_describe(original, length_s, settings, "reference_")}
 
 
-def _describe(waveform_T: Floats, length_s: float, spec: MediaSpec, prefix: str) -> dict[str, Any]:
-    sound = _sound(waveform_T, length_s, spec)
-    rate = spec.audio_sample_rate
+def _describe(waveform_T: Floats, length_s: float, settings: ReadSettings, prefix: str) -> dict[str, object]:
+    sound = own_sound(waveform_T, length_s, settings.spec)
     return {
-        f"{prefix}onsets_s": onset_times(sound, rate).tolist(),
-        f"{prefix}pitch_hz": centroid_hz(sound, rate),
-        f"{prefix}tempo_hz": tempo_hz(sound, rate),
+        f"{prefix}{name}": value
+        for extractor in settings.extractors
+        for name, value in extractor.describe(sound, settings.spec.audio_sample_rate).items()
     }
-
-
-def _sound(waveform_T: Floats, length_s: float, spec: MediaSpec) -> Floats:
-    """The sound itself, without the repetitions that fill up the audio encoder's input."""
-    return waveform_T[: max(1, min(round(length_s * spec.audio_sample_rate), len(waveform_T)))]
 
 
 def _rejected(row: Mapping[str, Any], error: MediaError) -> dict[str, Any]:
@@ -232,45 +199,3 @@ def _rejected(row: Mapping[str, Any], error: MediaError) -> dict[str, Any]:
 
 def _waveforms(batch: pa.Table, column: str) -> list[Floats | None]:
     return [np.frombuffer(cell.as_buffer(), np.float32) if cell.is_valid else None for cell in batch[column]]
-
-
-def _encode(waveforms: Sequence[Floats | None], encoder: WaveformEncoder) -> list[Floats | None]:
-    present = [item for item in waveforms if item is not None]
-    embedded: Iterator[Floats] = iter(encoder.encode(np.stack(present)) if present else ())
-    return [None if item is None else next(embedded) for item in waveforms]
-
-
-def _captions(captions: Sequence[str | None], made: Sequence[Floats | None], ears: Ears) -> list[Floats | None]:
-    wanted = [caption if item is not None and caption else None for caption, item in zip(captions, made, strict=True)]
-    texts = [caption for caption in wanted if caption is not None]
-    embedded: Iterator[Floats] = iter(ears.text().embed_text(texts) if texts else ())
-    return [None if caption is None else next(embedded) for caption in wanted]
-
-
-def _similarities(first: Sequence[Any], second: Sequence[Any]) -> pa.Array:
-    values = [
-        None if a is None or b is None else float(cosine(np.asarray(a)[None], np.asarray(b)[None])[0])
-        for a, b in zip(first, second, strict=True)
-    ]
-    return pa.array(values, pa.float32())
-
-
-def _judge(
-    waveforms: Sequence[Floats | None], lengths_s: Sequence[float | None], ears: Ears
-) -> tuple[list[str | None], list[float | None]]:
-    """Verdicts and their probabilities; sounds of one length are judged together."""
-    verdicts: list[str | None] = [None] * len(waveforms)
-    shares: list[float | None] = [None] * len(waveforms)
-    if ears.judge is None:
-        return verdicts, shares
-    groups: defaultdict[int, list[tuple[int, Floats]]] = defaultdict(list)
-    for row, (waveform, length_s) in enumerate(zip(waveforms, lengths_s, strict=True)):
-        if waveform is not None and length_s is not None and length_s >= SHORTEST_JUDGED_S:
-            sound = _sound(waveform, length_s, ears.spec)
-            groups[len(sound)].append((row, sound))
-    for group in groups.values():
-        heard = ears.judge.hear(np.stack([sound for _, sound in group]), ears.spec.audio_sample_rate)
-        for (row, _), probabilities_K in zip(group, heard.probabilities_BK, strict=True):
-            best = int(np.argmax(probabilities_K))
-            verdicts[row], shares[row] = ears.judge.kinds[best], float(probabilities_K[best])
-    return verdicts, shares

@@ -35,9 +35,9 @@ def _plain(error: Exception, uri: str) -> OSError:
     if not isinstance(status, int):
         kind = TimeoutError if isinstance(error, TimeoutError) else ConnectionError
         return kind(f"{uri}: {type(error).__name__}: {public_text(str(error))}")
-    told = f"{uri}: the server answers {status} {getattr(error, 'message', '')}".rstrip()
+    message = f"{uri}: the server answers {status} {getattr(error, 'message', '')}".rstrip()
     if status in _NOT_FOUND:
-        return FileNotFoundError(told)
+        return FileNotFoundError(message)
     if status in _DENIED:
-        return PermissionError(told)
-    return ServerBusyError(told) if status in _LATER else OSError(told)
+        return PermissionError(message)
+    return ServerBusyError(message) if status in _LATER else OSError(message)

@@ -13,7 +13,7 @@ _PARTIAL = 206
 
 
 class WebFileSystem(http.HTTPFileSystem):  # type: ignore[misc]
-    """Files of web servers: a failure is told as what it is, and an HTML page is not a file."""
+    """Files of web servers: a failure is info as what it is, and an HTML page is not a file."""
 
     async def _info(self, url: str, **kwargs: object) -> dict[str, object]:
         """What a server tells about a file, without fetching it; `size` is None where it does not say.
@@ -24,14 +24,14 @@ class WebFileSystem(http.HTTPFileSystem):  # type: ignore[misc]
         address = self.encode_url(url)
         with plain_errors(url):
             try:
-                told = await http._file_info(address, session, size_policy="head", **self.kwargs)
+                info = await http._file_info(address, session, size_policy="head", **self.kwargs)
             except aiohttp.ClientResponseError as error:
                 if error.status not in _REFUSED_HEAD:
                     raise
-                told = {}
-            if told.get("size") is None:
-                told |= await http._file_info(address, session, size_policy="get", **self.kwargs)
-        return {"name": url, "size": None, **told, "type": "file"}
+                info = {}
+            if info.get("size") is None:
+                info |= await http._file_info(address, session, size_policy="get", **self.kwargs)
+        return {"name": url, "size": None, **info, "type": "file"}
 
     async def _cat_file(self, url: str, start: int | None = None, end: int | None = None, **kwargs: object) -> bytes:
         """The bytes of a file, or of a range of it, also from servers that know no ranges.

@@ -94,8 +94,8 @@ def _try(action: str, uri: str, operation: Callable[[], T]) -> T:
     except OSError as error:
         kind = "denied" if isinstance(error, PermissionError) else "not possible"
         # `from None`: the context of a request holds its signature.
-        told = public_text(f"{type(error).__name__}: {error}")
-        raise ConfigError(f"storage: {action} is {kind} at {public(uri)}: {told}") from None
+        reason = public_text(f"{type(error).__name__}: {error}")
+        raise ConfigError(f"storage: {action} is {kind} at {public(uri)}: {reason}") from None
 
 
 def _first_file(uri: str) -> str | None:

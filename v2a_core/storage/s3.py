@@ -55,9 +55,11 @@ def try_once(operation: Callable[[], T], settings: StorageSettings) -> T:
         code = store_code(error)
         if code not in _EXPIRED and code != _NO_CODE:
             raise
-        told = str(error) if code in _EXPIRED else f"{error}: credentials that have expired, or another region's bucket"
+        message = (
+            str(error) if code in _EXPIRED else f"{error}: credentials that have expired, or another region's bucket"
+        )
     _renew(filesystem(settings))
-    raise ExpiredCredentialsError(told)
+    raise ExpiredCredentialsError(message)
 
 
 @contextlib.contextmanager

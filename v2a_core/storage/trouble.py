@@ -61,10 +61,12 @@ def stop(error: OSError, uri: str = "") -> StorageStopError:
         what, until = "writing is denied", "it is allowed"
     else:
         what, until = "storage fails", "it works"
-    told = str(error)
-    place = f"{uri}: " if uri and uri not in told else ""
+    message = str(error)
+    place = f"{uri}: " if uri and uri not in message else ""
     return StorageStopError(
-        public_text(f"{what}: {place}{told}; what was made is kept, the same command goes on from there when {until}")
+        public_text(
+            f"{what}: {place}{message}; what was made is kept, the same command goes on from there when {until}"
+        )
     )
 
 

@@ -6,7 +6,7 @@ Shapes: N pairs, F frames of all of them, V width of a visual embedding, E of an
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -127,10 +127,14 @@ def load(
                 counts[name] += int((chunk.codes == code).sum())
             train.add(chunk, chunk.codes == TRAIN, keep=keep_train)
             validation.add(chunk, chunk.codes == VALIDATION)
+    _check_counts(counts, left_out)
+    return TrainingData(train.pairs(), validation.pairs(), left_out, counts, selection.label_names)
+
+
+def _check_counts(counts: Mapping[str, int], left_out: Mapping[str, int]) -> None:
     for name in ("train", "validation"):
         if not counts[name]:
             raise ConfigError(f"no usable pair is left for {name}; left out: {left_out}")
-    return TrainingData(train.pairs(), validation.pairs(), left_out, counts, selection.label_names)
 
 
 @dataclass

@@ -19,14 +19,14 @@ def rank() -> int:
 
 
 def sum_over_workers(values: Tensor) -> Tensor:
-    """The sum of a tensor over all workers, in place."""
+    """The sum of a tensor of any shape, the same on all workers, over these workers; computed in place."""
     if world_size() > 1:
         dist.all_reduce(values)
     return values
 
 
 def share(rows: Tensor) -> Tensor:
-    """This worker's rows of a global batch: every n-th, so that shares differ by one row at most."""
+    """This worker's rows of a global batch (B, ...): every n-th, so that shares (about B / workers, ...) are even."""
     return rows[rank() :: world_size()]
 
 

@@ -42,7 +42,7 @@ class Checked:
     good: list[Kept]
     damaged: dict[str, str]
 
-    def told(self) -> list[str]:
+    def sentences(self) -> list[str]:
         """What a person should know, a sentence each; that a kill cut an upload short is nothing to say."""
         begun = f"going on from step {self.good[-1].step}" if self.good else "training starts anew"
         wrong = {name: what for name, what in self.damaged.items() if what != CUT_SHORT or not self.good}

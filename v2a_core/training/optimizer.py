@@ -31,7 +31,7 @@ def clip_gradients(model: nn.Module, limit: float) -> Tensor:
     """Scale the gradients down to a norm of `limit` where theirs is larger.
 
     Returns:
-        Their norm before, a scalar on their device.
+        Their norm before, a float32 scalar () on their device.
     """
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     norm = nn.utils.get_total_norm(gradients)

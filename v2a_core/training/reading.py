@@ -87,7 +87,13 @@ class Chunk:
     infinite: int
 
     def conditions(self, rows: npt.NDArray[np.bool_], aggregator: str, seeds: Seeds) -> npt.NDArray[np.float32]:
-        """One vector a marked row, not yet L2-normalised; `seeds` are those of the marked rows."""
+        """One vector a marked row, float32 (marked rows, V), not yet L2-normalised.
+
+        Args:
+            rows: Which rows are marked, bool (rows,).
+            aggregator: How a vector is made of frames.
+            seeds: Of the marked rows, for aggregators that draw, uint64 (marked rows,).
+        """
         counts = np.diff(self.offsets)
         offsets = np.concatenate([[0], np.cumsum(counts[rows])]).astype(np.int64)
         return aggregate(aggregator, self.frames[np.repeat(rows, counts)], offsets, seeds)

@@ -16,7 +16,7 @@ from v2a_core.mappers.base import normalize
 from v2a_core.mappers.config import MapperSettings
 from v2a_core.training.config import TrainingSettings
 from v2a_core.training.data import Pairs, TrainingData
-from v2a_core.training.history import ValidationRow
+from v2a_core.training.history import News, ValidationRow
 from v2a_core.training.loop import Trainer
 
 STEPS = 4
@@ -61,13 +61,6 @@ def time_steps(
     most = CPU_ROWS if device == "cpu" else max(rows, training.validation.sampled_rows)
     step_rows, judged = min(rows, most), min(training.validation.sampled_rows, validation_rows)
     seen = min(judged, most)
-    step_ends, validations_s = [time.monotonic()], [0.0]
-
-    def report(metrics: ValidationRow, folder: Path | None) -> None:
-        validations_s.append(time.monotonic() - step_ends[-1])
-        if folder is not None:
-            shutil.rmtree(folder)
-
     model = mappers.build(mapper, embedding_dim, vision_dim).to(device)
     data = TrainingData(
         _random_pairs(step_rows, embedding_dim, vision_dim, device),
@@ -75,17 +68,31 @@ def time_steps(
         left_out={},
         counts={"train": step_rows, "validation": seen, "test": 0},
     )
-    Trainer(
-        model,
-        data,
-        _few_steps(training, step_rows, seen),
-        seed=0,
-        device=device,
-        report=report,
-        on_progress=lambda _: step_ends.append(time.monotonic()),
-    ).run()
-    steps_s = [after - before for before, after in itertools.pairwise(step_ends[1:])]  # the first one warms up
-    return StepTimes(statistics.median(steps_s) * rows / step_rows, validations_s[-1] * judged / seen)
+    watch, short = _StopWatch(), _few_steps(training, step_rows, seen)
+    Trainer(model, data, short, seed=0, device=device, report=watch.report, on_progress=watch.on_progress).run()
+    return StepTimes(watch.step_s() * rows / step_rows, watch.validation_s * judged / seen)
+
+
+class _StopWatch:
+    """Takes the times of a short training."""
+
+    def __init__(self) -> None:
+        self._step_ends = [time.monotonic()]
+        self.validation_s = 0.0
+
+    def on_progress(self, news: News) -> None:
+        """A step has ended."""
+        self._step_ends.append(time.monotonic())
+
+    def report(self, metrics: ValidationRow, folder: Path | None) -> None:
+        """The validation has ended, and its checkpoint is written."""
+        self.validation_s = time.monotonic() - self._step_ends[-1]
+        if folder is not None:
+            shutil.rmtree(folder)
+
+    def step_s(self) -> float:
+        """The median; the first step warms up."""
+        return statistics.median(after - before for before, after in itertools.pairwise(self._step_ends[1:]))
 
 
 def _few_steps(training: TrainingSettings, step_rows: int, validation_rows: int) -> TrainingSettings:

@@ -35,7 +35,7 @@ def check_summary(report: Report) -> None:
 def check_mapper(report: Report) -> None:
     """The weights are those of the training, finite, and fit their configuration; checkpoints are whole."""
     status = report.made_by.get("status")
-    report.told = "a mapper"
+    report.summary = "a mapper"
     if status in ("done", "stopped"):
         problems = _mapper_problems(report)
         report.problems += problems
@@ -53,13 +53,13 @@ def check_metrics(report: Report) -> None:
     """The metrics are those that the last run computed, of the rows that are there."""
     try:
         content = storage.read_json(storage.join(report.output, _METRICS))
-        told, counts = content["metrics"], content["counts"]
+        metrics, counts = content["metrics"], content["counts"]
         total = counts["segments"] + counts["rejected"]
     except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
         report.problems.append(f"{_METRICS} cannot be used ({type(error).__name__}: {error}): run {report.again}")
         return
     computed = last_run(report).get("metrics")
-    if computed is not None and json.dumps(computed, sort_keys=True) != json.dumps(told, sort_keys=True):
+    if computed is not None and json.dumps(computed, sort_keys=True) != json.dumps(metrics, sort_keys=True):
         report.problems.append(f"{_METRICS} does not say what the last run computed: run {report.again}")
     if total > report.rows and not report.damaged:
         report.problems.append(f"{_METRICS} is of {total} rows, {report.rows} are there: run {report.again}")
@@ -79,7 +79,7 @@ def check_interpolation(report: Report) -> None:
             report.problems.append(f"{name}: {fault}: run {report.again}")
     if status == "done" and not files:
         report.problems.append(f"manifest: it names no files: run {report.again}")
-    report.told = f"an interpolation of {len(files)} files"
+    report.summary = f"an interpolation of {len(files)} files"
 
 
 def last_run(report: Report) -> Mapping[str, JSON]:
@@ -128,4 +128,4 @@ def _check_checkpoints(report: Report) -> None:
             continue
         report.problems.append(f"{kept.FOLDER}/{name}: {what}")
         report.damage.files.append(f"{kept.FOLDER}/{name}")
-    report.told += f" and {len(found.good)} checkpoints"
+    report.summary += f" and {len(found.good)} checkpoints"

@@ -29,7 +29,7 @@ def check_folder(report: Report) -> None:
         name = inside.output.rsplit("/", 1)[-1]
         report.problems += [f"{name}: {problem}" for problem in inside.problems]
         report.notes += [f"{name}: {note}" for note in inside.notes]
-    report.told = "; ".join(f"{inside.output.rsplit('/', 1)[-1]}: {inside.told}" for inside in report.inside)
+    report.summary = "; ".join(f"{inside.output.rsplit('/', 1)[-1]}: {inside.summary}" for inside in report.inside)
     if storage.exists(storage.join(report.output, _CATALOG)):
         report.job = "demo"
         if not storage.exists(storage.join(report.output, _PAGE)):

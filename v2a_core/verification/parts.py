@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from v2a_core import storage
+from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.outputs.parts import bytes_checksum, checksum_in_name
 from v2a_core.tables import arrays
-from v2a_core.tables.evaluated import EVALUATED
 from v2a_core.tables.schema import INDEX, OK, REJECTED, SCHEMA_VERSION, embeddings_schema, vision_dim_of
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -100,7 +100,9 @@ def foreign(metadata: Mapping[bytes, bytes] | None, identity: str) -> list[str]:
 
 def _schema(job: str, found: pa.Schema) -> pa.Schema:
     # An encoder decides how wide its embeddings are.
-    return {"generate": INDEX, "evaluate": EVALUATED}.get(job) or embeddings_schema(vision_dim_of(found))
+    if job == "evaluate":
+        return evaluated_schema()
+    return INDEX if job == "generate" else embeddings_schema(vision_dim_of(found))
 
 
 def _schema_problems(found: pa.Schema, wanted: pa.Schema) -> list[str]:
@@ -120,10 +122,10 @@ def _check_embeddings(table: pa.Table) -> list[Finding]:
     times = pc.fill_null(pc.list_value_length(table["frame_times_s"]), -1).to_numpy()
     return [
         *_check_status(table),
-        *_found(table, "ok, but without frames", ok & (counts <= 0)),
+        *_findings(table, "ok, but without frames", ok & (counts <= 0)),
         *_check_vectors(table, "vision_frames", frames),
         *_check_sounds(table),
-        *_found(table, "as many frame times as frames are needed", ok & (counts > 0) & (counts != times)),
+        *_findings(table, "as many frame times as frames are needed", ok & (counts > 0) & (counts != times)),
     ]
 
 
@@ -135,8 +137,8 @@ def _check_index(table: pa.Table) -> list[Finding]:
     ]
     return [
         *_check_status(table),
-        *_found(table, "ok, but without a soundtrack", ok & _mask(pc.is_null(table["audio_path"]))),
-        *_found(table, "a file without its checksum", nameless[0] | nameless[1]),
+        *_findings(table, "ok, but without a soundtrack", ok & _mask(pc.is_null(table["audio_path"]))),
+        *_findings(table, "a file without its checksum", nameless[0] | nameless[1]),
         *_check_finite(table, "conditions", list(arrays.read_vector_lists(table["conditions"]))),
     ]
 
@@ -146,7 +148,7 @@ def _check_evaluated(table: pa.Table) -> list[Finding]:
     silent = _mask(pc.is_null(table["clap_embedding"]))
     return [
         *_check_status(table),
-        *_found(table, "ok, but without an embedding", ok & silent),
+        *_findings(table, "ok, but without an embedding", ok & silent),
         *_check_sounds(table),
     ]
 
@@ -162,8 +164,8 @@ def _check_status(table: pa.Table) -> list[Finding]:
     known = pc.is_in(table["status"], value_set=pa.array([OK, REJECTED]))
     nameless = pc.and_(pc.equal(table["status"], REJECTED), pc.is_null(table["reject_type"]))
     return [
-        *_found(table, "status is neither ok nor rejected", ~_mask(known)),
-        *_found(table, "rejected without a reason", _mask(nameless)),
+        *_findings(table, "status is neither ok nor rejected", ~_mask(known)),
+        *_findings(table, "rejected without a reason", _mask(nameless)),
     ]
 
 
@@ -174,18 +176,18 @@ def _check_sounds(table: pa.Table) -> list[Finding]:
 
 def _check_finite(table: pa.Table, column: str, values: Sequence[Vectors | None]) -> list[Finding]:
     infinite = [_has(item) and not np.isfinite(item).all() for item in values]
-    return _found(table, f"{column} is not finite", np.array(infinite, bool))
+    return _findings(table, f"{column} is not finite", np.array(infinite, bool))
 
 
 def _check_vectors(table: pa.Table, column: str, values: Sequence[Vectors | None]) -> list[Finding]:
     off = [_has(item) and bool(np.isfinite(item).all()) and _norm_is_off(item) for item in values]
     return [
         *_check_finite(table, column, values),
-        *_found(table, f"{column} is not of norm 1", np.array(off, bool)),
+        *_findings(table, f"{column} is not of norm 1", np.array(off, bool)),
     ]
 
 
-def _found(table: pa.Table, what: str, bad: Mask) -> list[Finding]:
+def _findings(table: pa.Table, what: str, bad: Mask) -> list[Finding]:
     if not bad.any():
         return []
     rows = np.flatnonzero(bad)

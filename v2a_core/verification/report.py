@@ -48,7 +48,7 @@ class Report:
         job: Which made it; None for a folder of several outputs.
         made_by: Its manifest.
         parts: Rows of each part, by name; None for one that cannot be used.
-        told: What there is, in words.
+        summary: What there is, in words.
         problems: What is wrong: the output is unfit.
         notes: What is worth knowing: rejects, sources in several versions.
         damage: What has to be taken out before the job can make it anew; the other problems the job mends by itself.
@@ -59,7 +59,7 @@ class Report:
     job: str | None
     made_by: Manifest = field(default_factory=Manifest)
     parts: dict[str, int | None] = field(default_factory=dict)
-    told: str = ""
+    summary: str = ""
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     damage: Damage = field(default_factory=Damage)
@@ -93,14 +93,14 @@ class Report:
         yield from (f"problem: {problem}" for problem in self.problems)
         yield from (f"note: {note}" for note in self.notes)
         what = f"{len(self.problems)} problem{'s' * (len(self.problems) > 1)}" if self.problems else "nothing wrong"
-        yield f"verify: {self.told}, {what} -> {self.output}"
+        yield f"verify: {self.summary}, {what} -> {self.output}"
         if self.damaged:
             yield f"verify: `v2a verify {self.output} --repair` takes out what is damaged; then run {self.again}"
         elif self.problems:
             yield f"verify: run {self.again}"
 
 
-def some(values: Iterable[object] | pa.ChunkedArray) -> str:
+def first_few(values: Iterable[object] | pa.ChunkedArray) -> str:
     """The first few of a column or list, for a message."""
     items = values.to_pylist() if isinstance(values, (pa.Array, pa.ChunkedArray)) else list(values)
     shown = ", ".join(map(str, items[:_EXAMPLES]))

@@ -15,7 +15,7 @@ from v2a_core.tables.schema import INDEX_FOLDER, REJECTED, ROWS_FOLDER
 from v2a_core.verification.media import check_media
 from v2a_core.verification.parts import Finding
 from v2a_core.verification.reader import PartReader
-from v2a_core.verification.report import Report, some
+from v2a_core.verification.report import Report, first_few
 
 _IDS = ("source_id", "source_key", "recorded_at", "status", "reject_stage", "reject_type")
 _SEGMENTS = ("segment_id", "segment_index", "segment_count")
@@ -49,11 +49,11 @@ def check_rows(report: Report, reader: PartReader) -> None:
         _check_ids(report, rows)
         _note_versions(report, rows)
     _check_manifest(report)
-    report.told = f"{report.rows} rows in {len(report.parts)} parts"
+    report.summary = f"{report.rows} rows in {len(report.parts)} parts"
 
 
 def _note(report: Report, part: str, finding: Finding) -> None:
-    report.problems.append(f"{part}: {len(finding.rows)} rows: {finding.what}: {some(finding.ids)}")
+    report.problems.append(f"{part}: {len(finding.rows)} rows: {finding.what}: {first_few(finding.ids)}")
     report.damage.mark(part, finding.rows)
 
 
@@ -90,19 +90,19 @@ def _check_completeness(report: Report, rows: pa.Table) -> None:
         )
     )["source_id"]
     if len(torn):
-        report.problems.append(f"{len(torn)} sources disagree on segment_count: {some(torn)}")
+        report.problems.append(f"{len(torn)} sources disagree on segment_count: {first_few(torn)}")
         _mark(report, _of(segments, torn))
     whole = _of(rows.filter(pc.invert(is_segment)), counts["source_id"])
     if whole.num_rows:
         ids = whole["source_id"]
-        report.problems.append(f"{len(ids)} sources are rejected as a whole beside their segments: {some(ids)}")
+        report.problems.append(f"{len(ids)} sources are rejected as a whole beside their segments: {first_few(ids)}")
         _mark(report, whole)
     # Of an older version of a file, nobody can make what is missing.
     newest = pc.is_in(counts["source_id"], value_set=pc.unique(latest(rows)["source_id"]))
     lacks = pc.less(counts["segment_index_count_distinct"], counts["segment_count_max"])
     lacking = counts.filter(pc.and_(lacks, newest))["source_id"]
     if len(lacking):
-        report.problems.append(f"{len(lacking)} sources lack segments: {some(lacking)}")
+        report.problems.append(f"{len(lacking)} sources lack segments: {first_few(lacking)}")
 
 
 def _of(rows: pa.Table, sources: pa.ChunkedArray) -> pa.Table:
@@ -116,7 +116,7 @@ def _check_ids(report: Report, rows: pa.Table) -> None:
     twice = counts.filter(pc.greater(counts[f"{column}_count"], 1))[column]
     if not len(twice):
         return
-    report.problems.append(f"{len(twice)} values of {column} stand in several rows: {some(twice)}")
+    report.problems.append(f"{len(twice)} values of {column} stand in several rows: {first_few(twice)}")
     places: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for row in rows.filter(pc.is_in(rows[column], value_set=twice.combine_chunks())).to_pylist():
         places[row[column]].append((row["part"], row["row"]))
@@ -133,8 +133,8 @@ def _note_versions(report: Report, rows: pa.Table) -> None:
     if rejected.num_rows:
         stages, kinds = rejected["reject_stage"].to_pylist(), rejected["reject_type"].to_pylist()
         reasons = Counter(f"{stage}: {kind}" for stage, kind in zip(stages, kinds, strict=True))
-        told = ", ".join(f"{count} x {reason}" for reason, count in reasons.most_common())
-        report.notes.append(f"{rejected.num_rows} rows are rejected ({told})")
+        by_reason = ", ".join(f"{count} x {reason}" for reason, count in reasons.most_common())
+        report.notes.append(f"{rejected.num_rows} rows are rejected ({by_reason})")
     older = rows.num_rows - newest.num_rows
     if older:
         replaced = rows.group_by("source_key").aggregate([("source_id", "count_distinct")])
@@ -162,5 +162,5 @@ def _check_manifest(report: Report) -> None:
     strays = report.parts.keys() - recorded.keys() - set(report.damage.parts)
     if strays and status == "done":
         report.notes.append(
-            f"{len(strays)} parts are not recorded in the manifest, the next run adds them: {some(sorted(strays))}"
+            f"{len(strays)} parts are not recorded in the manifest, the next run adds them: {first_few(sorted(strays))}"
         )

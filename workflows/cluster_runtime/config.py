@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from v2a_core.config import Settings, setting
 
 
@@ -12,6 +14,7 @@ class PoolSettings(Settings):
         0.0, "CPUs reserved by a decode task (0: 1, or a fifth of a machine below four CPUs)", unit="CPU", ge=0
     )
     decode_tasks: int = setting(0, "decode tasks at once at most (0: as many as CPUs allow)", ge=0)
+    device: Literal["auto", "gpu"] = setting("auto", "auto: GPUs where there are some; gpu: refuse a cluster without")
     model_actors: int = setting(0, "actors of each model stage (0: one a GPU, or one a machine's worth of CPUs)", ge=0)
     segments_per_batch: int = setting(
         0, "segments in a model stage's batch (0: 32 where there are GPUs, else 16)", ge=0, le=4096

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import ray
@@ -11,6 +13,7 @@ from ray.data import DataContext
 
 from v2a_core import storage
 from v2a_core.compute.threads import prepare_torch
+from v2a_core.config import ConfigError
 from v2a_core.storage import StorageAccess
 from workflows.cluster_runtime import ray_private
 from workflows.cluster_runtime.config import PoolSettings
@@ -52,7 +55,8 @@ class Pools:
         actor_cpus: CPUs of one model actor. A fraction: on two CPUs, actors that hold whole ones starve the rest.
         gather_cpus: CPUs of the actor that brings the segments of a source together.
         cut_cpus: CPUs of a task that only cuts blocks.
-        actor_gpus: GPUs of one actor of the stage that computes most.
+        main_gpus: GPUs of one actor of the stage that computes most: as much as keeps others like it from its GPU.
+        beside_gpus: GPUs of one actor of a stage that computes less: next to nothing, it takes turns on all of them.
         segments_per_batch: Segments in a model stage's batch. A GPU takes small batches and large ones in one time.
         soundtracks_per_batch: Sources in a batch of the generator stage.
         sources_per_block: Sources of a decode task; 0 chooses by their number.
@@ -65,28 +69,38 @@ class Pools:
     actor_cpus: float
     gather_cpus: float
     cut_cpus: float
-    actor_gpus: float
+    main_gpus: float
+    beside_gpus: float
     segments_per_batch: int
     soundtracks_per_batch: int
     sources_per_block: int
     worker: Worker
 
 
-def start_pools(address: str | None, settings: PoolSettings) -> Pools:
+def start_pools(address: str | None, settings: PoolSettings, model_stages: int) -> Pools:
     """Connect, or start Ray, and prepare it for Ray Data: whatever refuses a run is told before its output is claimed.
 
     Args:
         address: As for `connect`.
         settings: As for `prepare_data`.
+        model_stages: As for `prepare_data`.
+
+    Raises:
+        ConfigError: As `plan_pools` does.
     """
     connect(address)
-    return prepare_data(settings)
+    return prepare_data(settings, model_stages)
 
 
-def prepare_data(settings: PoolSettings) -> Pools:
-    """Tell Ray Data what all streaming jobs want of it, and share the cluster among the stages."""
+def prepare_data(settings: PoolSettings, model_stages: int) -> Pools:
+    """Tell Ray Data what all streaming jobs want of it, and share the cluster among the stages.
+
+    Args:
+        settings: What is wished.
+        model_stages: Stages of actors that hold a model.
+    """
     context = DataContext.get_current()
-    pools = plan_pools(settings)
+    pools = plan_pools(settings, model_stages)
     ray_private.limit_look_ahead(context, max(pools.segments_per_batch, pools.soundtracks_per_batch) * pools.actors)
     ray_private.pass_arguments_by_value()
     ray_private.bound_wait_for_locations()
@@ -109,7 +123,7 @@ def prepare_data(settings: PoolSettings) -> Pools:
     return pools
 
 
-def plan_pools(settings: PoolSettings) -> Pools:
+def plan_pools(settings: PoolSettings, model_stages: int) -> Pools:
     """Share the cluster among the stages.
 
     CPU-only: decoding and models use the same cores, so actors reserve little and Ray keeps the rest for decode tasks;
@@ -118,16 +132,22 @@ def plan_pools(settings: PoolSettings) -> Pools:
     What the stages of the longest job reserve (decode, CLIP, map, gather, cut, generate, finish) fits on machines of
     any number and size. Ray Data reserves for the first stages first, and what is not left goes to the last one when
     those are over: no soundtrack would be finished before the last video is decoded.
+
+    Args:
+        settings: What is wished.
+        model_stages: Stages of actors that hold a model.
+
+    Raises:
+        ConfigError: When the cluster does not have what is wished; names the setting, the wish and the supply.
     """
-    resources = ray.cluster_resources()
-    cpus, gpus = resources.get("CPU", 1.0), resources.get("GPU", 0.0)
     # A head that offers no CPUs runs no stage.
-    nodes = max(1, sum(bool(node["Alive"] and node["Resources"].get("CPU")) for node in ray.nodes()))
-    actors = settings.model_actors or max(1, int(gpus) or nodes)
-    here = cpus / nodes
-    decode_cpus = settings.decode_cpus or (here / 5 if here < 4 else 1.0)
-    actor_cpus = here / 10 if here < 4 else 0.25 if here < 8 else 1.0
-    decode_tasks = min(cpus, (cpus - 3 * actors * actor_cpus) / decode_cpus)
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    cpus, gpus = (ray.cluster_resources().get(kind, 0.0) for kind in ("CPU", "GPU"))
+    here = cpus / max(1, len(machines))
+    actors = settings.model_actors or max(1, int(gpus) or len(machines))
+    decode_cpus, actor_cpus = settings.decode_cpus or _decode_cpus(here), _actor_cpus(here)
+    _check_supply(settings, machines, actor_cpus)
+    decode_tasks = min(cpus, (cpus - model_stages * actors * actor_cpus) / decode_cpus)
     return Pools(
         decode_cpus=decode_cpus,
         decode_tasks=settings.decode_tasks or max(1, int(decode_tasks)),
@@ -135,12 +155,48 @@ def plan_pools(settings: PoolSettings) -> Pools:
         actor_cpus=actor_cpus,
         gather_cpus=0.05,
         cut_cpus=min(0.25, cpus / 10),  # with less, half an equal share, which Ray Data gives to each stage, is more
-        actor_gpus=1.0 if gpus else 0.0,
+        # An actor too many would not fit: 0.9 of a GPU for each of one, 0.45 for each of two, ...
+        main_gpus=0.9 / math.ceil(actors / gpus) if gpus else 0.0,
+        beside_gpus=0.001 if gpus else 0.0,
         segments_per_batch=settings.segments_per_batch or (32 if gpus else 16),
         soundtracks_per_batch=settings.soundtracks_per_batch or (32 if gpus else 8),
         sources_per_block=settings.sources_per_block,
         worker=Worker(max(1, int(here if not gpus else 2)), storage.in_use()),
     )
+
+
+def _decode_cpus(machine: float) -> float:
+    """CPUs of a decode task on a machine with so many."""
+    return machine / 5 if machine < 4 else 1.0
+
+
+def _actor_cpus(machine: float) -> float:
+    """CPUs of a model actor on a machine with so many."""
+    return machine / 10 if machine < 4 else 0.25 if machine < 8 else 1.0
+
+
+def _check_supply(settings: PoolSettings, machines: Sequence[Mapping[str, float]], actor_cpus: float) -> None:
+    """Refuse a wish that no machine could ever fulfil: Ray would wait for one that can, without a word."""
+    gpus = sum(machine.get("GPU", 0.0) for machine in machines)
+    if settings.device == "gpu" and not gpus:
+        raise ConfigError(
+            f"pools.device = 'gpu': none of the {len(machines)} machines of this cluster has a GPU that Ray knows of; "
+            "start Ray on one with `--num-gpus`, or say pools.device=auto"
+        )
+    largest = max((machine["CPU"] for machine in machines), default=1.0)
+    if settings.decode_cpus > largest:
+        raise ConfigError(
+            f"pools.decode_cpus = {settings.decode_cpus:g}: a decode task runs on one machine, and the largest of this "
+            f"cluster has {largest:g} CPUs"
+        )
+    # With GPUs an actor needs one of them, and where the CPUs are others does not help.
+    hosts = [machine for machine in machines if machine.get("GPU")] if gpus else machines
+    room = sum(int(machine["CPU"] / actor_cpus + 1e-6) for machine in hosts)
+    if settings.model_actors > room:
+        raise ConfigError(
+            f"pools.model_actors = {settings.model_actors}: each reserves {actor_cpus:g} CPUs"
+            f"{' beside its share of a GPU' if gpus else ''}, for which this cluster has room {room} times"
+        )
 
 
 def _hide(record: logging.LogRecord) -> bool:

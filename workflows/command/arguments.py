@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from typing import TypedDict
 
 from workflows.command.options import add_config
 
@@ -36,6 +38,50 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="take the output over from the run that owns it, which ends; for one that hangs",
     )
     add_address(parser)
+
+
+class Asked(TypedDict, total=False):
+    """What is asked of a run of a streaming job, as keywords of its `run`.
+
+    Attributes:
+        models: A bundle's name or file.
+        limit: Take the first `limit` entries only.
+        dry_run: Plan and check, do nothing.
+        address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
+        steal: Take the output over from the run that owns it.
+    """
+
+    models: str
+    limit: int | None
+    dry_run: bool
+    address: str | None
+    steal: bool
+
+
+class AskedOfCatalog(Asked, total=False):
+    """The same, where the job lists a catalog.
+
+    Attributes:
+        retry_rejects: Stages whose rejects are tried again.
+    """
+
+    retry_rejects: Sequence[str]
+
+
+def asked_of_run(arguments: argparse.Namespace) -> Asked:
+    """What `add_job_arguments` and `add_run_arguments` were given."""
+    return {
+        "models": arguments.models,
+        "limit": arguments.limit,
+        "dry_run": arguments.dry_run,
+        "address": arguments.address,
+        "steal": arguments.steal,
+    }
+
+
+def asked_of_catalog(arguments: argparse.Namespace) -> AskedOfCatalog:
+    """The same, and what `add_catalog` was given."""
+    return {**asked_of_run(arguments), "retry_rejects": arguments.retry_rejects}
 
 
 def add_catalog(parser: argparse.ArgumentParser) -> None:

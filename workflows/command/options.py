@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from v2a_core.config import Settings, load, options
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
 class LateParser(argparse.ArgumentParser):
@@ -64,7 +66,7 @@ def settings_table(settings: type[Settings]) -> str:
     return "\n".join(lines)
 
 
-def load_settings(arguments: argparse.Namespace, job: str, settings: type[Any]) -> Any:
+def load_settings(arguments: argparse.Namespace, job: str, settings: type[SettingsT]) -> SettingsT:
     """The configuration that the options of a command say."""
     return load(settings, job=job, source=arguments.config, overrides=overrides(arguments))
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from v2a_core import storage
 from v2a_core.catalog import CatalogSettings, Source, list_sources
@@ -26,6 +26,7 @@ from workflows.generate.config import GenerateJob
 from workflows.train import job as train
 from workflows.train.config import TrainJob
 
+T = TypeVar("T")
 _CATALOG_NOTE = "catalog.json"  # in the demo's folder: the catalogs are complete, and what to give a job
 _OUTPUTS = ("embeddings", "mapper", "soundtracks", "metrics")
 
@@ -86,7 +87,7 @@ def _catalog(folder: Path) -> DemoCatalog:
     return DemoCatalog(**storage.read_json(note))
 
 
-def _timed(action: Callable[[], Any]) -> tuple[Any, float]:
+def _timed(action: Callable[[], T]) -> tuple[T, float]:
     started = time.monotonic()
     return action(), time.monotonic() - started
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from workflows.command.arguments import add_catalog, add_job_arguments, add_run_arguments
+from workflows.command.arguments import add_catalog, add_job_arguments, add_run_arguments, asked_of_catalog
 from workflows.command.commands import COMMANDS, Command
 from workflows.command.exit_codes import DONE
 from workflows.command.options import load_settings
@@ -21,17 +21,7 @@ def _run(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments, "embed", EmbedJob)
     from workflows.embed import job
 
-    job.run(
-        arguments.catalog,
-        arguments.output,
-        settings,
-        models=arguments.models,
-        limit=arguments.limit,
-        dry_run=arguments.dry_run,
-        address=arguments.address,
-        steal=arguments.steal,
-        retry_rejects=arguments.retry_rejects,
-    )
+    job.run(arguments.catalog, arguments.output, settings, **asked_of_catalog(arguments))
     return DONE
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import pyarrow as pa
 from ray.data import Dataset
@@ -20,6 +20,7 @@ from v2a_core.stages.embed import embed_audio
 from v2a_core.tables.rows import TRANSIT
 from v2a_core.tables.schema import ROWS_FOLDER, embeddings_schema
 from workflows.cluster_runtime.pools import Pools, device
+from workflows.command.arguments import AskedOfCatalog
 from workflows.embed.config import EmbedJob
 from workflows.streaming.catalog_job import CatalogJob, Planned, run_catalog
 from workflows.streaming.chain import VisionStage, decode
@@ -28,30 +29,14 @@ from workflows.streaming.listing import Listing
 from workflows.streaming.stages import ActorStage, run_actors
 
 
-def run(
-    catalog: Sequence[str],
-    output: str,
-    job: EmbedJob,
-    *,
-    models: str = "paper",
-    limit: int | None = None,
-    dry_run: bool = False,
-    address: str | None = None,
-    retry_rejects: Sequence[str] = (),
-    steal: bool = False,
-) -> dict[str, Any]:
+def run(catalog: Sequence[str], output: str, job: EmbedJob, **asked: Unpack[AskedOfCatalog]) -> dict[str, Any]:
     """Embed what is not embedded yet.
 
     Args:
         catalog: Files, folders, globs, prefixes, shards or tables.
         output: Folder or URI of the embeddings; what it holds already is not done again.
         job: The configuration.
-        models: A bundle's name or file.
-        limit: Take the first `limit` sources only.
-        dry_run: Plan and check, do nothing.
-        address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
-        retry_rejects: Stages whose rejects are tried again.
-        steal: Take the output over from the run that owns it.
+        asked: Models, limit, dry run, ..., as `AskedOfCatalog` says.
 
     Returns:
         The summary, as written to `summary.json`.
@@ -62,7 +47,7 @@ def run(
         UnfinishedError: Some sources could not be fetched; the next run tries them again.
     """
     check_apart(catalog, output)
-    request = Request(output, models, limit, dry_run, address, retry_rejects, steal)
+    request = Request(output, **asked)
     return run_catalog(request, Embedding.name, catalog, job, functools.partial(_open, job))
 
 
@@ -103,8 +88,7 @@ class Embedding(CatalogJob):
         settings = DecodeSettings(job.segments, job.frames, job.decoder, models.local.media_spec(), want_audio=True)
         data = decode(items, settings, pools)
         stage = EncodeStage(models.bundle, job.encoders)
-        # The only stage with models: a whole GPU each.
-        return run_actors(data, stage, pools, batch_size=pools.segments_per_batch, gpus=pools.actor_gpus)
+        return run_actors(data, stage, pools, batch_size=pools.segments_per_batch)
 
 
 @dataclass(frozen=True)
@@ -123,5 +107,5 @@ class EncodeStage(ActorStage):
         from v2a_core import encoders
 
         see = VisionStage(self.bundle, self.settings).load()
-        ears = encoders.build("audio", "clap", self.bundle.resolve(), self.settings, device())
+        ears = encoders.build_audio(self.bundle.resolve(), self.settings, device())
         return lambda batch: embed_audio(see(batch), ears)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from workflows.command.arguments import add_job_arguments, add_run_arguments
+from workflows.command.arguments import add_job_arguments, add_run_arguments, asked_of_run
 from workflows.command.commands import COMMANDS, Command
 from workflows.command.exit_codes import DONE
 from workflows.command.options import load_settings
@@ -22,17 +22,8 @@ def _run(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments, "evaluate", EvaluateJob)
     from workflows.evaluate import job
 
-    job.run(
-        arguments.soundtracks,
-        arguments.output,
-        settings,
-        models=arguments.models,
-        embeddings=arguments.embeddings,
-        limit=arguments.limit,
-        dry_run=arguments.dry_run,
-        address=arguments.address,
-        steal=arguments.steal,
-    )
+    embeddings = arguments.embeddings
+    job.run(arguments.soundtracks, arguments.output, settings, embeddings=embeddings, **asked_of_run(arguments))
     return DONE
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from v2a_core.config import Settings, setting
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.media.config import GuardSettings
-from v2a_core.metrics.config import MetricSettings
+from v2a_core.metrics.config import EACH_EXTRACTOR, EACH_METRIC, AllExtractorSettings, AllMetricSettings
 from v2a_core.outputs.parts import PartSettings
 from v2a_core.storage.config import StorageSettings, output_storage
 from workflows.cluster_runtime.config import PoolSettings
@@ -20,7 +20,8 @@ class EvaluateJob(Settings):
     allow_unfinished: bool = setting(False, "evaluate soundtracks whose job has not finished")
     decoder: GuardSettings = setting(GuardSettings, "limits of the decoder process of the originals")
     encoders: EncoderSettings = setting(EncoderSettings, "how CLAP runs")
-    metrics: MetricSettings = setting(MetricSettings, "intervals and tolerances")
+    extractors: AllExtractorSettings = setting(EACH_EXTRACTOR, "what is found out about each sound")
+    metrics: AllMetricSettings = setting(EACH_METRIC, "intervals and tolerances")
     storage: StorageSettings = setting(StorageSettings, "how buckets are reached")
     output_storage: StorageSettings | None = output_storage()
     output: PartSettings = setting(PartSettings, "when rows become a file")

@@ -6,7 +6,7 @@ import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,15 +14,16 @@ from ray.data import Dataset
 
 from v2a_core import storage
 from v2a_core.metrics import inputs
+from v2a_core.metrics.extractors.schema import evaluated_schema, read_schema
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import Ledger, embeddings_ledger
 from v2a_core.outputs.manifest import Manifest
 from v2a_core.protocols import JSON
-from v2a_core.stages.listen import ReadSettings
-from v2a_core.tables.evaluated import EVALUATED, READ
+from v2a_core.stages.listen import ReadSettings, sound_extractors
 from v2a_core.tables.schema import ROWS_FOLDER
 from v2a_core.verification.retry import forget
 from workflows.cluster_runtime.pools import Pools
+from workflows.command.arguments import Asked
 from workflows.evaluate.config import EvaluateJob
 from workflows.evaluate.report import References, Reported, report
 from workflows.evaluate.stages import ListenStage, ReadStage
@@ -37,16 +38,7 @@ _SOUNDTRACKS_PER_BLOCK = 4
 
 
 def run(
-    soundtracks: str,
-    output: str,
-    job: EvaluateJob,
-    *,
-    models: str = "paper",
-    embeddings: str | None = None,
-    limit: int | None = None,
-    dry_run: bool = False,
-    address: str | None = None,
-    steal: bool = False,
+    soundtracks: str, output: str, job: EvaluateJob, *, embeddings: str | None = None, **asked: Unpack[Asked]
 ) -> dict[str, Any]:
     """Evaluate the soundtracks that have no row yet, then compute all metrics over all rows.
 
@@ -54,13 +46,9 @@ def run(
         soundtracks: Folder or URI that `v2a generate` wrote.
         output: Folder or URI: `metrics.json`, `metrics.md`, `rows/`, manifest and summary.
         job: The configuration.
-        models: A bundle's name or file, whose CLAP the soundtracks were made for.
         embeddings: Folder or URI that `v2a embed` wrote: its CLAP embeddings are the references instead of the
             originals'; those of the same segments if there are any, else all as a set.
-        limit: Take the first `limit` soundtracks only.
-        dry_run: Plan and check, do nothing.
-        address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
-        steal: Take the output over from the run that owns it.
+        asked: Models, whose CLAP the soundtracks were made for, limit, dry run, ..., as `Asked` says.
 
     Returns:
         The summary, as written to `summary.json`, with the metrics.
@@ -80,7 +68,7 @@ def run(
     entrance = Entrance(
         Evaluation.name, job, inputs=[soundtracks], listed=listed, opened=functools.partial(_open, job, embeddings)
     )
-    return run_streaming(Request(output, models, limit, dry_run, address, steal=steal), entrance)
+    return run_streaming(Request(output, **asked), entrance)
 
 
 @dataclass(frozen=True)
@@ -132,6 +120,7 @@ class Evaluation(StreamingJob[pa.Table]):
             "audio": local.fingerprints()["audio"],
             "judge": inputs.judge_fingerprint(self.judge) if self.judge else None,
             "originals": self.settings.originals,
+            "extractors": self.settings.extractors.model_dump(mode="json"),
             "embeddings": manifest.read(references.place, job="embed")["output_id"] if references else None,
         }
         return Identity(content, {"audio": local.audio_space})
@@ -139,7 +128,7 @@ class Evaluation(StreamingJob[pa.Table]):
     def rows(self) -> Rows:
         """A row a segment of a soundtrack."""
         metadata = {"audio_space": self.models.local.audio_space}
-        return Rows(ROWS_FOLDER, EVALUATED, READ, "segment_id", embeddings_ledger, metadata)
+        return Rows(ROWS_FOLDER, evaluated_schema(), read_schema(), "segment_id", embeddings_ledger, metadata)
 
     def renew(self, request: Request) -> None:
         """Forget the rows of soundtracks that are others now."""
@@ -177,12 +166,14 @@ class Evaluation(StreamingJob[pa.Table]):
         size = pools.sources_per_block or _SOUNDTRACKS_PER_BLOCK
         data = from_tables(table.slice(start, size) for start in range(0, table.num_rows, size))
         segments, spec = inputs.segments_of(soundtracks.made_by), models.local.media_spec()
-        reading = ReadSettings(soundtracks.place, segments, job.decoder, spec, job.originals)
+        describing = sound_extractors(job.extractors)
+        reading = ReadSettings(soundtracks.place, segments, job.decoder, spec, job.originals, describing)
         # Originals are decoded as in `embed`: CPU tasks, the codec in a process of its own.
         data = run_tasks(data, ReadStage(reading), pools)
-        listening = ListenStage(models.bundle, job.encoders, self.judge, embed_references=self.references is None)
-        # The only stage with a model: a whole GPU each.
-        return run_actors(data, listening, pools, batch_size=pools.segments_per_batch, gpus=pools.actor_gpus)
+        listening = ListenStage(
+            models.bundle, job.encoders, job.extractors, self.judge, embed_references=self.references is None
+        )
+        return run_actors(data, listening, pools, batch_size=pools.segments_per_batch)
 
     def tell(self, output: str) -> dict[str, JSON]:
         """The metrics, over all rows of these soundtracks."""

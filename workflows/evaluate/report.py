@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from v2a_core import storage
+from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.metrics.measure import measure, read_rows, to_markdown, with_references
 from v2a_core.outputs.ledger import read_columns
 from v2a_core.protocols import JSON
-from v2a_core.tables.evaluated import EVALUATED
 from v2a_core.tables.schema import OK, ROWS_FOLDER
 from workflows.evaluate.config import EvaluateJob
 
@@ -89,6 +89,7 @@ def report(facts: Reported, index: pa.Table, references: References | None, job:
 
 def _rows(output: str, index: pa.Table) -> pa.Table:
     """The rows of these soundtracks among all that the evaluation has."""
-    table = read_columns(storage.join(output, ROWS_FOLDER), EVALUATED.names)
-    table = EVALUATED.empty_table() if table is None else table
+    schema = evaluated_schema()
+    table = read_columns(storage.join(output, ROWS_FOLDER), schema.names)
+    table = schema.empty_table() if table is None else table
     return table.filter(pc.is_in(table["source_id"], value_set=index["source_id"].combine_chunks()))

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from v2a_core.encoders.config import EncoderSettings
-from v2a_core.metrics import inputs
+from v2a_core.metrics.config import ExtractorSettings
+from v2a_core.metrics.extractors.base import Hearing
+from v2a_core.metrics.extractors.schema import read_schema
 from v2a_core.models import Bundle
-from v2a_core.protocols import TextEncoder
-from v2a_core.stages.listen import Ears, ReadSettings, embed_sounds, read_soundtrack
-from v2a_core.tables.evaluated import READ
+from v2a_core.protocols import AudioEncoder, TextEncoder
+from v2a_core.stages.listen import ReadSettings, batch_extractors, embed_sounds, read_soundtrack
 from workflows.cluster_runtime.pools import device
 from workflows.streaming.stages import ActorStage
 
@@ -26,8 +27,9 @@ class ReadStage:
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Read a block of soundtracks, one at a time."""
+        schema = read_schema()
         for row in batch.to_pylist():
-            yield pa.Table.from_pylist(read_soundtrack(row, self.settings), schema=READ)
+            yield pa.Table.from_pylist(read_soundtrack(row, self.settings), schema=schema)
 
 
 @dataclass(frozen=True)
@@ -36,22 +38,27 @@ class ListenStage(ActorStage):
 
     bundle: Bundle
     settings: EncoderSettings
+    extractors: ExtractorSettings
     judge: str | None
     embed_references: bool
 
     def load(self) -> Callable[[pa.Table], pa.Table]:
         """Load the ears; the text tower comes with the first caption."""
-        from v2a_core.encoders.clap import ClapEncoder
-
-        local = self.bundle.resolve()
-        ears = Ears(
-            ClapEncoder(local, self.settings, device()),
-            functools.cache(self._text),
-            inputs.fetch_judge(self.judge) if self.judge else None,
-            local.media_spec(),
-            self.embed_references,
+        encoder = self._audio()
+        hearing = Hearing(
+            spec=self.bundle.resolve().media_spec(),
+            audio=lambda: encoder,
+            text=functools.cache(self._text),
+            judge=self.judge,
+            embed_references=self.embed_references,
         )
-        return lambda batch: embed_sounds(batch, ears)
+        extractors = batch_extractors(self.extractors, hearing)
+        return lambda batch: embed_sounds(batch, extractors)
+
+    def _audio(self) -> AudioEncoder:
+        from v2a_core.encoders import build_audio
+
+        return build_audio(self.bundle.resolve(), self.settings, device())
 
     def _text(self) -> TextEncoder:
         from v2a_core.generators import load_text_encoder

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import pyarrow as pa
 from ray.data import Dataset
 
+from v2a_core import captioners
 from v2a_core.captioners.config import CaptionerSettings
 from v2a_core.config import ConfigError
 from v2a_core.mappers.choice import NO_MAPPER, check_mapper, load_condition_mapper, unlike_training
@@ -46,10 +46,12 @@ class ThroughText:
     Attributes:
         via: Where the texts come from.
         fingerprint: For manifests and metadata: that, and what writes them.
+        captioner: Settings of the captioner that writes them; None: they are in the catalog.
     """
 
-    via: Literal["caption", "label", "blip"]
+    via: str
     fingerprint: str
+    captioner: CaptionerSettings | None = None
     mapper: None = None
 
 
@@ -79,7 +81,9 @@ def choose(mapper: str | None, job: GenerateJob, local: LocalBundle) -> Origin:
         ConfigError: For a mapper between other spaces than the bundle's, or weights that cannot be had.
     """
     if job.via_text != "off":
-        return ThroughText(job.via_text, _text_fingerprint(job.via_text, job.captioner))
+        if job.captions:
+            return ThroughText(job.via_text, f"text:{job.via_text}:{job.captioner.fingerprint()}", job.captioner)
+        return ThroughText(job.via_text, f"text:{job.via_text}")
     mapper = mapper or NO_MAPPER
     fingerprint = check_mapper(mapper, job.sampling, local)
     unlike = unlike_training(mapper, job.segments, job.frames)
@@ -112,12 +116,12 @@ def make(
         frames = job.frames.model_copy(update={"max_frames": 1})
         settings = DecodeSettings(job.segments, frames, job.decoder, local.media_spec(), want_audio=False)
         data = decode(planned, settings, pools)
-        text = TextStage(bundle, origin.via, job.captioner)
-        return run_actors(data, text, pools, batch_size=pools.segments_per_batch, gpus=pools.actor_gpus / 4)
+        text = TextStage(bundle, origin.via, origin.captioner)
+        return run_actors(data, text, pools, batch_size=pools.segments_per_batch, gpu="beside")
     settings = DecodeSettings(job.segments, job.frames, job.decoder, local.media_spec(), want_audio=False)
     data = see(planned, SeeSettings(settings, bundle, local.vision_dim, job.encoders), parts, pools)
-    mapping, cpus, gpus = MapStage(origin.mapper, job.sampling, job.seed), pools.actor_cpus / 2, pools.actor_gpus / 8
-    return run_actors(data, mapping, pools, batch_size=pools.segments_per_batch, cpus=cpus, gpus=gpus)
+    mapping, cpus = MapStage(origin.mapper, job.sampling, job.seed), pools.actor_cpus / 2
+    return run_actors(data, mapping, pools, batch_size=pools.segments_per_batch, cpus=cpus, gpu="beside")
 
 
 @dataclass(frozen=True)
@@ -138,12 +142,12 @@ class MapStage(ActorStage):
 class TextStage(ActorStage):
     """Decoded segments in, with the conditions of their texts out.
 
-    An actor holds CLAP's text branch, and BLIP when it writes the texts.
+    An actor holds CLAP's text branch, and the captioner when one writes the texts.
     """
 
     bundle: Bundle
-    via: Literal["caption", "label", "blip"]
-    captioner: CaptionerSettings
+    via: str
+    captioner: CaptionerSettings | None
 
     def load(self) -> Callable[[pa.Table], pa.Table]:
         """Load what embeds texts, and what writes them."""
@@ -154,17 +158,8 @@ class TextStage(ActorStage):
 
     def _texts(self) -> Callable[[pa.Table], Sequence[str | None]]:
         """What gives the texts of a batch."""
-        if self.via != "blip":
+        if self.captioner is None:
             return lambda batch: caption.texts_of_catalog(batch, self.via)
-        from v2a_core.captioners.blip import BlipCaptioner
-
-        captioner, image_size = BlipCaptioner(self.captioner, device()), self.bundle.resolve().media_spec().image_size
+        captioner = captioners.build(self.captioner, device())
+        image_size = self.bundle.resolve().media_spec().image_size
         return lambda batch: caption.texts_of_frames(batch, captioner, image_size)
-
-
-def _text_fingerprint(via: str, captioner: CaptionerSettings) -> str:
-    if via != "blip":
-        return f"text:{via}"
-    from v2a_core.captioners.blip import captioner_fingerprint
-
-    return f"text:blip:{captioner_fingerprint(captioner)}"

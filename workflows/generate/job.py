@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from ray.data import Dataset
 
@@ -23,6 +23,7 @@ from v2a_core.stages.prompts import said_otherwise
 from v2a_core.tables.schema import INDEX, INDEX_FOLDER
 from v2a_core.version import __version__
 from workflows.cluster_runtime.pools import Pools
+from workflows.command.arguments import AskedOfCatalog
 from workflows.generate import conditions
 from workflows.generate.config import GenerateJob
 from workflows.generate.sound import FinishStage, GatherStage, GenerateStage, sound_identity, soundtrack_job
@@ -43,13 +44,8 @@ def run(
     job: GenerateJob,
     *,
     mapper: str | None = None,
-    models: str = "paper",
     embeddings: str | None = None,
-    limit: int | None = None,
-    dry_run: bool = False,
-    address: str | None = None,
-    retry_rejects: Sequence[str] = (),
-    steal: bool = False,
+    **asked: Unpack[AskedOfCatalog],
 ) -> dict[str, Any]:
     """Make the soundtracks that are not made yet.
 
@@ -58,20 +54,14 @@ def run(
         output: Folder or URI: `audio/`, `video/`, `index/`, manifest and summary.
         job: The configuration.
         mapper: Folder or URI of an exported mapper; `none` for CLIP straight into the generator.
-        models: A bundle's name or file.
         embeddings: What `v2a embed` wrote for this catalog, or a part of it: those sources are not decoded.
-        limit: Take the first `limit` sources only.
-        dry_run: Plan and check, do nothing.
-        address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
-        retry_rejects: Stages whose rejects are tried again.
-        steal: Take the output over from the run that owns it.
+        asked: Models, limit, dry run, ..., as `AskedOfCatalog` says.
 
     Returns:
         The summary, as written to `summary.json`.
 
     Raises:
-        ConfigError: Wrong configuration, an empty catalog, a mapper of other embedding spaces, or an output that was
-            made differently.
+        ConfigError: Wrong configuration, an empty catalog, a mapper of other spaces, or an output made differently.
         TooManyRejectsError: More rejected sources than the limits allow, or nothing good at all.
         UnfinishedError: Some sources could not be fetched, or their files not written; the next run tries them again.
     """
@@ -80,7 +70,7 @@ def run(
     # Workers do not stand where the command was given.
     output, mapper = storage.canonical(output), mapper and canonical_mapper(mapper)
     embeddings = embeddings and storage.canonical(embeddings)
-    request = Request(output, models, limit, dry_run, address, retry_rejects, steal)
+    request = Request(output, **asked)
 
     def opened(models: Models, listing: Listing) -> Generation:
         check_settings(models.local, job.generator)
@@ -102,6 +92,7 @@ class Generation(CatalogJob):
 
     name: ClassVar[str] = "generate"
     stage_columns: ClassVar[Mapping[str, str]] = {stage: f"{stage}_s" for stage in STAGES}
+    model_stages: ClassVar[int] = 3  # vision, mapper and generator
     settings: GenerateJob
     output: str
     made_from: conditions.Origin
@@ -120,7 +111,7 @@ class Generation(CatalogJob):
             "finish": job.finish.model_dump(),
             "models": {"vision": fingerprints["vision"], "generator": fingerprints["generator"]},
             "mapper": self.made_from.fingerprint,
-            "captioner": job.captioner.model_dump(include={"max_tokens", "beams"}) if job.via_text == "blip" else None,
+            "captioner": job.captioner.deciding() if job.captions else None,
         }
         return Identity(content, {"vision": local.vision_space, "audio": local.audio_space})
 
@@ -148,12 +139,12 @@ class Generation(CatalogJob):
         data = conditions.make(items, job, models, self.made_from, parts, pools)
         # One actor sees all segments, so that it knows when a source is whole: it holds their conditions, no media.
         batch = pools.segments_per_batch
-        data = run_actors(data, GatherStage(), pools, batch_size=batch, cpus=pools.gather_cpus, actors=1)
+        data = run_actors(data, GatherStage(), pools, batch_size=batch, cpus=pools.gather_cpus, gpu=None, actors=1)
         # A task gives its sounds on when it ends: with more than a batch in a task, finishing would begin late.
         batch = pools.soundtracks_per_batch
         data = in_blocks_of(data, batch, pools)
         stage = GenerateStage(models.bundle, job.generator, job.encoders, soundtrack_job(job))
-        data = run_actors(data, stage, pools, batch_size=batch, gpus=pools.actor_gpus / 2)
+        data = run_actors(data, stage, pools, batch_size=batch)
         # Encoding and uploading run in CPU tasks of their own: the generator never waits for them.
         finishing = FinishJob(output, job.finish, self._marks(), job.seed, job.decoder)
         return run_tasks(data, FinishStage(finishing), pools, batch_size=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
@@ -64,14 +63,14 @@ class GenerateStage(ActorStage):
 
     def load(self) -> Callable[[pa.Table], Iterator[pa.Table]]:
         """Load the generator."""
-        from v2a_core.encoders.clap import ClapEncoder
+        from v2a_core.encoders import build_audio
         from v2a_core.generators import load_generator
         from v2a_core.generators.ranking import Listener
 
         local, on = self.bundle.resolve(), device()
         listener = None
         if self.job.candidates.count > 1:
-            listener = Listener(ClapEncoder(local, self.encoders, on), local.media_spec())
+            listener = Listener(build_audio(local, self.encoders, on), local.media_spec())
         generator = load_generator(local, self.settings, on)
         return SoundtrackMaker(generator, self.job, listener).make
 
@@ -84,7 +83,7 @@ class FinishStage:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Encode and upload the files of a batch of sources."""
-        finished: list[dict[str, Any]] = []
+        finished = []
         for row in batch.drop_columns(["conditions"]).to_pylist():
             before = retrying.traffic()
             finished.append(rows.with_traffic(finish_row(row, self.job), retrying.traffic().since(before)))

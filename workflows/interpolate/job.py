@@ -38,20 +38,28 @@ def run(
     access = StorageAccess.of_job(settings.storage, output, settings.output_storage)
     with storage.reach(access):
         check_storage([], output, access)
-        ends = (read_end(first), read_end(second))
-        if mapper is None and any(end.seen for end in ends):
-            raise ConfigError("an image or a video needs --mapper URI (what `v2a train` wrote), or --mapper none")
-        local = load_bundle(models).resolve()
-        check_weights(local)
-        check_spaces(local)
-        # After the checks of what was given: this import takes seconds.
-        from v2a_core.compute.precision import default_device
+        page, trained = _make((first, second), output, settings, mapper, models)
+    note = "" if trained else " (untrained weights: the sounds mean nothing)"
+    print(f"interpolate: {settings.steps} sounds -> {page}{note}", flush=True)
+    return page
 
-        mapped_by = MappedBy(None, "none")
-        if mapper is not None:
-            fingerprint = check_mapper(mapper, settings.sampling, local)
-            mapped_by = MappedBy(load_condition_mapper(mapper, default_device(), settings.sampling), fingerprint)
-        page = interpolate(ends, output, settings, local, mapped_by, default_device())
-        note = "" if local.trained else " (untrained weights: the sounds mean nothing)"
-        print(f"interpolate: {settings.steps} sounds -> {page}{note}", flush=True)
-        return page
+
+def _make(
+    given: tuple[str, str], output: str, settings: InterpolationSettings, mapper: str | None, models: str
+) -> tuple[str, bool]:
+    """The page, and whether the models that made its sounds are trained."""
+    ends = (read_end(given[0]), read_end(given[1]))
+    if mapper is None and any(end.seen for end in ends):
+        raise ConfigError("an image or a video needs --mapper URI (what `v2a train` wrote), or --mapper none")
+    local = load_bundle(models).resolve()
+    check_weights(local)
+    check_spaces(local)
+    # After the checks of what was given: this import takes seconds.
+    from v2a_core.compute.precision import default_device
+
+    mapped_by = MappedBy(None, "none")
+    if mapper is not None:
+        fingerprint = check_mapper(mapper, settings.sampling, local)
+        mapped_by = MappedBy(load_condition_mapper(mapper, default_device(), settings.sampling), fingerprint)
+    page = interpolate(ends, output, settings, local, mapped_by, default_device())
+    return page, local.trained

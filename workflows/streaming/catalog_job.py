@@ -65,7 +65,7 @@ class CatalogJob(StreamingJob[Planned]):
     def show(self, dry: DryRun[Planned]) -> dict[str, object]:
         """The listing, what is left to do, storage, how the cluster would be used, and for how long."""
         connection.connect(dry.request.address)
-        pools = prepare_data(self.settings.pools)
+        pools = prepare_data(self.settings.pools, self.model_stages)
         plan: dict[str, object] = {
             "job": self.name,
             "output": dry.request.output,

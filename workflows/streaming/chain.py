@@ -59,9 +59,9 @@ def see(
         data.append(read_embedded(parts, known, settings.vision_dim, pools))
     if rest:
         # CLIP ViT-B/32 is small: it shares its GPU with the stages behind it.
-        stage, gpus = VisionStage(settings.bundle, settings.encoders), pools.actor_gpus / 4
+        stage = VisionStage(settings.bundle, settings.encoders)
         decoded = decode(rest, settings.decode, pools)
-        data.append(run_actors(decoded, stage, pools, batch_size=pools.segments_per_batch, gpus=gpus))
+        data.append(run_actors(decoded, stage, pools, batch_size=pools.segments_per_batch, gpu="beside"))
     return data[0].union(*data[1:]) if len(data) > 1 else data[0]
 
 
@@ -148,5 +148,5 @@ class VisionStage(ActorStage):
 
         local = self.bundle.resolve()
         image_size = local.media_spec().image_size
-        encoder = encoders.build("vision", local.vision_encoder, local, self.settings, device())
+        encoder = encoders.build_vision(local, self.settings, device())
         return lambda batch: embed_frames_of(batch, encoder, image_size)

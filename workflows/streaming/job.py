@@ -159,11 +159,13 @@ class StreamingJob(abc.ABC, Generic[ItemsT]):
     Attributes:
         name: The job's name.
         stage_columns: Maps a stage to the column in which rows carry its seconds.
+        model_stages: Stages of its chain whose actors hold a model.
         models: The models, checked to be whole.
     """
 
     name: ClassVar[str]
     stage_columns: ClassVar[Mapping[str, str]]
+    model_stages: ClassVar[int] = 1
     models: Models
 
     @abc.abstractmethod

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from v2a_core import storage
 from v2a_core.models import LocalBundle, check_weights, load_bundle
@@ -82,7 +82,7 @@ class _Ready(Generic[ItemsT]):
 
 def _run(
     request: Request, entrance: Entrance[ListedT, ItemsT], tally: Tally, checked: Mapping[str, JSON]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """From the listing on; what is still refused here is refused before anything is written."""
     bundle = load_bundle(request.models)
     listed = entrance.listed(request.limit)
@@ -100,7 +100,7 @@ def _run(
         return _make(ready, lease)
 
 
-def _make(ready: _Ready[ItemsT], lease: Lease) -> dict[str, Any]:
+def _make(ready: _Ready[ItemsT], lease: Lease) -> dict[str, object]:
     """Plan, start Ray, claim the output, run the chain into it."""
     job, tally, settings, output = ready.job, ready.tally, ready.settings, ready.request.output
     if manifest.same(output, ready.mine) is not None:
@@ -108,7 +108,7 @@ def _make(ready: _Ready[ItemsT], lease: Lease) -> dict[str, Any]:
     plan, pools = ready.plan(), None
     if len(plan.items):
         job.check_start()
-        pools = start_pools(ready.request.address, settings.pools)
+        pools = start_pools(ready.request.address, settings.pools, job.model_stages)
     claimed = manifest.open_output(output, ready.mine)
     writer = _writer(ready, claimed, lease)
     data = job.chain(plan.items, output, pools) if pools else None
@@ -118,12 +118,14 @@ def _make(ready: _Ready[ItemsT], lease: Lease) -> dict[str, Any]:
     return _conclude(ready, claimed, sink)
 
 
-def _conclude(ready: _Ready[ItemsT], claimed: Manifest, sink: Sink) -> dict[str, Any]:
+def _conclude(ready: _Ready[ItemsT], claimed: Manifest, sink: Sink) -> dict[str, object]:
     """Summary and manifest, and whether it was a success."""
     output, tally = ready.request.output, ready.tally
     summary = tally.summary(output, "unfinished" if sink.unfinished.count else "done")
-    document: dict[str, Any] = {**summary, **ready.job.tell(output)}
-    manifest.close_output(output, claimed, document, {**tally.before.parts, **sink.writer.written})
+    document: dict[str, object] = {**summary, **ready.job.tell(output)}
+    manifest.close_output(
+        output, claimed, cast(Mapping[str, JSON], document), {**tally.before.parts, **sink.writer.written}
+    )
     storage.write_json(storage.join(output, "summary.json"), document)
     print(sentence(summary), flush=True)
     sink.unfinished.check()

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Iterator
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import pyarrow as pa
 from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 
+from workflows.cluster_runtime.gpus import take_turns
 from workflows.cluster_runtime.pools import Pools, Worker
 
+Gpu: TypeAlias = Literal["main", "beside"]
 Made: TypeAlias = "pa.Table | Iterator[pa.Table]"  # of a batch: a table, or several as they come
 
 
@@ -40,7 +42,9 @@ class ActorStage(abc.ABC):
 class _Actor:
     """What Ray builds, and builds again when it is lost."""
 
-    def __init__(self, stage: ActorStage, worker: Worker) -> None:
+    def __init__(self, stage: ActorStage, worker: Worker, gpu: Gpu | None) -> None:
+        if gpu == "beside":
+            take_turns(_name(stage))
         stage.prepare(worker)
         self._work = stage.load()
 
@@ -55,7 +59,7 @@ def run_actors(
     *,
     batch_size: int,
     cpus: float | None = None,
-    gpus: float = 0.0,
+    gpu: Gpu | None = "main",
     actors: int | None = None,
 ) -> Dataset:
     """Append a stage of actors to a chain.
@@ -66,17 +70,17 @@ def run_actors(
         pools: The cluster's share-out.
         batch_size: Rows of a batch.
         cpus: CPUs of an actor; None: what a model's actor gets.
-        gpus: GPUs of an actor.
+        gpu: Whether the stage computes most of all, or beside the one that does; None: it needs no GPU.
         actors: How many; None: as many as each model gets.
     """
     named = type(_name(stage), (_Actor,), {})  # Ray calls a stage, its processes too, by the name of its class
     return data.map_batches(
         named,
-        fn_constructor_args=(stage, pools.worker),
+        fn_constructor_args=(stage, pools.worker, gpu),
         batch_size=batch_size,
         batch_format="pyarrow",
         num_cpus=pools.actor_cpus if cpus is None else cpus,
-        num_gpus=gpus,
+        num_gpus={"main": pools.main_gpus, "beside": pools.beside_gpus, None: 0.0}[gpu],
         compute=ActorPoolStrategy(size=pools.actors if actors is None else actors),
     )
 

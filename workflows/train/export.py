@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from v2a_core import storage
 from v2a_core.mappers import count_parameters
@@ -12,48 +12,50 @@ from v2a_core.outputs.manifest import Manifest
 from v2a_core.tables.schema import EMBEDDING_DIM
 from v2a_core.version import program
 from workflows.train.config import TrainingStoppedError
-from workflows.train.fit import TrainWork
+from workflows.train.fit import Fitted
+from workflows.train.summary import Counts, TrainSummary
+from workflows.train.work import Ended, TrainWork
 
 
-def export(result: Any, work: TrainWork, claimed: Manifest, embeddings: str, seconds: float) -> dict[str, Any]:
+def export(fitted: Fitted, work: TrainWork, claimed: Manifest, embeddings: str, seconds: float) -> TrainSummary:
     """Write the best mapper, its card and the pictures of the run from its last checkpoint; returns the summary.
 
     Raises:
         TrainingStoppedError: When there is no checkpoint.
     """
-    if result.checkpoint is None:
+    if fitted.checkpoint is None:
         raise TrainingStoppedError(f"{work.output} holds no checkpoint: the run ended before its first validation")
-    with result.checkpoint.as_directory() as folder:
-        return _export(Path(folder), result.return_value or {}, work, claimed, embeddings, seconds)
+    with fitted.checkpoint.as_directory() as folder:
+        return _export(Path(folder), fitted.ended, work, claimed, embeddings, seconds)
 
 
 def _export(
     folder: Path,
-    returned: dict[str, Any],
+    ended: Ended,
     work: TrainWork,
     claimed: Manifest,
     embeddings: str,
     seconds: float,
-) -> dict[str, Any]:
+) -> TrainSummary:
     from v2a_core.mappers.export import fingerprint_of, save_mapper
     from v2a_core.training.checkpoint import FACTS_FILE, METRICS_FILE, best_weights, read_rows
 
     history = read_rows(folder / METRICS_FILE)
     facts = storage.read_json(str(folder / FACTS_FILE))
-    best, last, stopped = max(history, key=lambda row: float(row["score"])), history[-1], returned.get("stopped")
+    best, last, stopped = max(history, key=lambda row: float(row["score"])), history[-1], ended.stopped
     _draw(folder, work.output)
     weights = best_weights(folder)
-    summary = {
+    summary: TrainSummary = {
         "job": "train",
         "status": "stopped" if stopped else "done",
         "stopped": stopped,
         "output": work.output,
-        "counts": {**facts["rows"], "left_out": facts["left_out"]},
+        "counts": cast(Counts, {**facts["rows"], "left_out": facts["left_out"]}),
         "parameters": count_parameters(work.job.mapper, EMBEDDING_DIM, work.selection.vision_dim),
         "fingerprint": fingerprint_of(weights),
         "steps": last["step"],
         "epochs": last["epoch"],
-        "continued_from": returned.get("continued_from", 0),
+        "continued_from": ended.continued_from,
         "best": best,
         "last": last,
         "seconds": {"total": round(seconds, 2), "training": last["seconds"]},
@@ -77,7 +79,7 @@ def _draw(folder: Path, output: str) -> None:
         plots.draw_projection(rows, path)
 
 
-def _mapper_config(work: TrainWork, claimed: Manifest, summary: dict[str, Any], embeddings: str) -> MapperConfig:
+def _mapper_config(work: TrainWork, claimed: Manifest, summary: TrainSummary, embeddings: str) -> MapperConfig:
     told = {key: summary[key] for key in ("counts", "steps", "epochs", "best", "seconds")}
     return MapperConfig(
         program=program(),

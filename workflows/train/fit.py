@@ -6,31 +6,29 @@ import contextlib
 import functools
 import os
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow.fs
 import ray
 import ray.train
+from ray.data import Dataset
 from ray.train.torch import TorchTrainer
 
 from v2a_core import storage
 from v2a_core.config import ConfigError
-from v2a_core.storage import StorageAccess
-from v2a_core.storage.trouble import StorageStopError, stop, stops_run
-from v2a_core.tables.schema import EMBEDDING_DIM
+from v2a_core.storage.trouble import StorageStopError
 from v2a_core.training import kept
 from v2a_core.training.placement import Placement
-from v2a_core.training.selection import Selection
+from workflows.cluster_runtime import ray_private
 from workflows.streaming.progress import RunProgress
+from workflows.train.board import Board, EpochNumber
 from workflows.train.config import ScalingSettings, TrainingStoppedError, TrainJob
-from workflows.train.report import Uploads, report, storage_trouble
-
-if TYPE_CHECKING:
-    from v2a_core.training.data import TrainingData
-    from v2a_core.training.feed import Feed
+from workflows.train.report import storage_trouble
+from workflows.train.work import Ended, TrainWork
+from workflows.train.worker import train_worker
 
 POLL_S = 1.0
 # Ray's controller takes in one report a poll: at its default of 2 s, the checkpoints of short epochs would queue up.
@@ -38,169 +36,64 @@ CONTROLLER_POLL_S = "0.2"
 
 
 @dataclass(frozen=True)
-class TrainWork:
-    """What a worker needs.
+class Fitted:
+    """A training that ended.
 
     Attributes:
-        selection: Which rows.
-        spaces: Of the embeddings.
-        job: The configuration.
-        placement: Where the pairs are kept.
-        output: Folder or URI, the same on every machine.
-        cut: How the embeddings were cut into segments and frames.
+        checkpoint: The last one at the output; None: it ended before its first validation.
+        ended: How, as the first worker said.
     """
 
-    selection: Selection
-    spaces: dict[str, str]
-    job: TrainJob
-    placement: Placement
-    output: str
-    cut: dict[str, Any]
-
-    def access(self) -> StorageAccess:
-        """How files are reached."""
-        return StorageAccess.of_job(self.job.storage, self.output, self.job.output_storage)
+    checkpoint: ray.train.Checkpoint | None
+    ended: Ended
 
 
-def train_worker(config: dict[str, Any]) -> dict[str, Any]:
-    """One worker's whole run. Returns what stopped it, when trying again would not help."""
-    import torch
-
-    from v2a_core.compute.threads import prepare_torch
-    from v2a_core.mappers import build
-    from v2a_core.training.leftovers import scratch
-    from v2a_core.training.loop import DivergedError, Trainer
-    from v2a_core.training.records import Records
-
-    work, board = config["work"], config["board"]
-    job: TrainJob = work.job
-    storage.set_process_default(work.access())
-    prepare_torch(_threads(job.scaling))
-    device = str(ray.train.torch.get_device())
-    try:
-        with contextlib.ExitStack() as scope:
-            records = uploads = local = None
-            if _rank() == 0:
-                records = scope.enter_context(Records(work.output, job.records, job.model_dump()))
-                local = scope.enter_context(scratch())
-                uploads = scope.enter_context(Uploads(work.output))
-            data = _load(work, device)
-            torch.manual_seed(job.seed)
-            model = build(job.mapper, EMBEDDING_DIM, work.selection.vision_dim).to(device)
-            trainer = Trainer(
-                model,
-                data,
-                job.training,
-                seed=job.seed,
-                device=device,
-                report=functools.partial(report, records, uploads, board),
-                on_progress=board.put.remote,
-                feed=_feed(work, device, config["epoch_number"]),
-                scratch=local,
-            )
-            last = ray.train.get_checkpoint()
-            with last.as_directory() if last else contextlib.nullcontext() as folder:
-                if records is not None:
-                    records.begin(last_step(folder))
-                trainer.run(Path(folder) if folder else None)
-    except (ConfigError, DivergedError) as error:
-        return {"stopped": str(error), "kind": "configuration" if isinstance(error, ConfigError) else "diverged"}
-    except StorageStopError as error:
-        return {"stopped": str(error), "kind": "storage"}
-    except OSError as error:
-        if not stops_run(error, writing=True):
-            raise
-        return {"stopped": str(stop(error)), "kind": "storage"}
-    return {"stopped": trainer.stopped, "kind": "patience", "continued_from": trainer.continued_from}
-
-
-def last_step(folder: str | None) -> int:
-    """The step of a checkpoint; 0 without one."""
-    from v2a_core.training.checkpoint import LOSSES_FILE, read_rows
-
-    rows = read_rows(Path(folder) / LOSSES_FILE) if folder else []
-    return int(rows[-1]["step"]) if rows else 0
-
-
-def _load(work: TrainWork, device: str) -> TrainingData:
-    from v2a_core.training.data import Shard, load
-
-    context = ray.train.get_context()
-    shard = Shard(context.get_world_rank(), context.get_world_size()) if work.placement == "sharded" else None
-    return load(
-        work.selection,
-        work.spaces,
-        work.job.mapper.aggregator,
-        EMBEDDING_DIM,
-        device=device,
-        shard=shard,
-        keep_train=work.placement != "stream",
-    )
-
-
-def _feed(work: TrainWork, device: str, number: Any) -> Feed | None:
-    if number is None:
-        return None
-    from v2a_core.training.feed import StreamFeed
-    from workflows.train.stream import open_epochs
-
-    batches = open_epochs(work.job.training.global_batch, device, number)
-    return StreamFeed(batches, work.selection.vision_dim, EMBEDDING_DIM, device)
-
-
-def _rank() -> int:
-    return int(ray.train.get_context().get_world_rank())
-
-
-def fit(work: TrainWork, total_steps: int) -> Any:
+def fit(work: TrainWork, total_steps: int) -> Fitted:
     """Run the workers to the end, from the last checkpoint at the output if there is one.
-
-    Returns:
-        Ray's result: its checkpoints, and what the first worker returned.
 
     Raises:
         TrainingStoppedError: When the training diverged.
         ConfigError: When a worker found the data unusable.
+        StorageStopError: When the output takes no more.
     """
-    job = work.job
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", CONTROLLER_POLL_S)
-    board = ray.remote(num_cpus=0)(_Board).remote()
-    worker: Any = train_worker  # it returns a value, of which Ray's annotation does not know
-    datasets: dict[str, Any] | None = None
-    dataset_config = number = None
-    if work.placement == "stream":
-        from workflows.train.stream import EpochNumber, UnevenSplit, training_rows
+    board = Board.start()
+    trainer = _trainer(work, board)
+    ray_private.leave_sigint(trainer)
+    with _Watch(board, total_steps):
+        try:
+            result = trainer.fit()
+        except ray.train.TrainingFailedError as error:
+            raise storage_trouble(error) or error from None
+    ended = returned(result)
+    if ended.stopped and ended.kind != "patience":
+        raise _ENDINGS[ended.kind](ended.stopped)
+    return Fitted(result.checkpoint, ended)
 
-        number = ray.remote(num_cpus=0)(EpochNumber).remote()
+
+def returned(result: object) -> Ended:
+    """What the first worker returned; Ray annotates what `fit` gives as Tune's Result, which has no such thing."""
+    ended = getattr(result, "return_value", None)
+    return ended if isinstance(ended, Ended) else Ended(None, "patience")
+
+
+def _trainer(work: TrainWork, board: Board) -> TorchTrainer:
+    job, number, split = work.job, None, None
+    datasets: dict[str, Dataset | Callable[[], Dataset]] | None = None
+    if work.placement == "stream":
+        from workflows.train.stream import UnevenSplit, training_rows
+
+        number = EpochNumber.start()
         rows = training_rows(work.selection, work.spaces, job.mapper.aggregator, job.seed, number)
-        datasets, dataset_config = {"train": rows}, UnevenSplit()
-    trainer = _Trainer(
+        datasets, split = {"train": rows}, UnevenSplit()
+    worker: Any = functools.partial(train_worker, work, board, number)  # it returns a value, unlike Ray's annotation
+    return TorchTrainer(
         worker,
-        train_loop_config={"work": work, "board": board, "epoch_number": number},
         datasets=datasets,
-        dataset_config=dataset_config,
+        dataset_config=split,
         scaling_config=_scaling_config(job.scaling),
         run_config=_run_config(work.output, job),
     )
-    with _Watch(board, total_steps):
-        try:
-            result: Any = trainer.fit()  # annotated as Tune's Result, which has less
-        except ray.train.TrainingFailedError as error:
-            raise storage_trouble(error) or error from None
-    ended = result.return_value or {}
-    if ended.get("stopped") and ended["kind"] != "patience":
-        raise _ENDINGS[ended["kind"]](ended["stopped"])
-    return result
-
-
-class _Trainer(TorchTrainer):
-    """Ctrl-C ends a training as it ends the other jobs, with KeyboardInterrupt.
-
-    Ray Train's own handler takes the signal, stops the workers and exits with 0, and without a word.
-    """
-
-    def _register_sigint_handler(self, controller: Any) -> None:
-        """Leave the handler as it is; the workers go when this process disconnects from Ray."""
 
 
 _ENDINGS = {"configuration": ConfigError, "diverged": TrainingStoppedError, "storage": StorageStopError}
@@ -254,31 +147,12 @@ def uses_gpu(scaling: ScalingSettings) -> bool:
     return scaling.device == "gpu" or (scaling.device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
 
 
-def _threads(scaling: ScalingSettings) -> int:
-    """Torch threads of this worker. Ray limits it to the CPUs it reserved; training may use what the machine has."""
-    here = ray.train.get_context().get_local_world_size()
-    return scaling.threads or max(1, (os.cpu_count() or 1) // here)
-
-
-class _Board:
-    """An actor that holds the latest news of the first worker."""
-
-    def __init__(self) -> None:
-        self._news: dict[str, Any] = {}
-
-    def put(self, news: dict[str, Any]) -> None:
-        self._news = {**self._news, **news}
-
-    def news(self) -> dict[str, Any]:
-        return self._news
-
-
 class _Watch:
     """Shows the news while `fit` blocks."""
 
-    def __init__(self, board: Any, total_steps: int) -> None:
+    def __init__(self, board: Board, total_steps: int) -> None:
         self._board, self._total = board, total_steps
-        self._news: dict[str, Any] = {}
+        self._news: Mapping[str, object] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
 
@@ -295,9 +169,13 @@ class _Watch:
         with RunProgress("train", self._total, self._counts) as bar:
             while not self._stop.wait(POLL_S):
                 with contextlib.suppress(ray.exceptions.RayError):  # the next poll may find it
-                    self._news = ray.get(self._board.news.remote(), timeout=10)
-                bar.update(self._news.get("step", 0))
+                    self._news = self._board.news()
+                bar.update(int(_number(self._news.get("step"))))
 
-    def _counts(self) -> dict[str, Any]:
+    def _counts(self) -> dict[str, float]:
         names = ("epoch", "train_loss", "validation_loss", "validation_cosine")
-        return {name: round(self._news[name], 4) for name in names if name in self._news}
+        return {name: round(_number(self._news[name]), 4) for name in names if name in self._news}
+
+
+def _number(value: object) -> float:
+    return value if isinstance(value, (int, float)) else 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 from v2a_core import storage
 from v2a_core.config import ConfigError
@@ -25,7 +26,9 @@ from workflows.train import plan as train_plan
 from workflows.train import snapshot as train_snapshot
 from workflows.train.config import TrainingStoppedError, TrainJob
 from workflows.train.export import export
-from workflows.train.fit import TrainWork, check_resources, fit
+from workflows.train.fit import check_resources, fit
+from workflows.train.summary import TrainSummary, sentence
+from workflows.train.work import TrainWork
 
 
 def run(
@@ -59,41 +62,58 @@ def run(
         TrainingStoppedError: When the training diverged (checkpoints are kept, the same command goes on from the last),
             or got no better for `validation.patience` (the best mapper is exported).
     """
-    started = time.monotonic()
-    access = StorageAccess.of_job(job.storage, output, job.output_storage)
-    with storage.reach(access):
-        # Workers do not stand where the command was given.
-        given, embeddings, output = embeddings, storage.canonical(embeddings), storage.canonical(output)
-        made_by = read_manifest(embeddings, job.data)
-        _check_models(models, made_by, embeddings)
-        selection = select(embeddings, job.data, limit)
-        place = placement.choose(selection, job.data, job.mapper.aggregator, EMBEDDING_DIM, job.scaling.workers)
-        work = TrainWork(selection, made_by["spaces"], job, place, output, _cut(made_by))
-        mine = _manifest(job, made_by, selection, limit)
-        check_storage([], output, access)
-        finished = _finished(output, mine)
-        if finished is not None and not dry_run:
-            print(f"train: nothing to do, {output} was trained with this configuration before", flush=True)
-            return finished
-        checked = check_storage([embeddings], output, storage.in_use())
-        if dry_run:
-            connection.connect(address)
-            check_resources(job.scaling, place)
-            return train_plan.plan(given, work, checked, finished=finished is not None)
-        connection.connect(address)
-        check_resources(job.scaling, place)
-        try:
-            with hold(output, "train", steal=steal) as lease:
-                summary = _train(work, mine, given, started, lease)
-        except OSError as error:
-            raise (stop(error) if stops_run(error, writing=True) else error) from None
-        print(sentence(summary), flush=True)
-        if summary["stopped"]:
-            raise TrainingStoppedError(f"{summary['stopped']}; exported to {output}")
-        return summary
+    request = TrainRequest(embeddings, output, job, models, limit, dry_run, address, steal)
+    with storage.reach(StorageAccess.of_job(job.storage, output, job.output_storage)):
+        return _run(request, time.monotonic())
 
 
-def _train(work: TrainWork, mine: Manifest, given: str, started: float, lease: Lease) -> dict[str, Any]:
+@dataclass(frozen=True)
+class TrainRequest:
+    """What is asked of one run; see `run`."""
+
+    embeddings: str
+    output: str
+    job: TrainJob
+    models: str | None
+    limit: int | None
+    dry_run: bool
+    address: str | None
+    steal: bool
+
+
+def _run(request: TrainRequest, started: float) -> dict[str, Any]:
+    """Check, and do what is left to do; what is refused is refused before Ray starts and before anything is written."""
+    job = request.job
+    # Workers do not stand where the command was given.
+    embeddings, output = storage.canonical(request.embeddings), storage.canonical(request.output)
+    made_by = read_manifest(embeddings, job.data)
+    _check_models(request.models, made_by, embeddings)
+    selection = select(embeddings, job.data, request.limit)
+    place = placement.choose(selection, job.data, job.mapper.aggregator, EMBEDDING_DIM, job.scaling.workers)
+    work = TrainWork(selection, made_by["spaces"], job, place, output, _cut(made_by))
+    mine = _manifest(job, made_by, selection, request.limit)
+    check_storage([], output, storage.in_use())
+    finished = _finished(output, mine)
+    if finished is not None and not request.dry_run:
+        print(f"train: nothing to do, {output} was trained with this configuration before", flush=True)
+        return finished
+    checked = check_storage([embeddings], output, storage.in_use())
+    connection.connect(request.address)
+    check_resources(job.scaling, place)
+    if request.dry_run:
+        return train_plan.plan(request.embeddings, work, checked, finished=finished is not None)
+    try:
+        with hold(output, "train", steal=request.steal) as lease:
+            summary = _train(work, mine, request.embeddings, started, lease)
+    except OSError as error:
+        raise (stop(error) if stops_run(error, writing=True) else error) from None
+    print(sentence(summary), flush=True)
+    if summary["stopped"]:
+        raise TrainingStoppedError(f"{summary['stopped']}; exported to {output}")
+    return dict(summary)
+
+
+def _train(work: TrainWork, mine: Manifest, given: str, started: float, lease: Lease) -> TrainSummary:
     """From the output's last checkpoint to its mapper; returns the summary."""
     claimed = manifest.open_output(work.output, mine)
     train_snapshot.mend(work.output)
@@ -102,21 +122,8 @@ def _train(work: TrainWork, mine: Manifest, given: str, started: float, lease: L
     lease.check()
     summary = export(result, work, claimed, given, time.monotonic() - started)
     storage.write_json(storage.join(work.output, "summary.json"), summary)
-    manifest.close_output(work.output, claimed, summary)
+    manifest.close_output(work.output, claimed, cast(Mapping[str, JSON], summary))
     return summary
-
-
-def sentence(summary: dict[str, Any]) -> str:
-    """The summary in one line."""
-    best, counts = summary["best"], summary["counts"]
-    left_out = ", ".join(f"{count} {reason}" for reason, count in counts["left_out"].items() if count) or "none"
-    again = f", continued from step {summary['continued_from']}" if summary["continued_from"] else ""
-    return (
-        f"train: {summary['status']}, {summary['steps']} steps on {counts['train']} pairs in "
-        f"{summary['seconds']['total']:.1f} s ({summary['pairs_per_second']:.0f} pairs/s){again}; best at epoch "
-        f"{best['epoch']}: loss {best['validation_loss']:.4f}, cosine {best['validation_cosine']:.3f} on "
-        f"{counts['validation']} pairs; left out: {left_out} -> {summary['output']}"
-    )
 
 
 def _manifest(job: TrainJob, made_by: Manifest, selection: Selection, limit: int | None) -> Manifest:

@@ -6,6 +6,8 @@ import itertools
 import json
 import math
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -20,10 +22,11 @@ from v2a_core.training.config import TrainingSettings
 from v2a_core.training.selection import Selection
 from workflows.cluster_runtime import connection
 from workflows.train.config import ScalingSettings
-from workflows.train.fit import TrainWork, uses_gpu
+from workflows.train.fit import uses_gpu
+from workflows.train.work import TrainWork
 
 
-def plan(given: str, work: TrainWork, checked: dict[str, Any], *, finished: bool) -> dict[str, Any]:
+def plan(given: str, work: TrainWork, checked: Mapping[str, object], *, finished: bool) -> dict[str, object]:
     """Rows by split and by reason for leaving out, parameters, steps, resources, time.
 
     Args:
@@ -61,30 +64,42 @@ def plan(given: str, work: TrainWork, checked: dict[str, Any], *, finished: bool
     }
 
 
-def show(planned: dict[str, Any]) -> None:
+def show(planned: Mapping[str, object]) -> None:
     """Print a plan, or those of a sweep, as the other jobs print theirs."""
     print(json.dumps(planned, indent=2, ensure_ascii=False), flush=True)
 
 
-def estimate(work: TrainWork) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Measured:
+    """Seconds that a worker took: for all rows, for a step, for a validation, and for measuring all that."""
+
+    read_s: float
+    step_s: float
+    validation_s: float
+    measured_s: float
+
+
+def estimate(work: TrainWork) -> dict[str, float]:
     """Measure reading, a few steps and a validation in a worker like those of the run, and extrapolate."""
+    from v2a_core.training import timing
+
     gpu, scaling = uses_gpu(work.job.scaling), work.job.scaling
     begun = time.monotonic()
     measure: Any = ray.remote(num_cpus=scaling.cpus_per_worker, num_gpus=int(gpu), max_retries=0)(_measure)
-    found = ray.get(measure.remote(work, gpu))
-    process_s = time.monotonic() - begun - found["measured_s"]
+    found: Measured = ray.get(measure.remote(work, gpu))
+    process_s = time.monotonic() - begun - found.measured_s
     settings, total = work.job.training, steps(work.selection, work.job.training)
     validations = math.ceil(_epochs(work.selection, settings) / settings.validation.every_epochs)
     # Ray Train starts a process that watches over the workers, and when it is there, the workers.
     start_s = connection.connect_seconds() + 2 * process_s
-    training_s = total * found["step_s"] + validations * found["validation_s"]
+    training_s = total * found.step_s + validations * found.validation_s
     return {
-        "timed_steps": found["steps"],
+        "timed_steps": timing.STEPS,
         "start_s": round(start_s, 1),
-        "read_s": round(found["read_s"], 1),
-        "step_s": round(found["step_s"], 4),
-        "validation_s": round(found["validation_s"], 2),
-        "seconds": round(start_s + found["read_s"] + training_s, 1),
+        "read_s": round(found.read_s, 1),
+        "step_s": round(found.step_s, 4),
+        "validation_s": round(found.validation_s, 2),
+        "seconds": round(start_s + found.read_s + training_s, 1),
     }
 
 
@@ -101,7 +116,7 @@ def _epochs(selection: Selection, settings: TrainingSettings) -> int:
     return math.ceil(steps(selection, settings) / steps_per_epoch(selection.counts()["train"], settings))
 
 
-def _measure(work: TrainWork, gpu: bool) -> dict[str, Any]:
+def _measure(work: TrainWork, gpu: bool) -> Measured:
     """In a worker: what a step, a validation and reading take."""
     from v2a_core.compute.threads import prepare_torch
     from v2a_core.training import timing
@@ -122,7 +137,7 @@ def _measure(work: TrainWork, gpu: bool) -> dict[str, Any]:
         embedding_dim=EMBEDDING_DIM,
         device="cuda" if gpu else "cpu",
     )
-    return {**vars(times), "steps": timing.STEPS, "read_s": read_s, "measured_s": time.monotonic() - begun}
+    return Measured(read_s, times.step_s, times.validation_s, time.monotonic() - begun)
 
 
 def _threads(scaling: ScalingSettings) -> int:

@@ -6,7 +6,7 @@ import functools
 import shutil
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ray.train
 from ray.train import CheckpointUploadMode
@@ -14,6 +14,7 @@ from ray.train import CheckpointUploadMode
 from v2a_core import storage
 from v2a_core.storage.trouble import StorageStopError, stop, stops_run
 from v2a_core.training import kept
+from workflows.train.board import Board
 
 if TYPE_CHECKING:
     from v2a_core.training.history import ValidationRow
@@ -56,7 +57,7 @@ class Uploads:
 
 
 def report(
-    records: Records | None, uploads: Uploads | None, board: Any, metrics: ValidationRow, folder: Path | None
+    records: Records | None, uploads: Uploads | None, board: Board, metrics: ValidationRow, folder: Path | None
 ) -> None:
     """Tell Ray; from the first worker, with a checkpoint."""
     if folder is None or records is None or uploads is None:
@@ -68,7 +69,7 @@ def report(
     told = metrics.copy()
     told.pop("by_class", None)
     uploads.report(told, folder)
-    board.put.remote(metrics)
+    board.put(metrics)
 
 
 def storage_trouble(error: ray.train.TrainingFailedError) -> StorageStopError | None:

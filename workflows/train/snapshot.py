@@ -17,7 +17,7 @@ def mend(output: str) -> None:
     if file_name is None:
         return
     checked = kept.check(output)
-    for sentence in checked.told():
+    for sentence in checked.sentences():
         print(f"train: {sentence}", flush=True)
     kept.remove(output, checked)
     uri = storage.join(output, kept.FOLDER, file_name)

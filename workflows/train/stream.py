@@ -2,89 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import ray
 import ray.data
 import ray.train
 
 from v2a_core import storage
+from v2a_core.storage import StorageAccess
 from v2a_core.tables.schema import EMBEDDING_DIM
 from v2a_core.training.selection import TRAIN, Selection
+from workflows.train.board import EpochNumber
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 READ_CPUS = 0.5  # beside training workers that hold whole CPUs; reading waits for storage more than it computes
+
+Columns: TypeAlias = "dict[str, npt.NDArray[np.generic]]"
+Triple: TypeAlias = "tuple[Tensor, Tensor, Tensor | None]"  # condition, target, weight
 
 
 class UnevenSplit(ray.train.DataConfig):
     """Gives every row to some worker. Ray's own split makes the shares equal by dropping rows."""
 
-    def configure(self, datasets: Any, world_size: int, *arguments: Any, **more: Any) -> list[dict[str, Any]]:
+    def configure(
+        self, datasets: Mapping[str, ray.data.Dataset], world_size: int, *arguments: object, **more: object
+    ) -> list[dict[str, ray.data.DataIterator]]:
         """One iterator a worker, of each dataset."""
-        shares: list[dict[str, Any]] = [{} for _ in range(world_size)]
+        shares: list[dict[str, ray.data.DataIterator]] = [{} for _ in range(world_size)]
         for name, dataset in datasets.items():
             for share, iterator in zip(shares, dataset.streaming_split(world_size, equal=False), strict=True):
                 share[name] = iterator
         return shares
 
 
-class EpochNumber:
-    """An actor that knows which epoch is read: the tasks that read are planned once, for all epochs."""
+@dataclass(frozen=True)
+class ReadStage:
+    """Numbers of parts in, their training pairs out.
 
-    def __init__(self) -> None:
-        self._epoch = 0
-
-    def begin(self, epoch: int) -> None:
-        """The next time the rows are read is this epoch's."""
-        self._epoch = epoch
-
-    def current(self) -> int:
-        """The epoch that is read."""
-        return self._epoch
-
-
-def training_rows(
-    selection: Selection, spaces: dict[str, str], aggregator: str, seed: int, number: Any
-) -> ray.data.Dataset:
-    """The training pairs, shuffled as a whole each time they are read.
-
-    Args:
-        selection: Which rows.
+    Attributes:
+        selection: Which rows; in Ray's object store.
         spaces: Of the embeddings.
         aggregator: From frames to one vector.
         seed: Of the run.
-        number: The actor of `EpochNumber`.
+        number: Says which epoch is read.
+        access: How files are reached.
     """
-    shared, access = ray.put(selection), storage.in_use()
-    parts = [{"part": part} for part in range(len(selection.parts))]
 
-    def read(batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    selection: ray.ObjectRef[Selection]
+    spaces: dict[str, str]
+    aggregator: str
+    seed: int
+    number: EpochNumber
+    access: StorageAccess
+
+    def __call__(self, batch: Columns) -> Iterator[Columns]:
+        """Read parts, a chunk at a time."""
         from v2a_core.mappers.aggregators import epoch_seeds
         from v2a_core.training.reading import read_part
 
-        storage.set_process_default(access)
-        epoch = ray.get(number.current.remote())
-        for part in batch["part"]:
-            for chunk in read_part(ray.get(shared), int(part), spaces, EMBEDDING_DIM):
+        storage.set_process_default(self.access)
+        selection, epoch = ray.get(self.selection), self.number.current()
+        for part in batch["part"].tolist():
+            for chunk in read_part(selection, int(part), self.spaces, EMBEDDING_DIM):
                 rows = chunk.codes == TRAIN
                 if rows.any():
                     weights = np.ones(len(rows), np.float32) if chunk.weights is None else chunk.weights
-                    condition = chunk.conditions(rows, aggregator, epoch_seeds(chunk.keys[rows], seed, epoch))
+                    seeds = epoch_seeds(chunk.keys[rows], self.seed, epoch)
+                    condition = chunk.conditions(rows, self.aggregator, seeds)
                     yield {"condition": condition, "target": chunk.targets[rows], "weight": weights[rows]}
 
+
+def training_rows(
+    selection: Selection, spaces: dict[str, str], aggregator: str, seed: int, number: EpochNumber
+) -> ray.data.Dataset:
+    """The training pairs, shuffled as a whole each time they are read; for the arguments see `ReadStage`."""
+    stage = ReadStage(ray.put(selection), spaces, aggregator, seed, number, storage.in_use())
+    parts = [{"part": part} for part in range(len(selection.parts))]
     listed = ray.data.from_items(parts, override_num_blocks=len(parts))
-    reader: Any = read
+    reader: Any = stage  # numpy has more types of arrays than Ray annotates
     return listed.map_batches(reader, batch_size=1, num_cpus=READ_CPUS).random_shuffle()
 
 
-def open_epochs(global_batch: int, device: str, number: Any) -> Callable[[int], Iterator[Any]]:
+def open_epochs(global_batch: int, device: str, number: EpochNumber) -> Callable[[int], Iterator[Triple]]:
     """What opens this worker's share of an epoch: batches of (condition, target, weight), L2-normalised.
 
     Args:
         global_batch: Rows of a step, over all workers.
         device: Where the batches go.
-        number: The actor of `EpochNumber`.
+        number: Says which epoch is read.
     """
     from v2a_core.mappers.base import normalize
 
@@ -94,9 +105,9 @@ def open_epochs(global_batch: int, device: str, number: Any) -> Callable[[int], 
     share = ray.train.get_dataset_shard("train")
     assert share is not None
 
-    def batches(epoch: int) -> Iterator[Any]:
+    def batches(epoch: int) -> Iterator[Triple]:
         # Reading begins when every worker asks for it: whoever comes first, the tasks find this epoch's number.
-        ray.get(number.begin.remote(epoch))
+        number.begin(epoch)
         for batch in share.iter_torch_batches(batch_size=own_batch, device=device):
             yield normalize(batch["condition"]), normalize(batch["target"]), batch["weight"]
 

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-import dataclasses
 import itertools
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from v2a_core.catalog import Source, plan_segments
 from v2a_core.config import ConfigError, load
 from v2a_core.media.config import SegmentSettings
+from v2a_core.media.segments import cut
 from v2a_core.media.types import Segment
 from workflows.embed.config import EmbedJob
 from workflows.generate.config import GenerateJob
@@ -17,11 +16,15 @@ from workflows.generate.config import GenerateJob
 SECONDS = st.floats(0.04, 5000, allow_nan=False)
 
 
-SOURCE = Source(uri="/a.mp4", name="a.mp4", kind="video")
-
-
-def plan(length_s: float, config: SegmentSettings, identity: str = "id", **source: object) -> list[Segment]:
-    return plan_segments(identity, length_s, dataclasses.replace(SOURCE, **source), config)  # type: ignore[arg-type]
+def plan(
+    length_s: float,
+    config: SegmentSettings,
+    identity: str = "id",
+    start_s: float | None = None,
+    duration_s: float | None = None,
+    kind: str = "video",
+) -> list[Segment]:
+    return cut(identity, length_s, config, whole=kind == "image", start_s=start_s, span_s=duration_s)
 
 
 CONFIGS = st.builds(SegmentSettings, length_s=st.floats(1, 20), min_length_s=st.floats(0, 1))

@@ -9,18 +9,22 @@ from hypothesis import strategies as st
 
 from v2a_core.compute.micro_batches import MicroBatches
 from v2a_core.compute.precision import choose_dtype
-from v2a_core.encoders import ENCODERS, build
-from v2a_core.encoders.config import EncoderSettings
+from v2a_core.config import ConfigError
+from v2a_core.encoders import AUDIO_ENCODERS, VISION_ENCODERS, EncoderSettings, build_audio, build_vision
+from v2a_core.models import load_bundle
 
-ALL = [(kind, name) for kind, names in ENCODERS.items() for name in names]
+ALL = [("vision", name) for name in VISION_ENCODERS.names()] + [("audio", name) for name in AUDIO_ENCODERS.names()]
+# Bundles at a size for tests: one for each name of the registries.
+BUNDLES = {"clip": miniature, "blip": blip_bundle, "clap": miniature}
 
 
 def bundle_of(name):
-    return blip_bundle() if name == "blip" else miniature()
+    return BUNDLES[name]()
 
 
 def encoder(kind, name, **settings):
-    return build(kind, name, bundle_of(name), EncoderSettings(**{"precision": "fp32", **settings}))
+    build = build_vision if kind == "vision" else build_audio
+    return build(bundle_of(name), EncoderSettings(**{"precision": "fp32", **settings}))
 
 
 def items(kind, count=6):
@@ -99,8 +103,18 @@ def test_space_names_model_and_weights(case):
 
 
 def test_unknown_encoder_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"'dino'.*clip"):
-        build("vision", "dino", miniature(), EncoderSettings())
+    with pytest.raises(ConfigError, match=r"vision.encoder = 'dino': no such vision encoder; allowed: clip \| blip"):
+        load_bundle("miniature", ["vision.encoder=dino"])
+
+
+def test_what_is_built_is_what_the_settings_say(case):
+    kind, name, _, _ = case
+    part, built = bundle_of(name).parts()[kind], encoder(kind, name)
+    traits = part.settings.traits(part.found)
+    assert part.settings.encoder == name
+    assert {field: getattr(built, field) for field in vars(traits) if field != "model"} == {
+        field: value for field, value in vars(traits).items() if field != "model"
+    }
 
 
 def test_out_of_memory_halves_the_batch_and_loses_nothing():

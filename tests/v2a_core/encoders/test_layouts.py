@@ -2,22 +2,32 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
-from helpers_models import blip_bundle, bundle, full_clap, full_clip, miniature, with_spectrogram_extractor
+from helpers_models import (
+    blip_bundle,
+    bundle,
+    full_clap,
+    full_clip,
+    miniature,
+    with_spectrogram_extractor,
+    with_weights,
+)
 from safetensors.torch import save_file
 
 from v2a_core.compute.torchvision_import import prepare_torchvision
-from v2a_core.encoders.blip import BlipEncoder
-from v2a_core.encoders.clap import ClapEncoder, load_audio_tower
-from v2a_core.encoders.clip import ClipEncoder
-from v2a_core.encoders.config import EncoderSettings
+from v2a_core.encoders import EncoderSettings, build_audio, build_vision
+from v2a_core.encoders.clap_checkpoint import load_clap
+from v2a_core.encoders.clap_config import load_clap_config
+from v2a_core.encoders.clap_tower import load_audio_tower
 from v2a_core.encoders.htsat import LogMelFilterBank
+from v2a_core.encoders.images import OPENAI_MEAN, OPENAI_STD
 from v2a_core.models import ModelError
-from v2a_core.models.checkpoints import load_clap, load_tensors
-from v2a_core.models.clap_config import load_clap_config
+from v2a_core.models.checkpoints import load_tensors
+from v2a_core.models.parts import Found, Part
 
 FP32 = EncoderSettings(precision="fp32", micro_batch=2)
 
@@ -28,7 +38,7 @@ def published(tmp_path_factory):
     folder = tmp_path_factory.mktemp("published")
     save_file(full_clip().state_dict(), folder / "clip.safetensors")
     torch.save(full_clap(), folder / "clap.pt")
-    return bundle(clip_path=folder / "clip.safetensors", clap_path=folder / "clap.pt")
+    return bundle(vision=folder / "clip.safetensors", audio=folder / "clap.pt")
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +62,8 @@ def clip_embedding(frames):
 def test_clip_equals_open_clip_for_each_published_form(tmp_path, published, frames, clip_embedding):
     state = {f"module.{name}": value for name, value in full_clip().state_dict().items()}
     torch.save({"epoch": 3, "state_dict": state}, tmp_path / "clip.pt")
-    for file in (published.clip_path, tmp_path / "clip.pt"):
-        encoder = ClipEncoder(bundle(clip_path=file), FP32)
+    for file in (published.vision.path, tmp_path / "clip.pt"):
+        encoder = build_vision(bundle(vision=file), FP32)
         assert encoder.image_size == 224
         np.testing.assert_allclose(encoder.encode(frames), clip_embedding, atol=2e-5)
 
@@ -63,32 +73,33 @@ def test_blip_equals_transformers_for_each_published_form(tmp_path):
     from transformers import BlipForImageTextRetrieval
 
     blip = blip_bundle()
-    whole = BlipForImageTextRetrieval.from_pretrained(blip.clip_path.parent).eval()
+    whole = BlipForImageTextRetrieval.from_pretrained(blip.vision.path.parent).eval()
     torch.save(whole.state_dict(), tmp_path / "pytorch_model.bin")
     frames = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in blip.clip_normalisation())
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (OPENAI_MEAN, OPENAI_STD))
     with torch.inference_mode():
         seen = whole.vision_model((torch.tensor(frames).permute(0, 3, 1, 2) / 255 - mean) / std).last_hidden_state
         expected = torch.nn.functional.normalize(whole.vision_proj(seen[:, 0]), dim=-1).numpy()
-    for file in (blip.clip_path, tmp_path / "pytorch_model.bin"):
-        encoder = BlipEncoder(dataclasses.replace(blip, clip_path=file), FP32)
+    for file in (blip.vision.path, tmp_path / "pytorch_model.bin"):
+        encoder = build_vision(with_weights(blip, vision=file), FP32)
         np.testing.assert_allclose(encoder.encode(frames), expected, atol=2e-5)
 
 
 def test_blip_without_its_projection_or_config_is_refused(tmp_path):
     blip = blip_bundle()
-    tensors = {name: value for name, value in load_tensors(blip.clip_path).items() if "vision_proj" not in name}
+    tensors = {name: value for name, value in load_tensors(blip.vision.path).items() if "vision_proj" not in name}
     save_file(tensors, tmp_path / "captioner.safetensors")
     with pytest.raises(ModelError, match=r"no projection of BLIP's image tower .* such as blip-itm-base-coco"):
-        BlipEncoder(dataclasses.replace(blip, clip_path=tmp_path / "captioner.safetensors"), FP32)
+        build_vision(with_weights(blip, vision=tmp_path / "captioner.safetensors"), FP32)
+    alone = Found(blip.vision.path, {blip.vision.path.name: blip.vision.path})
     with pytest.raises(ModelError, match=r"no config.json beside"):
-        BlipEncoder(dataclasses.replace(blip, clip_config=None), FP32)
+        build_vision(dataclasses.replace(blip, vision=Part(blip.vision.settings, alone)), FP32)
 
 
 def test_clip_keeps_the_image_tower_only(published):
-    encoder = ClipEncoder(published, FP32)
-    assert sum(weight.numel() for weight in encoder._tower.parameters()) == 87_849_216
-    assert not any(weight.is_meta or weight.requires_grad for weight in encoder._tower.parameters())
+    encoder = build_vision(published, FP32)
+    assert sum(weight.numel() for weight in encoder.tower.parameters()) == 87_849_216
+    assert not any(weight.is_meta or weight.requires_grad for weight in encoder.tower.parameters())
 
 
 def test_clip_reads_mean_and_deviation_beside_its_weights(tmp_path, published, frames, clip_embedding):
@@ -96,10 +107,10 @@ def test_clip_reads_mean_and_deviation_beside_its_weights(tmp_path, published, f
         "model_cfg": {"embed_dim": 512, "quick_gelu": True, "vision_cfg": full_vision()},
         "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
     }
-    beside = tmp_path / "open_clip_config.json"
-    beside.write_text(json.dumps(config))
-    models = bundle(clip_path=published.clip_path, clip_config=beside)
-    assert not np.allclose(ClipEncoder(models, FP32).encode(frames), clip_embedding, atol=1e-3)
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    shutil.copy(published.vision.path, tmp_path / "clip.safetensors")
+    models = bundle(vision=tmp_path / "clip.safetensors")
+    assert not np.allclose(build_vision(models, FP32).encode(frames), clip_embedding, atol=1e-3)
 
 
 def full_vision():
@@ -111,15 +122,15 @@ def test_clip_of_another_architecture_is_refused_by_name(tmp_path):
     state["visual.unknown"] = state.pop("visual.proj")
     save_file(state, tmp_path / "clip.safetensors")
     with pytest.raises(ModelError, match=r"missing: proj; unexpected: unknown"):
-        ClipEncoder(bundle(clip_path=tmp_path / "clip.safetensors"), FP32)
+        build_vision(bundle(vision=tmp_path / "clip.safetensors"), FP32)
     with pytest.raises(ModelError, match=r"conv1.weight is \(768, 3, 32, 32\), wanted \(768, 3, 16, 16\)"):
-        ClipEncoder(bundle(clip_path=tmp_path / "clip.safetensors", clip_model="ViT-B-16-quickgelu"), FP32)
+        build_vision(bundle(vision=tmp_path / "clip.safetensors", clip_model="ViT-B-16-quickgelu"), FP32)
 
 
 def test_a_checkpoint_without_image_tower_is_refused(tmp_path):
     save_file({"text.weight": torch.zeros(1)}, tmp_path / "clip.safetensors")
     with pytest.raises(ModelError, match=r"no CLIP image tower"):
-        ClipEncoder(bundle(clip_path=tmp_path / "clip.safetensors"), FP32)
+        build_vision(bundle(vision=tmp_path / "clip.safetensors"), FP32)
 
 
 def laion_checkpoint():
@@ -168,7 +179,7 @@ def clap_embedding(waveforms):
 
 
 def load_like_laion(state):
-    from v2a_core.encoders.clap import ClapAudioTower
+    from v2a_core.encoders.clap_tower import ClapAudioTower
 
     tower = with_spectrogram_extractor(ClapAudioTower(load_clap_config("HTSAT-tiny")))
     missing, _ = tower.load_state_dict(state, strict=False)
@@ -183,7 +194,7 @@ def test_clap_equals_laions_tower_for_each_published_form(tmp_path, waveforms, c
         save_file(content, tmp_path / file)
     else:
         torch.save(content, tmp_path / file)
-    encoder = ClapEncoder(bundle(clap_path=tmp_path / file), FP32)
+    encoder = build_audio(bundle(audio=tmp_path / file), FP32)
     assert (encoder.sample_rate, encoder.samples, encoder.dim) == (48_000, 480_000, 512)
     found = encoder.encode(waveforms)
     if file.startswith("half"):
@@ -193,14 +204,14 @@ def test_clap_equals_laions_tower_for_each_published_form(tmp_path, waveforms, c
 
 
 def test_clap_has_the_size_of_htsat_tiny_and_no_text_tower(published):
-    tower = load_audio_tower(load_clap_config(None), published.clap_path)
+    tower = load_audio_tower(load_clap_config(None), published.audio.path)
     assert (tower.audio_projection[0].in_features, tower.audio_projection[2].out_features) == (768, 512)
     assert 30e6 < sum(weight.numel() for weight in tower.parameters()) < 33e6
     assert not tower.training
 
 
 def test_log_mels_are_those_of_htsat(published, waveforms):
-    tower = with_spectrogram_extractor(load_audio_tower(load_clap_config(None), published.clap_path))
+    tower = with_spectrogram_extractor(load_audio_tower(load_clap_config(None), published.audio.path))
     branch = tower.audio_branch
     with torch.inference_mode():
         mel = branch.logmel_extractor(branch.spectrogram_extractor(torch.tensor(waveforms)))
@@ -246,7 +257,7 @@ def test_clap_without_audio_tower_is_refused_with_a_way_out(tmp_path):
 
 def test_clap_of_another_size_is_refused_with_names(published):
     with pytest.raises(ModelError, match=r"missing: .*layers\.2\.blocks\.6.* and \d+ more; of another shape"):
-        load_audio_tower(load_clap_config("HTSAT-base"), published.clap_path)
+        load_audio_tower(load_clap_config("HTSAT-base"), published.audio.path)
 
 
 def test_clap_of_another_front_end_is_refused(tmp_path):
@@ -267,16 +278,16 @@ def test_fused_clap_is_refused_by_the_name_of_its_extra_tensors(tmp_path):
 def test_htsat_loads_without_laion_clap_itself():
     import sys
 
-    ClapEncoder(miniature(), FP32)
+    build_audio(miniature(), FP32)
     assert "laion_clap" not in sys.modules
 
 
 @pytest.mark.slow
 def test_bf16_keeps_the_direction_at_full_size(published, frames, clip_embedding, waveforms, clap_embedding):
     bf16 = EncoderSettings(precision="bf16")
-    assert (ClipEncoder(published, bf16).encode(frames) * clip_embedding).sum(axis=1).min() >= 0.999
-    assert (ClapEncoder(published, bf16).encode(waveforms) * clap_embedding).sum(axis=1).min() >= 0.999
+    assert (build_vision(published, bf16).encode(frames) * clip_embedding).sum(axis=1).min() >= 0.999
+    assert (build_audio(published, bf16).encode(waveforms) * clap_embedding).sum(axis=1).min() >= 0.999
 
 
 def test_position_ids_are_no_weights(published):
-    assert not [name for name in load_clap(published.clap_path) if "position_ids" in name]
+    assert not [name for name in load_clap(published.audio.path) if "position_ids" in name]

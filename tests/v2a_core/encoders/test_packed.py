@@ -13,8 +13,8 @@ from torch.nn.functional import cosine_similarity
 
 from v2a_core.compute.cpu import packed
 from v2a_core.compute.cpu.class_token import keep_class_token
-from v2a_core.encoders.clap import ClapAudioTower
-from v2a_core.models.clap_config import ClapConfig, Htsat
+from v2a_core.encoders.clap_config import ClapConfig, Htsat
+from v2a_core.encoders.clap_tower import ClapAudioTower
 
 pytestmark = pytest.mark.skipif(not packed.can_pack(), reason="no bfloat16 in this processor")
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v2a_core.compute.memory import GenerationError
-from v2a_core.generators.audioldm.checkpoint import MAX_DURATION_S, AudioLdmSettings
 from v2a_core.generators.audioldm.components import SAMPLERS, Geometry, build_scheduler, weights_variant
+from v2a_core.generators.audioldm.config import MAX_DURATION_S, AudioLdmSettings
 from v2a_core.generators.audioldm.generator import AudioLdmGenerator
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]

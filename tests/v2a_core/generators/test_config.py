@@ -7,7 +7,7 @@ import pytest
 
 from v2a_core.config import ConfigError, Settings, load, setting
 from v2a_core.generators import check_settings, load_generator
-from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.generators.config import GENERATOR, AnyGeneratorSettings
 from v2a_core.models import LocalBundle, load_bundle
 from v2a_core.models.kinds import GENERATORS
@@ -61,10 +61,10 @@ class TestEveryGenerator:
 
     def test_says_what_its_folder_holds(self, name: str) -> None:
         local = load_bundle("miniature").resolve()
-        assert local.generator == name
+        assert local.generator_name == name
         kind = GENERATORS[name].component
-        assert set(kind.files(local.generator_path)) == set(local.files("generator"))
-        assert local.files("generator")
+        assert set(kind.files(local.generator_path)) == set(local.generator.found.files)
+        assert local.generator.found.files
         assert kind.sample_rate(local.generator_path) == load_generator(local, GENERATORS.settings(name)()).sample_rate
         assert kind.text_tower(local.generator_path) is not None
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers_audioldm import AUDIOLDM_S_UNET, AUDIOLDM_VAE, AUDIOLDM_VOCODER, save_miniature
 
-from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.generators.audioldm.generator import AudioLdmGenerator
 
 WIDTHS = {"s": 128, "m": 192, "l": 256}

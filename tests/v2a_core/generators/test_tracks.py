@@ -13,8 +13,8 @@ from helpers_audioldm import edit_json, save_miniature
 
 from v2a_core.compute.memory import GenerationError
 from v2a_core.generators.audioldm import decoding as pieces
-from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
 from v2a_core.generators.audioldm.components import SAMPLERS
+from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.generators.audioldm.generator import AudioLdmGenerator
 from v2a_core.protocols import Track
 

@@ -12,14 +12,15 @@ from hypothesis.extra.numpy import arrays
 from v2a_core.metrics import METRICS, load_metric
 from v2a_core.metrics.accuracy import class_accuracy
 from v2a_core.metrics.base import NotMeasuredError, Score
-from v2a_core.metrics.config import MetricSettings
+from v2a_core.metrics.config import EACH_METRIC, IntervalSettings, MetricSettings
 from v2a_core.metrics.correlation import correlation, correlation_within, pearson
-from v2a_core.metrics.frechet import distance, fit, frechet_distance, from_moments, score
+from v2a_core.metrics.frechet import Gaussian, distance, fit, frechet_distance, score
 from v2a_core.metrics.intervals import mean, wilson
 from v2a_core.metrics.measure import measure, to_markdown, with_references
 from v2a_core.metrics.similarity import cosine
 
-QUICK = MetricSettings(resamples=200, frechet_resamples=20)
+QUICK = IntervalSettings(resamples=200)
+ALL: MetricSettings = EACH_METRIC.groups()[0].model_validate({"resamples": 200, "clap_frechet": {"resamples": 20}})
 
 
 def rows(count: int = 40, seed: int = 0) -> dict[str, list]:
@@ -62,9 +63,9 @@ def covariance(random: np.random.Generator, dim: int) -> np.ndarray:
 # What every metric of the registry must do.
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", METRICS.names())
 def test_contract(name):
-    metric, columns = load_metric(name), rows()
+    metric, columns = load_metric(name, ALL), rows()
     assert metric.title
     assert metric.better in ("higher", "lower")
     found = metric.compute({need: columns[need] for need in metric.needs}, QUICK)  # it needs no other columns
@@ -75,17 +76,17 @@ def test_contract(name):
     json.dumps(found.to_dict(), allow_nan=False)
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", METRICS.names())
 def test_the_order_of_rows_does_not_matter(name):
-    metric, columns = load_metric(name), rows()
+    metric, columns = load_metric(name, ALL), rows()
     order = np.random.default_rng(1).permutation(40)
     shuffled = {key: [column[row] for row in order] for key, column in columns.items()}
     assert metric.compute(shuffled, QUICK).value == pytest.approx(metric.compute(columns, QUICK).value)
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", METRICS.names())
 def test_rows_that_lack_something_are_left_out(name):
-    metric, columns = load_metric(name), rows()
+    metric, columns = load_metric(name, ALL), rows()
     lacking = {key: [*column, None] for key, column in columns.items()}
     assert metric.compute(lacking, QUICK).value == pytest.approx(metric.compute(columns, QUICK).value)
     nothing = {key: [None] * 5 for key in columns}
@@ -95,17 +96,23 @@ def test_rows_that_lack_something_are_left_out(name):
 
 def test_an_unknown_metric_names_the_known():
     with pytest.raises(ValueError, match="clap_frechet"):
-        load_metric("fid")
+        load_metric("fid", ALL)
 
 
 # Fréchet distance.
+
+
+def gaussian(mean, covariance_DD) -> Gaussian:
+    """One of known moments, by the eigenvectors of its covariance."""
+    values, vectors = np.linalg.eigh(covariance_DD)
+    return Gaussian(mean, (vectors * np.sqrt(np.maximum(values, 0))).T)
 
 
 def test_frechet_of_diagonal_gaussians_is_the_closed_form():
     random = np.random.default_rng(0)
     means, spreads = random.normal(size=(2, 7)), random.uniform(0.1, 3, size=(2, 7))
     expected = ((means[0] - means[1]) ** 2).sum() + ((spreads[0] - spreads[1]) ** 2).sum()
-    found = distance(from_moments(means[0], np.diag(spreads[0] ** 2)), from_moments(means[1], np.diag(spreads[1] ** 2)))
+    found = distance(gaussian(means[0], np.diag(spreads[0] ** 2)), gaussian(means[1], np.diag(spreads[1] ** 2)))
     assert found == pytest.approx(expected, rel=1e-10)
 
 
@@ -117,7 +124,7 @@ def test_frechet_of_full_gaussians_is_the_definition(dim):
     # tr (C1^1/2 C2 C1^1/2)^1/2 is the sum of the roots of the eigenvalues of C1 C2.
     root = np.sqrt(np.maximum(np.linalg.eigvals(first @ second).real, 0)).sum()
     expected = (shift**2).sum() + np.trace(first) + np.trace(second) - 2 * root
-    found = distance(from_moments(np.zeros(dim), first), from_moments(shift, second))
+    found = distance(gaussian(np.zeros(dim), first), gaussian(shift, second))
     assert found == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
@@ -126,7 +133,7 @@ def test_frechet_of_a_sample_approaches_that_of_its_gaussians():
     first, second = covariance(random, 4), covariance(random, 4)
     shift = np.array([1.0, 0, -1, 0.5])
     samples = random.multivariate_normal(np.zeros(4), first, 60_000), random.multivariate_normal(shift, second, 60_000)
-    exact = distance(from_moments(np.zeros(4), first), from_moments(shift, second))
+    exact = distance(gaussian(np.zeros(4), first), gaussian(shift, second))
     assert frechet_distance(*samples) == pytest.approx(exact, rel=0.02)
 
 
@@ -134,7 +141,7 @@ def test_frechet_with_fewer_rows_than_numbers():
     random = np.random.default_rng(0)
     first, second = random.normal(size=(5, 64)), random.normal(size=(9, 64)) + 0.3
     # The same through full covariances, a little made regular.
-    moments = [from_moments(x.mean(0), np.cov(x, rowvar=False)) for x in (first, second)]
+    moments = [gaussian(x.mean(0), np.cov(x, rowvar=False)) for x in (first, second)]
     assert frechet_distance(first, second) == pytest.approx(distance(*moments), rel=1e-9)
     assert frechet_distance(first, first) == pytest.approx(0, abs=1e-10)
 
@@ -171,7 +178,7 @@ def test_the_interval_of_a_frechet_distance_covers_other_draws():
     random = np.random.default_rng(0)
     draws = [(random.normal(size=(150, 8)), random.normal(size=(150, 8)) + 0.5) for _ in range(25)]
     values = [frechet_distance(*draw) for draw in draws]
-    found = score(*draws[0], QUICK)
+    found = score(*draws[0], QUICK, 20)
     assert found.low < found.value < found.high
     assert 0.2 < (found.high - found.low) / (4 * np.std(values)) < 3
 
@@ -209,7 +216,7 @@ def test_class_accuracy_by_class():
 
 def test_the_interval_of_a_mean_is_about_its_standard_error():
     values = np.random.default_rng(0).normal(size=400)
-    found = mean(values, MetricSettings(resamples=2000))
+    found = mean(values, IntervalSettings(resamples=2000))
     assert found.value == pytest.approx(values.mean())
     assert found.high - found.low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
 
@@ -251,8 +258,8 @@ def test_measure_says_why_a_metric_is_missing_and_the_table_is_whole():
     columns = rows()
     columns["similarity_to_caption"] = [None] * 40
     columns["judged_class"] = ["<b>|x"] * 40
-    results = {result.name: result for result in measure(columns, QUICK)}
-    assert list(results) == list(METRICS)
+    results = {result.name: result for result in measure(columns, ALL)}
+    assert list(results) == list(METRICS.names())
     assert results["clap_similarity_caption"].score is None
     assert "no row has similarity_to_caption" in results["clap_similarity_caption"].to_dict()["not_measured"]
     assert results["onset_agreement"].score.value == 1
@@ -271,7 +278,7 @@ def test_references_from_elsewhere_are_paired_by_id_or_taken_as_a_set():
     assert paired["similarity_to_reference"][3] == pytest.approx(float(columns["clap_embedding"][3] @ vectors[3]))
     as_set, note = with_references(columns, {f"other{row}": vectors[row] for row in range(30)})
     assert "30 embeddings of other segments" in note
-    found = {result.name: result for result in measure(as_set, QUICK)}
+    found = {result.name: result for result in measure(as_set, ALL)}
     expected = frechet_distance(np.stack(columns["clap_embedding"]), vectors)
     assert found["clap_frechet"].score.value == pytest.approx(expected)
     assert found["class_accuracy"].score.count == 10

@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers_audioldm import save_miniature
 
-from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.generators.audioldm.generator import AudioLdmGenerator
 from v2a_core.miniature.text import build_text_encoder
 

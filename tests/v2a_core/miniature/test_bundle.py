@@ -17,7 +17,11 @@ from v2a_core.models.checkpoints import load_tensors
 def test_is_small_and_says_that_it_is_untrained():
     local = miniature()
     assert not local.trained
-    size = sum(path.stat().st_size for part in ("vision", "audio", "generator") for path in local.files(part).values())
+    size = sum(
+        path.stat().st_size
+        for part in ("vision", "audio", "generator")
+        for path in local.parts()[part].found.files.values()
+    )
     assert size < 60e6
 
 
@@ -25,13 +29,13 @@ def test_clip_folder_is_read_by_open_clip_itself():
     prepare_torchvision()
     import open_clip
 
-    model = open_clip.create_model(f"local-dir:{miniature().clip_path.parent}")
+    model = open_clip.create_model(f"local-dir:{miniature().vision.path.parent}")
     assert model.visual.image_size == (96, 96)
     assert model.encode_text(open_clip.tokenize(["rain"], context_length=32)).shape == (1, 512)
 
 
 def test_clap_checkpoint_has_laions_form():
-    checkpoint = torch.load(miniature().clap_path, weights_only=True)
+    checkpoint = torch.load(miniature().audio.path, weights_only=True)
     assert all(name.startswith("module.") for name in checkpoint["state_dict"])
     branches = {name.split(".")[1] for name in checkpoint["state_dict"]}
     assert branches == {"audio_branch", "audio_projection", "text_branch", "text_projection"}

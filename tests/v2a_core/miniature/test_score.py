@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from v2a_core.config import ConfigError
-from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.metrics.base import Score
-from v2a_core.metrics.config import MetricSettings
 from v2a_core.metrics.extractors.judge import Judge
 from v2a_core.miniature.score import ScoreSettings, score
 from v2a_core.miniature.score.agreement import compare
+from v2a_core.miniature.score.config import MetricSettings
 from v2a_core.miniature.score.lines import Line, Ordering, format_table, worst_part
 from v2a_core.miniature.score.mapping import SeenAndHeard, train_and_map, without_mapper
 from v2a_core.miniature.score.systems import MAPPERS

@@ -251,10 +251,8 @@ def test_the_unet_meets_mapped_pictures(work: Path, towers: Towers, monkeypatch:
 def test_the_bundle_loads_as_users_load_it(work: Path, towers: Towers, sounds: data.Sounds, tmp_path: Path) -> None:
     import open_clip
 
-    from v2a_core.encoders.clap import ClapEncoder
-    from v2a_core.encoders.clip import ClipEncoder
-    from v2a_core.encoders.config import EncoderSettings
-    from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+    from v2a_core.encoders import EncoderSettings, build_audio, build_vision
+    from v2a_core.generators.audioldm.config import AudioLdmSettings
     from v2a_core.generators.audioldm.generator import AudioLdmGenerator
     from v2a_core.metrics.extractors.judge import load_judge
     from v2a_core.miniature.training.export import export_bundle
@@ -267,15 +265,15 @@ def test_the_bundle_loads_as_users_load_it(work: Path, towers: Towers, sounds: d
     assert check_spaces(bundle).status == "same"
     settings = EncoderSettings(precision="fp32")
     size = bundle.media_spec().image_size
-    assert ClipEncoder(bundle, settings).encode(np.zeros((1, size, size, 3), np.uint8)).shape == (1, 512)
+    assert build_vision(bundle, settings).encode(np.zeros((1, size, size, 3), np.uint8)).shape == (1, 512)
     waveforms_BT = sounds.waveforms(np.arange(2))[:, :CLIP_SAMPLES]
-    embeddings_BD = ClapEncoder(bundle, settings).encode(np.tile(waveforms_BT, 2))
+    embeddings_BD = build_audio(bundle, settings).encode(np.tile(waveforms_BT, 2))
     ours_BD = towers.embed_waveforms(waveforms_BT).numpy()
     assert (embeddings_BD * ours_BD).sum(axis=1) == pytest.approx(1.0, abs=1e-2)  # half precision, bf16 in training
     generator = AudioLdmGenerator(bundle.generator_path, AudioLdmSettings(num_inference_steps=2))
     assert np.isfinite(generator.generate(embeddings_BD, [1, 2], 1.0)).all()
     assert load_judge(tmp_path / "judge").kinds == KINDS
-    tokens = open_clip.get_tokenizer(f"local-dir:{tmp_path / 'clip'}")(["a bell ringing"])
-    assert open_clip.create_model(f"local-dir:{tmp_path / 'clip'}").encode_text(tokens).shape == (1, 512)
+    tokens = open_clip.get_tokenizer(f"local-dir:{tmp_path / 'vision'}")(["a bell ringing"])
+    assert open_clip.create_model(f"local-dir:{tmp_path / 'vision'}").encode_text(tokens).shape == (1, 512)
     assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 30e6
     assert "known nothing" not in (tmp_path / "MODEL_CARD.md").read_text()

@@ -14,6 +14,7 @@ import yaml
 from helpers_models import blip_bundle, bundle, miniature
 
 from v2a_core.config import CONFIG_ROOT, ConfigError
+from v2a_core.encoders.clip import ClipSettings
 from v2a_core.media.types import MediaSpec
 from v2a_core.models import ModelError, fetch_bundle, load_bundle, show_bundle, sources
 
@@ -33,7 +34,7 @@ def cache(tmp_path, monkeypatch):
 def copy(tmp_path_factory):
     """A fetched copy of the miniature bundle: loadable without its cache."""
     folder = tmp_path_factory.mktemp("copy")
-    source = load_bundle(str(miniature().clip_path.parents[1]))
+    source = load_bundle(str(miniature().vision.path.parents[1]))
     return folder, fetch_bundle(source, str(folder))
 
 
@@ -100,10 +101,10 @@ def test_wrong_bundles_are_refused_before_anything_loads(tmp_path, changes, mess
 
 
 def test_a_bundle_that_sees_with_blip_is_fetched_whole(tmp_path):
-    folder = blip_bundle().clip_path.parents[1]
+    folder = blip_bundle().vision.path.parents[1]
     fetch_bundle(load_bundle(str(folder)), str(tmp_path / "copy"))
     local = load_bundle(str(tmp_path / "copy")).resolve()
-    assert (local.vision_encoder, local.vision_dim, local.media_spec().image_size) == ("blip", 24, 96)
+    assert (local.vision.settings.encoder, local.vision_dim, local.media_spec().image_size) == ("blip", 24, 96)
     assert local.vision_space == blip_bundle().vision_space
 
 
@@ -120,7 +121,7 @@ def test_a_copy_is_the_same_models(copy):
         local = load_bundle(name).resolve()
         assert local.fingerprints() == miniature().fingerprints()
         assert (local.vision_space, local.audio_space) == (miniature().vision_space, miniature().audio_space)
-        assert local.clip_path.is_relative_to(folder)
+        assert local.vision.path.is_relative_to(folder)
         assert not local.trained
     assert {"vision/open_clip_config.json", "audio/clap_config.json", "generator/model_index.json"} <= set(checksums)
 
@@ -130,7 +131,7 @@ def test_a_bucket_is_copied_to_the_cache_once(copy, cache, monkeypatch):
     fetch_bundle(source, "memory://bucket/models/miniature")
     remote = load_bundle("memory://bucket/models/miniature/bundle.yaml")
     local = remote.resolve()
-    assert local.clip_path.is_relative_to(cache)
+    assert local.vision.path.is_relative_to(cache)
     assert local.fingerprints() == miniature().fingerprints()
     assert local.media_spec() == miniature().media_spec()
     # With checksums the cache answers without the bucket.
@@ -145,8 +146,8 @@ def test_without_checksums_new_content_is_fetched_again(copy, cache):
     first = load_bundle("memory://plain").resolve()
     memory.pipe_file("/plain/vision/open_clip_model.safetensors", b"other weights")
     second = load_bundle("memory://plain").resolve()
-    assert second.clip_path.read_bytes() == b"other weights"
-    assert first.clip_path != second.clip_path
+    assert second.vision.path.read_bytes() == b"other weights"
+    assert first.vision.path != second.vision.path
     assert first.generator_path == second.generator_path
 
 
@@ -171,7 +172,7 @@ def test_weights_may_lie_in_an_installed_package(tmp_path):
     assert shipped.settings.root == "package:v2a_core/miniature/weights"
     elsewhere = tmp_path / "bundle.yaml"
     elsewhere.write_text((CONFIG_ROOT / "models" / "miniature.yaml").read_text(encoding="utf-8"), encoding="utf-8")
-    assert load_bundle(str(elsewhere)).resolve().clap_path == shipped.resolve().clap_path
+    assert load_bundle(str(elsewhere)).resolve().audio.path == shipped.resolve().audio.path
     with pytest.raises(ConfigError, match=r"'package:no_such_package/weights': no package 'no_such_package'"):
         load_bundle(str(elsewhere), ["root=package:no_such_package/weights"]).resolve()
 
@@ -188,7 +189,7 @@ def test_a_hub_out_of_reach_is_explained(tmp_path):
     for weights in ("cvssp/audioldm-s-full-v2", "cvssp/audioldm:model.safetensors"):
         found = load_bundle(write_bundle(tmp_path / "b", generator={"weights": weights}, root=str(tmp_path)))
         with pytest.raises(ModelError, match=rf"could not fetch {weights} for generator.*\n.*v2a models fetch"):
-            sources.locate(found.settings.generator.weights, "", component="generator", checksums={})
+            sources.Finder("generator").find(found.settings.generator.weights)
 
 
 def test_a_web_server_out_of_reach_is_explained():
@@ -196,21 +197,21 @@ def test_a_web_server_out_of_reach_is_explained():
         ModelError,
         match=r"could not fetch http://127.0.0.1:9/clap.ckpt.* for audio: .*Connect call failed.*\n.*models fetch",
     ):
-        sources.locate("http://127.0.0.1:9/clap.ckpt?download=1", "", component="audio", checksums={})
+        sources.Finder("audio").find("http://127.0.0.1:9/clap.ckpt?download=1")
 
 
 def test_sources_that_are_nothing_are_refused(tmp_path):
     for source in ("./no-such-folder", "/no/such/file.pt", str(tmp_path / "none.pt")):
         with pytest.raises(ModelError, match=r"no such file or folder"):
-            sources.locate(source, str(tmp_path), component="audio", checksums={})
+            sources.Finder("audio", str(tmp_path)).find(source)
     with pytest.raises(ModelError, match=r"its tags: openai"):
-        sources.locate("open-ai", "", component="vision", model="ViT-B-32-quickgelu", checksums={})
+        ClipSettings(model="ViT-B-32-quickgelu", weights="open-ai").find(sources.Finder("vision"))
     with pytest.raises(ModelError, match=r"without weights"):
-        sources.weights_in(tmp_path, "audio")
+        sources.Finder("audio").weight_file(str(tmp_path))
     for name in ("a.pt", "b.pt"):
         (tmp_path / name).touch()
     with pytest.raises(ModelError, match=r"several weight files \(a.pt, b.pt\): name one"):
-        sources.weights_in(tmp_path, "audio")
+        sources.Finder("audio").weight_file(str(tmp_path))
 
 
 def test_the_name_and_the_config_beside_must_agree(copy):
@@ -270,14 +271,18 @@ def test_show_tells_where_and_what(copy):
 def test_relative_weights_are_found_from_another_folder(tmp_path, monkeypatch):
     local = load_bundle("miniature").resolve()
     (tmp_path / "here").mkdir()
-    (tmp_path / "here" / "weights").symlink_to(local.clip_path.parent.parent)
-    shipped = local.clip_path.parent.parent
+    (tmp_path / "here" / "weights").symlink_to(local.vision.path.parent.parent)
+    shipped = local.vision.path.parent.parent
     relative = {
         name: f"weights/{path.relative_to(shipped)}"
-        for name, path in (("vision", local.clip_path), ("audio", local.clap_path), ("generator", local.generator_path))
+        for name, path in (
+            ("vision", local.vision.path),
+            ("audio", local.audio.path),
+            ("generator", local.generator_path),
+        )
     }
     (tmp_path / "here" / "own.yaml").write_text(
-        f"name: own\nvision: {{model: {local.clip_model}, weights: {relative['vision']}}}\n"
+        f"name: own\nvision: {{model: ViT-miniature, weights: {relative['vision']}}}\n"
         f"audio: {{weights: {relative['audio']}}}\ngenerator: {{weights: {relative['generator']}}}\n"
     )
     monkeypatch.chdir(tmp_path / "here")

@@ -10,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from v2a_core.encoders.clap_checkpoint import load_clap
+from v2a_core.encoders.clap_config import load_clap_config
 from v2a_core.models import ModelError
-from v2a_core.models.checkpoints import load_clap, load_exactly, load_tensors
-from v2a_core.models.clap_config import load_clap_config
+from v2a_core.models.checkpoints import load_exactly, load_tensors
 
 
 class Attack:

@@ -12,7 +12,7 @@ import torch
 from v2a_core import encoders
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.generators import load_generator
-from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.models import check_weights, load_bundle
 from v2a_core.models.checkpoints import load_tensors
 from v2a_core.models.errors import ModelError
@@ -29,11 +29,11 @@ def bundle(tmp_path, monkeypatch) -> Path:
     local = load_bundle("miniature").resolve()
     folder = tmp_path / "bundle"
     for name in ("vision", "audio", "generator"):
-        for inside, path in local.files(name).items():
+        for inside, path in local.parts()[name].found.files.items():
             (folder / name / inside).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / name / inside)
     (folder / "bundle.yaml").write_text(
-        f"name: copy\nvision: {{model: {local.clip_model}, weights: ./vision}}\n"
+        "name: copy\nvision: {model: ViT-miniature, weights: ./vision}\n"
         "audio: {weights: ./audio}\ngenerator: {weights: ./generator}\n"
     )
     return folder
@@ -98,8 +98,8 @@ def test_numbers_that_sum_up_to_infinity_are_finite():
 
 
 LOADERS = {
-    "vision": lambda local: encoders.build("vision", "clip", local, EncoderSettings(), "cpu"),
-    "audio": lambda local: encoders.build("audio", "clap", local, EncoderSettings(), "cpu"),
+    "vision": lambda local: encoders.build_vision(local, EncoderSettings(), "cpu"),
+    "audio": lambda local: encoders.build_audio(local, EncoderSettings(), "cpu"),
     "generator/unet": lambda local: load_generator(local, AudioLdmSettings()),
 }
 

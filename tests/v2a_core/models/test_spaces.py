@@ -1,11 +1,10 @@
 """Whether CLAP and generator share one space."""
 
-import dataclasses
 import logging
 
 import pytest
 import torch
-from helpers_models import miniature
+from helpers_models import miniature, with_weights
 from safetensors.torch import load_file, save_file
 
 from v2a_core.miniature.clap import with_module
@@ -15,9 +14,9 @@ from v2a_core.models.checkpoints import load_tensors
 
 def with_clap(tmp_path, change):
     """The miniature bundle with another CLAP checkpoint."""
-    tensors = load_tensors(miniature().clap_path)
+    tensors = load_tensors(miniature().audio.path)
     torch.save({"state_dict": with_module(change(dict(tensors)))}, tmp_path / "clap.pt")
-    return dataclasses.replace(miniature(), clap_path=tmp_path / "clap.pt")
+    return with_weights(miniature(), audio=tmp_path / "clap.pt")
 
 
 def with_text_encoder(tmp_path, change):
@@ -27,7 +26,7 @@ def with_text_encoder(tmp_path, change):
     save_file(
         change(load_file(miniature().generator_path / "text_encoder" / "model.safetensors")), folder / "x.safetensors"
     )
-    return dataclasses.replace(miniature(), generator_path=tmp_path)
+    return with_weights(miniature(), generator=tmp_path)
 
 
 def test_the_miniature_is_one_space():
@@ -43,10 +42,10 @@ def test_half_precision_is_the_same_space(tmp_path):
 
 
 def test_audioldms_own_checkpoint_is_the_same_space(tmp_path):
-    tensors = load_tensors(miniature().clap_path)
+    tensors = load_tensors(miniature().audio.path)
     ldm = {f"cond_stage_model.model.{name}": value for name, value in tensors.items()}
     torch.save({"state_dict": {**ldm, "first_stage_model.x": torch.zeros(1)}}, tmp_path / "ldm.ckpt")
-    assert check_spaces(dataclasses.replace(miniature(), clap_path=tmp_path / "ldm.ckpt")).status == "same"
+    assert check_spaces(with_weights(miniature(), audio=tmp_path / "ldm.ckpt")).status == "same"
 
 
 def test_one_changed_number_is_another_space(tmp_path, caplog):
@@ -89,4 +88,4 @@ def test_a_checkpoint_without_text_tower_cannot_be_checked(tmp_path, caplog):
 def test_a_generator_without_text_encoder_is_refused(tmp_path):
     (tmp_path / "text_encoder").mkdir()
     with pytest.raises(ModelError, match="has no weights"):
-        check_spaces(dataclasses.replace(miniature(), generator_path=tmp_path))
+        check_spaces(with_weights(miniature(), generator=tmp_path))

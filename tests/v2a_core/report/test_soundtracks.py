@@ -13,11 +13,11 @@ import pytest
 import soundfile
 
 from v2a_core.config import ConfigError
+from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.outputs import manifest
 from v2a_core.outputs.parts import PartSettings, PartWriter
 from v2a_core.report import read_report
 from v2a_core.storage import join
-from v2a_core.tables.evaluated import EVALUATED
 from v2a_core.tables.schema import INDEX
 from workflows.cli.main import main
 
@@ -98,7 +98,7 @@ def metrics(tmp_path):
         }
         for number, similarity in enumerate((0.25, 0.75))
     ]
-    write(folder, "evaluate", EVALUATED, evaluated, "segment_id", "rows", {})
+    write(folder, "evaluate", evaluated_schema(), evaluated, "segment_id", "rows", {})
     score = {"title": "CLAP similarity", "better": "higher", "value": 0.5, "low": 0.25, "high": 0.75}
     unmeasured = {"title": "Nothing", "better": "lower", "reason": "none"}
     (folder / "metrics.json").write_text(json.dumps({"metrics": {"similarity": score, "nothing": unmeasured}}))

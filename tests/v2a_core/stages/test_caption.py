@@ -7,8 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from v2a_core.captioners.blip import BlipCaptioner, captioner_fingerprint
-from v2a_core.captioners.config import CaptionerSettings
+from v2a_core.captioners.blip import BlipCaptioner, BlipCaptionerSettings
 from v2a_core.mappers.none import NoMapper
 from v2a_core.models import ModelError
 from v2a_core.stages import caption
@@ -21,7 +20,7 @@ SIZE = 32
 class Letters:
     """An encoder whose embedding begins with the number of letters."""
 
-    def embed(self, texts):
+    def embed_text(self, texts):
         return np.array([[len(text), *[0] * 511] for text in texts], np.float32)
 
 
@@ -67,8 +66,8 @@ def blip(tmp_path_factory) -> str:
 
 def test_captions_do_not_depend_on_the_batch(blip):
     frames = list(np.random.default_rng(0).integers(0, 255, (5, 48, 48, 3), dtype=np.uint8))
-    many = BlipCaptioner(CaptionerSettings(weights=blip, max_tokens=6)).caption(frames)
-    single = BlipCaptioner(CaptionerSettings(weights=blip, max_tokens=6, micro_batch=1)).caption(frames)
+    many = BlipCaptioner(BlipCaptionerSettings(weights=blip, max_tokens=6)).caption(frames)
+    single = BlipCaptioner(BlipCaptionerSettings(weights=blip, max_tokens=6, micro_batch=1)).caption(frames)
     assert many == single
     assert len(many) == 5
     words = {word for text in many for word in text.split()}
@@ -78,14 +77,14 @@ def test_captions_do_not_depend_on_the_batch(blip):
 
 def test_a_frame_in_the_middle_is_captioned(blip):
     given = batch([None, None], bad=[1])
-    texts = caption.texts_of_frames(given, BlipCaptioner(CaptionerSettings(weights=blip, max_tokens=4)), SIZE)
+    texts = caption.texts_of_frames(given, BlipCaptioner(BlipCaptionerSettings(weights=blip, max_tokens=4)), SIZE)
     assert texts[1] is None
 
 
 def test_what_is_no_captioner_is_refused(tmp_path, blip):
     with pytest.raises(ModelError, match="there is no such file or folder"):
-        captioner_fingerprint(CaptionerSettings(weights=str(tmp_path / "none")))
+        BlipCaptionerSettings(weights=str(tmp_path / "none")).fingerprint()
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match="cannot be read as BLIP"):
-        BlipCaptioner(CaptionerSettings(weights=str(tmp_path / "empty")))
-    assert len(captioner_fingerprint(CaptionerSettings(weights=blip))) == 64
+        BlipCaptioner(BlipCaptionerSettings(weights=str(tmp_path / "empty")))
+    assert len(BlipCaptionerSettings(weights=blip).fingerprint()) == 64

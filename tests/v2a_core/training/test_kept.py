@@ -62,9 +62,9 @@ def test_the_one_before_a_damaged_one_is_taken(tmp_path, kind):
     assert [item.step for item in checked.good] == [5, 10]
     assert what in next(iter(checked.damaged.values()))
     if what != kept.CUT_SHORT:
-        (told,) = checked.told()
-        assert what in told
-        assert told.endswith("going on from step 10")
+        (sentence,) = checked.sentences()
+        assert what in sentence
+        assert sentence.endswith("going on from step 10")
     kept.remove(str(folder), checked)
     assert not kept.check(str(folder)).damaged
     assert len(list((folder / kept.FOLDER).iterdir())) == 2
@@ -73,7 +73,7 @@ def test_the_one_before_a_damaged_one_is_taken(tmp_path, kind):
 def test_whole_ones_are_all_kept_in_the_order_of_their_steps(tmp_path):
     checked = kept.check(str(output(tmp_path, 15, 5, 10)))
     assert [item.step for item in checked.good] == [5, 10, 15]
-    assert checked.told() == []
+    assert checked.sentences() == []
     assert kept.check(str(tmp_path / "new")) == kept.Checked([], {})
 
 
@@ -82,7 +82,7 @@ def test_without_a_whole_one_training_starts_anew_and_says_so(tmp_path):
     flip(newest(folder) / "state.pt")
     checked = kept.check(str(folder))
     assert checked.good == []
-    assert checked.told()[0].endswith("training starts anew")
+    assert checked.sentences()[0].endswith("training starts anew")
 
 
 def test_checkpoints_elsewhere_are_checked_alike(tmp_path):

@@ -47,7 +47,7 @@ def output(tmp_path):
 
 def test_a_whole_mapper_has_no_problems(output):
     report = check(output)
-    assert (report.problems, report.told) == ([], "a mapper and 2 checkpoints")
+    assert (report.problems, report.summary) == ([], "a mapper and 2 checkpoints")
 
 
 def put(output, **values):

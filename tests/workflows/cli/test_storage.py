@@ -61,7 +61,7 @@ def test_commands_without_a_job_take_the_settings_of_storage(capsys, s3_server):
 def test_what_a_cluster_refuses_leaves_no_manifest(capsys, tmp_path, monkeypatch):
     (tmp_path / "v.mp4").write_bytes(b"video")
 
-    def refuse(address, settings):
+    def refuse(address, settings, model_stages):
         raise ConfigError("pools.decode_tasks = 99: this cluster has 2 CPUs")
 
     monkeypatch.setattr(run, "start_pools", refuse)

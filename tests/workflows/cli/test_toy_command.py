@@ -49,7 +49,7 @@ def test_a_job_of_another_package_runs_as_ours_do(environment: dict[str, str], t
     assert sorted(row["source_name"] for row in good) == [f"{index}.mp4" for index in (0, 0, 1, 1, 2, 2)]
     assert all(0 < row["brightness"] < 1 and row["dark"] == (row["brightness"] < 0.9) for row in good)
     rejected = {row["source_name"]: row["brightness"] for row in rows.to_pylist() if row["status"] == "rejected"}
-    assert rejected == {"broken.mp4": None, "cut.tar": None}
+    assert rejected == {"broken.mp4": None, "cut": None}
     summary = json.loads((output / "summary.json").read_text())
     assert (summary["job"], summary["counts"]["sources"]) == ("brightness", 5)
     again = v2a(environment, "brightness", catalog, "--output", output, *SHORT, "--dark=0.9")

@@ -66,7 +66,7 @@ def test_a_stage_does_not_work_far_ahead_of_the_next(ray_session: None, tmp_path
             self.done += 1
             return batch.append_column("ahead", pa.array([ahead]))
 
-    cluster_pools.prepare_data(PoolSettings(segments_per_batch=4, soundtracks_per_batch=4))
+    cluster_pools.prepare_data(PoolSettings(segments_per_batch=4, soundtracks_per_batch=4), 1)
     data = from_tables(pa.table({"number": [number]}) for number in range(40))
     data = data.map_batches(quick, num_cpus=0.3, compute=TaskPoolStrategy(size=1), batch_format="pyarrow")
     data = data.map_batches(Slow, num_cpus=0.2, compute=ActorPoolStrategy(size=1), batch_format="pyarrow")
@@ -91,7 +91,7 @@ def test_an_actor_that_dies_starts_again_from_what_it_was_built_with(
                 os._exit(1)
             return batch.append_column("built", pa.array([self._marker.name]))
 
-    cluster_pools.prepare_data(PoolSettings())
+    cluster_pools.prepare_data(PoolSettings(), 1)
     data = from_tables([pa.table({"number": [0]})])
     data = data.map_batches(
         Mortal,
@@ -128,7 +128,7 @@ def test_an_actor_that_never_says_where_others_run(ray_session: None, monkeypatc
     silent = ray.remote(num_cpus=0)(Silent).remote()
     monkeypatch.setattr(actor_location, "get_or_create_actor_location_tracker", tracker)
     monkeypatch.setattr(ray_private, "ANSWER_S", 0.2)
-    cluster_pools.prepare_data(PoolSettings())
+    cluster_pools.prepare_data(PoolSettings(), 1)
     data = from_tables(pa.table({"number": [number]}) for number in range(4))
     data = data.map_batches(Slow, num_cpus=0.2, compute=ActorPoolStrategy(size=1), batch_format="pyarrow")
     assert sorted(row["number"] for row in data.take_all()) == [0, 1, 2, 3]
@@ -140,7 +140,7 @@ def test_an_actor_that_never_says_where_others_run(ray_session: None, monkeypatc
 def test_what_all_stages_reserve_fits(cpus: int, machines: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": float(cpus * machines)})
     monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": float(cpus)}}] * machines)
-    pools = cluster_pools.plan_pools(PoolSettings())
+    pools = cluster_pools.plan_pools(PoolSettings(), 3)
     assert pools.actors == machines
     model = pools.actors * pools.actor_cpus
     stages = [pools.decode_cpus, model, model / 2, pools.gather_cpus, pools.cut_cpus, model, pools.decode_cpus]

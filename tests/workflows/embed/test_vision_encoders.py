@@ -31,7 +31,7 @@ TRAIN = (
 
 @pytest.mark.slow
 def test_blip_from_videos_to_soundtracks(ray_session, tmp_path):
-    models = str(helpers_models.blip_bundle().clip_path.parents[1])
+    models = str(helpers_models.blip_bundle().vision.path.parents[1])
     for number in range(4):
         helpers_catalog.video(tmp_path / "catalog" / f"{number}.mp4", 1.4, hue=30 + 60 * number)
     helpers_catalog.corrupt(tmp_path / "catalog" / "broken.mp4")
@@ -55,7 +55,7 @@ def test_blip_from_videos_to_soundtracks(ray_session, tmp_path):
 
 def test_without_a_mapper_another_width_is_refused(tmp_path):
     helpers_catalog.video(tmp_path / "one.mp4", 1.0)
-    models = str(helpers_models.blip_bundle().clip_path.parents[1])
+    models = str(helpers_models.blip_bundle().vision.path.parents[1])
     settings = load(GenerateJob, job="generate", overrides=list(GENERATE))
     with pytest.raises(ConfigError, match=r"tiny-blip of the bundle .* makes 24 numbers, the generator takes 512"):
         generate.run([str(tmp_path / "one.mp4")], str(tmp_path / "out"), settings, mapper="none", models=models)

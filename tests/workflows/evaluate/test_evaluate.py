@@ -29,7 +29,12 @@ from workflows.generate.config import GenerateJob
 
 SAMPLING = ("segments.length_s=1.0", "segments.min_length_s=0.4", "frames.image_segment_s=1.0")
 QUICK = ("generator.num_inference_steps=2", "generator.precision=fp32", "encoders.precision=fp32")
-SETTINGS = ("encoders.precision=fp32", "metrics.resamples=50", "metrics.frechet_resamples=5", "output.interval_s=0")
+SETTINGS = (
+    "encoders.precision=fp32",
+    "metrics.resamples=50",
+    "metrics.clap_frechet.resamples=5",
+    "output.interval_s=0",
+)
 
 
 def job(*overrides: str) -> EvaluateJob:
@@ -175,7 +180,7 @@ def test_embeddings_are_the_references_when_they_are_given(soundtracks, listed, 
     settings = load(EmbedJob, job="embed", overrides=[*SAMPLING, "encoders.precision=fp32"])
     embed.run(listed, str(tmp_path / "embeddings"), settings, models="miniature")
     output = tmp_path / "evaluation"
-    settings = job("originals=false", "metrics.frechet_resamples=0")
+    settings = job("originals=false", "metrics.clap_frechet.resamples=0")
     summary = evaluate.run(
         soundtracks, str(output), settings, models="miniature", embeddings=str(tmp_path / "embeddings")
     )

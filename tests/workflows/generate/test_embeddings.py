@@ -97,7 +97,7 @@ def test_embeddings_of_another_sampling_are_refused(world, tmp_path, override, s
 
 def test_embeddings_of_another_vision_space_are_refused(world, tmp_path):
     folder, _ = world
-    other = helpers_models.miniature().clip_path.parents[1]
+    other = helpers_models.miniature().vision.path.parents[1]
     mapper = helpers_catalog.random_mapper(tmp_path / "mapper", load_bundle(str(other)).resolve())
     with pytest.raises(ConfigError, match=r"vision space: the embeddings have 'ViT-miniature:\w+', this run 'ViT-"):
         generate.run(

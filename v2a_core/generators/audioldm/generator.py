@@ -21,8 +21,8 @@ import torch
 
 from v2a_core.compute.memory import Batches
 from v2a_core.compute.precision import choose_dtype
-from v2a_core.generators.audioldm.checkpoint import MAX_DURATION_S, AudioLdmSettings
 from v2a_core.generators.audioldm.components import build_scheduler, load_parts
+from v2a_core.generators.audioldm.config import MAX_DURATION_S, AudioLdmSettings
 from v2a_core.generators.audioldm.decoding import LatentDecoder
 from v2a_core.generators.audioldm.sampling import Predictor, SegmentNoise, View, denoise
 from v2a_core.generators.audioldm.text import TextEmbedder

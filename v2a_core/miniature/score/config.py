@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import Literal
 
 from v2a_core.config import Settings, setting
-from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.mappers.config import MapperSettings, SamplingSettings
-from v2a_core.metrics.config import MetricSettings
+from v2a_core.metrics.config import IntervalSettings
 from v2a_core.training.config import OptimizerSettings, TrainingSettings, ValidationSettings
+
+
+class MetricSettings(IntervalSettings):
+    """Intervals of the score."""
+
+    resamples: int = setting(500, "bootstrap resamples of means and correlations", ge=10, le=100_000)
+    frechet_resamples: int = setting(40, "bootstrap resamples of a Fréchet distance (each costs one)", ge=0, le=10_000)
 
 
 class ScoreSettings(Settings):
@@ -34,7 +41,7 @@ class ScoreSettings(Settings):
         "how AudioLDM samples what is heard; fewer steps than `v2a generate` has, for the time; guidance chosen on the "
         "validation split",
     )
-    metrics: MetricSettings = setting(MetricSettings(resamples=500, frechet_resamples=40), "intervals")
+    metrics: MetricSettings = setting(MetricSettings, "intervals")
     processes: int = setting(2, "processes, one thread each; 1: this one", ge=1, le=64)
 
     def mapper(self, method: str, network: str, aggregator: str = "average") -> MapperSettings:

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from v2a_core.metrics import frechet
 from v2a_core.metrics.accuracy import class_accuracy
 from v2a_core.metrics.base import NotMeasuredError, Score
-from v2a_core.metrics.config import MetricSettings
 from v2a_core.metrics.correlation import correlation_within
 from v2a_core.metrics.intervals import mean
 from v2a_core.metrics.similarity import cosine
+from v2a_core.miniature.score.config import MetricSettings
 from v2a_core.miniature.score.lines import Line, Ordering, worst_part
 from v2a_core.miniature.score.studio import Heard
 from v2a_core.miniature.score.systems import MAPPERS, PAPER, REGRESSION, HeldOut, Systems, kinds_of
@@ -60,7 +60,14 @@ def score_system(
     settings: MetricSettings,
     conditions_ND: npt.NDArray[np.float32] | None = None,
 ) -> SystemScores:
-    """All numbers of sounds made for the first scenes."""
+    """All numbers of sounds made for the first scenes.
+
+    Args:
+        heard: The N sounds, heard.
+        held_out: All scenes.
+        settings: Intervals and tolerances.
+        conditions_ND: What the sounds were made from, float32 (N, D), L2-normalised; None: of nothing comparable.
+    """
     scenes = held_out.scenes[: len(heard)]
     real = held_out.real.embedding_ND
     scores = SystemScores(
@@ -146,7 +153,7 @@ def _worst(name: str, title: str, scores: SystemScores, target: float) -> Line:
 
 
 def _frechet(first_ND: npt.NDArray[np.float32], second_ND: npt.NDArray[np.float32], settings: MetricSettings) -> Score:
-    return frechet.score(first_ND, second_ND, settings)
+    return frechet.score(first_ND, second_ND, settings, settings.frechet_resamples)
 
 
 def _follows(

@@ -43,10 +43,10 @@ class Line:
 
     def to_dict(self) -> dict[str, JSON]:
         """Plain data for JSON."""
-        told: dict[str, JSON] = {"title": self.title, **self.score.to_dict()}
+        values: dict[str, JSON] = {"title": self.title, **self.score.to_dict()}
         if self.target is None:
-            return told
-        return {**told, "target": self.target, "at_most": self.at_most, "verdict": self.verdict}
+            return values
+        return {**values, "target": self.target, "at_most": self.at_most, "verdict": self.verdict}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from v2a_core.generators import load_generator
-from v2a_core.generators.audioldm.checkpoint import AudioLdmSettings
+from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.metrics.base import Score
 from v2a_core.metrics.inputs import own_judge
 from v2a_core.miniature.score.config import ScoreSettings

@@ -22,21 +22,19 @@ import torch
 
 from v2a_core.compute.processes import process_pool
 from v2a_core.compute.threads import prepare_torch
-from v2a_core.encoders.clap import ClapEncoder
-from v2a_core.encoders.clip import ClipEncoder
-from v2a_core.encoders.config import EncoderSettings
+from v2a_core.encoders import EncoderSettings, build_audio, build_vision
 from v2a_core.generators import load_generator
 from v2a_core.generators.audioldm.generator import AudioLdmGenerator
 from v2a_core.media.log_mel import SAMPLE_RATE, log_mel
 from v2a_core.media.resample import clap_waveform
 from v2a_core.metrics.extractors.judge import Judge, load_judge
-from v2a_core.metrics.pitch import centroid_hz
-from v2a_core.metrics.tempo import tempo_hz
+from v2a_core.metrics.extractors.pitch import centroid_hz
+from v2a_core.metrics.extractors.tempo import tempo_hz
 from v2a_core.miniature.score.config import ScoreSettings
 from v2a_core.miniature.world import KINDS, Scene, WorldSettings, render_frames, render_sound, render_still, sample
 from v2a_core.miniature.world.scenes import Split
 from v2a_core.models import LocalBundle
-from v2a_core.protocols import Generator
+from v2a_core.protocols import AudioEncoder, Generator, VisionEncoder
 
 Floats = npt.NDArray[np.float32]
 
@@ -68,7 +66,7 @@ class Heard:
         return len(self.kinds_N)
 
     def take(self, rows: npt.NDArray[np.int64]) -> Heard:
-        """Some of the sounds."""
+        """Some of the sounds, by their numbers, int64 (any number of rows,)."""
         return Heard(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
@@ -88,14 +86,14 @@ class Studio:
         self._length_s = settings.length_s
 
     @functools.cached_property
-    def clip(self) -> ClipEncoder:
+    def clip(self) -> VisionEncoder:
         """CLIP's image tower."""
-        return ClipEncoder(self._local, EncoderSettings())
+        return build_vision(self._local, EncoderSettings())
 
     @functools.cached_property
-    def clap(self) -> ClapEncoder:
+    def clap(self) -> AudioEncoder:
         """CLAP's audio tower."""
-        return ClapEncoder(self._local, EncoderSettings())
+        return build_audio(self._local, EncoderSettings())
 
     @functools.cached_property
     def generator(self) -> Generator:
@@ -137,7 +135,7 @@ class Studio:
         return self._hear(np.stack([self._sound(split, index) for index in indices]), SAMPLE_RATE)
 
     def make(self, conditions_ND: Floats, seeds: Sequence[int]) -> Heard:
-        """Sounds made from conditions, heard. A sound that could not be made is silence."""
+        """Sounds made from conditions (N, D), heard. A sound that could not be made is silence."""
         made_NT = np.nan_to_num(self.generator.generate(conditions_ND, seeds, self._length_s))
         return self._hear(made_NT, self.generator.sample_rate)
 
@@ -211,7 +209,7 @@ class Crew:
         return Heard(*(np.concatenate([getattr(p, field.name) for p in parts]) for field in fields(Heard)))
 
     def make(self, conditions_ND: Floats, seeds: Sequence[int]) -> Heard:
-        """Sounds made from conditions, heard."""
+        """Sounds made from conditions (N, D), heard."""
         starts = range(0, len(seeds), CHUNK)
         return self.heard(Studio.make, [(conditions_ND[s : s + CHUNK], list(seeds[s : s + CHUNK])) for s in starts])
 

@@ -6,14 +6,16 @@ Shapes: N pictures or sounds, K kinds, D numbers of an embedding.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from v2a_core.compute.torchvision_import import prepare_torchvision
+from v2a_core.encoders.clip import ClipSettings
 from v2a_core.miniature.world import KINDS, class_prompts
-from v2a_core.models import LocalBundle
+from v2a_core.models import LocalBundle, ModelError
 from v2a_core.models.checkpoints import load_exactly, load_tensors
 
 Floats = npt.NDArray[np.float32]
@@ -40,11 +42,14 @@ def clip_text(local: LocalBundle) -> EmbedText:
     prepare_torchvision()
     import open_clip
 
-    config = local.clip_architecture()
+    part = local.vision
+    if not isinstance(part.settings, ClipSettings):
+        raise ModelError(f"the bundle {local.name} sees with {part.settings.encoder}: only CLIP is scored by texts")
+    config = part.settings.architecture(part.found)
     parts = {name: config[name] for name in ("embed_dim", "vision_cfg", "text_cfg", "quick_gelu") if name in config}
     model = open_clip.CLIP(**parts).eval()
-    load_exactly(model, load_tensors(local.clip_path), local.clip_path, may_lack=_COMPUTED)
-    tokenize = _tokenizer(local, int(config["text_cfg"].get("context_length", 77)))
+    load_exactly(model, load_tensors(part.path), part.path, may_lack=_COMPUTED)
+    tokenize = _tokenizer(part.path.parent, int(config["text_cfg"].get("context_length", 77)))
 
     @torch.inference_mode()
     def embed(texts: Sequence[str]) -> Floats:
@@ -54,12 +59,12 @@ def clip_text(local: LocalBundle) -> EmbedText:
     return embed
 
 
-def _tokenizer(local: LocalBundle, length: int) -> Callable[[list[str]], torch.Tensor]:
+def _tokenizer(folder: Path, length: int) -> Callable[[list[str]], torch.Tensor]:
     """The tokenizer beside the weights, or CLIP's own."""
-    if (local.clip_path.parent / "tokenizer_config.json").is_file():
+    if (folder / "tokenizer_config.json").is_file():
         from transformers import AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(local.clip_path.parent)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
         return lambda texts: (
             tokenizer(texts, max_length=length, padding="max_length", truncation=True, return_tensors="pt").input_ids
         )

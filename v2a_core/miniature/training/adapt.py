@@ -73,18 +73,18 @@ def _mapped(
         mapped_NVD = conditions.sounds_ND[:, None].repeat(1, len(MAPPERS), 1).numpy()
         rows = np.arange(len(train))
         halves = (rows[: len(rows) // 2], rows[len(rows) // 2 :])
-        found: list[Floats] = []
+        held_out_mapped: list[Floats] = []
         for own, others in (halves, halves[::-1]):
             pairs = SeenAndHeard([train[row] for row in others], conditions.sounds_ND.numpy()[others])
             for view, kind in enumerate(MAPPERS):
-                mine, theirs = _map(kind, pairs, [[train[row] for row in own], few], seed)
-                mapped_NVD[own, view] = mine
-                found.append(theirs)
+                own_mapped, few_mapped = _map(kind, pairs, [[train[row] for row in own], few], seed)
+                mapped_NVD[own, view] = own_mapped
+                held_out_mapped.append(few_mapped)
         noisy = np.array([scene.noisy for scene in sounds.scenes])
         mapped_NVD[noisy] = conditions.sounds_ND[torch.from_numpy(noisy)][:, None].numpy()
         with storage.writing(str(cache)) as path:
             # Of the first half's mappers the last: the one that samples, as the paper's does.
-            np.savez(path, train=mapped_NVD, held_out=found[len(MAPPERS) - 1])
+            np.savez(path, train=mapped_NVD, held_out=held_out_mapped[len(MAPPERS) - 1])
     with np.load(cache) as arrays:
         return torch.from_numpy(arrays["train"]), torch.from_numpy(arrays["held_out"])
 

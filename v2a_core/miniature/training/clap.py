@@ -15,7 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from v2a_core.encoders.clap import ClapAudioTower
+from v2a_core.encoders.clap_config import ClapConfig, FrontEnd, Htsat
+from v2a_core.encoders.clap_tower import ClapAudioTower
 from v2a_core.media.resample import fit_length
 from v2a_core.miniature.clap import AUDIO_CONFIG, HTSAT_CONFIG, LOG_MEL_MEAN, LOG_MEL_STD, MLP_ACT
 from v2a_core.miniature.text import build_text_encoder
@@ -30,7 +31,6 @@ from v2a_core.miniature.training.contrast import (
 )
 from v2a_core.miniature.training.data import SAMPLES, load_sounds
 from v2a_core.miniature.training.loop import Plan, autocast, load_weights
-from v2a_core.models.clap_config import ClapConfig, FrontEnd, Htsat
 from v2a_core.tables.schema import EMBEDDING_DIM
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def load_towers(work: Path, seed: int) -> Towers:
 
 
 def repeat_and_pad(waveforms_BT: Floats, samples: int) -> Floats:
-    """As `clap_waveform` does for one sound: repeated as often as it fits, then silence."""
+    """Float32 (B, samples) of sounds (B, T): as `clap_waveform` does, repeated as often as it fits, then silence."""
     repeats = max(1, samples // waveforms_BT.shape[1])
     return np.stack([fit_length(np.tile(waveform, repeats), samples) for waveform in waveforms_BT])
 

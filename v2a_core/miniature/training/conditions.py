@@ -86,7 +86,16 @@ def prepare_conditions(sounds: Sounds, towers: Towers, cache: Path) -> Condition
 
 
 def blur(sounds_ND: torch.Tensor, kinds_N: npt.NDArray[np.int64], attributes_N3: Floats) -> torch.Tensor:
-    """Kernel regression of embeddings on attributes, within kinds, L2-normalised."""
+    """Kernel regression of embeddings on attributes, within kinds.
+
+    Args:
+        sounds_ND: Embeddings, float32 (N, D), L2-normalised.
+        kinds_N: Index of each one's kind, (N,).
+        attributes_N3: Pitch, tempo and intensity, 0..1, (N, 3).
+
+    Returns:
+        Float32 (N, D), L2-normalised.
+    """
     blurred_ND = torch.empty_like(sounds_ND)
     for kind in np.unique(kinds_N):
         rows = torch.from_numpy(np.flatnonzero(kinds_N == kind))

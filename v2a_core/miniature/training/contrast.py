@@ -1,6 +1,6 @@
 """What CLIP and CLAP share in training: captions, the contrastive loss, and heads that keep attributes in embeddings.
 
-Shapes: B examples, D numbers of an embedding.
+Shapes: B examples of a batch, N of a set, D numbers of an embedding, K kinds, P prompts.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Described:
 
 
 def choose_rows(kinds_N: npt.NDArray[np.int64], count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Distinct rows of a batch, ascending: of all kinds, or of a few."""
+    """Distinct rows of a batch, int64 (count,), ascending: of all kinds (N,), or of a few."""
     rows = np.arange(len(kinds_N))
     if rng.random() < FEW_SHARE:
         few = rng.choice(np.unique(kinds_N), FEW_KINDS, replace=False)
@@ -84,7 +84,7 @@ class Contrast(nn.Module):
         self.heads = nn.Linear(EMBEDDING_DIM, len(HEARD) + 3)
 
     def forward(self, signal_BD: torch.Tensor, text_BD: torch.Tensor, described: Described) -> dict[str, torch.Tensor]:
-        """Losses of L2-normalised embeddings of signals and their captions."""
+        """Scalar losses of L2-normalised embeddings (B, D) of signals and of their captions, by name."""
         scale = self.log_scale.exp().clamp(max=MAX_SCALE)
         logits_BB = scale * signal_BD @ text_BD.T
         matches_BB = described.matches_BB
@@ -110,7 +110,7 @@ def _cross_entropy(logits_BB: torch.Tensor, matches_BB: torch.Tensor) -> torch.T
 
 
 def zero_shot(signals_ND: torch.Tensor, prompts_KD: torch.Tensor, kinds_N: npt.NDArray[np.int64]) -> float:
-    """Share of signals whose nearest class prompt is of their kind; both L2-normalised."""
+    """Share of signals (N, D) whose nearest class prompt (K, D) is of their kind (N,); both L2-normalised."""
     return float(((signals_ND @ prompts_KD.T).argmax(dim=1).numpy() == kinds_N).mean())
 
 
@@ -120,14 +120,20 @@ def prompts() -> list[str]:
 
 
 def average_prompts(embeddings_PD: torch.Tensor) -> torch.Tensor:
-    """One L2-normalised embedding a kind, from those of `prompts()`."""
+    """One L2-normalised embedding a kind, (K, D), from those of `prompts()`, (P, D)."""
     return functional.normalize(embeddings_PD.unflatten(0, (len(KINDS), -1)).mean(dim=1), dim=-1)
 
 
 def linear_fit(
     signals_ND: torch.Tensor, attributes_N3: npt.NDArray[np.float32], kinds_N: npt.NDArray[np.int64]
 ) -> float:
-    """Mean correlation of attributes with their best linear reading, within kinds, 5-fold: what embeddings carry."""
+    """What embeddings carry: mean correlation of attributes with their best linear reading, within kinds, 5-fold.
+
+    Args:
+        signals_ND: Embeddings, float32 (N, D).
+        attributes_N3: Pitch, tempo and intensity, 0..1, (N, 3).
+        kinds_N: Index of each one's kind, (N,).
+    """
     features = torch.cat([signals_ND, functional.one_hot(torch.from_numpy(kinds_N)).float()], dim=1).double()
     truth = torch.from_numpy(attributes_N3).double()
     read = torch.zeros_like(truth)

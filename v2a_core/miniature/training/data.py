@@ -53,7 +53,7 @@ class Sounds:
         return len(self.scenes)
 
     def pieces(self) -> list[npt.NDArray[np.int64]]:
-        """All rows, in pieces that fit into memory."""
+        """The numbers of all rows, int64, in pieces (up to 240,) that fit into memory."""
         return np.array_split(np.arange(len(self)), max(1, len(self) // 240))
 
     def waveforms(self, rows: npt.NDArray[np.int64]) -> Floats:

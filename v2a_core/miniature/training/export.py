@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 
 from v2a_core import storage
+from v2a_core.encoders.clap import CLAP_CONFIG
+from v2a_core.encoders.clip import OPEN_CLIP_CONFIG
 from v2a_core.generators.audioldm.components import without_progress_bars
 from v2a_core.metrics.extractors.judge import Judge
 from v2a_core.miniature.audioldm import build_unet, build_vocoder, write_model_index
@@ -24,7 +26,7 @@ from v2a_core.miniature.training.unet import SCHEDULER
 from v2a_core.miniature.training.vae import load_vae
 from v2a_core.miniature.world import KINDS
 from v2a_core.models import digests
-from v2a_core.models.bundle import CHECKSUMS_FILE, CLAP_CONFIG, OPEN_CLIP_CONFIG
+from v2a_core.models.bundle import CHECKSUMS_FILE
 
 CARD_FILE = "MODEL_CARD.md"
 # Follow from the configuration, or are no part of the embedding.

@@ -68,7 +68,7 @@ class Stage(Protocol):
     modules: nn.ModuleDict
 
     def losses(self, step: int, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
-        """Scalars to log; their sum is minimised. `rng` is a function of seed, stage and step."""
+        """Scalar losses () by name; their sum is minimised. `rng` is a function of seed, stage and step."""
 
     def validate(self) -> Mapping[str, float]:
         """Numbers on the validation split, in eval mode, with averaged weights."""
@@ -230,7 +230,7 @@ class _Run:
 
 
 def load_weights(folder: Path, part: str) -> dict[str, torch.Tensor]:
-    """The averaged weights of one of a finished stage's modules."""
+    """The averaged weights of one of a finished stage's modules, float32, each of its shape in the module."""
     from safetensors.torch import load_file
 
     prefix = f"{part}."

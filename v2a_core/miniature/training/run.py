@@ -59,18 +59,7 @@ def train_miniature(
     wanted = set(STAGES if stages is None else stages)
     _check(wanted, work)
     prepare_files(work, seed)
-    limits = dict(minutes or {})
-    context = multiprocessing.get_context("spawn")
-    lanes = [[stage for stage in lane if stage in wanted] for lane in LANES]
-    processes = [context.Process(target=_run_lane, args=(lane, work, seed, limits)) for lane in lanes if lane]
-    for process in processes:
-        process.start()
-    try:
-        _wait(processes)
-    finally:
-        for process in processes:
-            process.terminate()
-            process.join()
+    _run_lanes([[stage for stage in lane if stage in wanted] for lane in LANES], work, seed, dict(minutes or {}))
     if all(_is_done(work, stage) for stage in STAGES):
         from v2a_core.miniature.training.export import export_bundle
 
@@ -85,6 +74,24 @@ def _check(wanted: set[str], work: Path) -> None:
         lacking = [need for need in NEEDS[stage] if need not in wanted and not _is_done(work, need)]
         if lacking and not _is_done(work, stage):
             raise ValueError(f"stage {stage} needs {', '.join(lacking)}: run these too")
+
+
+def _run_lanes(lanes: Sequence[Sequence[str]], work: Path, seed: int, minutes: Mapping[str, float]) -> None:
+    """Run the stages of each lane in a process of its own.
+
+    Raises:
+        RuntimeError: When a stage failed.
+    """
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_run_lane, args=(lane, work, seed, minutes)) for lane in lanes if lane]
+    for process in processes:
+        process.start()
+    try:
+        _wait(processes)
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
 
 
 def _wait(processes: Sequence[multiprocessing.process.BaseProcess]) -> None:

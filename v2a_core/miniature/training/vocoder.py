@@ -89,7 +89,12 @@ class VocoderStage:
 
 @torch.no_grad()
 def fresh_vocoder(seed: int, mels_BFM: torch.Tensor) -> SpeechT5HifiGan:
-    """A vocoder that normalises its input itself, by the mean and spread of each band; see `oscillators`."""
+    """A vocoder that normalises its input itself, by the mean and spread of each band; see `oscillators`.
+
+    Args:
+        seed: Of the weights that are no part of an oscillator.
+        mels_BFM: Log-mels by which mean, spread and level are set, float32 (B, F, M).
+    """
     vocoder = build_vocoder(seed)
     vocoder.config.normalize_before = True
     vocoder.mean.copy_(mels_BFM.mean(dim=(0, 1)))
@@ -100,7 +105,7 @@ def fresh_vocoder(seed: int, mels_BFM: torch.Tensor) -> SpeechT5HifiGan:
 
 
 def spectral_losses(made_BT: torch.Tensor, true_BT: torch.Tensor) -> dict[str, torch.Tensor]:
-    """L1 of log magnitudes (arXiv:1910.11480), floored, mean of resolutions."""
+    """L1 of log magnitudes (arXiv:1910.11480), floored, mean of resolutions; of waveforms (B, T)."""
     logarithm = []
     for n_fft, hop in RESOLUTIONS:
         window = torch.hann_window(n_fft)
@@ -114,7 +119,7 @@ def spectral_losses(made_BT: torch.Tensor, true_BT: torch.Tensor) -> dict[str, t
 
 
 def mel_losses(made_BFM: torch.Tensor, true_BFM: torch.Tensor) -> dict[str, torch.Tensor]:
-    """L1 of log-mels, and of log-mels whose power is blurred over bands."""
+    """L1 of log-mels (B, F, M), and of log-mels whose power is blurred over bands."""
     floor_B11 = level(true_BFM) + QUIET
     made_BFM, true_BFM = (torch.maximum(x_BFM, floor_B11) for x_BFM in (made_BFM, true_BFM))
     sharp = (made_BFM - true_BFM).abs().mean()

@@ -165,7 +165,7 @@ class Canvas:
         region += light[..., None] * (np.asarray(colour, np.float32) - 0.5 * region)
 
     def below(self, surface_W: Array, colour: Colour) -> None:
-        """Fills everything under a curve that gives y for each column; see `columns`."""
+        """Fills everything under a curve (W,) that gives y for each column; see `columns`."""
         slope = np.hypot(1, np.gradient(surface_W) * self.scale)
         distance = (surface_W[None, :] - self._y) / slope
         if self.style == "ink":

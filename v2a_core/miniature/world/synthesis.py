@@ -65,36 +65,44 @@ class Sound:
         return out
 
     def tone(self, frequency_hz: float, times_s: FloatArray) -> FloatArray:
-        """A sine; silent where it would alias."""
+        """A sine at some times (T,), seconds; silent where it would alias."""
         if frequency_hz > 0.47 * self.rate:
             return np.zeros_like(times_s)
         sine: FloatArray = np.sin(2 * np.pi * frequency_hz * times_s)
         return sine
 
     def sweep(self, frequency_hz: FloatArray) -> FloatArray:
-        """A sine of changing frequency, faded out where it would alias."""
+        """A sine of changing frequency (T,), Hz, faded out where it would alias."""
         safe = np.clip((0.47 * self.rate - frequency_hz) / 200, 0, 1)
         sine: FloatArray = safe * np.sin(self.oscillate(frequency_hz))
         return sine
 
 
 def strike(times_s: FloatArray, attack_s: float, decay_s: float) -> FloatArray:
-    """Linear attack to 1, exponential decay after it."""
+    """An envelope at some times (T,), seconds: linear attack to 1, exponential decay after it."""
     return np.where(times_s < attack_s, times_s / attack_s, np.exp(-np.maximum(times_s - attack_s, 0) / decay_s))
 
 
 def band(centre_hz: float, octaves: float) -> Callable[[FloatArray], FloatArray]:
-    """A bell-shaped gain on a log-frequency axis; `octaves` is its standard deviation."""
+    """A bell-shaped gain of frequencies (K,), Hz, on a logarithmic axis; `octaves` is its standard deviation."""
     return lambda hz: np.exp(-0.5 * (np.log2(hz / centre_hz) / octaves) ** 2)
 
 
 def below(cutoff_hz: float) -> Callable[[FloatArray], FloatArray]:
-    """Low pass of second order, with what nobody hears removed."""
+    """A gain of frequencies (K,), Hz: low pass of second order, with what nobody hears removed."""
     return lambda hz: (hz > 40) / np.sqrt(1 + (hz / cutoff_hz) ** 4)
 
 
 def convolve_valid(signal: FloatArray, kernel: FloatArray) -> FloatArray:
-    """The part of a convolution that sees the whole kernel; by blocks of FFT, so long sounds stay cheap."""
+    """The part of a convolution that sees the whole kernel; by blocks of FFT, so long sounds stay cheap.
+
+    Args:
+        signal: Float64 (T,).
+        kernel: Float64 (K,).
+
+    Returns:
+        Float64 (T - K + 1,).
+    """
     taps = len(kernel)
     block = 1 << max(13, (taps - 1).bit_length() + 2)
     hop = block - taps + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from toy_brightness.config import BrightnessSettings
-from workflows.command.arguments import add_catalog, add_job_arguments, add_run_arguments
+from workflows.command.arguments import add_catalog, add_job_arguments, add_run_arguments, asked_of_catalog
 from workflows.command.commands import COMMANDS, Command
 from workflows.command.exit_codes import DONE
 from workflows.command.options import load_settings
@@ -21,16 +21,7 @@ def _run(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments, "brightness", BrightnessSettings)
     from toy_brightness.job import run
 
-    run(
-        arguments.catalog,
-        arguments.output,
-        settings,
-        models=arguments.models,
-        limit=arguments.limit,
-        dry_run=arguments.dry_run,
-        address=arguments.address,
-        retry_rejects=arguments.retry_rejects,
-    )
+    run(arguments.catalog, arguments.output, settings, **asked_of_catalog(arguments))
     return DONE
 
 

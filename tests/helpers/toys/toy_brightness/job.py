@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import pyarrow as pa
 from ray.data import Dataset
@@ -16,6 +16,7 @@ from v2a_core.stages.decode import DecodeSettings
 from v2a_core.tables import rows
 from v2a_core.tables.schema import EMBEDDINGS, ROWS_FOLDER
 from workflows.cluster_runtime.pools import Pools
+from workflows.command.arguments import AskedOfCatalog
 from workflows.streaming.catalog_job import CatalogJob, Planned, run_catalog
 from workflows.streaming.chain import decode
 from workflows.streaming.job import Identity, Models, Request, Rows
@@ -28,15 +29,15 @@ BRIGHTNESS = pa.schema([*_KEPT, pa.field("brightness", pa.float64()), pa.field("
 
 
 def run(
-    catalog: Sequence[str], output: str, settings: BrightnessSettings, *, models: str = "paper", **asked: Any
+    catalog: Sequence[str], output: str, settings: BrightnessSettings, **asked: Unpack[AskedOfCatalog]
 ) -> dict[str, Any]:
-    """Measure what is not measured yet; `asked` are further fields of a `Request`."""
+    """Measure what is not measured yet; `asked`: models, limit, dry run, ..., as `AskedOfCatalog` says."""
     check_apart(catalog, output)
 
     def opened(models: Models, listing: Listing) -> Brightness:
         return Brightness(models, settings, listing)
 
-    return run_catalog(Request(output, models, **asked), Brightness.name, catalog, settings, opened)
+    return run_catalog(Request(output, **asked), Brightness.name, catalog, settings, opened)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A mapper from its settings, with fresh weights."""
+"""A mapper from its settings: the method of the registry around the network of the registry."""
 
 from __future__ import annotations
 

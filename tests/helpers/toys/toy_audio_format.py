@@ -1,0 +1,32 @@
+"""A format of sound files of another package: NumPy's own, which is also the suffix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from v2a_core.media.audio_formats import AUDIO_FORMATS
+from v2a_core.media.types import MediaError
+from v2a_core.protocols import Floats
+
+
+class NumpyFormat:
+    """The samples, float32, and the rate."""
+
+    def write(self, path: Path, waveform: Floats, sample_rate: int, tags: Mapping[str, str]) -> None:
+        """Write a file; tags are arrays of text in it."""
+        with path.open("wb") as file:
+            np.savez(file, samples=waveform, rate=sample_rate, **{f"tag_{name}": text for name, text in tags.items()})
+
+    def read(self, path: Path) -> tuple[Floats, int]:
+        """The samples and their rate, Hz."""
+        try:
+            with np.load(path, allow_pickle=False) as content:
+                return np.asarray(content["samples"], np.float32), int(content["rate"])
+        except (OSError, ValueError, KeyError) as error:
+            raise MediaError("read", type(error).__name__, f"{path.name} is no sound of NumPy: {error}") from None
+
+
+AUDIO_FORMATS.add("npz", NumpyFormat())

@@ -1,0 +1,130 @@
+"""What every extractor is to the stages that run it.
+
+Shapes: T samples, B segments.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from v2a_core.config import Settings
+from v2a_core.media.types import MediaError, MediaSpec
+from v2a_core.protocols import AudioEncoder, TextEncoder
+from v2a_core.tables.columns import Column
+
+Floats = npt.NDArray[np.float32]
+
+
+class SoundExtractor(abc.ABC):
+    """Describes one sound by itself, on a CPU, while it is read; made sounds and originals alike.
+
+    Each of `columns` comes twice: by its name for the made sound, and as `reference_NAME` for the original, null where
+    there is none.
+
+    Args:
+        settings: Its own, if it has any.
+
+    Attributes:
+        columns: What it finds out.
+    """
+
+    columns: ClassVar[tuple[Column, ...]]
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings
+
+    @classmethod
+    def row_columns(cls) -> list[Column]:
+        """The columns that it adds to a row."""
+        references = [Column(f"reference_{item.name}", item.type, "the same of the original") for item in cls.columns]
+        return [column for pair in zip(cls.columns, references, strict=True) for column in pair]
+
+    @abc.abstractmethod
+    def describe(self, sound_T: Floats, sample_rate: int) -> Mapping[str, object]:
+        """The value of each column; None where the sound has none.
+
+        Args:
+            sound_T: Float32, one channel.
+            sample_rate: Its rate, Hz.
+        """
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What there is to hear with.
+
+    Attributes:
+        spec: What the audio encoder takes.
+        audio: The bundle's audio encoder, loaded by the first call.
+        text: What embeds texts into the same space, loaded by the first call.
+        judge: Folder or URI of a judge of sounds; None: there is none.
+        embed_references: Whether originals are embedded, or only listened to.
+    """
+
+    spec: MediaSpec
+    audio: Callable[[], AudioEncoder]
+    text: Callable[[], TextEncoder]
+    judge: str | None
+    embed_references: bool
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """A batch of segments, B of each.
+
+    Attributes:
+        made: Made sounds as the audio encoder takes them, filled up with repetitions; None where there is none.
+        reference: Originals, likewise.
+        lengths_s: Of the segments.
+        labels, captions: Of the catalog.
+        conditions: What the sounds were made from, L2-normalised.
+    """
+
+    made: Sequence[Floats | None]
+    reference: Sequence[Floats | None]
+    lengths_s: Sequence[float | None]
+    labels: Sequence[str | None]
+    captions: Sequence[str | None]
+    conditions: Sequence[Floats | None]
+
+
+class BatchExtractor(abc.ABC):
+    """Hears batches of segments with models, where the models are.
+
+    Args:
+        settings: Its own, if it has any.
+        hearing: What there is to hear with.
+
+    Attributes:
+        columns: What it finds out, in the order of the row.
+    """
+
+    columns: ClassVar[tuple[Column, ...]]
+
+    def __init__(self, settings: Settings | None, hearing: Hearing) -> None:
+        self.settings, self.hearing = settings, hearing
+
+    @classmethod
+    def row_columns(cls) -> list[Column]:
+        """The columns that it adds to a row."""
+        return list(cls.columns)
+
+    @abc.abstractmethod
+    def extract(self, sounds: Sounds) -> Mapping[str, pa.Array]:
+        """Each of `columns`, a value a segment; null where there is none."""
+
+    def refused(self, extracted: Mapping[str, pa.Array]) -> Mapping[int, MediaError]:
+        """Segments that are rejected for what `extract` found, by their places in the batch, and why."""
+        return {}
+
+
+def own_sound(waveform_T: Floats, length_s: float, spec: MediaSpec) -> Floats:
+    """The sound itself, without the repetitions that fill up the audio encoder's input."""
+    return waveform_T[: max(1, min(round(length_s * spec.audio_sample_rate), len(waveform_T)))]

@@ -1,0 +1,119 @@
+"""A bundle whose weights are files on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from v2a_core import storage
+from v2a_core.media.types import MediaSpec
+from v2a_core.models import digests, finite
+from v2a_core.models.checkpoints import first_not_finite_in
+from v2a_core.models.errors import ModelError
+from v2a_core.models.kinds import GENERATORS
+from v2a_core.models.parts import AudioSettings, AudioTraits, Part, PartSettings, VisionSettings, VisionTraits
+from v2a_core.models.settings import GeneratorSource
+
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+
+
+@dataclass(frozen=True)
+class LocalBundle:
+    """A bundle whose weights are files on this machine.
+
+    Attributes:
+        name: Name of the bundle.
+        trained: Whether the weights are trained.
+        licence: Of the weights.
+        vision: What sees.
+        audio: What hears.
+        generator: What sounds.
+    """
+
+    name: str
+    trained: bool
+    licence: str
+    vision: Part[VisionSettings]
+    audio: Part[AudioSettings]
+    generator: Part[GeneratorSource]
+
+    def parts(self) -> dict[str, Part[PartSettings]]:
+        """All parts by name."""
+        return {"vision": self.vision, "audio": self.audio, "generator": self.generator}
+
+    @property
+    def vision_traits(self) -> VisionTraits:
+        """What sees, as its files say."""
+        return self.vision.settings.traits(self.vision.found)
+
+    @property
+    def audio_traits(self) -> AudioTraits:
+        """What hears, as its files say."""
+        return self.audio.settings.traits(self.audio.found)
+
+    def media_spec(self) -> MediaSpec:
+        """What the models want from the decoder, read from their own configs."""
+        hears = self.audio_traits
+        return MediaSpec(
+            image_size=self.vision_traits.image_size,
+            audio_sample_rate=hears.sample_rate,
+            audio_samples=hears.samples,
+            audio_path_sample_rate=GENERATORS[self.generator_name].component.sample_rate(self.generator_path),
+        )
+
+    @property
+    def vision_dim(self) -> int:
+        """Numbers in a frame's embedding."""
+        return self.vision_traits.dim
+
+    @property
+    def generator_name(self) -> str:
+        """Which generator of the registry makes sound."""
+        return self.generator.settings.generator
+
+    @property
+    def generator_path(self) -> Path:
+        """Folder of the generator."""
+        return self.generator.path
+
+    def fingerprints(self) -> dict[str, str]:
+        """Sha256 of each part."""
+        return {name: part.fingerprint for name, part in self.parts().items()}
+
+    @property
+    def vision_space(self) -> str:
+        """Name of the vision embedding space."""
+        return self.vision.space
+
+    @property
+    def audio_space(self) -> str:
+        """Name of the audio embedding space."""
+        return self.audio.space
+
+
+def check_weights(local: LocalBundle) -> None:
+    """Refuse weights that are no numbers, before workers load them; a file is read once, then it is remembered.
+
+    Raises:
+        DamagedWeightsError: Naming the file and the tensor.
+    """
+    for path in (path for part in local.parts().values() for path in part.found.files.values()):
+        if path.suffix in _WEIGHTS:
+            name = digests.remembered(path, "not_finite", first_not_finite_in)
+            if name:
+                finite.refuse(str(path), name)
+
+
+def refuse_huge(files: Mapping[str, Path]) -> None:
+    """No library is given a configuration of gigabytes.
+
+    Raises:
+        ModelError: Naming the file and its size.
+    """
+    for path in files.values():
+        if path.suffix == ".json" and path.stat().st_size > storage.JSON_BYTES:
+            raise ModelError(
+                f"{path} has {path.stat().st_size:,} bytes, a JSON document has {storage.JSON_BYTES:,} at most: it is "
+                "not read; get the model again"
+            )

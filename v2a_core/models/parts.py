@@ -1,0 +1,197 @@
+"""A part of a bundle: what is written about it, its files on this machine, what must be known before it is loaded.
+
+What a folder of CLIP or of CLAP holds is known by their settings alone, which the files of the encoders define. This is
+what they have in common, and all that the rest of the bundle asks of them.
+"""
+
+from __future__ import annotations
+
+import abc
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from v2a_core import storage
+from v2a_core.config import Settings, setting
+from v2a_core.models import digests
+from v2a_core.models.errors import ModelError
+from v2a_core.models.sources import Finder
+
+if TYPE_CHECKING:
+    import torch
+
+SOURCE = "path, fsspec URI, hub name owner/repo[:file], or ./path inside the bundle's root"
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What others must know about an encoder before it is loaded.
+
+    Attributes:
+        model: Name of the model; with the fingerprint of the weights it names the embedding space.
+        dim: Numbers in an embedding.
+    """
+
+    model: str
+    dim: int
+
+
+@dataclass(frozen=True)
+class VisionTraits(Traits):
+    """Of what sees.
+
+    Attributes:
+        image_size: Side of the square frames that it takes, pixels.
+    """
+
+    image_size: int
+
+
+@dataclass(frozen=True)
+class AudioTraits(Traits):
+    """Of what hears.
+
+    Attributes:
+        sample_rate: Of the waveforms that it takes, Hz.
+        samples: Their length.
+    """
+
+    sample_rate: int
+    samples: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """A part on this machine.
+
+    Attributes:
+        path: Its weight file, or the folder that it is.
+        files: All that belongs to it, by the name inside the part: what is fetched, verified and fingerprinted.
+    """
+
+    path: Path
+    files: Mapping[str, Path]
+
+    def json(self, name: str) -> dict[str, Any]:
+        """The content of one of its files; nothing when it has none of that name.
+
+        Raises:
+            ModelError: When it is no JSON object.
+        """
+        return read_json(self.files[name]) if name in self.files else {}
+
+
+class PartSettings(Settings):
+    """What a bundle says about one of its parts."""
+
+    weights: str = setting(..., f"weight file, or folder with one, and its config.json: {SOURCE}")
+
+    def find(self, finder: Finder) -> Found:
+        """Bring it to this machine: here a weight file, or a folder's only one, with the `config.json` beside it.
+
+        Args:
+            finder: Fetches sources, and knows what `./` stands for.
+
+        Raises:
+            ModelError: When it cannot be had.
+        """
+        path = finder.weight_file(self.weights, beside=("config.json",))
+        return Found(path, with_beside(path, "config.json"))
+
+    def moved(self, weights: str) -> Self:
+        """The settings of a copy, whose files lie beside each other."""
+        return self.model_copy(update={"weights": weights})
+
+
+class EncoderSource(PartSettings, abc.ABC):
+    """What a bundle says about an encoder: fields for what must be said; `traits` reads what the files say themselves.
+
+    An encoder's own class has `encoder: Literal["its-name"] = setting("its-name", ...)`.
+    """
+
+    encoder: str
+
+    @abc.abstractmethod
+    def traits(self, found: Found) -> Traits:
+        """What it is, read from its files without loading it: this runs on the command line, without torch.
+
+        Raises:
+            ModelError: When the files do not say so, or contradict the settings.
+        """
+
+
+class VisionSettings(EncoderSource):
+    """Base of the settings of encoders that see: what a bundle says under `vision`."""
+
+    @abc.abstractmethod
+    def traits(self, found: Found) -> VisionTraits:
+        """See `PartSettings.traits`."""
+
+
+class AudioSettings(EncoderSource):
+    """Base of the settings of encoders that hear: what a bundle says under `audio`."""
+
+    @abc.abstractmethod
+    def traits(self, found: Found) -> AudioTraits:
+        """See `PartSettings.traits`."""
+
+    def text_tower(self, path: Path) -> dict[str, torch.Tensor]:
+        """The text tower of a checkpoint of this kind, or of the generator's folder of it, under the same names.
+
+        By it one sees that encoder and generator share one space. Nothing: there is none to compare.
+        """
+        return {}
+
+
+PartT_co = TypeVar("PartT_co", bound=PartSettings, covariant=True)
+
+
+@dataclass(frozen=True)
+class Part(Generic[PartT_co]):
+    """A part of a bundle whose files are on this machine.
+
+    Attributes:
+        settings: What the bundle says about it.
+        found: Its files.
+    """
+
+    settings: PartT_co
+    found: Found
+
+    @property
+    def path(self) -> Path:
+        """Its weight file, or the folder that it is."""
+        return self.found.path
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Sha256 of its file, or of the sorted names and digests of its files."""
+        return digests.fingerprint(self.found.files)
+
+    @property
+    def space(self: Part[EncoderSource]) -> str:
+        """Name of its embedding space: model and fingerprint of the weights."""
+        return f"{self.settings.traits(self.found).model}:{self.fingerprint[:16]}"
+
+
+def with_beside(path: Path, *names: str) -> dict[str, Path]:
+    """A weight file and those of the named files that lie beside it, by name."""
+    beside = {name: path.with_name(name) for name in names}
+    return {path.name: path, **{name: file for name, file in beside.items() if file.is_file()}}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        ModelError: When it is none.
+    """
+    try:
+        values = storage.read_json(str(path))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ModelError(f"{path} must hold a JSON object")
+    return values

@@ -1,0 +1,52 @@
+"""The content of a bundle's file, such as `configs/models/paper.yaml`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from v2a_core.config import Settings, setting
+from v2a_core.models.kinds import AUDIO_ENCODERS, GENERATORS, VISION_ENCODERS
+from v2a_core.models.parts import (
+    SOURCE,
+    AudioSettings,
+    Found,
+    PartSettings,
+    VisionSettings,
+)
+from v2a_core.models.sources import Finder
+from v2a_core.registry import NameOf, OneOf
+
+_GENERATOR = NameOf(GENERATORS, "audioldm")
+
+
+class GeneratorSource(PartSettings):
+    """Where what makes sound comes from."""
+
+    generator: Annotated[str, _GENERATOR] = setting(_GENERATOR, "which one it is")
+    weights: str = setting(..., f"folder of its weights, for AudioLDM in diffusers' layout: {SOURCE}")
+
+    def find(self, finder: Finder) -> Found:
+        """The folder, of which the generator knows the files.
+
+        Raises:
+            ModelError: When it cannot be had, or is none of this generator.
+        """
+        folder = finder.find(self.weights)
+        return Found(folder, GENERATORS[self.generator].component.files(folder))
+
+
+class BundleSettings(Settings):
+    """The content of a bundle's file."""
+
+    name: str = setting(..., "name of the bundle", pattern=r"^[\w.-]+$")
+    trained: bool = setting(True, "whether the weights are trained; manifests and pages say when they are not")
+    licence: str = setting("", "licence of the weights")
+    root: str = setting(".", "what ./paths are inside of: relative to this file, package:NAME/PATH, or a URI")
+    vision: Annotated[VisionSettings, OneOf(VISION_ENCODERS, "clip", "encoder")] = setting(..., "what sees")
+    audio: Annotated[AudioSettings, OneOf(AUDIO_ENCODERS, "clap", "encoder")] = setting(..., "what hears")
+    generator: GeneratorSource = setting(..., "what sounds")
+    checksums: dict[str, str] = setting({}, "sha256 of files, by vision/NAME, audio/NAME, generator/PATH")
+
+    def parts(self) -> dict[str, PartSettings]:
+        """What is said about each part, by its name."""
+        return {"vision": self.vision, "audio": self.audio, "generator": self.generator}

@@ -1,0 +1,135 @@
+"""One worker's whole training run; every worker of a run does the same on its share of the rows."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ray.train
+import ray.train.torch
+
+from v2a_core import storage
+from v2a_core.config import ConfigError
+from v2a_core.storage.trouble import StorageStopError, stop, stops_run
+from v2a_core.tables.schema import EMBEDDING_DIM
+from workflows.train.board import Board, EpochNumber
+from workflows.train.config import ScalingSettings
+from workflows.train.report import Uploads, report
+from workflows.train.work import Ended, TrainWork
+
+if TYPE_CHECKING:
+    from v2a_core.training.data import TrainingData
+    from v2a_core.training.feed import Feed
+    from v2a_core.training.loop import Report, Trainer
+
+
+def train_worker(work: TrainWork, board: Board, number: EpochNumber | None) -> Ended:
+    """Train, from the last checkpoint on if there is one.
+
+    Args:
+        work: What to do.
+        board: Where the first worker tells how far it is.
+        number: Of the epoch that is read, where rows are streamed.
+    """
+    from v2a_core.compute.threads import prepare_torch
+    from v2a_core.training.loop import DivergedError
+
+    storage.set_process_default(work.access())
+    prepare_torch(_threads(work.job.scaling))
+    try:
+        trainer = _train(work, board, number)
+    except (ConfigError, DivergedError) as error:
+        return Ended(str(error), "configuration" if isinstance(error, ConfigError) else "diverged")
+    except StorageStopError as error:
+        return Ended(str(error), "storage")
+    except OSError as error:
+        if not stops_run(error, writing=True):
+            raise
+        return Ended(str(stop(error)), "storage")
+    return Ended(trainer.stopped, "patience", trainer.continued_from)
+
+
+def last_step(folder: str | None) -> int:
+    """The step of a checkpoint; 0 without one."""
+    from v2a_core.training.checkpoint import LOSSES_FILE, read_rows
+
+    rows = read_rows(Path(folder) / LOSSES_FILE) if folder else []
+    return int(rows[-1]["step"]) if rows else 0
+
+
+def _train(work: TrainWork, board: Board, number: EpochNumber | None) -> Trainer:
+    from v2a_core.training.leftovers import scratch
+    from v2a_core.training.records import Records
+
+    with contextlib.ExitStack() as scope:
+        records = uploads = local = None
+        if ray.train.get_context().get_world_rank() == 0:
+            records = scope.enter_context(Records(work.output, work.job.records, work.job.model_dump()))
+            local = scope.enter_context(scratch())
+            uploads = scope.enter_context(Uploads(work.output))
+        trainer = _trainer(work, board, number, functools.partial(report, records, uploads, board), local)
+        last = ray.train.get_checkpoint()
+        with last.as_directory() if last else contextlib.nullcontext() as folder:
+            if records is not None:
+                records.begin(last_step(folder))
+            trainer.run(Path(folder) if folder else None)
+    return trainer
+
+
+def _trainer(
+    work: TrainWork, board: Board, number: EpochNumber | None, tell: Report, scratch_folder: Path | None
+) -> Trainer:
+    import torch
+
+    from v2a_core.mappers import build
+    from v2a_core.training.loop import Trainer
+
+    job, device = work.job, str(ray.train.torch.get_device())
+    data = _load(work, device)
+    torch.manual_seed(job.seed)
+    return Trainer(
+        build(job.mapper, EMBEDDING_DIM, work.selection.vision_dim).to(device),
+        data,
+        job.training,
+        seed=job.seed,
+        device=device,
+        report=tell,
+        on_progress=board.put,
+        feed=_feed(work, device, number),
+        scratch=scratch_folder,
+    )
+
+
+def _load(work: TrainWork, device: str) -> TrainingData:
+    from v2a_core.training.data import Shard, load
+
+    context = ray.train.get_context()
+    shard = Shard(context.get_world_rank(), context.get_world_size()) if work.placement == "sharded" else None
+    return load(
+        work.selection,
+        work.spaces,
+        work.job.mapper.aggregator,
+        EMBEDDING_DIM,
+        device=device,
+        shard=shard,
+        keep_train=work.placement != "stream",
+    )
+
+
+def _feed(work: TrainWork, device: str, number: EpochNumber | None) -> Feed | None:
+    if number is None:
+        return None
+    from v2a_core.training.feed import StreamFeed
+    from workflows.train.stream import open_epochs
+
+    batches = open_epochs(work.job.training.global_batch, device, number)
+    return StreamFeed(batches, work.selection.vision_dim, EMBEDDING_DIM, device)
+
+
+def _threads(scaling: ScalingSettings) -> int:
+    """Torch threads of this worker. Ray limits it to the CPUs it reserved; training may use what the machine has."""
+    here = ray.train.get_context().get_local_world_size()
+    return scaling.threads or max(1, (os.cpu_count() or 1) // here)
