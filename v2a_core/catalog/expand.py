@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import glob
 import itertools
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from braceexpand import braceexpand
 
 from v2a_core import storage
 from v2a_core.catalog import files
@@ -15,6 +19,10 @@ from v2a_core.storage.access import is_web
 from v2a_core.storage.public import public
 
 _MAX_BRACES = 1_000_000
+_DEEPEST = 33
+_INNERMOST = re.compile(r"\{([^{}]*)\}")
+_NUMBERS = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.-?(\d+))?")
+_MARK = re.compile(r"\0(\d+)\0")  # no file has a name with a zero in it
 
 
 @dataclass(frozen=True)
@@ -122,26 +130,54 @@ def _base(uri: str) -> str:
     return files.path_of(uri).rpartition("/")[2]
 
 
+class _Group(NamedTuple):
+    """Braces that belong together, with what is between them, and how many names they stand for."""
+
+    text: str
+    names: int
+
+
 def expand_braces(pattern: str) -> Iterator[str]:
-    """`{000..009}` and `{a,b}`, as a shell expands them; other braces stay as they are.
+    """`{000..009}`, `{a..f}`, `{a,b}`, also inside each other, as a shell expands them; other braces stay as they are.
 
     Raises:
-        ValueError: When a range stands for more than a million names.
+        ValueError: When it stands for more than a million names, or is too deep.
     """
-    match = re.search(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}", pattern)
-    if match is None:
-        yield pattern
-        return
-    first, last, choices = match.groups()
-    if choices is not None:
-        middles = choices.split(",")
-    else:
-        low, high = int(first), int(last)
-        if abs(high - low) >= _MAX_BRACES:
-            raise ValueError(f"{match.group()} in {pattern!r} stands for more than {_MAX_BRACES:,} names")
-        step = 1 if high >= low else -1
-        width = len(first) if first.startswith("0") or last.startswith("0") else 0
-        middles = [f"{number:0{width}d}" for number in range(low, high + step, step)]
-    for middle in middles:
-        for rest in expand_braces(pattern[match.end() :]):
-            yield f"{pattern[: match.start()]}{middle}{rest}"
+    rest, groups = _groups(pattern)
+    literals = _MARK.split(rest)[::2]
+    between = [groups[int(number)] for number in _MARK.findall(rest)]
+    # Before anything is expanded: a range of billions is one short word.
+    if math.prod(group.names for group in between) > _MAX_BRACES:
+        which = between[0].text if len(between) == 1 else "its braces"
+        raise ValueError(f"{which} in {pattern!r} stands for more than {_MAX_BRACES:,} names")
+    for chosen in itertools.product(*(braceexpand(group.text, escape=False) for group in between)):
+        yield "".join(itertools.chain(*itertools.zip_longest(literals, chosen, fillvalue="")))
+
+
+def _groups(pattern: str) -> tuple[str, list[_Group]]:
+    """A pattern with a mark in the place of each outermost pair of braces, and the pairs; a lone brace is a letter."""
+    groups: list[_Group] = []
+
+    def whole(text: str) -> str:
+        return _MARK.sub(lambda found: groups[int(found.group(1))].text, text)
+
+    def names(text: str) -> int:
+        return math.prod(groups[int(number)].names for number in _MARK.findall(text))
+
+    def close(found: re.Match[str]) -> str:
+        inside = found.group(1)
+        numbers = _NUMBERS.fullmatch(inside)
+        if numbers:
+            low, high, step = (int(number or 1) for number in numbers.groups())
+            count = abs(high - low) // (step or 1) + 1
+        else:
+            count = sum(map(names, inside.split(",")))
+        groups.append(_Group(whole(found.group()), count))
+        return f"\0{len(groups) - 1}\0"
+
+    rest = pattern
+    for _ in range(_DEEPEST):
+        left, rest = rest, _INNERMOST.sub(close, rest)
+        if left == rest:
+            return rest, groups
+    raise ValueError(f"the braces in {pattern!r} are more than {_DEEPEST - 1} deep in each other")

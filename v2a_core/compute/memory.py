@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
@@ -20,8 +21,55 @@ class GenerationError(RuntimeError):
     """Sounds cannot be made on this machine with these settings."""
 
 
-class Batches:
+class BatchSize:
     """How many items one network takes at once: halved for good when memory runs out, and the batch is done again.
+
+    Args:
+        what: Name of the items, for messages.
+        size: Items at once, to begin with.
+        device: Whose memory it is.
+
+    Attributes:
+        size: Items at once, now.
+    """
+
+    def __init__(self, what: str, size: int, device: str) -> None:
+        self.size, self._what, self._device = size, what, device
+
+    def run(self, items: slice, work: Callable[[slice], None]) -> None:
+        """Do the work for all items, in batches. May be called from several threads.
+
+        Args:
+            items: From where to where.
+            work: Takes a batch; must leave nothing behind when it runs out of memory.
+
+        Raises:
+            RuntimeError: What `work` raised; want of memory only when not even one item fits.
+        """
+        start = items.start
+        while start < items.stop:
+            batch = slice(start, min(start + self.size, items.stop))
+            if self._fits(work, batch):
+                start = batch.stop
+
+    def _fits(self, work: Callable[[slice], None], batch: slice) -> bool:
+        """False when memory ran out and the size was halved; by then the failed batch's tensors are gone."""
+        count = batch.stop - batch.start
+        try:
+            work(batch)
+            return True
+        except RuntimeError as error:
+            if count == 1 or not is_out_of_memory(error):
+                raise
+        self.size = min(self.size, count // 2)  # another thread may have found a smaller size already
+        logger.warning("out of memory: going on with %d %s at once", self.size, self._what)
+        if self._device.startswith("cuda"):
+            torch.cuda.empty_cache()
+        return False
+
+
+class Batches:
+    """Works on items that must share something to be in one batch, as many at once as fit into memory.
 
     Args:
         what: Name of the items, for messages.
@@ -30,7 +78,12 @@ class Batches:
     """
 
     def __init__(self, what: str, size: int, device: str) -> None:
-        self.size, self._what, self._device = size, what, device
+        self._batch, self._what, self._device = BatchSize(what, size, device), what, device
+
+    @property
+    def size(self) -> int:
+        """Items at once, now."""
+        return self._batch.size
 
     def run(
         self, items: Sequence[Item], work: Callable[[Sequence[Item]], None], *, key: Callable[[Item], Hashable]
@@ -48,27 +101,16 @@ class Batches:
         groups: defaultdict[Hashable, list[Item]] = defaultdict(list)
         for item in items:
             groups[key(item)].append(item)
-        for group in groups.values():
-            start = 0
-            while start < len(group):
-                batch = group[start : start + self.size]
-                if self._try(work, batch):
-                    start += len(batch)
-
-    def _try(self, work: Callable[[Sequence[Item]], None], batch: Sequence[Item]) -> bool:
-        """False when memory ran out and the size was halved; by then the failed batch's tensors are gone."""
         try:
-            work(batch)
-            return True
+            for group in groups.values():
+                self._batch.run(slice(0, len(group)), functools.partial(_work_on, work, group))
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            if len(batch) == 1:
-                raise GenerationError(
-                    f"not even one of the {self._what} fits into the memory of {self._device}: {error}"
-                ) from error
-        self.size = len(batch) // 2
-        logger.warning("out of memory: going on with %d %s at once", self.size, self._what)
-        if self._device.startswith("cuda"):
-            torch.cuda.empty_cache()
-        return False
+            raise GenerationError(
+                f"not even one of the {self._what} fits into the memory of {self._device}: {error}"
+            ) from error
+
+
+def _work_on(work: Callable[[Sequence[Item]], None], group: Sequence[Item], batch: slice) -> None:
+    work(group[batch])

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from v2a_core.compute.precision import is_out_of_memory
+from v2a_core.compute.memory import BatchSize
 from v2a_core.compute.threads import side_by_side
-
-logger = logging.getLogger(__name__)
 
 # On a CPU a forward pass of more frames does not fit into a core's cache.
 _SIZE, _SIZE_ON_CPU = 32, 16
@@ -32,7 +29,12 @@ class MicroBatches:
 
     def __init__(self, size: int, dim: int, device: str = "cpu") -> None:
         self._dim, self._on_cpu = dim, device == "cpu"
-        self.size = size or (_SIZE_ON_CPU if self._on_cpu else _SIZE)
+        self._batch = BatchSize("items", size or (_SIZE_ON_CPU if self._on_cpu else _SIZE), device)
+
+    @property
+    def size(self) -> int:
+        """Items in one forward pass, now."""
+        return self._batch.size
 
     def run(self, forward: Callable[[slice], torch.Tensor], count: int) -> npt.NDArray[np.float32]:
         """L2-normalised float32 (count, dim).
@@ -44,16 +46,15 @@ class MicroBatches:
         out = np.empty((count, self._dim), np.float32)
 
         def fill(items: slice) -> None:
-            start = items.start
-            while start < items.stop:
-                stop = min(start + self.size, items.stop)
-                embedding = self._try(forward, slice(start, stop))
-                if embedding is not None:
-                    out[start:stop] = torch.nn.functional.normalize(embedding.float(), dim=-1).cpu().numpy()
-                    start = stop
+            with torch.inference_mode():
+                embedding = forward(items)
+            out[items] = torch.nn.functional.normalize(embedding.float(), dim=-1).cpu().numpy()
+
+        def work(piece: slice) -> None:
+            self._batch.run(piece, fill)
 
         lanes = min(torch.get_num_threads(), count, _MOST_LANES) if self._on_cpu else 1
-        side_by_side(fill, self._pieces(count, lanes) if lanes > 1 else [slice(0, count)], lanes)
+        side_by_side(work, self._pieces(count, lanes) if lanes > 1 else [slice(0, count)], lanes)
         return out
 
     def _pieces(self, count: int, lanes: int) -> Iterator[slice]:
@@ -62,19 +63,3 @@ class MicroBatches:
         piece = -(-count // (rounds * lanes))
         for start in range(0, count, piece):
             yield slice(start, min(start + piece, count))
-
-    def _try(self, forward: Callable[[slice], torch.Tensor], items: slice) -> torch.Tensor | None:
-        """None when memory ran out and the batch was halved; by then the failed batch's tensors are gone."""
-        count = items.stop - items.start
-        try:
-            with torch.inference_mode():
-                return forward(items)
-        except RuntimeError as error:
-            if count == 1 or not is_out_of_memory(error):
-                raise
-        # Another lane may have found a smaller size already.
-        self.size = min(self.size, count // 2)
-        logger.warning("out of memory: going on with micro-batches of %d", self.size)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        return None

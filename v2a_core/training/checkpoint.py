@@ -101,9 +101,7 @@ def save(
         counters = {name: value for name, value in asdict(progress).items() if name not in ("history", "losses")}
         state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": counters}
         torch.save(state, folder / STATE_FILE)
-        average.swap(model)
-        save_weights(model, folder / WEIGHTS_FILE)
-        average.swap(model)
+        save_weights(average.model, folder / WEIGHTS_FILE)
         if best is not None:
             best.rows.save(folder / ROWS_FILE)
             if progress.best_step != progress.step:
@@ -122,9 +120,7 @@ def restore(
     state = torch.load(folder / STATE_FILE, map_location=device, weights_only=True)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
-    averaged = safetensors.torch.load_file(folder / WEIGHTS_FILE, device=device)
-    for name, parameter in average.parameters.items():
-        parameter.copy_(averaged[name])
+    average.model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS_FILE, device=device))
     progress = Progress(
         **state["progress"], history=read_rows(folder / METRICS_FILE), losses=read_rows(folder / LOSSES_FILE)
     )

@@ -102,6 +102,8 @@ class Trainer:
         laned = alone and device == "cpu" and not settings.compile
         self._laned = LanedGradients(model, self._loss, self._dtype) if laned else None
         self._average = MovingAverage(model, settings.optimizer.ema_decay)
+        if settings.compile:
+            self._average.model.network.compile()
         self._progress = checkpoint.Progress()
         self._best: checkpoint.Best | None = None
         self._total = total_steps(len(data.train), settings)
@@ -253,9 +255,9 @@ class Trainer:
 
     def _evaluate(self) -> None:
         progress = self._progress
-        self._average.swap(self._model)
+        averaged = self._average.model
         judged, rows = validate(
-            self._model,
+            averaged,
             self._data.validation,
             self._data.label_names,
             self._settings,
@@ -267,8 +269,7 @@ class Trainer:
         if metrics["score"] > progress.best_score:
             progress.best_score, progress.best_step = metrics["score"], progress.step
             if distributed.rank() == 0:
-                self._best = checkpoint.best_of(self._model, rows)
-        self._average.swap(self._model)
+                self._best = checkpoint.best_of(averaged, rows)
         progress.history.append(metrics)
         progress.loss_sum, progress.loss_rows = 0.0, 0
         self._save(metrics)

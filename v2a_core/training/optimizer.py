@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
+from v2a_core.mappers.base import MapperModel
 from v2a_core.training.config import OptimizerSettings
 
 
@@ -46,34 +50,31 @@ def learning_rate(step: int, total_steps: int, settings: OptimizerSettings) -> f
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-class MovingAverage:
-    """Exponential moving average of a model's parameters.
+class MovingAverage(AveragedModel):
+    """A second model, whose parameters are the exponential moving average of a model's.
 
     The decay warms up as (1 + step) / (10 + step): a short run's average forgets the random start, a long run's
     reaches the full decay.
 
-    Attributes:
-        parameters: The averages, by name.
+    Args:
+        model: Whose average; as it is now, the average begins.
+        decay: Of a long run.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self._decay = decay
-        self.parameters: dict[str, Tensor] = {
-            name: parameter.detach().clone() for name, parameter in model.named_parameters()
-        }
+        super().__init__(model, multi_avg_fn=self._blend)
+        self.n_averaged += 1  # torch's own first update would replace the start, ours weighs it
+        self._decay = self._now = decay
 
-    @torch.no_grad()
+    @property
+    def model(self) -> MapperModel:
+        """The averaged model."""
+        return cast(MapperModel, self.module)
+
     def update(self, model: nn.Module, step: int) -> None:
         """Take in the weights after `step` (from 0)."""
-        decay = min(self._decay, (1 + step) / (10 + step))
-        current = [parameter.detach() for parameter in model.parameters()]
-        torch._foreach_lerp_(list(self.parameters.values()), current, 1 - decay)
+        self._now = min(self._decay, (1 + step) / (10 + step))
+        self.update_parameters(model)
 
-    @torch.no_grad()
-    def swap(self, model: nn.Module) -> None:
-        """Exchange the average and the model's weights; a second call exchanges them back."""
-        for name, parameter in model.named_parameters():
-            average = self.parameters[name]
-            kept = parameter.detach().clone()
-            parameter.copy_(average)
-            average.copy_(kept)
+    def _blend(self, averages: Sequence[Tensor], current: Sequence[Tensor], averaged: Tensor | int) -> None:
+        torch._foreach_lerp_(list(averages), list(current), 1 - self._now)

@@ -328,17 +328,17 @@ def test_learning_rate_warms_up_and_decays():
     assert learning_rate(99, 100, OptimizerSettings(learning_rate=1.0)) == 1.0
 
 
-def test_moving_average_forgets_the_start_and_swaps():
+def test_moving_average_weighs_the_start_and_forgets_it():
     model = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(model.weight)
     average = MovingAverage(model, 0.9999)
     nn.init.ones_(model.weight)
-    for step in range(100):
+    average.update(model, 0)
+    assert average.model.weight.item() == pytest.approx(0.9)
+    for step in range(1, 100):
         average.update(model, step)
-    assert average.parameters["weight"].item() > 0.99
-    average.swap(model)
-    assert model.weight.item() < 1
-    assert average.parameters["weight"].item() == 1
+    assert 0.99 < average.model.weight.item() < 1
+    assert model.weight.item() == 1
 
 
 def nn_model():
