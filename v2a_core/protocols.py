@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+AnyFloats = npt.NDArray[np.floating[Any]]  # of any width
 
 # What a JSON document, or a configuration in YAML, can hold.
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
@@ -82,7 +83,7 @@ class Captioner(Protocol):
 class ConditionMapper(Protocol):
     """What was seen to what shall be heard."""
 
-    def map(self, vision_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> Floats:
+    def map(self, vision_frames: Sequence[AnyFloats], seeds: Sequence[int]) -> Floats:
         """L2-normalised float32 (B, 512)."""
 
 

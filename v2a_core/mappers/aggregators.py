@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from v2a_core.mappers.registries import AGGREGATORS
+from v2a_core.protocols import AnyFloats
 
 Floats = npt.NDArray[np.float32]
-Frames = npt.NDArray[np.floating[Any]]
+Frames = AnyFloats
 Offsets = npt.NDArray[np.int64]
 Seeds = npt.NDArray[np.uint64]
 Places = Callable[[Offsets, Seeds], npt.NDArray[np.int64]]

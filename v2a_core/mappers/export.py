@@ -28,6 +28,7 @@ from v2a_core.mappers.frames import as_frames
 from v2a_core.mappers.registries import METHODS, NETWORKS
 from v2a_core.models.finite import check_finite
 from v2a_core.models.unset import UnsetWeights
+from v2a_core.protocols import AnyFloats
 
 WEIGHTS_FILE = "mapper.safetensors"
 CONFIG_FILE = "config.json"
@@ -157,7 +158,7 @@ class Mapper(ModelHubMixin):
         return self._map(frames, seeds, self.sampling)
 
     def _map(
-        self, vision_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int], sampling: SamplingSettings | None
+        self, vision_frames: Sequence[AnyFloats], seeds: Sequence[int], sampling: SamplingSettings | None
     ) -> npt.NDArray[np.float32]:
         if len(vision_frames) != len(seeds):
             raise ValueError(f"{len(vision_frames)} segments need as many seeds, not {len(seeds)}")
@@ -169,7 +170,7 @@ class Mapper(ModelHubMixin):
             mapped.append(self.model.sample(condition, seeds[rows], sampling).cpu().numpy())
         return np.concatenate(mapped)
 
-    def _aggregate(self, vision_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
+    def _aggregate(self, vision_frames: Sequence[AnyFloats], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
         """One vector a segment, not yet L2-normalised."""
         if not vision_frames:
             return np.zeros((0, self.config.vision_dim), np.float32)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from v2a_core.protocols import AnyFloats
 
-def as_frames(frames: Any, dim: int, what: str = "vision_frames") -> npt.NDArray[np.floating[Any]]:
+
+def as_frames(frames: Any, dim: int, what: str = "vision_frames") -> AnyFloats:
     """The frame embeddings of one segment as an array.
 
     Args:
@@ -38,7 +39,7 @@ def as_frames(frames: Any, dim: int, what: str = "vision_frames") -> npt.NDArray
     return array
 
 
-def _numbers(value: Any) -> npt.NDArray[np.floating[Any]]:
+def _numbers(value: Any) -> AnyFloats:
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()
         # NumPy has no bfloat16.
@@ -58,7 +59,7 @@ def _numbers(value: Any) -> npt.NDArray[np.floating[Any]]:
     return np.stack(parts)
 
 
-def _hint(array: npt.NDArray[Any], dim: int) -> str:
+def _hint(array: AnyFloats, dim: int) -> str:
     if array.shape == (dim,):
         return ": one frame is vision_frames[None]"
     if array.ndim == 3 and array.shape[2] == dim:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from v2a_core.mappers.aggregators import aggregate, together
+from v2a_core.protocols import AnyFloats
 
 
 class NoMapper:
@@ -20,7 +20,7 @@ class NoMapper:
 
     fingerprint = "none"
 
-    def map(self, vision_frames: Sequence[npt.NDArray[Any]], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
+    def map(self, vision_frames: Sequence[AnyFloats], seeds: Sequence[int]) -> npt.NDArray[np.float32]:
         """L2-normalised float32 (B, D) from B arrays (n, D); there is no chance in it."""
         means_BD = aggregate("average", *together(vision_frames), np.array(seeds, np.uint64))
         normal: npt.NDArray[np.float32] = means_BD / np.linalg.norm(means_BD, axis=1, keepdims=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,18 +14,17 @@ import numpy.typing as npt
 from v2a_core.metrics.base import NotMeasuredError, Score
 from v2a_core.metrics.config import IntervalSettings
 from v2a_core.metrics.intervals import bootstrap
+from v2a_core.protocols import AnyFloats
 
-Floats = npt.NDArray[np.floating[Any]]
 
-
-def pearson(first_N: Floats, second_N: Floats) -> float:
+def pearson(first_N: AnyFloats, second_N: AnyFloats) -> float:
     """Pearson's correlation; NaN when one side does not vary."""
     first, second = first_N - np.mean(first_N), second_N - np.mean(second_N)
     norm = math.sqrt(float((first * first).sum() * (second * second).sum()))
     return max(-1.0, min(1.0, float((first * second).sum()) / norm)) if norm > 1e-12 else math.nan
 
 
-def correlation(first_N: Floats, second_N: Floats, settings: IntervalSettings) -> Score:
+def correlation(first_N: AnyFloats, second_N: AnyFloats, settings: IntervalSettings) -> Score:
     """The correlation of two columns.
 
     Raises:
@@ -39,7 +37,9 @@ def correlation(first_N: Floats, second_N: Floats, settings: IntervalSettings) -
     return found
 
 
-def correlation_within(first_N: Floats, second_N: Floats, groups_N: Sequence[str], settings: IntervalSettings) -> Score:
+def correlation_within(
+    first_N: AnyFloats, second_N: AnyFloats, groups_N: Sequence[str], settings: IntervalSettings
+) -> Score:
     """The correlation that is left when each group's mean and spread are taken out, with the groups' own in `parts`.
 
     A group with one row, or without variation on a side, says nothing and is left out.

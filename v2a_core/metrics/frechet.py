@@ -11,7 +11,7 @@ Shapes: N rows of one set, D numbers of an embedding, K rows of a factor, K <= D
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from v2a_core.metrics import METRICS
 from v2a_core.metrics.base import Rows, Score, complete, stack
 from v2a_core.metrics.config import IntervalSettings
 from v2a_core.metrics.intervals import quantiles, resamples
+from v2a_core.protocols import AnyFloats
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,7 +41,7 @@ class Gaussian(NamedTuple):
     factor_KD: Floats
 
 
-def fit(vectors_ND: npt.NDArray[np.floating[Any]]) -> Gaussian:
+def fit(vectors_ND: AnyFloats) -> Gaussian:
     """The Gaussian of a set: sample mean and sample covariance (divided by N - 1).
 
     Args:
@@ -73,14 +74,14 @@ def distance(first: Gaussian, second: Gaussian) -> float:
     return max(0.0, shift + spread - 2 * float(common))
 
 
-def frechet_distance(first_ND: npt.NDArray[np.floating[Any]], second_ND: npt.NDArray[np.floating[Any]]) -> float:
+def frechet_distance(first_ND: AnyFloats, second_ND: AnyFloats) -> float:
     """The squared Fréchet distance between two sets of vectors."""
     return distance(fit(first_ND), fit(second_ND))
 
 
 def score(
-    made_ND: npt.NDArray[np.floating[Any]],
-    reference_ND: npt.NDArray[np.floating[Any]],
+    made_ND: AnyFloats,
+    reference_ND: AnyFloats,
     intervals: IntervalSettings,
     count: int,
 ) -> Score:

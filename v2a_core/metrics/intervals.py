@@ -8,15 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from v2a_core.metrics.base import Score
 from v2a_core.metrics.config import IntervalSettings
+from v2a_core.protocols import AnyFloats
 
-Floats = npt.NDArray[np.floating[Any]]
 Indices = npt.NDArray[np.int64]
 
 
@@ -38,7 +37,7 @@ def wilson(successes: int, count: int, confidence: float = 0.95) -> Score:
     return Score(share, max(0.0, min(share, centre - reach)), min(1.0, max(share, centre + reach)), count)
 
 
-def mean(values_N: Floats, settings: IntervalSettings, chance: float | None = None) -> Score:
+def mean(values_N: AnyFloats, settings: IntervalSettings, chance: float | None = None) -> Score:
     """A mean with its bootstrap interval."""
     values = np.asarray(values_N, np.float64)
     means = [values[rows].mean() for rows in resamples(len(values), settings)]
@@ -67,7 +66,7 @@ def resamples(count: int, settings: IntervalSettings, number: int | None = None)
         yield random.integers(count, size=count)
 
 
-def quantiles(values_R: Floats, confidence: float) -> tuple[float, float]:
+def quantiles(values_R: AnyFloats, confidence: float) -> tuple[float, float]:
     """The middle `confidence` of some values; NaN when there are none."""
     if not len(values_R):
         return math.nan, math.nan

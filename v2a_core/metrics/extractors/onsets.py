@@ -9,7 +9,7 @@ Shapes: T samples, F frames, K frequencies.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from v2a_core.media.resample import is_silent, resample
 from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.base import SoundExtractor
+from v2a_core.protocols import AnyFloats
 from v2a_core.tables.columns import Column
 from v2a_core.tables.schema import FLOATS
 
@@ -32,7 +33,7 @@ PRESENT = 0.1  # share of the mean power that a sound has in its first frame, if
 RISE = 0.12  # above that mean, in nepers a band
 
 
-def compressed_spectrum(waveform_T: npt.NDArray[np.floating[Any]], sample_rate: int) -> Floats:
+def compressed_spectrum(waveform_T: AnyFloats, sample_rate: int) -> Floats:
     """Log-compressed magnitudes, (F, K), 100 frames a second; they do not depend on the level. No frames for silence.
 
     Args:
@@ -50,7 +51,7 @@ def compressed_spectrum(waveform_T: npt.NDArray[np.floating[Any]], sample_rate: 
     return spectrum_FK
 
 
-def onset_strength(waveform_T: npt.NDArray[np.floating[Any]], sample_rate: int) -> Floats:
+def onset_strength(waveform_T: AnyFloats, sample_rate: int) -> Floats:
     """Spectral flux, (F,): mean rise of the compressed spectrum, 100 frames a second."""
     spectrum_FK = compressed_spectrum(waveform_T, sample_rate)
     if not len(spectrum_FK):
@@ -65,7 +66,7 @@ def onset_strength(waveform_T: npt.NDArray[np.floating[Any]], sample_rate: int) 
     return flux_F
 
 
-def onset_times(waveform_T: npt.NDArray[np.floating[Any]], sample_rate: int) -> Floats:
+def onset_times(waveform_T: AnyFloats, sample_rate: int) -> Floats:
     """Times of the onsets in seconds, ascending, float64; a louder or softer copy has the same."""
     flux_F = onset_strength(waveform_T, sample_rate)
     reach, gap = round(AROUND_S * FRAMES_PER_SECOND), round(GAP_S * FRAMES_PER_SECOND)

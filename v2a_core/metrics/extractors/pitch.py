@@ -6,7 +6,7 @@ Shapes: T samples, F frames, K frequencies, W samples of a frame.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from v2a_core.media.resample import is_silent, resample
 from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.base import SoundExtractor
+from v2a_core.protocols import AnyFloats
 from v2a_core.tables.columns import Column
 from v2a_core.tables.schema import FLOAT
 
@@ -25,7 +26,7 @@ LOWEST_HZ = 40.0
 FLOOR = 1e-3  # power below this share of the loudest is noise
 
 
-def centroid_hz(waveform_T: npt.NDArray[np.floating[Any]], sample_rate: int) -> float | None:
+def centroid_hz(waveform_T: AnyFloats, sample_rate: int) -> float | None:
     """Where the power of a sound lies: the mean of log frequency, weighted by power, in Hz; None for silence.
 
     Args:
@@ -55,7 +56,7 @@ class PitchExtractor(SoundExtractor):
         return {"pitch_hz": centroid_hz(sound_T, sample_rate)}
 
 
-def _frames(waveform_T: npt.NDArray[np.floating[Any]], sample_rate: int) -> Floats | None:
+def _frames(waveform_T: AnyFloats, sample_rate: int) -> Floats | None:
     """Overlapping frames at 16 kHz, float64 (F, WINDOW); None for silence."""
     low_T = resample(np.asarray(waveform_T, np.float32), sample_rate, RATE)
     if is_silent(low_T):

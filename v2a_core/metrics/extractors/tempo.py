@@ -6,7 +6,7 @@ Shapes: T samples, F frames, K frequencies, B bands, M modulation frequencies.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.base import SoundExtractor
 from v2a_core.metrics.extractors.onsets import FRAMES_PER_SECOND, compressed_spectrum
+from v2a_core.protocols import AnyFloats
 from v2a_core.tables.columns import Column
 from v2a_core.tables.schema import FLOAT
 
@@ -22,7 +23,7 @@ BANDS = 32
 SHORTEST_S = 0.5
 
 
-def tempo_hz(waveform_T: npt.NDArray[np.floating[Any]], sample_rate: int) -> float | None:
+def tempo_hz(waveform_T: AnyFloats, sample_rate: int) -> float | None:
     """How fast a sound changes: the mean log frequency at which its bands rise and fall, weighted by power, in Hz.
 
     The period of the strongest repetition would be the musical answer, but it jumps to twice or half the true one, and
