@@ -42,7 +42,7 @@ class ClapExtractor(BatchExtractor):
 
     def refused(self, extracted: Mapping[str, pa.Array]) -> Mapping[int, MediaError]:
         """Those whose embedding is not finite."""
-        made = arrays.read_vectors(extracted["clap_embedding"])
+        made = arrays.read_vectors(pa.chunked_array([extracted["clap_embedding"]]))
         error = MediaError("audio", "NonFinite", "the embedding of the sound is not finite")
         return {row: error for row, item in enumerate(made) if item is not None and not np.isfinite(item).all()}
 
