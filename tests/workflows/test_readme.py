@@ -45,7 +45,8 @@ def in_python() -> str:
 def commands() -> list[str]:
     """Every other command with its arguments, of all documents."""
     found = [match.group(1) for page in DOCUMENTS for match in COMMAND.finditer(page.read_text(encoding="utf-8"))]
-    return [command for command in found if "NAME" not in command]
+    # `v2a brightness` is another package's, of which tests/workflows/cli/test_toy_command.py runs it.
+    return [command for command in found if "NAME" not in command and command.split()[1] != "brightness"]
 
 
 @pytest.mark.parametrize("command", sorted({*commands(), *quick_start()}))
