@@ -4,8 +4,8 @@
 
 An onset and a peak pair up when they are less than a frame apart, each of them in one pair at most. In the published
 script one peak may answer for several onsets, and a score may exceed 1. Source: G. Yariv et al., Diverse and Aligned
-Audio-to-Video Generation via Text-to-Video Model Adaptation (TempoTokens), AAAI 2024, arXiv 2309.16429; there the onsets
-are librosa's, and motion is the mean magnitude of Farnebäck's optical flow. The score says nothing about sounds without
+Audio-to-Video Generation via Text-to-Video Model Adaptation (TempoTokens), AAAI 2024, arXiv 2309.16429; its onsets are
+librosa's, and its motion is the mean magnitude of Farnebäck's optical flow. The score says nothing about sounds without
 onsets, such as rain.
 
 Shapes: F frames of a video.
