@@ -1,0 +1,120 @@
+"""Make the arrays beside this file: what the original packages give for seeded weights and sounds.
+
+The tests compare our networks with these numbers, so that none of the packages need be installed with them (some
+download on import, some want other versions of what we use). To make them again, unpack the wheels or source
+distributions of torchaudio 2.11.0 (without its folder `lib`), panns-inference 0.1.1, torchvggish 0.2, wav2clip 0.1.0
+and hear21passt 0.0.26 into one folder that is no part of the project, and run from the project's root
+
+    PYTHONPATH=.:tests/helpers python tests/data/make_oracles.py FOLDER
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import torch
+from helpers_networks import seeded_sounds, seeded_weights
+
+from v2a_core.compute.torchvision_import import prepare_torchvision
+
+HERE = Path(__file__).parent
+
+RATES = ((44_100, 16_000), (48_000, 16_000), (16_000, 32_000), (22_050, 16_000))
+
+
+def fill(network: torch.nn.Module, prefix: str = "") -> torch.nn.Module:
+    """Seeded weights for all but the front end, by the names of the checkpoint."""
+    shapes = {prefix + name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    weights = {name.removeprefix(prefix): tensor for name, tensor in seeded_weights(shapes).items()}
+    network.load_state_dict(weights, strict=False)
+    return network.eval()
+
+
+def resampled() -> dict[str, np.ndarray]:
+    import torchaudio
+
+    sound = np.random.default_rng(7).standard_normal(1500)
+    done = {f"{a}_{b}": torchaudio.functional.resample(torch.from_numpy(sound), a, b).numpy() for a, b in RATES}
+    return {"sound": sound, **{name: array[:1000] for name, array in done.items()}}
+
+
+def cnn14(rate: int, window: int, hop: int, highest: int) -> dict[str, np.ndarray]:
+    config = types.ModuleType("panns_inference.config")  # which calls wget when it is imported
+    sys.modules["panns_inference"] = types.ModuleType("panns_inference")
+    sys.modules["panns_inference"].__path__ = [str(Path(sys.argv[1]) / "panns_inference")]
+    sys.modules["panns_inference.config"] = config
+    from panns_inference.models import Cnn14
+
+    network = fill(Cnn14(rate, window, hop, 64, 50, highest, 527))
+    sounds = seeded_sounds([2.5, 2.5], rate)
+    seen: list[torch.Tensor] = []
+    network.fc_audioset.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    embedding = network(torch.from_numpy(np.stack(sounds)))["embedding"]
+    return {"embedding": embedding.numpy(), "logits": seen[0].numpy()}
+
+
+def vggish() -> dict[str, np.ndarray]:
+    for name in ("resampy", "soundfile"):
+        sys.modules.setdefault(name, types.ModuleType(name))
+    from torchvggish import torchvggish, vggish_input
+
+    network = fill(torchvggish._vgg())
+    network.embeddings = network.embeddings[:-1]  # as audioldm_eval: before the last ReLU
+    found = {}
+    for number, sound in enumerate(seeded_sounds([2.5, 1.0])):
+        examples = vggish_input.waveform_to_examples(sound.astype(np.float64), 16_000).detach()
+        found[f"patches_{number}"] = examples.numpy()[:, 0, ::8, ::4]
+        found[f"embedding_{number}"] = network(examples).numpy()
+    return found
+
+
+def wav2clip() -> dict[str, np.ndarray]:
+    from wav2clip.model.encoder import MLPLayers, ResNetExtractor
+
+    encoder = fill(ResNetExtractor(scenario="supervise").encoder, "audio_encoder.")
+    transform = fill(MLPLayers(), "audio_transform.")
+    sounds = seeded_sounds([3.0, 1.0, 3.0])
+    found = [transform(encoder(torch.from_numpy(sound)[None])) for sound in sounds]  # a batch of one each
+    return {"embedding": torch.cat(found).numpy()}
+
+
+def passt() -> dict[str, np.ndarray]:
+    prepare_torchvision()  # timm, which the package imports, cannot be imported without it
+    from hear21passt.models.passt import get_model
+    from hear21passt.models.preprocess import AugmentMelSTFT
+    from hear21passt.wrapper import PasstBasicWrapper
+
+    mel = AugmentMelSTFT(n_mels=128, sr=32000, win_length=800, hopsize=320, n_fft=1024, freqm=48, timem=192,
+                         htk=False, fmin=0.0, fmax=None, norm=1, fmin_aug_range=10, fmax_aug_range=2000)  # fmt: skip
+    network = fill(get_model("passt_s_swa_p16_128_ap476", pretrained=False))
+    (sound,) = seeded_sounds([4.0], 32_000)
+    whole = torch.nn.functional.pad(torch.from_numpy(sound), (0, 320_000 - len(sound)))[None]
+    both = PasstBasicWrapper(mel=mel, net=network, mode="all").eval()(whole)
+    return {"mel": mel.eval()(whole)[0, ::8, ::16].numpy(), "logits": both[:, :527].numpy(),
+            "embedding": both[:, 527:].numpy()}  # fmt: skip
+
+
+def main() -> None:
+    sys.path.insert(0, sys.argv[1])
+    made = {
+        "sinc_resample": resampled,
+        "cnn14_16k": lambda: cnn14(16_000, 512, 160, 8_000),
+        "cnn14_32k": lambda: cnn14(32_000, 1024, 320, 14_000),
+        "vggish": vggish,
+        "wav2clip": wav2clip,
+        "passt": passt,
+    }
+    for name, make in made.items():
+        with torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
+            arrays = make()
+        np.savez_compressed(HERE / f"{name}.npz", **arrays)
+        print(name, {key: (array.shape, str(array.dtype)) for key, array in arrays.items()})
+
+
+if __name__ == "__main__":
+    main()

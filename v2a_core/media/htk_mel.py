@@ -1,0 +1,40 @@
+"""The mel scale of HTK and Kaldi, which VGGish and PaSST hear with: mel = 1127 ln(1 + hz / 700).
+
+Its triangles are straight on the mel scale, those of Slaney's (`v2a_core.media.mel_scale`) on the scale of Hz.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+_BREAK_HZ, _MELS = 700.0, 1127.0
+
+
+def htk_mel_filters(rate: int, window: int, bands: int, lowest_hz: float, highest_hz: float) -> Floats:
+    """Triangular filters of height 1 and of equal width on the mel scale.
+
+    Args:
+        rate: Of the sound, Hz.
+        window: Samples of the Fourier transform.
+        bands: M.
+        lowest_hz: Lower edge of the lowest band.
+        highest_hz: Upper edge of the highest band, below half the rate.
+
+    Returns:
+        Float64 (window // 2 + 1, M).
+    """
+    lowest, highest = _mel(np.array([lowest_hz, highest_hz]))
+    edges = np.linspace(lowest, highest, bands + 2)
+    mels_K1 = _mel(np.fft.rfftfreq(window, 1 / rate))[:, None]
+    rise = (mels_K1 - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    fall = (edges[2:] - mels_K1) / (edges[2:] - edges[1:-1])
+    filters_KM: Floats = np.maximum(0.0, np.minimum(rise, fall))
+    return filters_KM
+
+
+def _mel(hz: Floats) -> Floats:
+    mels: Floats = _MELS * np.log1p(hz / _BREAK_HZ)
+    return mels
