@@ -62,6 +62,11 @@ def fit(vectors_ND: AnyFloats) -> Gaussian:
     return Gaussian(mean_D, _root(centred_ND.T @ centred_ND))
 
 
+def from_moments(mean_D: Floats, covariance_DD: Floats) -> Gaussian:
+    """A Gaussian from its moments, float64 (D,) and (D, D); the covariance symmetric and positive semi-definite."""
+    return Gaussian(mean_D, _root(covariance_DD))
+
+
 def distance(first: Gaussian, second: Gaussian) -> float:
     """The squared distance, at least 0.
 

@@ -82,6 +82,7 @@ def test_what_is_stolen_is_not_written_by_whom_it_was_stolen_from(ray_session, c
     assert storage.read_json(f"{output}/manifest.json")["status"] == "done"
 
 
+@pytest.mark.slow
 def test_of_runs_that_begin_at_once_one_does_the_work(catalog, tmp_path):
     output = tmp_path / "out"
     command = [sys.executable, "-m", "workflows.embed", str(catalog), "--output", str(output), "--models", "miniature"]
