@@ -49,17 +49,19 @@ def test_the_version_that_is_pinned_is_known() -> None:
 
 def test_an_unknown_ray_is_left_as_it_is(unknown: None, capsys: pytest.CaptureFixture[str]) -> None:
     context = DataContext.get_current().copy()
+    policies = context.get_config("backpressure_policies.enabled")  # a job before this one may have set them
     before = (worker.print_to_stdstream, ray_constants.ENABLE_RAY_CLUSTER, vars(ActorPoolMapOperator).copy())
     ray_private.keep_quiet()
     ray_private.listen_on_loopback()
     ray_private.pass_arguments_by_value()
     ray_private.bound_wait_for_locations()
-    ray_private.limit_look_ahead(context, 4)
+    ray_private.limit_look_ahead(context, 12345)
     ray_private.leave_sigint(object())
     assert ray_private.cluster_here() is None
     assert ray_private.checkpoint_list_name() is None
     assert before == (worker.print_to_stdstream, ray_constants.ENABLE_RAY_CLUSTER, vars(ActorPoolMapOperator))
-    assert context.get_config("backpressure_policies.enabled") is None
+    assert context.get_config("backpressure_policies.enabled") == policies
+    assert context.get_config("v2a.look_ahead_blocks") != 12345
     (told,) = capsys.readouterr().err.splitlines()
     assert told.startswith(f"v2a: Ray {ray.__version__} is none of the versions that this program knows from inside")
     assert ray_private.LOOPBACK in told
