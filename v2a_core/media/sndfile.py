@@ -36,7 +36,7 @@ class SndFile:
         """Write a file; see `AudioFormat`."""
         try:
             with soundfile.SoundFile(path, "w", sample_rate, 1, self.subtype, format=self.container) as file:
-                for name in tags.keys() & _TAGS.keys():
+                for name in sorted(tags.keys() & _TAGS.keys()):  # in one order: the same sound is the same file
                     setattr(file, _TAGS[name], tags[name])
                 for start in range(0, len(waveform), _BLOCK):
                     block = waveform[start : start + _BLOCK]
