@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from v2a_core.media.mel_scale import triangles
+
 Floats = npt.NDArray[np.float64]
 
 _BREAK_HZ, _MELS = 700.0, 1127.0
@@ -29,10 +31,7 @@ def htk_mel_filters(rate: int, window: int, bands: int, lowest_hz: float, highes
     lowest, highest = _mel(np.array([lowest_hz, highest_hz]))
     edges = np.linspace(lowest, highest, bands + 2)
     mels_K1 = _mel(np.fft.rfftfreq(window, 1 / rate))[:, None]
-    rise = (mels_K1 - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    fall = (edges[2:] - mels_K1) / (edges[2:] - edges[1:-1])
-    filters_KM: Floats = np.maximum(0.0, np.minimum(rise, fall))
-    return filters_KM
+    return triangles(mels_K1, edges)
 
 
 def _mel(hz: Floats) -> Floats:

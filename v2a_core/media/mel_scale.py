@@ -32,10 +32,24 @@ def mel_filters(
     """
     edges = _hz(np.linspace(_mel(lowest_hz), _mel(highest_hz), bands + 2))
     hz_K1 = np.fft.rfftfreq(window, 1 / rate)[:, None]
-    rise = (hz_K1 - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    fall = (edges[2:] - hz_K1) / (edges[2:] - edges[1:-1])
-    filters_KM: npt.NDArray[np.float64] = np.maximum(0.0, np.minimum(rise, fall))
+    filters_KM = triangles(hz_K1, edges)
     return filters_KM * (2 / (edges[2:] - edges[:-2])) if equal_area else filters_KM
+
+
+def triangles(places_K1: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Triangles of height 1, each from an edge over the next one to the one after that.
+
+    Args:
+        places_K1: Where they are wanted, float64, in the unit of the edges.
+        edges: Float64 (M + 2,), ascending.
+
+    Returns:
+        Float64 (K, M).
+    """
+    rise = (places_K1 - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    fall = (edges[2:] - places_K1) / (edges[2:] - edges[1:-1])
+    filters_KM: npt.NDArray[np.float64] = np.maximum(0.0, np.minimum(rise, fall))
+    return filters_KM
 
 
 def _mel(hz: float) -> float:

@@ -8,13 +8,11 @@ and looks for a higher number before each commit: a run that was taken for dead,
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 from v2a_core import storage
@@ -119,7 +117,7 @@ def hold(output: str, job: str, *, steal: bool = False) -> Iterator[Lease]:
     Raises:
         OutputInUseError: When another run owns it; names its machine, process and age, and what to do.
     """
-    with _no_folders_left(output):
+    with storage.gone_when_empty(storage.missing_folders(_folder(output))):
         lease = _acquire(output, job, steal)
         try:
             with ScopedThreads(1, "lease") as threads:
@@ -230,19 +228,3 @@ def _uri(output: str, number: int) -> str:
 
 def _folder(output: str) -> str:
     return storage.join(output, FOLDER)
-
-
-@contextlib.contextmanager
-def _no_folders_left(output: str) -> Iterator[None]:
-    """Local folders that were made for nothing are gone after the block."""
-    if not storage.is_local(output):
-        yield
-        return
-    folder = Path(storage.canonical(_folder(output)))
-    made = [path for path in (folder, *folder.parents) if not os.path.exists(path)]
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):  # there is something in it
-            for path in made:
-                path.rmdir()

@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -238,6 +238,29 @@ def check_there(output: str, file: str) -> None:
             f"{output} was renamed or removed while it was written: there is no {file} in it any more; what was made "
             "is where it went, the same command goes on from there when it is back"
         )
+
+
+def missing_folders(uri: str) -> list[Path]:
+    """The folders of this machine, the innermost first, that making the folder `uri` would make."""
+    if not is_local(uri):
+        return []
+    folder = Path(canonical(uri))
+    return [path for path in (folder, *folder.parents) if not os.path.exists(path)]
+
+
+@contextlib.contextmanager
+def gone_when_empty(folders: Sequence[Path]) -> Iterator[None]:
+    """After the block, folders that were made for nothing are gone.
+
+    Args:
+        folders: What `missing_folders` found before the block.
+    """
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # there is something in it, or it could not be made
+            for folder in folders:
+                folder.rmdir()
 
 
 def remove(uri: str) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from v2a_core import storage
@@ -69,7 +67,8 @@ def check_output(output: str) -> str:
     Raises:
         ConfigError: Naming what was denied, and why.
     """
-    with _no_folders_left(output):
+    missing = _try("look", output, lambda: storage.missing_folders(output))
+    with storage.gone_when_empty(missing):
         return _check_output(output)
 
 
@@ -124,22 +123,6 @@ def _delete(uri: str) -> None:
     storage.remove(uri)
     if storage.exists(uri):
         raise OSError("it is still there")
-
-
-@contextlib.contextmanager
-def _no_folders_left(output: str) -> Iterator[None]:
-    """Local folders that the block makes are gone after it."""
-    if not storage.is_local(output):
-        yield
-        return
-    folder = Path(storage.canonical(output))
-    made = _try("look", output, lambda: [path for path in (folder, *folder.parents) if not os.path.exists(path)])
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):  # somebody else is using it, or it could not be made
-            for path in made:
-                path.rmdir()
 
 
 @contextlib.contextmanager

@@ -18,11 +18,13 @@ def evaluated_columns() -> tuple[Column, ...]:
     return evaluated.evaluated_columns(column for entry in entries for column in entry.component.row_columns())
 
 
+@functools.cache
 def evaluated_schema() -> pa.Schema:
     """Their schema."""
     return schema_of(evaluated_columns())
 
 
+@functools.cache
 def read_schema() -> pa.Schema:
     """The schema on the way from reading to embedding, with the samples."""
     return evaluated.with_samples(evaluated_schema())
