@@ -44,7 +44,7 @@ def change(output: str, **values: object) -> None:
 def test_a_second_run_is_told_whose_the_output_is(output: str) -> None:
     with hold(output, "embed"):
         started = time.monotonic()
-        with pytest.raises(OutputInUseError, match=r"`v2a embed`: process \d+ on \S+, begun 0 s ago.*--steal"):
+        with pytest.raises(OutputInUseError, match=r"`v2a embed`: process \d+ on \S+, begun \d s ago.*--steal"):
             hold(output, "generate").__enter__()
         assert time.monotonic() - started < 10
     with hold(output, "embed"):
