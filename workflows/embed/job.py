@@ -12,7 +12,7 @@ from ray.data import Dataset
 
 from v2a_core.catalog.apart import check_apart
 from v2a_core.encoders.config import EncoderSettings
-from v2a_core.models import Bundle
+from v2a_core.models import Bundle, check_spaces
 from v2a_core.outputs.ledger import embeddings_ledger
 from v2a_core.protocols import JSON
 from v2a_core.stages.decode import DecodeSettings
@@ -81,6 +81,10 @@ class Embedding(CatalogJob):
         schema = embeddings_schema(local.vision_dim)
         spaces = {"vision_space": local.vision_space, "audio_space": local.audio_space}
         return Rows(ROWS_FOLDER, schema, TRANSIT, "segment_id", embeddings_ledger, spaces)
+
+    def check_start(self) -> None:
+        """What hears is what the generator was trained with: else all of the catalog would be embedded in vain."""
+        check_spaces(self.models.local)
 
     def chain(self, items: Planned, output: str, pools: Pools) -> Dataset:
         """Decode, then embed frames and sound."""
