@@ -49,7 +49,7 @@ def check_spaces(bundle: LocalBundle, *, on_mismatch: Literal["refuse", "warn"] 
         # Each job asks, and the answer is behind a gigabyte: what was found equal is remembered.
         pair = f"text tower as in {_digest(theirs)}"
         count = digests.remembered(bundle.audio.path, pair, lambda _: str(_compared(bundle, theirs)))
-    except _NotEqual as found:
+    except _NotEqualError as found:
         if on_mismatch == "refuse" and found.check.status == "different":
             raise ModelError(found.check.message) from None
         logger.warning(found.check.message)
@@ -57,7 +57,7 @@ def check_spaces(bundle: LocalBundle, *, on_mismatch: Literal["refuse", "warn"] 
     return SpaceCheck("same", f"CLAP and generator share one space: {count} tensors of the text tower are equal")
 
 
-class _NotEqual(Exception):
+class _NotEqualError(Exception):
     """There is nothing to compare, or it differs."""
 
     def __init__(self, check: SpaceCheck) -> None:
@@ -76,7 +76,7 @@ def _compared(bundle: LocalBundle, folder: Path | None) -> int:
     """How many tensors are equal; all of them are.
 
     Raises:
-        _NotEqual: When they are not, or there are none.
+        _NotEqualError: When they are not, or there are none.
     """
     hears = bundle.audio.settings
     ours = hears.text_tower(bundle.audio.path)
@@ -86,7 +86,7 @@ def _compared(bundle: LocalBundle, folder: Path | None) -> int:
             f"{lacking} holds no text tower: it cannot be checked that {bundle.audio.path} is the CLAP which the "
             f"generator {bundle.generator_path} was trained with"
         )
-        raise _NotEqual(SpaceCheck("unchecked", message))
+        raise _NotEqualError(SpaceCheck("unchecked", message))
     differences = _differences(ours, hears.text_tower(folder))
     if not differences:
         return len(ours)
@@ -95,7 +95,7 @@ def _compared(bundle: LocalBundle, folder: Path | None) -> int:
         f"CLAP and generator are of different spaces: the text tower of {bundle.audio.path} is not the one of {folder} "
         f"({shown}). Embeddings of one mean nothing to the other: use the CLAP that the generator was trained with"
     )
-    raise _NotEqual(SpaceCheck("different", message))
+    raise _NotEqualError(SpaceCheck("different", message))
 
 
 def _differences(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> list[str]:
