@@ -23,7 +23,7 @@ from workflows.cluster_runtime.pools import Pools, device
 from workflows.command.arguments import AskedOfCatalog
 from workflows.embed.config import EmbedJob
 from workflows.streaming.catalog_job import CatalogJob, Planned, run_catalog
-from workflows.streaming.chain import VisionStage, decode
+from workflows.streaming.chain import VisionStage, decode, segments_at_once
 from workflows.streaming.job import Identity, Models, Request, Rows
 from workflows.streaming.listing import Listing
 from workflows.streaming.stages import ActorStage, run_actors
@@ -92,7 +92,7 @@ class Embedding(CatalogJob):
         settings = DecodeSettings(job.segments, job.frames, job.decoder, models.local.media_spec(), want_audio=True)
         data = decode(items, settings, pools)
         stage = EncodeStage(models.bundle, job.encoders)
-        return run_actors(data, stage, pools, batch_size=pools.segments_per_batch)
+        return run_actors(data, stage, pools, batch_size=segments_at_once(settings, pools.segments_per_batch))
 
 
 @dataclass(frozen=True)
