@@ -79,7 +79,7 @@ class AudioLdmParts:
 
     Attributes:
         unet: UNet2DConditionModel, in the compute dtype.
-        vae: AutoencoderKL, in the compute dtype.
+        vae: AutoencoderKL, in the compute dtype; on a GPU in float32.
         vocoder: SpeechT5HifiGan, float32.
         scheduler_config: The checkpoint's noise schedule.
         geometry: The sizes the models agree on.
@@ -105,7 +105,7 @@ def load_parts(folder: Path, device: str, dtype: torch.dtype) -> AudioLdmParts:
     if not (folder / "scheduler" / "scheduler_config.json").is_file():
         raise ValueError(f"{folder} is no AudioLDM in diffusers' layout: scheduler/scheduler_config.json is missing")
     unet = _load(UNet2DConditionModel, folder / "unet", dtype, low_cpu_mem_usage=False)
-    vae = _load(AutoencoderKL, folder / "vae", dtype, low_cpu_mem_usage=False)
+    vae = _load(AutoencoderKL, folder / "vae", vae_dtype(device, dtype), low_cpu_mem_usage=False)
     vocoder = _load(SpeechT5HifiGan, folder / "vocoder", torch.float32)
     geometry = read_geometry(unet.config, vae.config, vocoder.config)
     config = DDIMScheduler.load_config(folder / "scheduler", local_files_only=True)
@@ -113,6 +113,14 @@ def load_parts(folder: Path, device: str, dtype: torch.dtype) -> AudioLdmParts:
     for model in (unet, vae):
         _channels_last(model)
     return AudioLdmParts(unet.to(device), vae.to(device), vocoder.to(device), config, geometry)
+
+
+def vae_dtype(device: str, dtype: torch.dtype) -> torch.dtype:
+    """The number format of the VAE beside a UNet of `dtype`.
+
+    bf16 rounds log-mels by 0.03 to 0.06. On a GPU the VAE takes next to no time beside the UNet.
+    """
+    return torch.float32 if device.startswith("cuda") else dtype
 
 
 def load_text_side(folder: Path, device: str) -> tuple[Any, Any]:
