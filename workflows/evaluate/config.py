@@ -6,6 +6,7 @@ from v2a_core.config import Settings, setting
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.media.config import GuardSettings
 from v2a_core.metrics.config import EACH_EXTRACTOR, EACH_METRIC, AllExtractorSettings, AllMetricSettings
+from v2a_core.metrics.hearing_protocols import ProtocolName
 from v2a_core.outputs.parts import PartSettings
 from v2a_core.storage.config import StorageSettings, output_storage
 from workflows.cluster_runtime.config import PoolSettings
@@ -17,6 +18,9 @@ class EvaluateJob(Settings):
 
     judge: str | None = setting(None, "folder or URI of a judge of sounds; none: the bundle's own, if it has one")
     originals: bool = setting(True, "compare with the original sound of each source, where it has one")
+    protocol: ProtocolName = setting(
+        "paper", "what is heard of a sound: `paper`: 10 s, the first channel; `av-benchmark`: 8 s, the channels' mean"
+    )
     allow_unfinished: bool = setting(False, "evaluate soundtracks whose job has not finished")
     decoder: GuardSettings = setting(GuardSettings, "limits of the decoder process of the originals")
     encoders: EncoderSettings = setting(EncoderSettings, "how CLAP runs")

@@ -15,6 +15,7 @@ from ray.data import Dataset
 from v2a_core import storage
 from v2a_core.metrics import inputs
 from v2a_core.metrics.extractors.schema import evaluated_schema, read_schema
+from v2a_core.metrics.hearing_protocols import PROTOCOLS
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import Ledger, embeddings_ledger
 from v2a_core.outputs.manifest import Manifest
@@ -120,6 +121,7 @@ class Evaluation(StreamingJob[pa.Table]):
             "audio": local.fingerprints()["audio"],
             "judge": inputs.judge_fingerprint(self.judge) if self.judge else None,
             "originals": self.settings.originals,
+            "protocol": self.settings.protocol,
             "extractors": self.settings.extractors.model_dump(mode="json"),
             "embeddings": manifest.read(references.place, job="embed")["output_id"] if references else None,
         }
@@ -166,12 +168,17 @@ class Evaluation(StreamingJob[pa.Table]):
         size = pools.sources_per_block or _SOUNDTRACKS_PER_BLOCK
         data = from_tables(table.slice(start, size) for start in range(0, table.num_rows, size))
         segments, spec = inputs.segments_of(soundtracks.made_by), models.local.media_spec()
-        describing = sound_extractors(job.extractors)
-        reading = ReadSettings(soundtracks.place, segments, job.decoder, spec, job.originals, describing)
+        describing, protocol = sound_extractors(job.extractors), PROTOCOLS[job.protocol]
+        reading = ReadSettings(soundtracks.place, segments, job.decoder, spec, protocol, job.originals, describing)
         # Originals are decoded as in `embed`: CPU tasks, the codec in a process of its own.
         data = run_tasks(data, ReadStage(reading), pools)
         listening = ListenStage(
-            models.bundle, job.encoders, job.extractors, self.judge, embed_references=self.references is None
+            models.bundle,
+            job.encoders,
+            job.extractors,
+            protocol,
+            self.judge,
+            embed_references=self.references is None,
         )
         return run_actors(data, listening, pools, batch_size=pools.segments_per_batch)
 
