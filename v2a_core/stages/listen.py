@@ -16,8 +16,11 @@ from v2a_core.media.write import read_pcm
 from v2a_core.metrics.config import ExtractorSettings
 from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.base import BatchExtractor, Hearing, SoundExtractor, Sounds
+from v2a_core.metrics.extractors.network import NetworkExtractor
 from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.metrics.hearing_protocols import Protocol
+from v2a_core.metrics.systems.sets import spans
+from v2a_core.protocols import JSON
 from v2a_core.stages.decode import DecodeSettings, decode_rows
 from v2a_core.tables import arrays, rows
 from v2a_core.tables.evaluated import pack_pcm, unpack_pcm
@@ -51,13 +54,6 @@ class ReadSettings:
     protocol: Protocol
     originals: bool
     extractors: Sequence[SoundExtractor]
-
-
-def spans(starts_s: Sequence[float], duration_s: float, length_s: float) -> list[tuple[float, float]]:
-    """Start and length of the segments of a soundtrack, which ends after `duration_s`; one alone is all of it."""
-    if len(starts_s) == 1:
-        return [(0.0, duration_s)]
-    return [(start, min(length_s, duration_s - start)) for start in starts_s]
 
 
 def read_soundtrack(row: Mapping[str, Any], settings: ReadSettings) -> list[dict[str, Any]]:
@@ -110,6 +106,16 @@ def embed_sounds(batch: pa.Table, extractors: Sequence[BatchExtractor]) -> pa.Ta
         for row, error in extractor.refused(extracted).items():
             batch = rows.reject_where(batch, [place == row for place in range(batch.num_rows)], error)
     return batch
+
+
+def described(settings: ExtractorSettings) -> dict[str, JSON]:
+    """The settings of those whose columns are in the rows, by name; a network's rows are its own."""
+    entries = [EXTRACTORS[name] for name in EXTRACTORS.names()]
+    return {
+        entry.name: settings.own(entry.name, entry.settings).model_dump(mode="json")
+        for entry in entries
+        if entry.settings and not issubclass(entry.component, NetworkExtractor)
+    }
 
 
 def batch_extractors(settings: ExtractorSettings, hearing: Hearing) -> list[BatchExtractor]:

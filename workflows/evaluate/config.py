@@ -7,6 +7,7 @@ from v2a_core.encoders.config import EncoderSettings
 from v2a_core.media.config import GuardSettings
 from v2a_core.metrics.config import EACH_EXTRACTOR, EACH_METRIC, AllExtractorSettings, AllMetricSettings
 from v2a_core.metrics.hearing_protocols import ProtocolName
+from v2a_core.metrics.systems.base import SetSettings
 from v2a_core.outputs.parts import PartSettings
 from v2a_core.storage.config import StorageSettings, output_storage
 from workflows.cluster_runtime.config import PoolSettings
@@ -26,6 +27,7 @@ class EvaluateJob(Settings):
     encoders: EncoderSettings = setting(EncoderSettings, "how CLAP runs")
     extractors: AllExtractorSettings = setting(EACH_EXTRACTOR, "what is found out about each sound")
     metrics: AllMetricSettings = setting(EACH_METRIC, "intervals and tolerances")
+    sets: SetSettings = setting(SetSettings, "metrics of whole sets, over what published networks hear")
     storage: StorageSettings = setting(StorageSettings, "how buckets are reached")
     output_storage: StorageSettings | None = output_storage()
     output: PartSettings = setting(PartSettings, "when rows become a file")
