@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from v2a_core.catalog import Source
 from v2a_core.catalog.source import source_key
-from v2a_core.media.types import NOT_FOUND, TRANSIENT_STAGES, DecodedSegment, MediaError, Segment
+from v2a_core.media.types import NOT_FOUND, TRANSIENT_STAGES, DecodedSegment, MediaError, Pcm, Segment
 from v2a_core.storage.public import public, public_text
 from v2a_core.storage.retrying import Traffic
 from v2a_core.tables.partial import Partial
@@ -79,6 +79,7 @@ class DecodedRow(TypedDict, total=False):
     attempts: int
     frames: memoryview
     waveform: memoryview | None
+    native: Pcm | None
     decode_s: float
 
 
@@ -122,6 +123,7 @@ def decoded_row(source: Source, source_id: str, decoded: DecodedSegment, seconds
         "status": OK,
         "frames": _bytes_of(decoded.frames_NHWC),
         "waveform": None if decoded.waveform is None else _bytes_of(decoded.waveform),
+        "native": decoded.native,
         "decode_s": seconds,
     }
 
