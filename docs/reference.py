@@ -42,7 +42,8 @@ TABLES: tuple[tuple[str, str, Iterable[Column]], ...] = (
     (
         "Features",
         "`v2a evaluate`, `features/{made,references}/NETWORK/WEIGHTS-PROTOCOL/rows/`: a row a sound, for each "
-        "published network whose weights the settings name. `embedding`, and `logits` where it has classes, are its.",
+        "published network whose weights the settings name. `embedding`, and `logits` where it has classes, are the "
+        "network's.",
         feature_columns((embedding_column("numbers of the network's embedding"), LOGITS)),
     ),
     (

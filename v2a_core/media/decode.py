@@ -14,7 +14,7 @@ from v2a_core.media import magic
 from v2a_core.media import segments as plan
 from v2a_core.media.audio import AudioReader
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
-from v2a_core.media.frames import FallbackReader, sample_times, shown_at, stack
+from v2a_core.media.frames import FallbackReader, stack, wanted
 from v2a_core.media.image import load_image
 from v2a_core.media.probe import Timeline, read_timeline
 from v2a_core.media.resample import clap_waveform, is_silent, rms_dbfs
@@ -176,8 +176,7 @@ def _plan(request: DecodeRequest, duration_s: float) -> list[Segment]:
 def _decode_segment(
     segment: Segment, request: DecodeRequest, timeline: Timeline, video: FallbackReader, audio: AudioReader | None
 ) -> DecodedSegment:
-    times = sample_times(segment.start_s, segment.duration_s, request.frames)
-    indices = shown_at(times, timeline)
+    indices = wanted(segment.start_s, segment.duration_s, timeline, request.frames)
     errors, lost = video.errors, video.lost
     frames = video.read(indices)
     if not frames:

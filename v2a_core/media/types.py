@@ -103,6 +103,8 @@ class DecodedSegment:
 
 # What cannot be fetched or written now may be there, or have room, at the next run: such a reject is never final.
 TRANSIENT_STAGES = ("fetch", "write")
+# Stage and type of what a listing names and nobody has: no fault of a run, which looks again each time it lists.
+NOT_FOUND = ("catalog", "NotFound")
 
 
 class MediaError(ValueError):
