@@ -85,7 +85,7 @@ def read_soundtrack(row: Mapping[str, Any], settings: ReadSettings) -> list[dict
             | {"start_s": start_s, "duration_s": length_s, "made": pack_pcm(made)}
             | _describe(made, settings, "")
             | _original(original, settings)
-            | {"condition": row["conditions"][index]}
+            | {"condition": row["conditions"][index] if row["conditions"] else None}
         )
     for item in found:
         item["read_s"] = (time.monotonic() - started) / len(found)

@@ -123,7 +123,8 @@ def _look(
     looked = []
     for name, of_system in found.items():
         paired = wanted if wanted.keys() & of_system.keys() else None
-        files = inspect(of_system, paired, heard_s)
+        others = {key for other in found.values() for key in other}
+        files = inspect(of_system, paired, others, heard_s)
         left_out = {*files.extra, *files.unreadable}
         looked.append(_System(name, of_system, files, tuple(key for key in of_system if key not in left_out)))
     return looked, wanted

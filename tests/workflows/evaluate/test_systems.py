@@ -93,7 +93,7 @@ def test_numbers_stand_side_by_side_with_what_made_them(compared):
     assert difference == pytest.approx(theirs["clap_frechet"]["value"] - ours["clap_frechet"]["value"])
     text = (output / "metrics.md").read_text()
     assert "theirs, other lengths: still" in text
-    assert "Minus ours, on the same sources" in text
+    assert "Minus ours, with intervals of the pairs" in text
     assert json.loads((output / "metrics.json").read_text()) == json.loads(json.dumps(content))
     for name in ("ours", "theirs"):
         assert verify(str(output / "systems" / name)).problems == []

@@ -20,7 +20,7 @@ class Files:
 
     Attributes:
         count: How many it has.
-        missing: Ids of references of which it has none.
+        missing: Ids of references, or without them of other systems, of which it has none.
         extra: Ids that are no reference's; they are left out of all numbers.
         unreadable: Why files cannot be heard, by id.
         silent: Ids of digitally silent ones, which are heard like all others.
@@ -50,12 +50,15 @@ class Files:
         return {"count": self.count, **listed}
 
 
-def inspect(found: Mapping[str, LookedAt], wanted: Mapping[str, LookedAt] | None, heard_s: float) -> Files:
+def inspect(
+    found: Mapping[str, LookedAt], wanted: Mapping[str, LookedAt] | None, others: Iterable[str], heard_s: float
+) -> Files:
     """What is wrong with a system's files.
 
     Args:
         found: Of the system, by id.
         wanted: The references, by id, when it has sounds for them; None: any id is right.
+        others: Without references, the ids of all systems: what one has, the others miss.
         heard_s: What is behind that is not heard, so that its length does not matter.
     """
     whole = {key: item for key, item in found.items() if not item.error}
@@ -68,7 +71,7 @@ def inspect(found: Mapping[str, LookedAt], wanted: Mapping[str, LookedAt] | None
     lengths = {key: item.length_s for key, item in whole.items()}
     return Files(
         count=len(found),
-        missing=tuple(sorted(wanted.keys() - found.keys())) if wanted is not None else (),
+        missing=tuple(sorted((set(others) if wanted is None else wanted.keys()) - found.keys())),
         extra=tuple(sorted(found.keys() - wanted.keys())) if wanted is not None else (),
         unreadable={key: item.error for key, item in sorted(found.items()) if item.error},
         silent=tuple(sorted(key for key, item in whole.items() if item.silent)),
