@@ -54,7 +54,7 @@ def _differences(results: Mapping[str, Sequence[SetResult]], confidence: float) 
     if not found:
         return []
     titles = {result.name: result.title for result in results[first]}
-    lines = ["", f"Minus {_plain(first)}, on the same sources:", ""]
+    lines = ["", f"Minus {_plain(first)}, with intervals of the pairs:", ""]
     lines += [f"| metric | {' | '.join(map(_plain, others))} |", f"|---|{'---:|' * len(others)}"]
     for name, scores in found.items():
         cells = [f"{scores[o].value:+.3f} ({_interval(scores[o])})" if o in scores else "" for o in others]
