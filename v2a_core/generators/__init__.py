@@ -41,7 +41,7 @@ def load_generator(bundle: LocalBundle, settings: GeneratorSettings, device: str
         ValueError: For a checkpoint that cannot be used.
     """
     check_settings(bundle, settings)
-    return GENERATORS[bundle.generator_name].component.load(bundle.generator_path, settings, device)
+    return GENERATORS[bundle.generator_name].component.load(bundle.generator, settings, device)
 
 
 def load_text_encoder(bundle: LocalBundle, device: str = "cpu") -> TextEncoder:
@@ -50,4 +50,4 @@ def load_text_encoder(bundle: LocalBundle, device: str = "cpu") -> TextEncoder:
     Raises:
         ValueError: For a checkpoint without one.
     """
-    return GENERATORS[bundle.generator_name].component.load_text(bundle.generator_path, device)
+    return GENERATORS[bundle.generator_name].component.load_text(bundle.generator, device)

@@ -59,7 +59,7 @@ class LocalBundle:
             image_size=self.vision_traits.image_size,
             audio_sample_rate=hears.sample_rate,
             audio_samples=hears.samples,
-            audio_path_sample_rate=GENERATORS[self.generator_name].component.sample_rate(self.generator_path),
+            audio_path_sample_rate=GENERATORS[self.generator_name].component.sample_rate(self.generator),
         )
 
     @property
@@ -74,7 +74,7 @@ class LocalBundle:
 
     @property
     def generator_path(self) -> Path:
-        """Folder of the generator."""
+        """Folder of the generator, or its checkpoint."""
         return self.generator.path
 
     def fingerprints(self) -> dict[str, str]:

@@ -42,7 +42,7 @@ def check_spaces(bundle: LocalBundle, *, on_mismatch: Literal["refuse", "warn"] 
     Raises:
         ModelError: When they differ and `on_mismatch` is `refuse`; names both sides and what differs.
     """
-    hears, folder = bundle.audio.settings, GENERATORS[bundle.generator_name].component.text_tower(bundle.generator_path)
+    hears, folder = bundle.audio.settings, GENERATORS[bundle.generator_name].component.text_tower(bundle.generator)
     ours = hears.text_tower(bundle.audio.path)
     if not ours or folder is None:
         lacking = bundle.audio.path if not ours else bundle.generator_path
