@@ -14,18 +14,23 @@ from ray.data import Dataset
 
 from v2a_core import storage
 from v2a_core.metrics import inputs
+from v2a_core.metrics.extractors.network import Weights
 from v2a_core.metrics.extractors.schema import evaluated_schema, read_schema
+from v2a_core.metrics.hearing_protocols import PROTOCOLS
+from v2a_core.metrics.systems.sets import of_index, originals_of
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import Ledger, embeddings_ledger
 from v2a_core.outputs.manifest import Manifest
 from v2a_core.protocols import JSON
-from v2a_core.stages.listen import ReadSettings, sound_extractors
+from v2a_core.stages.listen import ReadSettings, described, sound_extractors
 from v2a_core.tables.schema import ROWS_FOLDER
 from v2a_core.verification.retry import forget
 from workflows.cluster_runtime.pools import Pools
 from workflows.command.arguments import Asked
 from workflows.evaluate.config import EvaluateJob
+from workflows.evaluate.extraction import chosen_weights
 from workflows.evaluate.report import References, Reported, report
+from workflows.evaluate.sets import Compared, compare
 from workflows.evaluate.stages import ListenStage, ReadStage
 from workflows.streaming.job import DryRun, Identity, Models, Plan, Request, Rows, StreamingJob
 from workflows.streaming.plan import from_tables
@@ -35,6 +40,7 @@ from workflows.streaming.stages import run_actors, run_tasks
 from workflows.streaming.summary import Tally
 
 _SOUNDTRACKS_PER_BLOCK = 4
+_SYSTEM = "soundtracks"  # of an evaluation of one
 
 
 def run(
@@ -66,7 +72,11 @@ def run(
         return Soundtracks(soundtracks, made_by, inputs.read_index(soundtracks, first))
 
     entrance = Entrance(
-        Evaluation.name, job, inputs=[soundtracks], listed=listed, opened=functools.partial(_open, job, embeddings)
+        Evaluation.name,
+        job,
+        inputs=[soundtracks],
+        listed=listed,
+        opened=functools.partial(_open, job, embeddings, chosen_weights(job), asked),
     )
     return run_streaming(Request(output, **asked), entrance)
 
@@ -86,11 +96,18 @@ class Soundtracks:
     index: pa.Table
 
 
-def _open(job: EvaluateJob, embeddings: str | None, models: Models, soundtracks: Soundtracks) -> Evaluation:
+def _open(
+    job: EvaluateJob,
+    embeddings: str | None,
+    weights: Mapping[str, Weights],
+    asked: Asked,
+    models: Models,
+    soundtracks: Soundtracks,
+) -> Evaluation:
     local = models.local
     inputs.check_space(soundtracks.place, soundtracks.made_by, local)
     references = References(embeddings, inputs.read_references(embeddings, local)) if embeddings else None
-    return Evaluation(models, job, soundtracks, references, job.judge or inputs.own_judge(local))
+    return Evaluation(models, job, soundtracks, references, job.judge or inputs.own_judge(local), weights, asked)
 
 
 @dataclass(frozen=True)
@@ -102,6 +119,8 @@ class Evaluation(StreamingJob[pa.Table]):
         soundtracks: What is evaluated.
         references: Embeddings to compare with instead of the originals.
         judge: Folder or URI of a judge of sounds.
+        weights: Of each network that is used.
+        asked: What else was asked of the run.
     """
 
     name: ClassVar[str] = "evaluate"
@@ -110,17 +129,20 @@ class Evaluation(StreamingJob[pa.Table]):
     soundtracks: Soundtracks
     references: References | None
     judge: str | None
+    weights: Mapping[str, Weights]
+    asked: Asked
 
     def identity(self) -> Identity:
         """The soundtracks, and what hears them."""
         local, made_by, references = self.models.local, self.soundtracks.made_by, self.references
-        content = {
+        content: dict[str, JSON] = {
             "soundtracks": made_by["output_id"],  # not where they are: outputs may be moved
             "made_by": made_by["identity"],
             "audio": local.fingerprints()["audio"],
             "judge": inputs.judge_fingerprint(self.judge) if self.judge else None,
             "originals": self.settings.originals,
-            "extractors": self.settings.extractors.model_dump(mode="json"),
+            "protocol": self.settings.protocol,
+            "extractors": described(self.settings.extractors),
             "embeddings": manifest.read(references.place, job="embed")["output_id"] if references else None,
         }
         return Identity(content, {"audio": local.audio_space})
@@ -166,17 +188,28 @@ class Evaluation(StreamingJob[pa.Table]):
         size = pools.sources_per_block or _SOUNDTRACKS_PER_BLOCK
         data = from_tables(table.slice(start, size) for start in range(0, table.num_rows, size))
         segments, spec = inputs.segments_of(soundtracks.made_by), models.local.media_spec()
-        describing = sound_extractors(job.extractors)
-        reading = ReadSettings(soundtracks.place, segments, job.decoder, spec, job.originals, describing)
+        describing, protocol = sound_extractors(job.extractors), PROTOCOLS[job.protocol]
+        reading = ReadSettings(soundtracks.place, segments, job.decoder, spec, protocol, job.originals, describing)
         # Originals are decoded as in `embed`: CPU tasks, the codec in a process of its own.
         data = run_tasks(data, ReadStage(reading), pools)
         listening = ListenStage(
-            models.bundle, job.encoders, job.extractors, self.judge, embed_references=self.references is None
+            models.bundle,
+            job.encoders,
+            job.extractors,
+            protocol,
+            self.judge,
+            embed_references=self.references is None,
         )
         return run_actors(data, listening, pools, batch_size=pools.segments_per_batch)
 
     def tell(self, output: str) -> dict[str, JSON]:
         """The metrics, over all rows of these soundtracks."""
-        facts = Reported(output, self.soundtracks.place, self.judge, self.models.local.name)
-        metrics = report(facts, self.soundtracks.index, self.references, self.settings)
+        place, index, made_by = self.soundtracks.place, self.soundtracks.index, self.soundtracks.made_by
+        length_s = inputs.segments_of(made_by).length_s
+        originals = originals_of(inputs.with_sources(index, True), length_s) if self.settings.originals else None
+        made = {_SYSTEM: of_index(index, place, length_s)}
+        embeddings = self.references.place if self.references else None
+        measured = compare(Compared(output, made, originals, embeddings, self.weights), self.settings, self.asked)
+        facts = Reported(output, place, self.judge, self.models.local.name, self.models.local.fingerprints()["audio"])
+        metrics = report(facts, index, self.references, measured.results[_SYSTEM], self.settings)
         return {**super().tell(output), "metrics": metrics}

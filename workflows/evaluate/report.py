@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from v2a_core import storage
+from v2a_core.metrics import inputs, load_metric
+from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.schema import evaluated_schema
-from v2a_core.metrics.measure import measure, read_rows, to_markdown, with_references
+from v2a_core.metrics.hearing_protocols import PROTOCOLS
+from v2a_core.metrics.measure import Result, measure, read_rows, to_markdown, with_references
+from v2a_core.metrics.systems.measure import SetResult
+from v2a_core.metrics.systems.table import sets_to_markdown
 from v2a_core.outputs.ledger import read_columns
 from v2a_core.protocols import JSON
 from v2a_core.tables.schema import OK, ROWS_FOLDER
@@ -43,21 +48,26 @@ class Reported:
         soundtracks: Of what was evaluated.
         judge: Of the judge of sounds.
         bundle: Name of the models.
+        audio: Fingerprint of the bundle's CLAP.
     """
 
     output: str
     soundtracks: str
     judge: str | None
     bundle: str
+    audio: str
 
 
-def report(facts: Reported, index: pa.Table, references: References | None, job: EvaluateJob) -> dict[str, JSON]:
+def report(
+    facts: Reported, index: pa.Table, references: References | None, sets: Sequence[SetResult], job: EvaluateJob
+) -> dict[str, JSON]:
     """Compute the metrics of these soundtracks, write and print them.
 
     Args:
         facts: What else the files say.
         index: The soundtracks.
         references: To compare with, instead of the originals.
+        sets: Metrics of the whole set, over what networks heard.
         job: The configuration.
 
     Returns:
@@ -69,7 +79,8 @@ def report(facts: Reported, index: pa.Table, references: References | None, job:
     if references is not None:
         found, note = with_references(found, dict(references.embeddings))
     results = measure(found, job.metrics)
-    metrics: dict[str, JSON] = {result.name: result.to_dict() for result in results}
+    metrics: dict[str, JSON] = {result.name: result.to_dict() | _made_by(result, facts, job) for result in results}
+    metrics |= {result.name: result.to_dict(job.metrics.confidence) for result in sets}
     good = pc.sum(pc.equal(table["status"], OK)).as_py() or 0
     content = {
         "soundtracks": facts.soundtracks,
@@ -78,13 +89,27 @@ def report(facts: Reported, index: pa.Table, references: References | None, job:
         "references": note,
         "counts": {"soundtracks": index.num_rows, "segments": good, "rejected": table.num_rows - good},
         "confidence": job.metrics.confidence,
+        "protocol": PROTOCOLS[job.protocol].describe(),
         "metrics": metrics,
     }
     storage.write_json(storage.join(facts.output, JSON_FILE), content)
-    text = to_markdown(results, job.metrics.confidence)
+    text = to_markdown(results, job.metrics.confidence) + sets_to_markdown({"": sets}, job.metrics.confidence)
     storage.write_bytes(storage.join(facts.output, TABLE_FILE), text.encode())
     print(text, flush=True)
     return metrics
+
+
+def _made_by(result: Result, facts: Reported, job: EvaluateJob) -> dict[str, JSON]:
+    """What a number of rows depends on: whose columns, which weights, what was heard."""
+    needs = {*load_metric(result.name, job.metrics).needs}
+    columns = {name: EXTRACTORS[name].component.row_columns() for name in EXTRACTORS.names()}
+    names = [name for name, given in columns.items() if needs & {item.name for item in given}]
+    hashes = {"clap": facts.audio, "judge": inputs.judge_fingerprint(facts.judge) if facts.judge else ""}
+    return {
+        "extractor": ", ".join(names),
+        "sha256": ", ".join(hashes[name] for name in names if hashes.get(name)),
+        "protocol": PROTOCOLS[job.protocol].describe(),
+    }
 
 
 def _rows(output: str, index: pa.Table) -> pa.Table:

@@ -11,6 +11,7 @@ from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.generators.config import GENERATOR, AnyGeneratorSettings
 from v2a_core.models import LocalBundle, load_bundle
 from v2a_core.models.kinds import GENERATORS
+from v2a_core.stages.config import SoundSettings
 
 
 class Job(Settings):
@@ -26,7 +27,8 @@ def test_default_is_the_fast_preset() -> None:
 
 
 def test_paper_preset_is_audioldms_original_sampling() -> None:
-    generator = load(Job, job="generate", source="paper").generator
+    generator = load(SoundSettings, job="generate", source="paper").generator
+    assert isinstance(generator, AudioLdmSettings)
     assert (generator.sampler, generator.num_inference_steps, generator.eta) == ("ddim", 200, 1.0)
     assert generator.guidance_scale == 2.5
 
