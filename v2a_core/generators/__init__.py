@@ -7,11 +7,15 @@ too; what becomes of a waveform is not.
 
 from __future__ import annotations
 
+import logging
+
 from v2a_core.config import ConfigError
 from v2a_core.generators.config import GeneratorSettings
 from v2a_core.models import LocalBundle
 from v2a_core.models.kinds import GENERATORS
 from v2a_core.protocols import Generator, TextEncoder
+
+logger = logging.getLogger(__name__)
 
 
 def check_settings(bundle: LocalBundle, settings: GeneratorSettings) -> None:
@@ -26,6 +30,12 @@ def check_settings(bundle: LocalBundle, settings: GeneratorSettings) -> None:
             f"generator.kind = {settings.kind!r}, but the generator of the bundle {bundle.name!r} is "
             f"{name!r}: say --set generator.kind={name}, or choose another bundle (--models)"
         )
+
+
+def tell_doubt(bundle: LocalBundle) -> None:
+    """Log what nobody has measured yet about the bundle's generator; nothing where nothing is in doubt."""
+    if bundle.generator.settings.doubt:
+        logger.warning("the generator of the bundle %r: %s", bundle.name, bundle.generator.settings.doubt)
 
 
 def load_generator(bundle: LocalBundle, settings: GeneratorSettings, device: str = "cpu") -> Generator:

@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 
     Tensors = dict[str, torch.Tensor]
 
+# How diffusers and transformers name the weights of a folder.
+_STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
+# What is chosen of a folder where several lie side by side: safetensors before pickles, whole before half precision.
+_ENDINGS = (
+    ".safetensors",
+    ".safetensors.index.json",
+    ".fp16.safetensors",
+    ".safetensors.index.fp16.json",
+    ".bin",
+    ".bin.index.json",
+    ".fp16.bin",
+    ".bin.index.fp16.json",
+)
 # What torch's reader raises for bytes that are not a checkpoint.
 _DAMAGE = (
     RuntimeError,
@@ -79,6 +92,29 @@ def first_not_finite_in(path: Path) -> str:
             return first_not_finite((name, file.get_tensor(name)) for name in file.keys()) or ""  # noqa: SIM118 (no dict)
     except (SafetensorError, OSError):
         return ""
+
+
+def part_weights(folder: Path) -> Path:
+    """The weights of a folder in diffusers' or transformers' layout: a file, or the index of its shards.
+
+    Raises:
+        ModelError: When there are none.
+    """
+    for ending in _ENDINGS:
+        for stem in _STEMS:
+            if (path := folder / f"{stem}{ending}").is_file():
+                return path
+    others = ", ".join(sorted(file.name for file in folder.glob("*") if file.is_file())) or "nothing"
+    raise ModelError(
+        f"{folder} holds no weights (found {others}): wanted is {_STEMS[0]}.safetensors or .bin, or model.safetensors "
+        "or pytorch_model.bin, whole or in shards with their index"
+    )
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """All files of the weights of a folder in diffusers' or transformers' layout."""
+    path = part_weights(folder)
+    return [path, *shards(path)] if path.suffix == ".json" else [path]
 
 
 def shards(index: Path) -> list[Path]:

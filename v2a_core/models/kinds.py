@@ -32,9 +32,6 @@ class GeneratorKind(Protocol):
     def check(self, part: Part[GeneratorWeights]) -> None:
         """Refuse, in seconds, files that do not fit together, so that no job starts with them."""
 
-    def doubts(self, part: Part[GeneratorWeights]) -> list[str]:
-        """Sentences about what nobody has measured yet; a job's log and `v2a models show` say them."""
-
     def load(self, part: Part[GeneratorWeights], settings: Any, device: str) -> Generator:
         """Ready to make sound, with the settings that were registered with it."""
 

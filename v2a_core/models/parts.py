@@ -103,12 +103,21 @@ class PartSettings(Settings):
         Raises:
             ModelError: When it cannot be had.
         """
-        path = finder.weight_file(self.weights, beside=("config.json",))
+        path = finder.weight_file(
+            self.weights, beside=("config.json",), prefer=("model.safetensors", "pytorch_model.bin")
+        )
         return Found(path, with_beside(path, "config.json"))
 
     def moved(self, weights: str) -> Self:
         """The settings of a copy, whose files lie beside each other."""
         return self.model_copy(update={"weights": weights})
+
+    def check(self, found: Found) -> None:
+        """Compare names and shapes of its weights with the model that they are of, in seconds; most know how.
+
+        Raises:
+            ModelError: When they do not fit, or are no weights.
+        """
 
     def reading(self) -> dict[str, JSON]:
         """What changes the model though its files stay as they are; a part of the fingerprint. Mostly nothing."""
@@ -178,6 +187,7 @@ class GeneratorWeights(PartSettings):
         "it, what the folder's config.json says, or the authors' for a checkpoint",
         ge=1,
     )
+    doubt: str = setting("", "what nobody has measured about it yet; `v2a models show` and a job's log say it")
 
     def moved(self, weights: str) -> Self:
         """See `PartSettings.moved`: a tokenizer lies in a folder of its own there."""
@@ -185,6 +195,13 @@ class GeneratorWeights(PartSettings):
             return super().moved(weights)
         beside = f"{weights.rpartition('/')[0]}/tokenizer"
         return self.model_copy(update={"checkpoint": weights, "tokenizer": beside})
+
+    def check(self, found: Found) -> None:
+        """Compare names and shapes of its weights with the model that they are of, in seconds; most know how.
+
+        Raises:
+            ModelError: When they do not fit, or are no weights.
+        """
 
     def reading(self) -> dict[str, JSON]:
         """Which of a checkpoint's weights, and the layout of the heads."""

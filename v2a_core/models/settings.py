@@ -6,7 +6,7 @@ from typing import Annotated
 
 from v2a_core.config import Settings, setting
 from v2a_core.models.kinds import AUDIO_ENCODERS, GENERATORS, VISION_ENCODERS
-from v2a_core.models.parts import AudioSettings, Found, GeneratorWeights, PartSettings, VisionSettings
+from v2a_core.models.parts import AudioSettings, Found, GeneratorWeights, Part, PartSettings, VisionSettings
 from v2a_core.models.sources import Finder
 from v2a_core.registry import NameOf, OneOf
 
@@ -25,6 +25,10 @@ class GeneratorSource(GeneratorWeights):
             ModelError: When they cannot be had, or are none of this generator.
         """
         return GENERATORS[self.generator].component.find(self, finder)
+
+    def check(self, found: Found) -> None:
+        """See `PartSettings.check`."""
+        GENERATORS[self.generator].component.check(Part(self, found))
 
 
 class BundleSettings(Settings):

@@ -75,10 +75,6 @@ class ToneKind:
         """It must say its rate."""
         self.sample_rate(part)
 
-    def doubts(self, part: Part[GeneratorWeights]) -> list[str]:
-        """None."""
-        return []
-
     def load(self, part: Part[GeneratorWeights], settings: ToneSettings, device: str) -> Tones:
         """Ready to make sound."""
         return Tones(self.sample_rate(part), settings)

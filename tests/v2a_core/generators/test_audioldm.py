@@ -15,7 +15,7 @@ from v2a_core.compute.memory import GenerationError
 from v2a_core.generators.audioldm.components import SAMPLERS, Geometry, build_scheduler
 from v2a_core.generators.audioldm.config import MAX_DURATION_S, AudioLdmSettings
 from v2a_core.generators.audioldm.generator import AudioLdmGenerator
-from v2a_core.generators.audioldm.layout import part_weights
+from v2a_core.models.checkpoints import part_weights
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 QUICK: dict[str, Any] = {"num_inference_steps": 2, "precision": "fp32"}

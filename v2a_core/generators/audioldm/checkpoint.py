@@ -14,18 +14,16 @@ from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.generators.audioldm.layout import (
-    CONVERTED_HEADS,
     PARTS,
     AudioLdmSource,
     DiffusersFolder,
-    heads_a_level,
-    weight_files,
 )
 from v2a_core.generators.audioldm.original import SAMPLE_RATE, OriginalCheckpoint
 from v2a_core.models import digests
+from v2a_core.models.checkpoints import weight_files
 from v2a_core.models.errors import ModelError
 from v2a_core.models.kinds import GENERATORS
-from v2a_core.models.parts import Found, GeneratorWeights, Part, read_json
+from v2a_core.models.parts import Found, GeneratorWeights, Part
 from v2a_core.models.sources import Finder
 
 if TYPE_CHECKING:
@@ -85,23 +83,6 @@ class AudioLdm:
         from v2a_core.generators.audioldm.components import check_source
 
         check_source(audioldm_source(part))
-
-    def doubts(self, part: Part[GeneratorWeights]) -> list[str]:
-        """How many heads the UNet has: the two that published it say different numbers."""
-        if part.path.is_file():
-            return []
-        config = read_json(part.path / "unet" / "config.json")
-        said = config.get("attention_head_dim", CONVERTED_HEADS)
-        chosen = part.settings.head_channels
-        if said != CONVERTED_HEADS:
-            return []
-        used = [said] if chosen is None else heads_a_level(config["block_out_channels"], chosen)
-        return [
-            f"the UNet of {part.path} runs with {'/'.join(map(str, used))} attention heads a level: its config.json "
-            f"says {said} at every level, as its conversion found it, AudioLDM's authors have 32 channels a head in -s "
-            "and -m, and 64 in -l. Nobody has measured which of the two its weights mean: generator.head_channels "
-            "sets the authors', without it the heads are those of config.json"
-        ]
 
     def load(self, part: Part[GeneratorWeights], settings: AudioLdmSettings, device: str) -> AudioLdmGenerator:
         """Ready to make sound."""

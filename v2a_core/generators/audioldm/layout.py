@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
-from v2a_core.models.checkpoints import load_tensors, shards
+from v2a_core.models.checkpoints import load_tensors, part_weights
 from v2a_core.models.errors import ModelError
 from v2a_core.models.parts import read_json
 
@@ -25,18 +25,6 @@ PARTS: tuple[PartName, ...] = get_args(PartName)
 # diffusers' default, which its conversion of AudioLDM left as it is: as many heads at every level.
 CONVERTED_HEADS = 8
 
-_STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
-# What is chosen where several lie side by side: safetensors before pickles, whole numbers of bits before half of them.
-_ENDINGS = (
-    ".safetensors",
-    ".safetensors.index.json",
-    ".fp16.safetensors",
-    ".safetensors.index.fp16.json",
-    ".bin",
-    ".bin.index.json",
-    ".fp16.bin",
-    ".bin.index.fp16.json",
-)
 # Names of a VAE's attention in folders of before 2023, and now.
 _VAE_WORDS = ((".query.", ".to_q."), (".key.", ".to_k."), (".value.", ".to_v."), (".proj_attn.", ".to_out.0."))
 
@@ -135,29 +123,6 @@ class DiffusersFolder:
                 f"{self.path} is no AudioLDM in diffusers' layout: scheduler/scheduler_config.json is missing"
             )
         return read_json(path)
-
-
-def part_weights(folder: Path) -> Path:
-    """The weights of a part's folder: a file, or the index of its shards.
-
-    Raises:
-        ModelError: When there are none.
-    """
-    for ending in _ENDINGS:
-        for stem in _STEMS:
-            if (path := folder / f"{stem}{ending}").is_file():
-                return path
-    others = ", ".join(sorted(file.name for file in folder.glob("*") if file.is_file())) or "nothing"
-    raise ModelError(
-        f"{folder} holds no weights (found {others}): wanted is {_STEMS[0]}.safetensors or .bin, or model.safetensors "
-        "or pytorch_model.bin, whole or in shards with their index"
-    )
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """All files of the weights of a part's folder."""
-    path = part_weights(folder)
-    return [path, *shards(path)] if path.suffix == ".json" else [path]
 
 
 def heads_a_level(widths: Sequence[int], head_channels: int) -> list[int]:
