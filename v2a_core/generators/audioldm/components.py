@@ -94,7 +94,7 @@ class AudioLdmParts:
 
     Attributes:
         unet: UNet2DConditionModel, in the compute dtype.
-        vae: AutoencoderKL, in the compute dtype.
+        vae: AutoencoderKL, in the compute dtype; on a GPU in float32.
         vocoder: SpeechT5HifiGan, float32.
         scheduler_config: The checkpoint's noise schedule.
         geometry: The sizes the models agree on.
@@ -150,12 +150,21 @@ def load_parts(source: Path | AudioLdmSource, device: str, dtype: torch.dtype) -
     """
     source = as_source(source)
     config = source.scheduler_config()
-    unet, vae, vocoder = build(source, "unet", dtype), build(source, "vae", dtype), build(source, "vocoder")
+    unet, vocoder = build(source, "unet", dtype), build(source, "vocoder")
+    vae = build(source, "vae", vae_dtype(device, dtype))
     geometry = read_geometry(unet.config, vae.config, vocoder.config)
     # Convolutions are faster with the channels last, on CPUs and GPUs, and the tape of the sampler has them there.
     for model in (unet, vae):
         _channels_last(model)
     return AudioLdmParts(unet.to(device), vae.to(device), vocoder.to(device), config, geometry)
+
+
+def vae_dtype(device: str, dtype: torch.dtype) -> torch.dtype:
+    """The number format of the VAE beside a UNet of `dtype`.
+
+    bf16 rounds log-mels by 0.03 to 0.06. On a GPU the VAE takes next to no time beside the UNet.
+    """
+    return torch.float32 if device.startswith("cuda") else dtype
 
 
 def load_text_side(source: Path | AudioLdmSource, device: str) -> tuple[Any, Any]:

@@ -22,7 +22,7 @@ import torch
 from v2a_core.compute.memory import Batches
 from v2a_core.compute.precision import choose_dtype
 from v2a_core.generators.audioldm.components import as_source, build_scheduler, load_parts
-from v2a_core.generators.audioldm.config import MAX_DURATION_S, AudioLdmSettings
+from v2a_core.generators.audioldm.config import MAX_DURATION_S, TRAINED_S, AudioLdmSettings
 from v2a_core.generators.audioldm.decoding import LatentDecoder
 from v2a_core.generators.audioldm.layout import AudioLdmSource
 from v2a_core.generators.audioldm.sampling import Predictor, SegmentNoise, View, denoise
@@ -163,7 +163,7 @@ class AudioLdmGenerator:
                 f"a track with {count} segments, {len(track.conditions_ND)} conditions and {len(track.seeds)} seeds"
             )
         samples = self._samples(track.length_s)
-        layout = lay_out(track.starts_s, track.length_s, sizes.frame_s, sizes.unet_factor, overlap_s)
+        layout = lay_out(track.starts_s, track.length_s, sizes.frame_s, sizes.unet_factor, overlap_s, TRAINED_S)
         window_s = len(layout.windows[0].weights_H) * sizes.frame_s
         if window_s > MAX_DURATION_S + 1e-6:
             raise ValueError(f"windows of {window_s:g} s: AudioLDM makes sounds of up to {MAX_DURATION_S} s at once")
@@ -204,7 +204,9 @@ class AudioLdmGenerator:
             with self._timed("unet"):
                 tape_HWC = self._denoise(plans, unet)
             latents = tape_HWC.split([plan.layout.frames for plan in plans])
-            with self._timed("vae"):
+            # On a GPU the VAE is in fp32, and in TF32 that would be half in vain.
+            exact = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
+            with self._timed("vae"), exact:
                 mels = self._decoder.mels(latents)
             with self._timed("vocoder"):
                 waveforms = self._decoder.waveforms(mels)
@@ -271,13 +273,13 @@ class AudioLdmGenerator:
     def _in_float32(self) -> Iterator[None]:
         """UNet and VAE in float32 for a while; half precision weights survive the way there and back unchanged."""
         models = (self.parts.unet, self.parts.vae)
-        dtype = self.parts.unet.dtype
+        dtypes = [model.dtype for model in models]
         try:
             for model in models:
                 torch.nn.Module.to(model, torch.float32)  # the class's own `to` warns about parts these models lack
             yield
         finally:
-            for model in models:
+            for model, dtype in zip(models, dtypes, strict=True):
                 torch.nn.Module.to(model, dtype)
 
     def _samples(self, duration_s: float) -> int:
