@@ -36,7 +36,8 @@ def wanted(start_s: float, duration_s: float, timeline: Timeline, settings: Fram
         begin, end = np.searchsorted(timeline.frame_times_s, np.array([start_s, start_s + duration_s]) - _ROUNDING_S)
         if end > begin:
             count = min(int(end - begin), settings.max_frames)
-            return (begin + _centres(count, end - begin)).astype(np.int64)
+            places: npt.NDArray[np.int64] = (begin + _centres(count, end - begin)).astype(np.int64)
+            return places
     return shown_at(start_s + _centres(settings.most(duration_s), duration_s), timeline)
 
 

@@ -44,7 +44,7 @@ def check_spaces(bundle: LocalBundle, *, on_mismatch: Literal["refuse", "warn"] 
     Raises:
         ModelError: When they differ and `on_mismatch` is `refuse`; names both sides and what differs.
     """
-    theirs = GENERATORS[bundle.generator_name].component.text_tower(bundle.generator_path)
+    theirs = GENERATORS[bundle.generator_name].component.text_tower(bundle.generator)
     try:
         # Each job asks, and the answer is behind a gigabyte: what was found equal is remembered.
         pair = f"text tower as in {_digest(theirs)}"
