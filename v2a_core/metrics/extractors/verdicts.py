@@ -9,14 +9,18 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from v2a_core.config import Settings
+from v2a_core.config import Settings, setting
 from v2a_core.metrics import inputs
 from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.base import BatchExtractor, Floats, Hearing, Sounds, own_sound
 from v2a_core.tables.columns import Column
 from v2a_core.tables.schema import FLOAT, TEXT
 
-SHORTEST_JUDGED_S = 0.2
+
+class VerdictSettings(Settings):
+    """How the judge is asked."""
+
+    shortest_s: float = setting(0.2, "a shorter sound is not judged", unit="s", ge=0.1)
 
 
 class Verdicts(BatchExtractor):
@@ -29,8 +33,9 @@ class Verdicts(BatchExtractor):
         Column("reference_verdict", TEXT, "the class that it heard in the original"),
     )
 
-    def __init__(self, settings: Settings | None, hearing: Hearing) -> None:
+    def __init__(self, settings: VerdictSettings, hearing: Hearing) -> None:
         super().__init__(settings, hearing)
+        self._shortest_s = settings.shortest_s
         self._judge = inputs.fetch_judge(hearing.judge) if hearing.judge else None
 
     def extract(self, sounds: Sounds) -> Mapping[str, pa.Array]:
@@ -54,7 +59,7 @@ class Verdicts(BatchExtractor):
             return verdicts, shares
         groups: defaultdict[int, list[tuple[int, Floats]]] = defaultdict(list)
         for row, (waveform, length_s) in enumerate(zip(waveforms, lengths_s, strict=True)):
-            if waveform is not None and length_s is not None and length_s >= SHORTEST_JUDGED_S:
+            if waveform is not None and length_s is not None and length_s >= self._shortest_s:
                 sound = own_sound(waveform, length_s, self.hearing.spec)
                 groups[len(sound)].append((row, sound))
         for group in groups.values():
@@ -65,4 +70,4 @@ class Verdicts(BatchExtractor):
         return verdicts, shares
 
 
-EXTRACTORS.add("judge", Verdicts)
+EXTRACTORS.add("judge", Verdicts, VerdictSettings)
