@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from v2a_core.config import Option, Settings, options
+from v2a_core.metrics.extractors.network import LOGITS, embedding_column
 from v2a_core.metrics.extractors.schema import evaluated_columns
 from v2a_core.models import BundleSettings
 from v2a_core.tables.columns import Column
+from v2a_core.tables.features import feature_columns
 from v2a_core.tables.schema import INDEX_COLUMNS, SCHEMA_VERSION, UNFINISHED_COLUMNS, embedding_columns
 from workflows.command.commands import COMMANDS
 
@@ -36,6 +38,13 @@ TABLES: tuple[tuple[str, str, Iterable[Column]], ...] = (
         "`v2a evaluate`, `rows/`: a row a segment of a soundtrack. What belongs to the original sound is null where "
         "there is none.",
         evaluated_columns(),
+    ),
+    (
+        "Features",
+        "`v2a evaluate`, `features/{made,references}/NETWORK/WEIGHTS-PROTOCOL/rows/`: a row a sound, for each "
+        "published network whose weights the settings name. `embedding`, and `logits` where it has classes, are the "
+        "network's.",
+        feature_columns((embedding_column("numbers of the network's embedding"), LOGITS)),
     ),
     (
         "Unfinished",

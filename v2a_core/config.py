@@ -245,6 +245,8 @@ def _type_name(annotation: object) -> str:
         return " | ".join(str(arg) for arg in args)
     if origin in (typing.Union, types.UnionType):
         return " | ".join("none" if arg is type(None) else _type_name(arg) for arg in args)
+    if origin is typing.Annotated:
+        return _type_name(args[0])
     if origin is not None:
         return str(annotation).replace("typing.", "")
     return getattr(annotation, "__name__", str(annotation))

@@ -9,11 +9,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import helpers_embeddings as world
 import pytest
-from helpers_processes import job_environment, wait_until
+from helpers_processes import job_environment, wait_until, with_environment
 
 from v2a_core.config import load
 from v2a_core.training import kept
@@ -116,7 +117,7 @@ def test_ctrl_c(embeddings, tmp_path, whole_group):
     output = tmp_path / "mapper"
     process = subprocess.Popen(
         command(embeddings, output, "training.epochs=100000"),
-        env=job_environment(),
+        env={**job_environment(), "V2A_ATTACK": str(tmp_path)},
         start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -132,3 +133,7 @@ def test_ctrl_c(embeddings, tmp_path, whole_group):
         1,
         ["v2a: stopped; what was written is kept, the same command goes on from there"],
     ), told.decode()
+    end = time.monotonic() + 20
+    while left := with_environment(f"V2A_ATTACK={tmp_path}"):
+        assert time.monotonic() < end, left
+        time.sleep(0.2)

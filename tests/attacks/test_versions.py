@@ -60,7 +60,8 @@ def test_a_repaired_file_replaces_its_reject(first: tuple[Path, Path], capsys: p
     summary = run(catalog, output)
     assert "1 sources have changed since they were done" in capsys.readouterr().out
     assert summary["totals"] == {
-        "sources": 2, "rows_good": 2, "rows_rejected": 0, "rejected_by_reason": {}, "sources_waiting": 0,
+        "sources": 2, "rows_good": 2, "rows_rejected": 0, "rejected_by_reason": {}, "sources_missing": 0,
+        "sources_waiting": 0,
     }  # fmt: skip
     assert run(catalog, output)["totals"] == summary["totals"]
     assert read_columns(f"{output}/rows", COLUMNS).num_rows == 3

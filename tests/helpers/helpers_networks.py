@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
+
+from v2a_core.media.mel_scale import mel_filters
+from v2a_core.metrics.extractors.networks import cnn14, passt, vggish, wav2clip
 
 SOUND_RATE = 16_000
 FRONT_END = ("spectrogram_extractor.", "logmel_extractor.", "spectrogram.window")
@@ -58,3 +62,21 @@ def seeded_sounds(seconds: list[float], rate: int = SOUND_RATE) -> list[np.ndarr
 def blank_weights(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Zeros of these names and shapes that take no room in a file."""
     return {name: torch.zeros((), dtype=tensor.dtype).expand(tensor.shape) for name, tensor in weights.items()}
+
+
+def published_weights(extractor: str) -> dict[str, Any]:
+    """Seeded weights in the layout of the extractor's published checkpoint."""
+    if extractor.startswith("cnn14"):
+        frequencies, highest_hz = {"cnn14-16k": (257, 8000), "cnn14-32k": (513, 14_000)}[extractor]
+        front_end = cnn14.FRONT_ENDS[frequencies]
+        filters = torch.from_numpy(mel_filters(front_end.sample_rate, front_end.window, 64, 50, highest_hz)).float()
+        front = stft_weights(front_end.window) | {"logmel_extractor.melW": filters}
+        return {"model": seeded_weights(_shapes(cnn14.Cnn14(front_end))) | front}
+    if extractor == "wav2clip":
+        window = {"audio_encoder.spectrogram.window": torch.hann_window(512)}
+        return seeded_weights(_shapes(wav2clip.Wav2Clip())) | window
+    return seeded_weights(_shapes({"passt": passt.Passt, "vggish": vggish.Vggish}[extractor]()))
+
+
+def _shapes(network: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}

@@ -50,3 +50,13 @@ def in_a_thread(function):
     thread.start()
     thread.join()
     return returned[0]
+
+
+def with_environment(entry: str) -> list[str]:
+    """The processes whose environment has an entry, as their command lines: what a run and Ray's workers of it are."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if entry.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return found

@@ -133,6 +133,6 @@ def test_the_quick_start_runs_as_it_stands(shell) -> None:
     assert "similarity to its condition" in text
     assert "missing.mp4" in text
     assert "broken.mp4" in text
-    assert "rejected: 1 x catalog: NotFound, 1 x probe: InvalidDataError" in ended["generate"].stdout
+    assert "rejected: 1 x probe: InvalidDataError; missing: 1 sources" in ended["generate"].stdout
     assert "nothing wrong" in ended["verify"].stdout
     assert len(list((folder / "between").glob("step-*.wav"))) == 3

@@ -10,7 +10,7 @@ from v2a_core import storage
 from v2a_core.catalog import files
 from v2a_core.catalog.files import FileInfo
 from v2a_core.compute.threads import ScopedThreads
-from v2a_core.media.types import MediaError
+from v2a_core.media.types import NOT_FOUND, MediaError
 from v2a_core.storage.access import is_web
 
 # From so many rows in one remote folder on, listing the folder is cheaper than asking for every file.
@@ -80,7 +80,7 @@ def _checked(info: FileInfo) -> FileInfo | MediaError:
 def as_reject(error: Exception) -> MediaError:
     """Why a file could not be looked up: of stage `fetch` what may pass by itself, and is tried again."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return MediaError("catalog", "NotFound", "no such file")
+        return MediaError(*NOT_FOUND, "no such file")
     if isinstance(error, ValueError):  # a scheme that nothing reads, a password, a name that no file can have
         return MediaError("catalog", "BadUri", str(error))
     stage = "fetch" if isinstance(error, OSError) and error.errno not in _OF_THE_NAME else "catalog"

@@ -70,18 +70,30 @@ class Layout:
         return self.borders[-1]
 
 
-def lay_out(starts_s: Sequence[float], length_s: float, frame_s: float, factor: int, overlap_s: float) -> Layout:
+def lay_out(
+    starts_s: Sequence[float],
+    length_s: float,
+    frame_s: float,
+    factor: int,
+    overlap_s: float,
+    trained_s: float = math.inf,
+) -> Layout:
     """Windows over a soundtrack. They depend on it alone, never on what else is made.
 
     A window holds its segment, half an overlap beyond each of its borders, and what fills the grid: all windows of a
     job have one length and share batches. It is moved, not shortened, at the ends of a soundtrack.
 
+    Where that would be longer than what the generator was trained with, and a segment is not, windows have the trained
+    length, and overlap by what it leaves beside the longest segment: 0.24 s for 10 s of 10.24 s.
+
     Args:
         starts_s: Starts of the segments, ascending, the first one 0.
         length_s: Length of the soundtrack.
         frame_s: Length of a frame.
-        factor: Windows begin at multiples of it, as the generator halves frames until this many are one.
-        overlap_s: Wanted overlap; less where a segment is shorter than it.
+        factor: The generator halves frames until this many are one: windows have multiples of it, and begin at them
+            where they need not be of the trained length.
+        overlap_s: Wanted overlap; less where a segment is shorter than it, or leaves less of the trained length.
+        trained_s: Length of what the generator was trained with.
     """
     if len(starts_s) == 1:
         total = window_frames(length_s, frame_s, factor)
@@ -96,6 +108,10 @@ def lay_out(starts_s: Sequence[float], length_s: float, frame_s: float, factor: 
     # Room for moving it onto the grid of the halvings, by up to half a factor and half a frame.
     needed = longest + 2 * math.ceil(max(halves) - 1e-6) + factor + 1
     length = min(total, window_frames(needed * frame_s, frame_s, factor))
+    if length * frame_s > trained_s + 1e-6 >= longest * frame_s:
+        # Not on the grid of the halvings: moving windows onto it takes more than is left.
+        length, factor = math.floor(trained_s / frame_s / factor + 1e-6) * factor, 1
+        halves = [min(half, room) for half, room in zip(halves, _room(borders, length), strict=True)]
     starts = [_place(first, last, length, total, factor) for first, last in itertools.pairwise(borders)]
     return Layout(borders, blend(starts, length, borders[1:-1], halves))
 
@@ -129,6 +145,13 @@ def _rise(centres: npt.NDArray[np.float64], border: float, half: float) -> npt.N
     if half < 1e-6:
         return (centres >= border).astype(np.float64)
     return np.clip((centres - border + half) / (2 * half), 0, 1)
+
+
+def _room(borders: Sequence[int], length: int) -> list[int]:
+    """How far beyond each border both of its windows reach: those at the ends need nothing at their other side."""
+    rest = [length - (last - first) for first, last in itertools.pairwise(borders)]
+    each = [rest[0], *(frames // 2 for frames in rest[1:-1]), rest[-1]]
+    return [min(before, after) for before, after in itertools.pairwise(each)]
 
 
 def _place(first: int, last: int, length: int, total: int, factor: int) -> int:

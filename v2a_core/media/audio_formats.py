@@ -12,11 +12,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from v2a_core.media.types import Pcm
 from v2a_core.registry import Registry
 
 
 class AudioFormat(Protocol):
-    """One channel of sound as a file; container, codec and how it is coded are its own."""
+    """Sound as a file, written with one channel; container, codec and how it is coded are its own."""
 
     def write(self, path: Path, waveform: npt.NDArray[np.float32], sample_rate: int, tags: Mapping[str, str]) -> None:
         """Write a file.
@@ -31,8 +32,8 @@ class AudioFormat(Protocol):
             MediaError: When it cannot be written.
         """
 
-    def read(self, path: Path) -> tuple[npt.NDArray[np.float32], int]:
-        """The first channel, float32 (T,), and its rate, Hz.
+    def read(self, path: Path) -> Pcm:
+        """Every channel, at the file's own rate.
 
         Raises:
             MediaError: When it cannot be read.

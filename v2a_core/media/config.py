@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
+
+import pydantic
 
 from v2a_core.config import Settings, setting
 from v2a_core.media.audio_formats import AUDIO_FORMATS
@@ -26,8 +28,8 @@ class SegmentSettings(Settings):
 class FrameSettings(Settings):
     """Which frames of a segment are embedded."""
 
-    frames_per_second: float = setting(
-        1.0, "frames sampled a second, at centres of equal intervals", unit="1/s", gt=0, le=60
+    frames_per_second: Annotated[float, pydantic.Field(gt=0, le=60)] | Literal["all"] = setting(
+        1.0, "frames sampled a second, at centres of equal intervals; all: every frame of the video", unit="1/s"
     )
     max_frames: int = setting(600, "frames of a segment at most; a long one is sampled more thinly", ge=1, le=10_000)
     sampling: Literal["exact", "fast"] = setting(
@@ -37,6 +39,19 @@ class FrameSettings(Settings):
         0.1, "a source or segment of which less than this can be decoded is rejected", ge=0, le=1
     )
     image_segment_s: float = setting(10.0, "length of the sound a still image stands for", unit="s", gt=0, le=20)
+
+    @pydantic.model_validator(mode="after")
+    def _all_are_exact(self) -> Self:
+        if self.frames_per_second == "all" and self.sampling == "fast":
+            raise ValueError(
+                "frames.sampling = fast skips frames, frames.frames_per_second = all takes every one: choose"
+            )
+        return self
+
+    def most(self, length_s: float) -> int:
+        """How many frames a segment of a length may have."""
+        rate = self.frames_per_second
+        return self.max_frames if rate == "all" else min(max(1, round(length_s * rate)), self.max_frames)
 
 
 class GuardSettings(Settings):
@@ -64,8 +79,10 @@ class FinishSettings(Settings):
         "videos: a copy with the soundtrack, with it mixed under the sound that is there, or audio files only",
     )
     mix_under_db: float = setting(12.0, "mix: how much quieter than the sound that is there", unit="dB", ge=0, le=60)
-    loudness_lufs: float = setting(-23.0, "integrated loudness (EBU R128, ITU-R BS.1770)", unit="LUFS", ge=-70, le=0)
-    true_peak_dbtp: float = setting(
-        -1.0, "highest level between the samples, too (true peak); wins over loudness", unit="dBTP", ge=-60, le=0
+    loudness_lufs: Annotated[float, pydantic.Field(ge=-70, le=0)] | Literal["none"] = setting(
+        -23.0, "integrated loudness (EBU R128, ITU-R BS.1770); none: as it was generated", unit="LUFS"
     )
-    fade_s: float = setting(0.02, "fade at the start and the end", unit="s", ge=0, le=5)
+    true_peak_dbtp: Annotated[float, pydantic.Field(ge=-60, le=0)] | Literal["none"] = setting(
+        -1.0, "highest level between the samples, too (true peak); wins over loudness; none: only clipped", unit="dBTP"
+    )
+    fade_s: float = setting(0.02, "fade at the start and the end; 0: none", unit="s", ge=0, le=5)

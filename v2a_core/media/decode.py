@@ -14,11 +14,11 @@ from v2a_core.media import magic
 from v2a_core.media import segments as plan
 from v2a_core.media.audio import AudioReader
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
-from v2a_core.media.frames import FallbackReader, sample_times, shown_at, stack
+from v2a_core.media.frames import FallbackReader, stack, wanted
 from v2a_core.media.image import load_image
 from v2a_core.media.probe import Timeline, read_timeline
 from v2a_core.media.resample import clap_waveform, is_silent, rms_dbfs
-from v2a_core.media.types import DecodedSegment, MediaError, MediaSpec, Segment
+from v2a_core.media.types import DecodedSegment, MediaError, MediaSpec, Pcm, Segment
 
 # A stream that ends before this share of its declared length is damaged; encoders round by less.
 _WHOLE_SHARE = 0.9
@@ -38,6 +38,7 @@ class DecodeRequest:
         start_s: Start of the wanted span; None for the start of the source.
         span_s: Length of the wanted span; None for all of it.
         want_audio: Whether the sound is decoded too.
+        native: The sound as it is in the file, every channel at its own rate, not as the audio encoder takes it.
         skip: Ids of segments that are done already.
         max_duration_s: A longer source is refused.
         max_segments: A source of more segments is refused.
@@ -55,6 +56,7 @@ class DecodeRequest:
     skip: frozenset[str] = field(default_factory=frozenset)
     max_duration_s: float = GuardSettings().max_duration_s
     max_segments: int = GuardSettings().max_segments
+    native: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def _decode_video(request: DecodeRequest) -> Iterator[list[Segment] | Decoded]:
         video = scope.enter_context(FallbackReader(request.path, timeline, request.spec.image_size, request.frames))
         audio = None
         if request.want_audio and timeline.has_audio:
-            audio = scope.enter_context(AudioReader(request.path, timeline.origin_s))
+            audio = scope.enter_context(AudioReader(request.path, timeline.origin_s, every_channel=request.native))
         for segment in wanted:
             try:
                 yield _decode_segment(segment, request, timeline, video, audio)
@@ -174,8 +176,7 @@ def _plan(request: DecodeRequest, duration_s: float) -> list[Segment]:
 def _decode_segment(
     segment: Segment, request: DecodeRequest, timeline: Timeline, video: FallbackReader, audio: AudioReader | None
 ) -> DecodedSegment:
-    times = sample_times(segment.start_s, segment.duration_s, request.frames)
-    indices = shown_at(times, timeline)
+    indices = wanted(segment.start_s, segment.duration_s, timeline, request.frames)
     errors, lost = video.errors, video.lost
     frames = video.read(indices)
     if not frames:
@@ -188,7 +189,7 @@ def _decode_segment(
     share = timeline.decoded_share * (1 - lost / len(indices))
     _refuse_below(share, request, f"{lost} of {len(indices)} frames cannot be decoded")
     frames_NHWC, frame_times_s = stack(frames)
-    sound = _decode_sound(segment, request.spec, audio)
+    sound = _decode_sound(segment, request, audio)
     return DecodedSegment(
         segment=segment,
         frames_NHWC=frames_NHWC,
@@ -200,6 +201,7 @@ def _decode_segment(
         damaged=video.errors > errors or lost > 0 or sound.damaged or _is_damaged(timeline),
         decoded_share=share,
         source_duration_s=plan.span_length(timeline.duration_s, request.start_s, request.span_s),
+        native=sound.native,
     )
 
 
@@ -224,9 +226,11 @@ class _SegmentSound:
     rms_dbfs: float | None = None
     silent: bool = False
     damaged: bool = False
+    native: Pcm | None = None
 
 
-def _decode_sound(segment: Segment, spec: MediaSpec, audio: AudioReader | None) -> _SegmentSound:
+def _decode_sound(segment: Segment, request: DecodeRequest, audio: AudioReader | None) -> _SegmentSound:
+    spec = request.spec
     # The audio encoder hears no more than this of a longer segment.
     length_s = min(segment.duration_s, spec.audio_samples / spec.audio_sample_rate)
     sound = audio.read(segment.start_s, length_s) if audio else None
@@ -234,6 +238,10 @@ def _decode_sound(segment: Segment, spec: MediaSpec, audio: AudioReader | None) 
         return _SegmentSound()
     if sound.errors and not sound.present:
         return _SegmentSound(damaged=True)
+    if request.native:
+        native = Pcm(sound.waveform, sound.sample_rate)
+        level, silent = rms_dbfs(native.first_channel), is_silent(native.first_channel)
+        return _SegmentSound(None, level, silent, sound.errors > 0, native)
     return _SegmentSound(
         waveform=clap_waveform(sound.waveform, sound.sample_rate, spec),
         rms_dbfs=rms_dbfs(sound.waveform),

@@ -16,11 +16,35 @@ from v2a_core.media.frames_decord import DecordError, DecordReader
 from v2a_core.media.probe import Timeline
 from v2a_core.media.types import Frame
 
+# Clocks of containers are rounded: a frame that begins so little before a time is there at that time.
+_ROUNDING_S = 1e-6
 
-def sample_times(start_s: float, duration_s: float, settings: FrameSettings) -> npt.NDArray[np.float64]:
-    """The centres of `max(1, round(duration * rate))` equal intervals of a segment, float64 (N,)."""
-    count = min(max(1, round(duration_s * settings.frames_per_second)), settings.max_frames)
-    return start_s + (np.arange(count) + 0.5) * (duration_s / count)
+
+def wanted(start_s: float, duration_s: float, timeline: Timeline, settings: FrameSettings) -> npt.NDArray[np.int64]:
+    """The frames of a segment that are embedded.
+
+    Args:
+        start_s: Where it begins, seconds from the first frame.
+        duration_s: Its length.
+        timeline: The video's clock.
+        settings: Which are wanted.
+
+    Returns:
+        Their places in the timeline, int64 (N,), ascending, each once; at least one.
+    """
+    if settings.frames_per_second == "all":
+        begin, end = np.searchsorted(timeline.frame_times_s, np.array([start_s, start_s + duration_s]) - _ROUNDING_S)
+        if end > begin:
+            count = min(int(end - begin), settings.max_frames)
+            places: npt.NDArray[np.int64] = (begin + _centres(count, end - begin)).astype(np.int64)
+            return places
+    return shown_at(start_s + _centres(settings.most(duration_s), duration_s), timeline)
+
+
+def _centres(count: int, length: float) -> npt.NDArray[np.float64]:
+    """The centres of equal intervals, float64 (count,)."""
+    centres: npt.NDArray[np.float64] = (np.arange(count) + 0.5) * (length / count)
+    return centres
 
 
 def shown_at(times_s: npt.NDArray[np.float64], timeline: Timeline) -> npt.NDArray[np.int64]:
@@ -35,7 +59,7 @@ def shown_at(times_s: npt.NDArray[np.float64], timeline: Timeline) -> npt.NDArra
     Returns:
         Their places in the timeline, int64 (at most N,), ascending, each once.
     """
-    shown = np.searchsorted(timeline.frame_times_s, times_s + 1e-6, side="right") - 1
+    shown = np.searchsorted(timeline.frame_times_s, times_s + _ROUNDING_S, side="right") - 1
     return np.unique(np.clip(shown, 0, None)).astype(np.int64)
 
 

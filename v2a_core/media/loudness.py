@@ -49,6 +49,8 @@ class FinishedWaveform:
 def finish_waveform(waveform: npt.NDArray[np.float32], sample_rate: int, settings: FinishSettings) -> FinishedWaveform:
     """Change the rate, fade the ends, bring it to the wanted loudness, lower it where its peak would be too high.
 
+    Without a wanted loudness and a highest peak it stays as it was generated, and is clipped at full scale.
+
     Args:
         waveform: Float32 (T,).
         sample_rate: Its rate, Hz.
@@ -69,9 +71,13 @@ def finish_waveform(waveform: npt.NDArray[np.float32], sample_rate: int, setting
     peak = true_peak([faded[np.newaxis]], rate)
     if peak <= SILENCE_PEAK:
         raise MediaError("finish", "Silent", "the generated waveform is silent")
-    gain = 10 ** ((settings.loudness_lufs - loudness([faded[np.newaxis]], rate)) / 20)
-    gain = min(gain, 10 ** (settings.true_peak_dbtp / 20) / peak)
+    gain = 1.0
+    if settings.loudness_lufs != "none":
+        gain = 10 ** ((settings.loudness_lufs - loudness([faded[np.newaxis]], rate)) / 20)
+    if settings.true_peak_dbtp != "none":
+        gain = min(gain, 10 ** (settings.true_peak_dbtp / 20) / peak)
     faded *= np.float32(gain)
+    np.clip(faded, -1.0, 1.0, out=faded)
     return FinishedWaveform(
         waveform=faded,
         sample_rate=rate,

@@ -9,11 +9,11 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from v2a_core.media.audio import first_channel
+from v2a_core.media.audio import every_channel
 from v2a_core.media.audio_formats import AUDIO_FORMATS
 from v2a_core.media.encode import aac_packets
 from v2a_core.media.probe import open_media, tick_s
-from v2a_core.media.types import MediaError
+from v2a_core.media.types import MediaError, Pcm
 
 
 class M4a:
@@ -29,22 +29,22 @@ class M4a:
         except av.FFmpegError as error:
             raise MediaError("write", type(error).__name__, f"{path.name} cannot be written: {error}") from None
 
-    def read(self, path: Path) -> tuple[npt.NDArray[np.float32], int]:
-        """The first channel and its rate; see `AudioFormat`."""
+    def read(self, path: Path) -> Pcm:
+        """Every channel; see `AudioFormat`."""
         try:
             with open_media(path, "read") as container:
                 if not container.streams.audio:
                     raise MediaError("read", "NoAudio", f"{path.name} has no audio track")
                 stream = container.streams.audio[0]
-                pieces = [first_channel(frame) for frame in container.decode(stream)]
+                pieces = [every_channel(frame) for frame in container.decode(stream)]
                 declared = round(float((stream.duration or 0) * tick_s(stream)) * stream.sample_rate)
                 rate = int(stream.sample_rate)
         except av.FFmpegError as error:
             message = f"{path.name} is not a readable audio file: {error}"
             raise MediaError("read", type(error).__name__, message) from None
-        samples = np.concatenate([np.zeros(0, np.float32), *pieces])
+        samples_TC = np.concatenate(pieces) if pieces else np.zeros((0, 1), np.float32)
         # The last frame of AAC is whole, whatever of it belongs to the sound.
-        return samples[:declared] if declared else samples, rate
+        return Pcm(samples_TC[:declared] if declared else samples_TC, rate)
 
 
 AUDIO_FORMATS.add("m4a", M4a())

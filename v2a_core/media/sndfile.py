@@ -12,7 +12,7 @@ import numpy.typing as npt
 import soundfile
 
 from v2a_core.media.audio_formats import AUDIO_FORMATS
-from v2a_core.media.types import MediaError
+from v2a_core.media.types import MediaError, Pcm
 
 _FULL_SCALE = 32767
 _TAGS = {"comment": "comment", "encoder": "software"}  # ours -> libsndfile's
@@ -46,22 +46,14 @@ class SndFile:
         except soundfile.LibsndfileError as error:
             raise MediaError("write", "LibsndfileError", f"{path.name} cannot be written: {error}") from None
 
-    def read(self, path: Path) -> tuple[npt.NDArray[np.float32], int]:
-        """The first channel and its rate; see `AudioFormat`."""
-        return read_sndfile(path)
-
-
-def read_sndfile(path: Path) -> tuple[npt.NDArray[np.float32], int]:
-    """The first channel, float32 (T,), and its rate, Hz, of any format that libsndfile reads.
-
-    Raises:
-        MediaError: When it cannot be read.
-    """
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise MediaError("read", type(error).__name__, f"{path.name} is not a readable audio file: {error}") from None
-    return np.ascontiguousarray(samples[:, 0]), int(rate)
+    def read(self, path: Path) -> Pcm:
+        """Every channel of any format that libsndfile reads; see `AudioFormat`."""
+        try:
+            samples_TC, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        except (OSError, soundfile.LibsndfileError) as error:
+            message = f"{path.name} is not a readable audio file: {error}"
+            raise MediaError("read", type(error).__name__, message) from None
+        return Pcm(samples_TC, int(rate))
 
 
 AUDIO_FORMATS.add("wav", SndFile("WAV"))

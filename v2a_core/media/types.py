@@ -30,6 +30,34 @@ class MediaSpec:
     audio_path_sample_rate: int = 16_000
 
 
+@dataclass(frozen=True)
+class Pcm:
+    """Sound as it is in a file.
+
+    Attributes:
+        samples_TC: Float32 (T, C), a column a channel, full scale 1.
+        sample_rate: Hz.
+    """
+
+    samples_TC: npt.NDArray[np.float32]
+    sample_rate: int
+
+    @property
+    def first_channel(self) -> npt.NDArray[np.float32]:
+        """The first channel, float32 (T,)."""
+        return np.ascontiguousarray(self.samples_TC[:, 0])
+
+    @property
+    def length_s(self) -> float:
+        """Seconds."""
+        return len(self.samples_TC) / self.sample_rate
+
+    def span(self, start_s: float, length_s: float) -> Pcm:
+        """A part of it; what is there of it."""
+        first, last = (max(0, round(at_s * self.sample_rate)) for at_s in (start_s, start_s + length_s))
+        return Pcm(self.samples_TC[first:last], self.sample_rate)
+
+
 Frame = tuple[float, npt.NDArray[np.uint8]]  # time, seconds from the first frame; (H, W, 3) RGB
 
 
@@ -61,6 +89,7 @@ class DecodedSegment:
         decoded_share: Length of the source / its declared length, times the share of the segment's wanted frames
             that could be decoded, 0..1.
         source_duration_s: Length of the whole source (of the table row's span when there is one).
+        native: The sound as it is in the file, where that was asked for instead of `waveform`; None without audio.
     """
 
     segment: Segment
@@ -73,10 +102,13 @@ class DecodedSegment:
     damaged: bool
     decoded_share: float
     source_duration_s: float
+    native: Pcm | None = None
 
 
 # What cannot be fetched or written now may be there, or have room, at the next run: such a reject is never final.
 TRANSIENT_STAGES = ("fetch", "write")
+# Stage and type of what a listing names and nobody has: no fault of a run, which looks again each time it lists.
+NOT_FOUND = ("catalog", "NotFound")
 
 
 class MediaError(ValueError):

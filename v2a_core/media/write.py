@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from v2a_core.media.audio_formats import AUDIO_FORMATS
-from v2a_core.media.types import MediaError
+from v2a_core.media.types import MediaError, Pcm
 
 
 def write_audio(
@@ -43,7 +43,13 @@ def write_audio(
 
 
 def read_audio(path: Path) -> tuple[npt.NDArray[np.float32], int]:
-    """The first channel of an audio file, float32 (T,), and its sampling rate, Hz.
+    """The first channel of an audio file, float32 (T,), and its sampling rate, Hz; see `read_pcm`."""
+    pcm = read_pcm(path)
+    return pcm.first_channel, pcm.sample_rate
+
+
+def read_pcm(path: Path) -> Pcm:
+    """An audio file as it is: every channel, its own rate.
 
     A suffix that is no format of ours is left to libsndfile, which tells formats by their contents.
 

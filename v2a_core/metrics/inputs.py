@@ -80,12 +80,22 @@ def read_index(soundtracks: str, limit: int | None) -> pa.Table:
     return good.slice(0, limit) if limit is not None else good
 
 
+def sound_uri(soundtracks: str, path: str) -> str:
+    """Where a sound of an index lies.
+
+    Args:
+        soundtracks: Folder or URI that its paths are relative to; empty: they are absolute.
+        path: As the index has it.
+    """
+    return storage.join(soundtracks, path) if soundtracks else path
+
+
 def made_again(index: pa.Table, soundtracks: str) -> Callable[[pa.Table], npt.NDArray[np.bool_]]:
     """Says of rows of an evaluation (`HEARD`) which are of a sound that is another one now, or was damaged and is not.
 
     Args:
         index: The soundtracks.
-        soundtracks: Folder or URI that holds them.
+        soundtracks: As for `sound_uri`.
     """
     ids, hashes = index["source_id"].combine_chunks(), index["audio_sha256"].combine_chunks()
 
@@ -94,7 +104,7 @@ def made_again(index: pa.Table, soundtracks: str) -> Callable[[pa.Table], npt.ND
         is_other = pc.fill_null(pc.not_equal(now, heard["audio_sha256"].combine_chunks()), fill_value=False)
         chosen: npt.NDArray[np.bool_] = is_other.to_numpy(zero_copy_only=False).astype(bool)
         for row in np.flatnonzero(pc.not_equal(heard["status"], OK).to_numpy()):
-            chosen[row] |= _is_whole(storage.join(soundtracks, heard["audio_path"][row].as_py()), now[row].as_py())
+            chosen[row] |= _is_whole(sound_uri(soundtracks, heard["audio_path"][row].as_py()), now[row].as_py())
         return chosen
 
     return choose

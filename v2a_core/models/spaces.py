@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from v2a_core.media.types import CLAP_PATH
+from v2a_core.models import digests
 from v2a_core.models.errors import ModelError
 from v2a_core.models.kinds import GENERATORS
 from v2a_core.models.local import LocalBundle
@@ -46,32 +48,58 @@ def check_spaces(bundle: LocalBundle, *, on_mismatch: Literal["refuse", "warn"] 
     Raises:
         ModelError: When they differ and `on_mismatch` is `refuse`; names both sides and what differs.
     """
-    hears, folder = bundle.audio.settings, GENERATORS[bundle.generator_name].component.text_tower(bundle.generator_path)
+    theirs = GENERATORS[bundle.generator_name].component.text_tower(bundle.generator)
+    try:
+        # Each job asks, and the answer is behind a gigabyte: what was found equal is remembered.
+        pair = f"text tower as in {_digest(theirs)}"
+        count = digests.remembered(bundle.audio.path, pair, lambda _: str(_compared(bundle, theirs)))
+    except _NotEqualError as found:
+        if on_mismatch == "refuse" and found.check.status == "different":
+            raise ModelError(found.check.message) from None
+        logger.warning(found.check.message)
+        return found.check
+    return SpaceCheck("same", f"CLAP and generator share one space: {count} tensors of the text tower are equal")
+
+
+class _NotEqualError(Exception):
+    """There is nothing to compare, or it differs."""
+
+    def __init__(self, check: SpaceCheck) -> None:
+        super().__init__(check.message)
+        self.check = check
+
+
+def _digest(text_tower: Path | None) -> str:
+    if text_tower is None or not text_tower.exists():
+        return "none"
+    files = digests.tree(text_tower) if text_tower.is_dir() else {text_tower.name: text_tower}
+    return digests.fingerprint(files)
+
+
+def _compared(bundle: LocalBundle, folder: Path | None) -> int:
+    """How many tensors are equal; all of them are.
+
+    Raises:
+        _NotEqualError: When they are not, or there are none.
+    """
+    hears = bundle.audio.settings
     ours = hears.text_tower(bundle.audio.path)
     if not ours or folder is None:
         lacking = bundle.audio.path if not ours else bundle.generator_path
-        check = SpaceCheck(
-            "unchecked",
+        message = (
             f"{lacking} holds no text tower: it cannot be checked that {bundle.audio.path} is the CLAP which the "
-            f"generator {bundle.generator_path} was trained with",
+            f"generator {bundle.generator_path} was trained with"
         )
-        logger.warning(check.message)
-        return check
-    theirs = hears.text_tower(folder)
-    differences = _differences(ours, theirs)
+        raise _NotEqualError(SpaceCheck("unchecked", message))
+    differences = _differences(ours, hears.text_tower(folder))
     if not differences:
-        return SpaceCheck(
-            "same", f"CLAP and generator share one space: {len(ours)} tensors of the text tower are equal"
-        )
+        return len(ours)
     shown = "; ".join(differences[:3]) + (f"; and {len(differences) - 3} more" if len(differences) > 3 else "")
     message = (
         f"CLAP and generator are of different spaces: the text tower of {bundle.audio.path} is not the one of {folder} "
         f"({shown}). Embeddings of one mean nothing to the other: use the CLAP that the generator was trained with"
     )
-    if on_mismatch == "refuse":
-        raise ModelError(message)
-    logger.warning(message)
-    return SpaceCheck("different", message)
+    raise _NotEqualError(SpaceCheck("different", message))
 
 
 def made_anew(audio_space: str, *jobs: str) -> str | None:

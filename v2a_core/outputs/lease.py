@@ -71,8 +71,9 @@ class Lease:
         Raises:
             LeaseLostError: When another run has taken the output over.
         """
-        numbers = _numbers(self._output)
-        if not numbers or numbers[-1] != self._number:
+        held = _highest(self._output)
+        theirs = held is not None and held.record is not None and held.record["owner"] != self._record["owner"]
+        if held is None or held.number != self._number or theirs:
             raise LeaseLostError(
                 f"{public(self._output)} was taken over by another run (--steal, or this one was taken for dead): "
                 "this run ends here, and what it committed before is kept"
@@ -94,10 +95,15 @@ class Lease:
         """Give the output free; of an output that never came to be, nothing is left."""
         with contextlib.suppress(OSError, LeaseLostError):
             self.check()
-            if storage.exists(storage.join(self._output, FILE_NAME)):
-                self._write(released=True)
-            else:
+            if not (storage.exists(storage.join(self._output, FILE_NAME)) and self._says_released()):
                 storage.remove(_uri(self._output, self._number))
+
+    def _says_released(self) -> bool:
+        """False where nothing can be written, as on a full disk: a file can be taken away there still."""
+        with contextlib.suppress(OSError):
+            self._write(released=True)
+            return True
+        return False
 
     def _write(self, *, renewed: float | None = None, released: bool = False) -> None:
         renewed = self._record["renewed"] if renewed is None else renewed

@@ -27,6 +27,7 @@ class DecodeSettings:
     guard: GuardSettings
     spec: MediaSpec
     want_audio: bool
+    native: bool = False  # the sound as it is in the file, not as the audio encoder takes it
     decoder: str = worker.DECODER  # `module:function`; another one is for tests of what a decoder can do wrong
 
     def request(self, path: Path, source: Source, source_id: str, done_segments: Collection[str]) -> DecodeRequest:
@@ -42,6 +43,7 @@ class DecodeSettings:
             source.duration_s,
             self.want_audio,
             frozenset(done_segments),
+            native=self.native,
         )
 
 

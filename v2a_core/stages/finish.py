@@ -131,7 +131,9 @@ def _write_files(source: Source, row: MadeRow, waveform: npt.NDArray[np.float32]
     files: Row = {"audio_path": audio_path, "audio_sha256": file.sha256}
     files["loser_paths"] = _write_losers(row["losers"] or [], row["sample_rate_hz"], stem, job)
     if source.kind == "video" and settings.mux != "none":
-        mix = MixUnder(settings.mix_under_db, settings.true_peak_dbtp) if settings.mux == "mix" else None
+        # Two sounds added are lowered where they would clip, also where a soundtrack's own peak is left as it is.
+        highest = 0.0 if settings.true_peak_dbtp == "none" else settings.true_peak_dbtp
+        mix = MixUnder(settings.mix_under_db, highest) if settings.mux == "mix" else None
         guarded = shared_decoder(job.guard)
         # Fetching refuses a file that was replaced: its picture is not the one that the sound was made for.
         with source.fetch() as video:

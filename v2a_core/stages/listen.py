@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from v2a_core import storage
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
-from v2a_core.media.resample import clap_waveform
-from v2a_core.media.types import MediaError, MediaSpec
-from v2a_core.media.write import read_audio
+from v2a_core.media.resample import is_silent
+from v2a_core.media.types import MediaError, MediaSpec, Pcm
+from v2a_core.media.write import read_pcm
+from v2a_core.metrics import inputs
 from v2a_core.metrics.config import ExtractorSettings
 from v2a_core.metrics.extractors import EXTRACTORS
-from v2a_core.metrics.extractors.base import BatchExtractor, Hearing, SoundExtractor, Sounds, own_sound
+from v2a_core.metrics.extractors.base import BatchExtractor, Hearing, SoundExtractor, Sounds
+from v2a_core.metrics.extractors.network import NetworkExtractor
 from v2a_core.metrics.extractors.schema import evaluated_schema
+from v2a_core.metrics.hearing_protocols import Protocol
+from v2a_core.metrics.systems.sets import spans
+from v2a_core.protocols import JSON
 from v2a_core.stages.decode import DecodeSettings, decode_rows
+from v2a_core.stages.sounds import load_sound
 from v2a_core.tables import arrays, rows
+from v2a_core.tables.evaluated import pack_pcm, unpack_pcm
 from v2a_core.tables.schema import OK, REJECTED
-
-Floats = npt.NDArray[np.float32]
 
 LENGTH_TOLERANCE_S = 0.05
 # What an index says of its own row, not of what is evaluated here.
@@ -38,10 +42,11 @@ class ReadSettings:
     """How soundtracks and their originals are read.
 
     Attributes:
-        soundtracks: Folder or URI of the output that holds them.
+        soundtracks: Folder or URI of the output that holds them; empty: their paths are absolute.
         segments: As the soundtracks were made.
         guard: Limits of the decoder of the originals.
         spec: What the audio encoder wants.
+        protocol: Which part of a sound is heard.
         originals: Whether the original sound of each source is read too.
         extractors: What is found out about each sound by itself.
     """
@@ -50,15 +55,9 @@ class ReadSettings:
     segments: SegmentSettings
     guard: GuardSettings
     spec: MediaSpec
+    protocol: Protocol
     originals: bool
     extractors: Sequence[SoundExtractor]
-
-
-def spans(starts_s: Sequence[float], duration_s: float, length_s: float) -> list[tuple[float, float]]:
-    """Start and length of the segments of a soundtrack, which ends after `duration_s`; one alone is all of it."""
-    if len(starts_s) == 1:
-        return [(0.0, duration_s)]
-    return [(start, min(length_s, duration_s - start)) for start in starts_s]
 
 
 def read_soundtrack(row: Mapping[str, Any], settings: ReadSettings) -> list[dict[str, Any]]:
@@ -71,23 +70,22 @@ def read_soundtrack(row: Mapping[str, Any], settings: ReadSettings) -> list[dict
     started = time.monotonic()
     fields = {name: row[name] for name in evaluated_schema().names if name in row and name not in _OF_THE_INDEX_ALONE}
     try:
-        waveform, rate = _read_made(row, settings.soundtracks)
+        sound = _read_made(row, settings.soundtracks)
     except MediaError as error:
         return [fields | _rejected(row, error)]
     originals = _read_originals(row, settings) if settings.originals else {}
     cut = spans(row["starts_s"], row["duration_s"], settings.segments.length_s)
     found = []
     for index, (segment_id, (start_s, length_s)) in enumerate(zip(row["segment_ids"], cut, strict=True)):
-        piece = waveform[round(start_s * rate) : round((start_s + length_s) * rate)]
-        made = clap_waveform(piece, rate, settings.spec)
+        made = sound.span(start_s, min(length_s, settings.spec.audio_samples / settings.spec.audio_sample_rate))
         original = originals.get(segment_id, originals.get("", "no original was read"))
         found.append(
             fields
             | {"segment_id": segment_id, "segment_index": index, "segment_count": len(cut), "status": OK}
-            | {"start_s": start_s, "duration_s": length_s, "made": made.tobytes()}
-            | _describe(made, length_s, settings, "")
-            | _original(original, length_s, settings)
-            | {"condition": row["conditions"][index]}
+            | {"start_s": start_s, "duration_s": length_s, "made": pack_pcm(made)}
+            | _describe(made, settings, "")
+            | _original(original, settings)
+            | {"condition": row["conditions"][index] if row["conditions"] else None}
         )
     for item in found:
         item["read_s"] = (time.monotonic() - started) / len(found)
@@ -98,9 +96,8 @@ def embed_sounds(batch: pa.Table, extractors: Sequence[BatchExtractor]) -> pa.Ta
     """Fill what is heard with models; drop the samples. Rejected rows pass."""
     started = time.monotonic()
     sounds = Sounds(
-        made=_waveforms(batch, "made"),
-        reference=_waveforms(batch, "reference"),
-        lengths_s=batch["duration_s"].to_pylist(),
+        made=unpack_pcm(batch["made"]),
+        reference=unpack_pcm(batch["reference"]),
         labels=batch["label"].to_pylist(),
         captions=batch["caption"].to_pylist(),
         conditions=arrays.read_vectors(batch["condition"]),
@@ -113,6 +110,16 @@ def embed_sounds(batch: pa.Table, extractors: Sequence[BatchExtractor]) -> pa.Ta
         for row, error in extractor.refused(extracted).items():
             batch = rows.reject_where(batch, [place == row for place in range(batch.num_rows)], error)
     return batch
+
+
+def described(settings: ExtractorSettings) -> dict[str, JSON]:
+    """The settings of those whose columns are in the rows, by name; a network's rows are its own."""
+    entries = [EXTRACTORS[name] for name in EXTRACTORS.names()]
+    return {
+        entry.name: settings.own(entry.name, entry.settings).model_dump(mode="json")
+        for entry in entries
+        if entry.settings and not issubclass(entry.component, NetworkExtractor)
+    }
 
 
 def batch_extractors(settings: ExtractorSettings, hearing: Hearing) -> list[BatchExtractor]:
@@ -133,54 +140,71 @@ def sound_extractors(settings: ExtractorSettings) -> list[SoundExtractor]:
     ]
 
 
-def _read_made(row: Mapping[str, Any], soundtracks: str) -> tuple[Floats, int]:
-    uri = storage.join(soundtracks, row["audio_path"])
+def _read_made(row: Mapping[str, Any], soundtracks: str) -> Pcm:
+    uri = inputs.sound_uri(soundtracks, row["audio_path"])
     try:
         with storage.local_copy(uri) as path:
-            waveform, rate = read_audio(path)
+            sound = read_pcm(path)
     except FileNotFoundError:
         raise MediaError("fetch", "NotFound", f"no file {uri}") from None
     except OSError as error:
         raise MediaError("fetch", type(error).__name__, f"{uri}: {error}") from None
-    length_s = len(waveform) / rate
-    if abs(length_s - row["duration_s"]) > LENGTH_TOLERANCE_S:
+    if abs(sound.length_s - row["duration_s"]) > LENGTH_TOLERANCE_S:
         raise MediaError(
-            "read", "WrongLength", f"{uri} is {length_s:.3f} s long, the index says {row['duration_s']:.3f}"
+            "read", "WrongLength", f"{uri} is {sound.length_s:.3f} s long, the index says {row['duration_s']:.3f}"
         )
-    return waveform, rate
+    return sound
 
 
-def _read_originals(row: Mapping[str, Any], settings: ReadSettings) -> dict[str, Floats | str]:
-    """The original sound of each segment, as the audio encoder takes it, or why there is none (""), for all."""
+def _read_originals(row: Mapping[str, Any], settings: ReadSettings) -> dict[str, Pcm | str]:
+    """The original sound of each segment as it is in its file, or why there is none (""), for all."""
+    if row.get("reference") is not None:  # of a system of another program: a sound of its own
+        return {"": _read_reference(row["reference"], settings)}
     source = rows.unpack_source(row["source"])
     if source.kind != "video":
         return {"": "an image has no sound"}
-    decode = DecodeSettings(settings.segments, _FEW_FRAMES, settings.guard, settings.spec, want_audio=True)
-    found: dict[str, Floats | str] = {}
+    decode = DecodeSettings(settings.segments, _FEW_FRAMES, settings.guard, settings.spec, want_audio=True, native=True)
+    found: dict[str, Pcm | str] = {}
     for item in decode_rows(source, row["source_id"], [], decode):
         if item["status"] != OK:
             found[item["segment_id"] if item["segment_count"] else ""] = (
                 f"{item['reject_type']}: {item['reject_message']}"
             )
-        elif item["waveform"] is None or item["silent"]:
-            found[item["segment_id"]] = "silent" if item["silent"] else "no sound"
         else:
-            found[item["segment_id"]] = np.frombuffer(item["waveform"], np.float32)
+            native = None if item["silent"] else item["native"]
+            found[item["segment_id"]] = native or ("silent" if item["silent"] else "no sound")
     return found
 
 
-def _original(original: Floats | str, length_s: float, settings: ReadSettings) -> dict[str, object]:
+def _read_reference(reference: str, settings: ReadSettings) -> Pcm | str:
+    """The sound of a row's reference, or why there is none.
+
+    Args:
+        reference: A row of `features.SOUNDS` as JSON; empty: there is none.
+        settings: How.
+    """
+    if not reference:
+        return "no reference"
+    try:
+        pcm = load_sound(json.loads(reference), settings.guard)
+    except MediaError as error:
+        return f"{error.error_type}: {error}"
+    heard_s = settings.spec.audio_samples / settings.spec.audio_sample_rate
+    return "silent" if is_silent(pcm.first_channel) else pcm.span(0.0, heard_s)
+
+
+def _original(original: Pcm | str, settings: ReadSettings) -> dict[str, object]:
     if isinstance(original, str):
         return {"reference_note": original}
-    return {"reference": original.tobytes(), **_describe(original, length_s, settings, "reference_")}
+    return {"reference": pack_pcm(original), **_describe(original, settings, "reference_")}
 
 
-def _describe(waveform_T: Floats, length_s: float, settings: ReadSettings, prefix: str) -> dict[str, object]:
-    sound = own_sound(waveform_T, length_s, settings.spec)
+def _describe(pcm: Pcm, settings: ReadSettings, prefix: str) -> dict[str, object]:
+    sound = settings.protocol.mono(pcm)
     return {
         f"{prefix}{name}": value
         for extractor in settings.extractors
-        for name, value in extractor.describe(sound, settings.spec.audio_sample_rate).items()
+        for name, value in extractor.describe(sound, pcm.sample_rate).items()
     }
 
 
@@ -195,7 +219,3 @@ def _rejected(row: Mapping[str, Any], error: MediaError) -> dict[str, Any]:
         "reject_message": str(error),
         "attempts": error.attempts,
     }
-
-
-def _waveforms(batch: pa.Table, column: str) -> list[Floats | None]:
-    return [np.frombuffer(cell.as_buffer(), np.float32) if cell.is_valid else None for cell in batch[column]]

@@ -4,10 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import pyarrow as pa
 
+from v2a_core.media.types import Pcm
 from v2a_core.tables.columns import Column
 from v2a_core.tables.schema import CATALOG, DOUBLE, INT, STATUS, TEXT
+
+# A sound as it is in its file, on its way: float32, channels interleaved.
+SAMPLES = pa.struct([("samples", pa.large_binary()), ("channels", pa.int32()), ("sample_rate_hz", pa.int32())])
+
+
+def pack_pcm(pcm: Pcm) -> dict[str, object]:
+    """A sound as a value of a column of `SAMPLES`."""
+    samples = np.ascontiguousarray(pcm.samples_TC).data.cast("B") if pcm.samples_TC.size else b""
+    return {"samples": samples, "channels": pcm.samples_TC.shape[1], "sample_rate_hz": pcm.sample_rate}
+
+
+def unpack_pcm(column: pa.ChunkedArray) -> list[Pcm | None]:
+    """The sounds of a column of `SAMPLES`; None for null."""
+    return [
+        Pcm(
+            np.frombuffer(cell["samples"].as_buffer(), np.float32).reshape(-1, cell["channels"].as_py()),
+            cell["sample_rate_hz"].as_py(),
+        )
+        if cell.is_valid
+        else None
+        for cell in column
+    ]
 
 
 def evaluated_columns(extracted: Iterable[Column]) -> tuple[Column, ...]:
@@ -39,8 +63,8 @@ def with_samples(evaluated: pa.Schema) -> pa.Schema:
         [
             *evaluated,
             pa.field("condition", pa.list_(pa.float32())),
-            pa.field("made", pa.large_binary()),  # float32, as the audio encoder takes it
-            pa.field("reference", pa.large_binary()),
+            pa.field("made", SAMPLES),
+            pa.field("reference", SAMPLES),
             pa.field("read_s", pa.float64()),
             pa.field("embed_s", pa.float64()),
         ]

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from v2a_core.catalog import Source
 from v2a_core.catalog.source import source_key
-from v2a_core.media.types import TRANSIENT_STAGES, DecodedSegment, MediaError, Segment
+from v2a_core.media.types import NOT_FOUND, TRANSIENT_STAGES, DecodedSegment, MediaError, Pcm, Segment
 from v2a_core.storage.public import public, public_text
 from v2a_core.storage.retrying import Traffic
 from v2a_core.tables.partial import Partial
@@ -79,6 +79,7 @@ class DecodedRow(TypedDict, total=False):
     attempts: int
     frames: memoryview
     waveform: memoryview | None
+    native: Pcm | None
     decode_s: float
 
 
@@ -122,6 +123,7 @@ def decoded_row(source: Source, source_id: str, decoded: DecodedSegment, seconds
         "status": OK,
         "frames": _bytes_of(decoded.frames_NHWC),
         "waveform": None if decoded.waveform is None else _bytes_of(decoded.waveform),
+        "native": decoded.native,
         "decode_s": seconds,
     }
 
@@ -169,6 +171,14 @@ def is_transient(rows: pa.Table) -> pa.ChunkedArray:
     """Which rows are rejects that the next run tries again."""
     rejected = pa.compute.equal(rows["status"], REJECTED)
     return pa.compute.and_(rejected, pa.compute.is_in(rows["reject_stage"], value_set=pa.array(TRANSIENT_STAGES)))
+
+
+def is_missing(rejected: pa.Table) -> pa.ChunkedArray:
+    """Which rejects are of what a listing names and nobody has."""
+    stage, kind = NOT_FOUND
+    return pa.compute.and_(
+        pa.compute.equal(rejected["reject_stage"], stage), pa.compute.equal(rejected["reject_type"], kind)
+    )
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> pa.Table:

@@ -97,7 +97,7 @@ class Trainer:
         # Other workers' gradients arrive while the backward pass runs: no graph then, and no lanes.
         alone = self._wrapped is model
         graphed = alone and settings.cuda_graph and device.startswith("cuda") and not settings.micro_batch
-        self._graphed = GraphedGradients(model, self._gradients) if graphed else None
+        self._graphed = GraphedGradients(model, self._gradients, self._dtype) if graphed else None
         # What torch.compile makes for a CPU has its number of threads written in.
         laned = alone and device == "cpu" and not settings.compile
         self._laned = LanedGradients(model, self._loss, self._dtype) if laned else None

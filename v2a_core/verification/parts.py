@@ -16,6 +16,7 @@ from v2a_core import storage
 from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.outputs.parts import bytes_checksum, checksum_in_name
 from v2a_core.tables import arrays
+from v2a_core.tables.features import feature_schema
 from v2a_core.tables.schema import INDEX, OK, REJECTED, SCHEMA_VERSION, embeddings_schema, vision_dim_of
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -67,7 +68,7 @@ def check_part(uri: str, job: str, identity: str) -> PartFound:
 
     Args:
         uri: The file.
-        job: `embed`, `generate` or `evaluate`.
+        job: `embed`, `generate`, `evaluate` or `extract`.
         identity: Digest of what it must belong to (`manifest.identity_digest`).
     """
     name = uri.rsplit("/", 1)[-1]
@@ -102,6 +103,8 @@ def _schema(job: str, found: pa.Schema) -> pa.Schema:
     # An encoder decides how wide its embeddings are.
     if job == "evaluate":
         return evaluated_schema()
+    if job == "extract":  # which network it is of says the manifest; what all of them have is checked
+        return feature_schema(())
     return INDEX if job == "generate" else embeddings_schema(vision_dim_of(found))
 
 
@@ -153,10 +156,20 @@ def _check_evaluated(table: pa.Table) -> list[Finding]:
     ]
 
 
+def _check_features(table: pa.Table) -> list[Finding]:
+    ok = _mask(pc.equal(table["status"], OK))
+    return [
+        *_check_status(table),
+        *_findings(table, "ok, but without an embedding", ok & _mask(pc.is_null(table["embedding"]))),
+        *_check_finite(table, "embedding", arrays.read_vectors(table["embedding"])),
+    ]
+
+
 _CHECKS: dict[str, Callable[[pa.Table], list[Finding]]] = {
     "embed": _check_embeddings,
     "generate": _check_index,
     "evaluate": _check_evaluated,
+    "extract": _check_features,
 }
 
 

@@ -12,7 +12,7 @@ from ray.data import Dataset
 
 from v2a_core.catalog.apart import check_apart
 from v2a_core.encoders.config import EncoderSettings
-from v2a_core.models import Bundle
+from v2a_core.models import Bundle, check_spaces
 from v2a_core.outputs.ledger import embeddings_ledger
 from v2a_core.protocols import JSON
 from v2a_core.stages.decode import DecodeSettings
@@ -23,7 +23,7 @@ from workflows.cluster_runtime.pools import Pools, device
 from workflows.command.arguments import AskedOfCatalog
 from workflows.embed.config import EmbedJob
 from workflows.streaming.catalog_job import CatalogJob, Planned, run_catalog
-from workflows.streaming.chain import VisionStage, decode
+from workflows.streaming.chain import VisionStage, decode, segments_at_once
 from workflows.streaming.job import Identity, Models, Request, Rows
 from workflows.streaming.listing import Listing
 from workflows.streaming.stages import ActorStage, run_actors
@@ -82,13 +82,17 @@ class Embedding(CatalogJob):
         spaces = {"vision_space": local.vision_space, "audio_space": local.audio_space}
         return Rows(ROWS_FOLDER, schema, TRANSIT, "segment_id", embeddings_ledger, spaces)
 
+    def check_start(self) -> None:
+        """What hears is what the generator was trained with: else all of the catalog would be embedded in vain."""
+        check_spaces(self.models.local)
+
     def chain(self, items: Planned, output: str, pools: Pools) -> Dataset:
         """Decode, then embed frames and sound."""
         job, models = self.settings, self.models
         settings = DecodeSettings(job.segments, job.frames, job.decoder, models.local.media_spec(), want_audio=True)
         data = decode(items, settings, pools)
         stage = EncodeStage(models.bundle, job.encoders)
-        return run_actors(data, stage, pools, batch_size=pools.segments_per_batch)
+        return run_actors(data, stage, pools, batch_size=segments_at_once(settings, pools.segments_per_batch))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Unpack
 
@@ -13,19 +13,26 @@ import pyarrow.compute as pc
 from ray.data import Dataset
 
 from v2a_core import storage
+from v2a_core.media.config import SegmentSettings
 from v2a_core.metrics import inputs
+from v2a_core.metrics.extractors.network import Weights
 from v2a_core.metrics.extractors.schema import evaluated_schema, read_schema
+from v2a_core.metrics.hearing_protocols import PROTOCOLS
+from v2a_core.metrics.systems.measure import SetResult
+from v2a_core.metrics.systems.sets import of_index, originals_of
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import Ledger, embeddings_ledger
 from v2a_core.outputs.manifest import Manifest
 from v2a_core.protocols import JSON
-from v2a_core.stages.listen import ReadSettings, sound_extractors
+from v2a_core.stages.listen import ReadSettings, described, sound_extractors
 from v2a_core.tables.schema import ROWS_FOLDER
 from v2a_core.verification.retry import forget
 from workflows.cluster_runtime.pools import Pools
 from workflows.command.arguments import Asked
 from workflows.evaluate.config import EvaluateJob
+from workflows.evaluate.extraction import chosen_weights
 from workflows.evaluate.report import References, Reported, report
+from workflows.evaluate.sets import Compared, compare
 from workflows.evaluate.stages import ListenStage, ReadStage
 from workflows.streaming.job import DryRun, Identity, Models, Plan, Request, Rows, StreamingJob
 from workflows.streaming.plan import from_tables
@@ -35,6 +42,7 @@ from workflows.streaming.stages import run_actors, run_tasks
 from workflows.streaming.summary import Tally
 
 _SOUNDTRACKS_PER_BLOCK = 4
+_SYSTEM = "soundtracks"  # of an evaluation of one
 
 
 def run(
@@ -63,10 +71,17 @@ def run(
 
     def listed(first: int | None) -> Soundtracks:
         made_by = inputs.read_manifest(soundtracks, allow_unfinished=job.allow_unfinished)
-        return Soundtracks(soundtracks, made_by, inputs.read_index(soundtracks, first))
+        # Of the output's id, not of where it is: outputs may be moved.
+        identity: dict[str, JSON] = {"soundtracks": made_by["output_id"], "made_by": made_by["identity"]}
+        segments, index = inputs.segments_of(made_by), inputs.read_index(soundtracks, first)
+        return Soundtracks(soundtracks, index, segments, identity, made_by)
 
     entrance = Entrance(
-        Evaluation.name, job, inputs=[soundtracks], listed=listed, opened=functools.partial(_open, job, embeddings)
+        Evaluation.name,
+        job,
+        inputs=[soundtracks],
+        listed=listed,
+        opened=functools.partial(open_evaluation, job, embeddings, chosen_weights(job), asked),
     )
     return run_streaming(Request(output, **asked), entrance)
 
@@ -77,20 +92,45 @@ class Soundtracks:
 
     Attributes:
         place: Folder or URI.
-        made_by: The manifest of the job that made them.
         index: The good rows of their index.
+        segments: How they were cut.
+        identity: What they are, wherever they lie.
+        made_by: The manifest of the job that made them; None: of another program.
     """
 
     place: str
-    made_by: Manifest
     index: pa.Table
+    segments: SegmentSettings
+    identity: Mapping[str, JSON]
+    made_by: Manifest | None = None
 
 
-def _open(job: EvaluateJob, embeddings: str | None, models: Models, soundtracks: Soundtracks) -> Evaluation:
+def open_evaluation(
+    job: EvaluateJob,
+    embeddings: str | None,
+    weights: Mapping[str, Weights],
+    asked: Asked,
+    models: Models,
+    soundtracks: Soundtracks,
+) -> Evaluation:
+    """The evaluation of soundtracks, checked against the models.
+
+    Args:
+        job: The configuration.
+        embeddings: Folder or URI that `v2a embed` wrote, to compare with instead of the originals.
+        weights: Of each network that is used.
+        asked: What else was asked of the run.
+        models: The models.
+        soundtracks: What is evaluated.
+
+    Raises:
+        ConfigError: When they do not fit.
+    """
     local = models.local
-    inputs.check_space(soundtracks.place, soundtracks.made_by, local)
+    if soundtracks.made_by is not None:
+        inputs.check_space(soundtracks.place, soundtracks.made_by, local)
     references = References(embeddings, inputs.read_references(embeddings, local)) if embeddings else None
-    return Evaluation(models, job, soundtracks, references, job.judge or inputs.own_judge(local))
+    return Evaluation(models, job, soundtracks, references, job.judge or inputs.own_judge(local), weights, asked)
 
 
 @dataclass(frozen=True)
@@ -102,6 +142,8 @@ class Evaluation(StreamingJob[pa.Table]):
         soundtracks: What is evaluated.
         references: Embeddings to compare with instead of the originals.
         judge: Folder or URI of a judge of sounds.
+        weights: Of each network that is used.
+        asked: What else was asked of the run.
     """
 
     name: ClassVar[str] = "evaluate"
@@ -110,17 +152,19 @@ class Evaluation(StreamingJob[pa.Table]):
     soundtracks: Soundtracks
     references: References | None
     judge: str | None
+    weights: Mapping[str, Weights]
+    asked: Asked
 
     def identity(self) -> Identity:
         """The soundtracks, and what hears them."""
-        local, made_by, references = self.models.local, self.soundtracks.made_by, self.references
-        content = {
-            "soundtracks": made_by["output_id"],  # not where they are: outputs may be moved
-            "made_by": made_by["identity"],
+        local, references = self.models.local, self.references
+        content: dict[str, JSON] = {
+            **self.soundtracks.identity,
             "audio": local.fingerprints()["audio"],
             "judge": inputs.judge_fingerprint(self.judge) if self.judge else None,
             "originals": self.settings.originals,
-            "extractors": self.settings.extractors.model_dump(mode="json"),
+            "protocol": self.settings.protocol,
+            "extractors": described(self.settings.extractors),
             "embeddings": manifest.read(references.place, job="embed")["output_id"] if references else None,
         }
         return Identity(content, {"audio": local.audio_space})
@@ -165,18 +209,36 @@ class Evaluation(StreamingJob[pa.Table]):
         table = inputs.with_sources(items, job.originals)
         size = pools.sources_per_block or _SOUNDTRACKS_PER_BLOCK
         data = from_tables(table.slice(start, size) for start in range(0, table.num_rows, size))
-        segments, spec = inputs.segments_of(soundtracks.made_by), models.local.media_spec()
-        describing = sound_extractors(job.extractors)
-        reading = ReadSettings(soundtracks.place, segments, job.decoder, spec, job.originals, describing)
+        segments, spec = soundtracks.segments, models.local.media_spec()
+        describing, protocol = sound_extractors(job.extractors), PROTOCOLS[job.protocol]
+        reading = ReadSettings(soundtracks.place, segments, job.decoder, spec, protocol, job.originals, describing)
         # Originals are decoded as in `embed`: CPU tasks, the codec in a process of its own.
         data = run_tasks(data, ReadStage(reading), pools)
         listening = ListenStage(
-            models.bundle, job.encoders, job.extractors, self.judge, embed_references=self.references is None
+            models.bundle,
+            job.encoders,
+            job.extractors,
+            protocol,
+            self.judge,
+            embed_references=self.references is None,
         )
         return run_actors(data, listening, pools, batch_size=pools.segments_per_batch)
 
     def tell(self, output: str) -> dict[str, JSON]:
         """The metrics, over all rows of these soundtracks."""
-        facts = Reported(output, self.soundtracks.place, self.judge, self.models.local.name)
-        metrics = report(facts, self.soundtracks.index, self.references, self.settings)
+        place, index, local = self.soundtracks.place, self.soundtracks.index, self.models.local
+        facts = Reported(output, place, self.judge, local.name, local.fingerprints()["audio"])
+        metrics = report(facts, index, self.references, self._sets(output), self.settings)
         return {**super().tell(output), "metrics": metrics}
+
+    def _sets(self, output: str) -> Sequence[SetResult]:
+        """Metrics of the whole set; of one of several systems there are none before all of them are there."""
+        soundtracks, job = self.soundtracks, self.settings
+        if soundtracks.made_by is None:
+            return ()
+        index, length_s = soundtracks.index, soundtracks.segments.length_s
+        originals = originals_of(inputs.with_sources(index, True), length_s) if job.originals else None
+        made = {_SYSTEM: of_index(index, soundtracks.place, length_s)}
+        embeddings = self.references.place if self.references else None
+        compared = Compared(output, made, originals, embeddings, self.weights)
+        return compare(compared, job, self.asked).results[_SYSTEM]

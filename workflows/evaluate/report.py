@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from v2a_core import storage
+from v2a_core.metrics import METRICS, inputs, load_metric
+from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.schema import evaluated_schema
+from v2a_core.metrics.hearing_protocols import PROTOCOLS
 from v2a_core.metrics.measure import measure, read_rows, to_markdown, with_references
+from v2a_core.metrics.systems.measure import SetResult
+from v2a_core.metrics.systems.table import sets_to_markdown
 from v2a_core.outputs.ledger import read_columns
 from v2a_core.protocols import JSON
 from v2a_core.tables.schema import OK, ROWS_FOLDER
@@ -43,21 +49,26 @@ class Reported:
         soundtracks: Of what was evaluated.
         judge: Of the judge of sounds.
         bundle: Name of the models.
+        audio: Fingerprint of the bundle's CLAP.
     """
 
     output: str
     soundtracks: str
     judge: str | None
     bundle: str
+    audio: str
 
 
-def report(facts: Reported, index: pa.Table, references: References | None, job: EvaluateJob) -> dict[str, JSON]:
+def report(
+    facts: Reported, index: pa.Table, references: References | None, sets: Sequence[SetResult], job: EvaluateJob
+) -> dict[str, JSON]:
     """Compute the metrics of these soundtracks, write and print them.
 
     Args:
         facts: What else the files say.
         index: The soundtracks.
         references: To compare with, instead of the originals.
+        sets: Metrics of the whole set, over what networks heard.
         job: The configuration.
 
     Returns:
@@ -69,7 +80,12 @@ def report(facts: Reported, index: pa.Table, references: References | None, job:
     if references is not None:
         found, note = with_references(found, dict(references.embeddings))
     results = measure(found, job.metrics)
-    metrics: dict[str, JSON] = {result.name: result.to_dict() for result in results}
+    made_by, heard = provenance(facts.audio, facts.judge, job), PROTOCOLS[job.protocol].describe()
+    metrics: dict[str, JSON] = {}
+    for result in results:
+        extractor, sha256 = made_by[result.name]
+        metrics[result.name] = result.to_dict() | {"extractor": extractor, "sha256": sha256, "protocol": heard}
+    metrics |= {result.name: result.to_dict(job.metrics.confidence) for result in sets}
     good = pc.sum(pc.equal(table["status"], OK)).as_py() or 0
     content = {
         "soundtracks": facts.soundtracks,
@@ -78,13 +94,38 @@ def report(facts: Reported, index: pa.Table, references: References | None, job:
         "references": note,
         "counts": {"soundtracks": index.num_rows, "segments": good, "rejected": table.num_rows - good},
         "confidence": job.metrics.confidence,
+        "protocol": heard,
         "metrics": metrics,
     }
     storage.write_json(storage.join(facts.output, JSON_FILE), content)
     text = to_markdown(results, job.metrics.confidence)
+    text += sets_to_markdown({"": sets}, job.metrics.confidence) if sets else ""
     storage.write_bytes(storage.join(facts.output, TABLE_FILE), text.encode())
     print(text, flush=True)
     return metrics
+
+
+def provenance(clap: str, judge: str | None, job: EvaluateJob) -> dict[str, tuple[str, str]]:
+    """Of each metric of rows the extractors whose columns it takes, and the sha256 of their weights.
+
+    Args:
+        clap: Fingerprint of the bundle's audio encoder.
+        judge: Folder or URI of the judge of sounds.
+        job: The configuration.
+    """
+    hashes = {"clap": clap, "judge": inputs.judge_fingerprint(judge) if judge else ""}
+    given = {name: {item.name for item in EXTRACTORS[name].component.row_columns()} for name in EXTRACTORS.names()}
+    found = {}
+    for metric in METRICS.names():
+        needs = {*load_metric(metric, job.metrics).needs}
+        names = [name for name, columns in given.items() if needs & columns]
+        found[metric] = (", ".join(names), ", ".join(hashes[name] for name in names if hashes.get(name)))
+    return found
+
+
+def read_evaluated(output: str, index: pa.Table) -> dict[str, Sequence[Any]]:
+    """The columns of the good rows of these soundtracks."""
+    return read_rows(_rows(output, index))
 
 
 def _rows(output: str, index: pa.Table) -> pa.Table:

@@ -12,6 +12,7 @@ from v2a_core.encoders.config import EncoderSettings
 from v2a_core.metrics.config import ExtractorSettings
 from v2a_core.metrics.extractors.base import Hearing
 from v2a_core.metrics.extractors.schema import read_schema
+from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.models import Bundle
 from v2a_core.protocols import AudioEncoder, TextEncoder
 from v2a_core.stages.listen import ReadSettings, batch_extractors, embed_sounds, read_soundtrack
@@ -39,6 +40,7 @@ class ListenStage(ActorStage):
     bundle: Bundle
     settings: EncoderSettings
     extractors: ExtractorSettings
+    protocol: Protocol
     judge: str | None
     embed_references: bool
 
@@ -47,6 +49,7 @@ class ListenStage(ActorStage):
         encoder = self._audio()
         hearing = Hearing(
             spec=self.bundle.resolve().media_spec(),
+            protocol=self.protocol,
             audio=lambda: encoder,
             text=functools.cache(self._text),
             judge=self.judge,

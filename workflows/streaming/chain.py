@@ -21,6 +21,8 @@ from workflows.cluster_runtime.pools import Pools, device
 from workflows.streaming.plan import PlannedSource, dataset, from_tables, read_blocks
 from workflows.streaming.stages import ActorStage, run_actors, run_tasks
 
+# Pixels of a batch of segments, at most: it is held by Ray, by the stage that takes it, and by the next one in line.
+_BATCH_BYTES = 256 * 2**20
 ROWS_PER_YIELD = 4  # segments that a decode task gives on at once
 _WANTED = pa.schema([("part", pa.string()), ("ids", pa.list_(pa.string())), ("sources", pa.list_(pa.string()))])
 
@@ -61,8 +63,16 @@ def see(
         # CLIP ViT-B/32 is small: it shares its GPU with the stages behind it.
         stage = VisionStage(settings.bundle, settings.encoders)
         decoded = decode(rest, settings.decode, pools)
-        data.append(run_actors(decoded, stage, pools, batch_size=pools.segments_per_batch, gpu="beside"))
+        batch = segments_at_once(settings.decode, pools.segments_per_batch)
+        data.append(run_actors(decoded, stage, pools, batch_size=batch, gpu="beside"))
     return data[0].union(*data[1:]) if len(data) > 1 else data[0]
+
+
+def segments_at_once(settings: DecodeSettings, most: int) -> int:
+    """Segments in a batch of the stage that sees: at most `most`, fewer where each has many frames."""
+    frames, segments = settings.frames, settings.segments
+    count = frames.max_frames if segments.whole else frames.most(segments.length_s)
+    return max(1, min(most, _BATCH_BYTES // (count * settings.spec.image_size**2 * 3)))
 
 
 def read_embedded(

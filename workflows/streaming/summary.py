@@ -12,11 +12,15 @@ from typing import TypedDict
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from v2a_core.media.types import NOT_FOUND
 from v2a_core.outputs.ledger import Ledger, Totals
 from v2a_core.storage import retrying
 from v2a_core.storage.retrying import Traffic
+from v2a_core.tables.rows import is_missing
 from v2a_core.tables.schema import OK, REJECTED
 from workflows.streaming.config import LimitSettings
+
+_MISSING = ": ".join(NOT_FOUND)
 
 
 class TooManyRejectsError(RuntimeError):
@@ -38,6 +42,7 @@ class Counts(TypedDict):
     sources_done_before: int
     sources_done_now: int
     sources_rejected: int
+    sources_missing: int
     rows_done_now: int
     rejected_by_reason: dict[str, int]
     waiting_by_reason: dict[str, int]
@@ -50,6 +55,7 @@ class OutputTotals(TypedDict):
     rows_good: int
     rows_rejected: int
     rejected_by_reason: dict[str, int]
+    sources_missing: int
     sources_waiting: int
 
 
@@ -74,7 +80,8 @@ class Tally:
         listed: Sources of the catalog (after `--limit`).
         done_before: Sources that earlier runs had finished.
         planned: Sources of this run.
-        rejected_early: Of them, those that were rejected while listing.
+        rejected_early: Of them, those that were rejected while listing, without the missing ones.
+        missing_sources: Of them, those that the listing names and nobody has: they are no rejects.
         good_before: Sources of the catalog of which the output has good rows from earlier runs.
         before: What the output held before the run.
         replaced: Keys of the sources of which the output holds another version than the planned one, with the id of
@@ -93,6 +100,7 @@ class Tally:
     good_sources: set[str] = field(default_factory=set)
     rejected_sources: set[str] = field(default_factory=set)
     waiting_sources: set[str] = field(default_factory=set)
+    missing_sources: set[str] = field(default_factory=set)
     good_before: int = 0
     before: Ledger = field(default_factory=Ledger)
     replaced: dict[str, str] = field(default_factory=dict)
@@ -124,7 +132,9 @@ class Tally:
         self.arrive(table)
         rejected = table.filter(pc.equal(table["status"], REJECTED))
         self.good_sources.update(table.filter(pc.equal(table["status"], OK))["source_id"].to_pylist())
-        self.rejected_sources.update(rejected["source_id"].to_pylist())
+        missing = is_missing(rejected)
+        self.missing_sources.update(rejected.filter(missing)["source_id"].to_pylist())
+        self.rejected_sources.update(rejected.filter(pc.invert(missing))["source_id"].to_pylist())
         self.rejects.update(_reasons(rejected))
 
     def wait(self, table: pa.Table) -> None:
@@ -157,6 +167,8 @@ class Tally:
         notes: dict[str, float] = {"rows": self.rows, "rejected": len(self.rejected_sources)}
         if self.waiting_sources:
             notes["waiting"] = len(self.waiting_sources)
+        if self.missing_sources:
+            notes["missing"] = len(self.missing_sources)
         retries = self.all_traffic().retries
         if retries:
             notes["retries"] = retries
@@ -170,14 +182,15 @@ class Tally:
         """Stop a run that is going wrong.
 
         What was rejected while listing comes first, all at once: it is a share of the catalog, not of what was tried.
+        What is missing counts on neither side.
 
         Raises:
             TooManyRejectsError: When the share of rejected sources is above the limit, after the grace.
         """
-        early = self.rejected_early
-        self._check(self.planned, early, limits)
+        early, missing = self.rejected_early, len(self.missing_sources)
+        self._check(self.planned - missing, early, limits)
         bad = len(self.rejected_sources | self.waiting_sources)
-        self._check(len(self.sources) - early, bad - early, limits)
+        self._check(len(self.sources) - missing - early, bad - early, limits)
 
     def check_whole(self) -> None:
         """Notice sources without a row: an actor that gathered their segments died.
@@ -207,13 +220,14 @@ class Tally:
         replaced = {key for key, identity in self.replaced.items() if identity in self.sources - self.waiting_sources}
         before = self.before.totals(replaced)
         made = self.rows - self.rejects.total()
-        now = len((self.good_sources | self.rejected_sources) - self.before.partial.keys())
+        arrived = self.good_sources | self.rejected_sources | self.missing_sources
+        now = len(arrived - self.before.partial.keys())
         return Totals(before.sources + now, before.good + made, before.rejected + self.rejects)
 
     def _check(self, tried: int, bad: int, limits: LimitSettings) -> None:
         if tried > limits.reject_grace and bad > limits.max_reject_share * tried:
-            found = (self.rejects + self.waits).most_common(3)
-            reasons = ", ".join(f"{count} x {reason}" for reason, count in found)
+            found = _without_missing(self.rejects + self.waits)
+            reasons = ", ".join(f"{count} x {reason}" for reason, count in Counter(found).most_common(3))
             raise TooManyRejectsError(
                 f"{bad} of {tried} sources were rejected, more than --max-reject-share {limits.max_reject_share}: "
                 f"{reasons}. What was done is kept; run again with a higher share to go on."
@@ -223,6 +237,7 @@ class Tally:
         """The summary as plain data."""
         seconds = time.monotonic() - self.started
         totals = self.totals()
+        rejected = _without_missing(totals.rejected)
         return {
             "job": self.job,
             "status": status,
@@ -232,15 +247,17 @@ class Tally:
                 "sources_done_before": self.done_before,
                 "sources_done_now": len(self.sources),
                 "sources_rejected": len(self.rejected_sources),
+                "sources_missing": len(self.missing_sources),
                 "rows_done_now": self.rows,
-                "rejected_by_reason": dict(self.rejects),
+                "rejected_by_reason": _without_missing(self.rejects),
                 "waiting_by_reason": dict(self.waits),
             },
             "totals": {
                 "sources": totals.sources,
                 "rows_good": totals.good,
-                "rows_rejected": totals.rejected.total(),
-                "rejected_by_reason": dict(totals.rejected),
+                "rows_rejected": sum(rejected.values()),
+                "rejected_by_reason": rejected,
+                "sources_missing": totals.rejected[_MISSING],
                 "sources_waiting": len(self.waiting_sources),
             },
             "seconds": {"total": round(seconds, 2), **{k: round(v, 2) for k, v in self.stage_s.items()}},
@@ -253,12 +270,13 @@ def sentence(summary: Summary) -> str:
     """The summary in one or two lines."""
     counts, totals, seconds = summary["counts"], summary["totals"], summary["seconds"]
     unit = "soundtracks" if summary["job"] == "generate" else "segments"  # what has a row
-    made = counts["rows_done_now"] - sum(counts["rejected_by_reason"].values())
+    there = counts["sources_done_now"] - counts["sources_missing"]
+    made = counts["rows_done_now"] - sum(counts["rejected_by_reason"].values()) - counts["sources_missing"]
     if summary["status"] == "done" and not counts["sources_done_now"]:
         what = f"nothing to do: all {counts['sources']} sources were done before"
     else:
         what = (
-            f"{made} {unit} of {counts['sources_done_now']} sources in {seconds['total']:.1f} s "
+            f"{made} {unit} of {there} sources in {seconds['total']:.1f} s "
             f"({summary['rows_per_second']:.2f}/s), {counts['sources_done_before']} sources done before"
             f"{_listed('rejected', counts['rejected_by_reason']) or '; nothing rejected'}"
         )
@@ -266,11 +284,17 @@ def sentence(summary: Summary) -> str:
     if counts["sources_done_before"]:
         what += f"; the output holds {totals['rows_good']} {unit} of {totals['sources']} sources"
         what += _listed("rejected", totals["rejected_by_reason"])
+    if totals["sources_missing"]:
+        what += f"; missing: {totals['sources_missing']} sources that the listing names and nobody has"
     return f"{summary['job']}: {summary['status']}, {what} -> {summary['output']}"
 
 
 def _listed(title: str, reasons: dict[str, int]) -> str:
     return f"; {title}: " + ", ".join(f"{count} x {reason}" for reason, count in reasons.items()) if reasons else ""
+
+
+def _without_missing(reasons: Counter[str]) -> dict[str, int]:
+    return {reason: count for reason, count in reasons.items() if reason != _MISSING}
 
 
 def _reasons(rejected: pa.Table) -> list[str]:

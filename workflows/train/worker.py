@@ -15,6 +15,7 @@ from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.storage.trouble import StorageStopError, stop, stops_run
 from v2a_core.tables.schema import EMBEDDING_DIM
+from workflows.cluster_runtime.orphans import end_with_parent
 from workflows.train.board import Board, EpochNumber
 from workflows.train.config import ScalingSettings
 from workflows.train.report import Uploads, report
@@ -37,6 +38,7 @@ def train_worker(work: TrainWork, board: Board, number: EpochNumber | None) -> E
     from v2a_core.compute.threads import prepare_torch
     from v2a_core.training.loop import DivergedError
 
+    end_with_parent()
     storage.set_process_default(work.access())
     prepare_torch(_threads(work.job.scaling))
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from v2a_core.media.audio_formats import AUDIO_FORMATS
-from v2a_core.media.types import MediaError
+from v2a_core.media.types import MediaError, Pcm
 from v2a_core.protocols import Floats
 
 
@@ -20,11 +20,11 @@ class NumpyFormat:
         with path.open("wb") as file:
             np.savez(file, samples=waveform, rate=sample_rate, **{f"tag_{name}": text for name, text in tags.items()})
 
-    def read(self, path: Path) -> tuple[Floats, int]:
-        """The samples and their rate, Hz."""
+    def read(self, path: Path) -> Pcm:
+        """The samples and their rate."""
         try:
             with np.load(path, allow_pickle=False) as content:
-                return np.asarray(content["samples"], np.float32), int(content["rate"])
+                return Pcm(np.asarray(content["samples"], np.float32)[:, None], int(content["rate"]))
         except (OSError, ValueError, KeyError) as error:
             raise MediaError("read", type(error).__name__, f"{path.name} is no sound of NumPy: {error}") from None
 

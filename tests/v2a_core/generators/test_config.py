@@ -11,6 +11,7 @@ from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.generators.config import GENERATOR, AnyGeneratorSettings
 from v2a_core.models import LocalBundle, load_bundle
 from v2a_core.models.kinds import GENERATORS
+from v2a_core.stages.config import SoundSettings
 
 
 class Job(Settings):
@@ -26,7 +27,8 @@ def test_default_is_the_fast_preset() -> None:
 
 
 def test_paper_preset_is_audioldms_original_sampling() -> None:
-    generator = load(Job, job="generate", source="paper").generator
+    generator = load(SoundSettings, job="generate", source="paper").generator
+    assert isinstance(generator, AudioLdmSettings)
     assert (generator.sampler, generator.num_inference_steps, generator.eta) == ("ddim", 200, 1.0)
     assert generator.guidance_scale == 2.5
 
@@ -63,10 +65,10 @@ class TestEveryGenerator:
         local = load_bundle("miniature").resolve()
         assert local.generator_name == name
         kind = GENERATORS[name].component
-        assert set(kind.files(local.generator_path)) == set(local.generator.found.files)
         assert local.generator.found.files
-        assert kind.sample_rate(local.generator_path) == load_generator(local, GENERATORS.settings(name)()).sample_rate
-        assert kind.text_tower(local.generator_path) is not None
+        kind.check(local.generator)
+        assert kind.sample_rate(local.generator) == load_generator(local, GENERATORS.settings(name)()).sample_rate
+        assert kind.text_tower(local.generator) is not None
 
 
 def test_a_generator_that_is_not_there_is_refused_by_name() -> None:

@@ -158,6 +158,30 @@ def test_a_whole_source_has_a_bounded_number_of_frames_and_the_sound_that_is_hea
     assert item.waveform.shape == (96_000,)
 
 
+def test_all_frames_are_taken_each_in_its_segment(clip: Path) -> None:
+    first, second = decode(clip, frames=FrameSettings(frames_per_second="all"))
+    assert (indices(first), indices(second)) == (list(range(25)), list(range(25, 50)))
+    assert not first.damaged
+
+
+def test_of_more_frames_than_are_allowed_all_takes_some_evenly(clip: Path) -> None:
+    (item,) = decode(
+        clip, segments=SegmentSettings(whole=True), frames=FrameSettings(frames_per_second="all", max_frames=10)
+    )
+    assert indices(item) == [2, 7, 12, 17, 22, 27, 32, 37, 42, 47]
+
+
+def test_a_segment_in_which_no_frame_begins_has_the_one_that_is_shown(tmp_path: Path) -> None:
+    path = render(tmp_path / "slow.mp4", pts=[0, 60, 75])
+    found = decode(path, frames=FrameSettings(frames_per_second="all"))
+    assert [indices(item) for item in found] == [[0], [0], [1], [2]][: len(found)]
+
+
+def test_skipping_frames_and_taking_all_is_refused() -> None:
+    with pytest.raises(ValueError, match="choose"):
+        FrameSettings(frames_per_second="all", sampling="fast")
+
+
 def test_one_frame_is_one_segment(tmp_path: Path) -> None:
     (item,) = decode(render(tmp_path / "one.mp4", pts=[0]))
     assert len(item.frames_NHWC) == 1

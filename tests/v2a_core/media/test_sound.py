@@ -234,6 +234,17 @@ def test_what_is_no_soundtrack_is_refused(waveform: np.ndarray, error_type: str)
     assert (caught.value.stage, caught.value.error_type) == ("finish", error_type)
 
 
+def test_without_level_peak_and_fade_a_waveform_stays_as_it_was_generated() -> None:
+    waveform = (0.003 * np.random.default_rng(1).standard_normal(16_000)).astype(np.float32)
+    as_it_is = FinishSettings(loudness_lufs="none", true_peak_dbtp="none", fade_s=0.0)
+    finished = finish_waveform(waveform, 16_000, as_it_is)
+    np.testing.assert_array_equal(finished.waveform, waveform)
+    assert finished.loudness_lufs < -40
+    assert np.abs(finish_waveform(300 * waveform, 16_000, as_it_is).waveform).max() == 1.0
+    limited = finish_waveform(300 * waveform, 16_000, FinishSettings(loudness_lufs="none"))
+    assert limited.true_peak_dbtp == pytest.approx(-1.0, abs=0.01)
+
+
 @given(samples=st.integers(1, 20_000), gain=st.floats(1e-3, 50), seed=st.integers(0, 5))
 @settings(max_examples=40, deadline=None)
 def test_a_finished_waveform_never_clips(samples: int, gain: float, seed: int) -> None:

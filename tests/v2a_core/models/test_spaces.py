@@ -101,5 +101,5 @@ def test_a_checkpoint_without_text_tower_cannot_be_checked(tmp_path, caplog):
 
 def test_a_generator_without_text_encoder_is_refused(tmp_path):
     (tmp_path / "text_encoder").mkdir()
-    with pytest.raises(ModelError, match="has no weights"):
+    with pytest.raises(ModelError, match="holds no weights"):
         check_spaces(with_weights(miniature(), generator=tmp_path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import helpers_s3
+import helpers_trouble
 import pytest
 
 from v2a_core import storage
@@ -59,6 +61,21 @@ def test_of_an_output_that_never_came_to_be_nothing_is_left(output: str, tmp_pat
     with hold(output, "embed"):
         pass
     assert record(output)["released"]
+
+
+def test_on_a_full_disk_a_lease_is_given_free_too(tmp_path: Path) -> None:
+    with helpers_trouble.small_disk(tmp_path / "disk", "1m", "nr_inodes=8") as disk:
+        output = str(disk / "output")
+        with hold(output, "embed"):
+            (disk / "output" / "manifest.json").write_text("{}")
+            with contextlib.suppress(OSError):
+                for number in range(8):
+                    (disk / f"filler{number}").touch()
+            with pytest.raises(OSError, match="No space left"):
+                (disk / "one more").touch()
+        helpers_trouble.grow(disk, "nr_inodes=100")
+        with hold(output, "generate"):
+            pass
 
 
 def test_of_many_that_begin_at_once_one_owns_it(output: str) -> None:

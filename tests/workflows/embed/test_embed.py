@@ -9,9 +9,12 @@ import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import ray
 import ray.data
+from safetensors.torch import load_file, save_file
 
 from v2a_core.config import ConfigError, load
+from v2a_core.models import ModelError, fetch_bundle, load_bundle
 from v2a_core.outputs.ledger import part_files
 from workflows.cli.main import main
 from workflows.embed import job as embed
@@ -144,3 +147,17 @@ def test_a_dry_run_plans_and_writes_nothing(ray_session, catalog, tmp_path, caps
     plan = embed.run([str(catalog)], str(tmp_path / "out"), job(), models="miniature", limit=2, dry_run=True)
     assert (plan["sources"], plan["to_do"]) == (2, 2)
     assert not list((tmp_path / "out").glob("*"))
+
+
+def test_a_clap_that_is_not_the_generators_is_refused_before_ray_starts(catalog, tmp_path, monkeypatch):
+    models = tmp_path / "models"
+    fetch_bundle(load_bundle("miniature"), str(models))
+    text = next((models / "generator" / "text_encoder").glob("*.safetensors"))
+    tensors = load_file(text)
+    tensors["text_projection.linear2.bias"] = tensors["text_projection.linear2.bias"] + 0.01
+    save_file(tensors, text)
+    (models / "checksums.json").unlink()
+    monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("Ray was started"))
+    with pytest.raises(ModelError, match="different spaces"):
+        embed.run([str(catalog)], str(tmp_path / "out"), job(), models=str(models))
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").glob("*.json"))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from pathlib import Path
@@ -10,12 +9,12 @@ import helpers_outputs
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from helpers_evaluate import SAMPLING, job, make_soundtracks, write_table
 
 from v2a_core import storage
 from v2a_core.config import ConfigError, load
 from v2a_core.metrics.extractors.judge import Judge
 from v2a_core.miniature.world import KINDS
-from v2a_core.models import load_bundle
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import read_columns
 from v2a_core.outputs.unfinished import UnfinishedError
@@ -23,37 +22,6 @@ from v2a_core.verification import verify
 from workflows.embed import job as embed
 from workflows.embed.config import EmbedJob
 from workflows.evaluate import job as evaluate
-from workflows.evaluate.config import EvaluateJob
-from workflows.generate import job as generate
-from workflows.generate.config import GenerateJob
-
-SAMPLING = ("segments.length_s=1.0", "segments.min_length_s=0.4", "frames.image_segment_s=1.0")
-QUICK = ("generator.num_inference_steps=2", "generator.precision=fp32", "encoders.precision=fp32")
-SETTINGS = (
-    "encoders.precision=fp32",
-    "metrics.resamples=50",
-    "metrics.clap_frechet.resamples=5",
-    "output.interval_s=0",
-)
-
-
-def job(*overrides: str) -> EvaluateJob:
-    return load(EvaluateJob, job="evaluate", overrides=[*SETTINGS, *overrides])
-
-
-def write_table(folder: Path) -> str:
-    """The catalog's loose files as a table: labels, captions, and a span of one of them."""
-    rows = [
-        {"uri": "rain/one.mp4", "label": "rain", "caption": "rain on a roof"},
-        {"uri": "bell/one.mp4", "label": "bell", "caption": "a bell", "start_s": 1.0, "duration_s": 1.0},
-        {"uri": "bell/mute & odd%20[name].mp4", "label": "bell", "caption": "a bell, far away"},
-        {"uri": "still.png", "caption": "a still"},
-    ]
-    with (folder / "table.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["uri", "label", "caption", "start_s", "duration_s"])
-        writer.writeheader()
-        writer.writerows(rows)
-    return str(folder / "table.csv")
 
 
 def rows_of(output) -> dict[str, list[dict]]:
@@ -79,10 +47,7 @@ def listed(catalog):
 @pytest.fixture(scope="module")
 def soundtracks(ray_session, listed, tmp_path_factory):
     """What `v2a generate` makes of the catalog; then one of its files is damaged."""
-    output = tmp_path_factory.mktemp("made") / "soundtracks"
-    mapper = helpers_catalog.random_mapper(tmp_path_factory.mktemp("mapper"), load_bundle("miniature").resolve())
-    settings = load(GenerateJob, job="generate", overrides=[*SAMPLING, *QUICK, "output.interval_s=0"])
-    generate.run(listed, str(output), settings, mapper=mapper, models="miniature")
+    output = make_soundtracks(tmp_path_factory.mktemp("made"), listed)
     shutil.copytree(output, whole_copy(str(output)))
     (victim,) = [row for row in helpers_outputs.index_rows(output) if row["source_name"] == "shard-000/key1.mp4"]
     Path(victim["audio_path"]).write_bytes(b"RIFF, it says")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from v2a_core.compute.cpu.agreement import UNFIT, disagreement, example
+from v2a_core.compute.agreement import UNFIT, disagreement, example
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from v2a_core.compute.cpu.agreement import UNFIT, disagreement, example
+from v2a_core.compute.agreement import UNFIT, disagreement, example
 from v2a_core.compute.precision import cpu_has_bf16
 
 logger = logging.getLogger(__name__)

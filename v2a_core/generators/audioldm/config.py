@@ -9,8 +9,9 @@ import pydantic
 from v2a_core.config import setting
 from v2a_core.generators.config import GeneratorSettings
 
-# AudioLDM was trained on 10.24 s; twice that is the longest window it is asked to see.
-MAX_DURATION_S = 20.48
+# What AudioLDM was trained on; twice that is the longest window it is asked to see.
+TRAINED_S = 10.24
+MAX_DURATION_S = 2 * TRAINED_S
 
 
 class AudioLdmSettings(GeneratorSettings):
@@ -32,7 +33,9 @@ class AudioLdmSettings(GeneratorSettings):
         0, "windows seen at once (0: 32 on a GPU, else 8); halved when memory runs out", unit="windows", ge=0
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
-        "auto", "number format of UNet and VAE; auto: bf16 where the processor or GPU computes in it, else fp32"
+        "auto",
+        "number format of UNet and VAE (the VAE on a GPU: fp32); auto: bf16 where the processor or GPU computes in it, "
+        "else fp32",
     )
     compile: bool = setting(
         False, "torch.compile of the UNet: a minute or more at the start, up to twice the speed of its steps on a GPU"

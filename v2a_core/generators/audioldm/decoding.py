@@ -15,10 +15,11 @@ import torch
 
 from v2a_core.compute.memory import Batches
 from v2a_core.generators.audioldm.components import AudioLdmParts
+from v2a_core.generators.audioldm.config import TRAINED_S
 from v2a_core.generators.windows import Window, blend
 
-# AudioLDM was trained on 10.24 s, and its VAE gives NaN beyond about 20 s.
-PIECE_S = 10.24
+# The VAE gives NaN beyond about 20 s.
+PIECE_S = TRAINED_S
 VAE_OVERLAP_S = 0.64
 
 

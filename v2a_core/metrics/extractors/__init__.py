@@ -1,7 +1,8 @@
 """What metrics are computed from: each extractor gives named columns of an evaluated segment. One file each.
 
-A new one is a file that registers itself, with its settings if it has any, and a line here; its columns are then a part
-of the rows that `v2a evaluate` writes.
+A new one is a file that registers itself, with its settings if it has any, and a line here. The columns of those that
+describe a segment are a part of the rows that `v2a evaluate` writes; a published network has a folder of its own, with
+a row a sound, so that another network is added without hearing the others again.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from v2a_core.registry import Registry
 
 if TYPE_CHECKING:
     from v2a_core.metrics.extractors.base import BatchExtractor, SoundExtractor
+    from v2a_core.metrics.extractors.network import NetworkExtractor
 
 # In the order of the columns.
-EXTRACTORS: Registry[type[SoundExtractor] | type[BatchExtractor]] = Registry(
+EXTRACTORS: Registry[type[SoundExtractor] | type[BatchExtractor] | type[NetworkExtractor]] = Registry(
     "extractor",
     "v2a.extractors",
     {
@@ -23,5 +25,11 @@ EXTRACTORS: Registry[type[SoundExtractor] | type[BatchExtractor]] = Registry(
         "onsets": "v2a_core.metrics.extractors.onsets",
         "pitch": "v2a_core.metrics.extractors.pitch",
         "tempo": "v2a_core.metrics.extractors.tempo",
+        "level": "v2a_core.metrics.extractors.level",
+        "cnn14-16k": "v2a_core.metrics.extractors.cnn14_16k",
+        "cnn14-32k": "v2a_core.metrics.extractors.cnn14_32k",
+        "vggish": "v2a_core.metrics.extractors.vggish",
+        "wav2clip": "v2a_core.metrics.extractors.wav2clip",
+        "passt": "v2a_core.metrics.extractors.passt",
     },
 )

@@ -15,7 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from v2a_core.config import Settings
-from v2a_core.media.types import MediaError, MediaSpec
+from v2a_core.media.types import MediaError, MediaSpec, Pcm
+from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.protocols import AudioEncoder, TextEncoder
 from v2a_core.tables.columns import Column
 
@@ -62,6 +63,7 @@ class Hearing:
 
     Attributes:
         spec: What the audio encoder takes.
+        protocol: Which part of a sound is heard.
         audio: The bundle's audio encoder, loaded by the first call.
         text: What embeds texts into the same space, loaded by the first call.
         judge: Folder or URI of a judge of sounds; None: there is none.
@@ -69,6 +71,7 @@ class Hearing:
     """
 
     spec: MediaSpec
+    protocol: Protocol
     audio: Callable[[], AudioEncoder]
     text: Callable[[], TextEncoder]
     judge: str | None
@@ -80,16 +83,14 @@ class Sounds:
     """A batch of segments, B of each.
 
     Attributes:
-        made: Made sounds as the audio encoder takes them, filled up with repetitions; None where there is none.
+        made: Made sounds as they are in their files; None where there is none.
         reference: Originals, likewise.
-        lengths_s: Of the segments.
         labels, captions: Of the catalog.
         conditions: What the sounds were made from, L2-normalised.
     """
 
-    made: Sequence[Floats | None]
-    reference: Sequence[Floats | None]
-    lengths_s: Sequence[float | None]
+    made: Sequence[Pcm | None]
+    reference: Sequence[Pcm | None]
     labels: Sequence[str | None]
     captions: Sequence[str | None]
     conditions: Sequence[Floats | None]
@@ -123,8 +124,3 @@ class BatchExtractor(abc.ABC):
     def refused(self, extracted: Mapping[str, pa.Array]) -> Mapping[int, MediaError]:
         """Segments that are rejected for what `extract` found, by their places in the batch, and why."""
         return {}
-
-
-def own_sound(waveform_T: Floats, length_s: float, spec: MediaSpec) -> Floats:
-    """The sound itself, without the repetitions that fill up the audio encoder's input."""
-    return waveform_T[: max(1, min(round(length_s * spec.audio_sample_rate), len(waveform_T)))]

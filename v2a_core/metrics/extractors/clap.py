@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from v2a_core.media.types import MediaError
+from v2a_core.media.resample import clap_waveform
+from v2a_core.media.types import MediaError, Pcm
 from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.base import BatchExtractor, Floats, Sounds
 from v2a_core.metrics.similarity import cosine
@@ -46,10 +47,11 @@ class ClapExtractor(BatchExtractor):
         error = MediaError("audio", "NonFinite", "the embedding of the sound is not finite")
         return {row: error for row, item in enumerate(made) if item is not None and not np.isfinite(item).all()}
 
-    def _encode(self, waveforms: Sequence[Floats | None]) -> list[Floats | None]:
-        present = [item for item in waveforms if item is not None]
+    def _encode(self, sounds: Sequence[Pcm | None]) -> list[Floats | None]:
+        protocol, spec = self.hearing.protocol, self.hearing.spec
+        present = [clap_waveform(protocol.mono(item), item.sample_rate, spec) for item in sounds if item is not None]
         embedded: Iterator[Floats] = iter(self.hearing.audio().encode(np.stack(present)) if present else ())
-        return [None if item is None else next(embedded) for item in waveforms]
+        return [None if item is None else next(embedded) for item in sounds]
 
     def _captions(self, sounds: Sounds) -> list[Floats | None]:
         pairs = zip(sounds.captions, sounds.made, strict=True)

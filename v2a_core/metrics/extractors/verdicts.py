@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from v2a_core.config import Settings
+from v2a_core.media.types import Pcm
 from v2a_core.metrics import inputs
 from v2a_core.metrics.extractors import EXTRACTORS
-from v2a_core.metrics.extractors.base import BatchExtractor, Floats, Hearing, Sounds, own_sound
+from v2a_core.metrics.extractors.base import BatchExtractor, Floats, Hearing, Sounds
 from v2a_core.tables.columns import Column
 from v2a_core.tables.schema import FLOAT, TEXT
 
@@ -36,29 +37,27 @@ class Verdicts(BatchExtractor):
     def extract(self, sounds: Sounds) -> Mapping[str, pa.Array]:
         """Verdicts on what was made and on the originals; all null without a judge."""
         known = set(self._judge.kinds) if self._judge else set()
-        verdicts, shares = self._hear(sounds.made, sounds.lengths_s)
+        verdicts, shares = self._hear(sounds.made)
         return {
             "judged_class": pa.array([label if label in known else None for label in sounds.labels], pa.string()),
             "verdict": pa.array(verdicts, pa.string()),
             "verdict_probability": pa.array(shares, pa.float32()),
-            "reference_verdict": pa.array(self._hear(sounds.reference, sounds.lengths_s)[0], pa.string()),
+            "reference_verdict": pa.array(self._hear(sounds.reference)[0], pa.string()),
         }
 
-    def _hear(
-        self, waveforms: Sequence[Floats | None], lengths_s: Sequence[float | None]
-    ) -> tuple[list[str | None], list[float | None]]:
-        """Verdicts and their probabilities; sounds of one length are judged together."""
-        verdicts: list[str | None] = [None] * len(waveforms)
-        shares: list[float | None] = [None] * len(waveforms)
+    def _hear(self, sounds: Sequence[Pcm | None]) -> tuple[list[str | None], list[float | None]]:
+        """Verdicts and their probabilities; sounds of one length and rate are judged together."""
+        verdicts: list[str | None] = [None] * len(sounds)
+        shares: list[float | None] = [None] * len(sounds)
         if self._judge is None:
             return verdicts, shares
-        groups: defaultdict[int, list[tuple[int, Floats]]] = defaultdict(list)
-        for row, (waveform, length_s) in enumerate(zip(waveforms, lengths_s, strict=True)):
-            if waveform is not None and length_s is not None and length_s >= SHORTEST_JUDGED_S:
-                sound = own_sound(waveform, length_s, self.hearing.spec)
-                groups[len(sound)].append((row, sound))
-        for group in groups.values():
-            heard = self._judge.hear(np.stack([sound for _, sound in group]), self.hearing.spec.audio_sample_rate)
+        groups: defaultdict[tuple[int, int], list[tuple[int, Floats]]] = defaultdict(list)
+        for row, pcm in enumerate(sounds):
+            if pcm is not None and pcm.length_s >= SHORTEST_JUDGED_S:
+                sound = self.hearing.protocol.mono(pcm)
+                groups[len(sound), pcm.sample_rate].append((row, sound))
+        for (_, rate), group in groups.items():
+            heard = self._judge.hear(np.stack([sound for _, sound in group]), rate)
             for (row, _), probabilities_K in zip(group, heard.probabilities_BK, strict=True):
                 best = int(np.argmax(probabilities_K))
                 verdicts[row], shares[row] = self._judge.kinds[best], float(probabilities_K[best])

@@ -142,8 +142,12 @@ class Cnn14(nn.Module):
         return {"embedding": embedding, "logits": logits}
 
 
-def load(path: Path) -> Cnn14:
+def load(path: Path, sample_rate: int | None = None) -> Cnn14:
     """CNN14 of a published checkpoint, at the rate that its mel filters are for; float32, eval mode, on the CPU.
+
+    Args:
+        path: The file.
+        sample_rate: The rate that is wanted, Hz; None: any.
 
     Raises:
         ModelError: When it cannot be read as data, is of something else, or does not fit.
@@ -155,6 +159,9 @@ def load(path: Path) -> Cnn14:
             f"{path} is a CNN14 whose mel filters have {frequencies} frequencies; known are those with "
             f"{' and '.join(map(str, FRONT_ENDS))}: give {_PUBLISHED}"
         )
+    rate = FRONT_ENDS[frequencies].sample_rate
+    if sample_rate not in (None, rate):
+        raise ModelError(f"{path} is the CNN14 of {rate} Hz, and that of {sample_rate} Hz is wanted: give {_PUBLISHED}")
     with UnsetWeights():
         network = Cnn14(FRONT_ENDS[frequencies])
     load_exactly(network, tensors, path, may_lack=("num_batches_tracked",))

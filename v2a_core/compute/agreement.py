@@ -38,6 +38,16 @@ def disagreement(plain: Callable[[Tensor], Tensor], quick: Callable[[Tensor], Te
         return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
+def gradient_difference(
+    expected: Sequence[Tensor | None], found: Sequence[Tensor | None], dtype: torch.dtype
+) -> str | None:
+    """How a step's loss and gradients differ, as `difference` says; a parameter without a gradient has None."""
+    if [one is None for one in expected] != [one is None for one in found]:
+        return "it gives gradients to other parameters"
+    whole, others = ([one for one in side if one is not None] for side in (expected, found))
+    return difference(whole, others, dtype)
+
+
 def difference(expected: Sequence[Tensor], found: Sequence[Tensor], dtype: torch.dtype) -> str | None:
     """How tensors differ by more than rounding in a number format makes them; None where they do not."""
     if [one.shape for one in expected] != [one.shape for one in found]:

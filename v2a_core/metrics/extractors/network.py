@@ -1,0 +1,178 @@
+"""Extractors that are published networks: where their weights come from, and what they give for a sound.
+
+Weights are named by path, URI or `owner/repo:file` of the model hub, read as data only, and known by their sha256.
+
+Shapes: N sounds, D numbers of an embedding.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from v2a_core.config import ConfigError, Settings, setting
+from v2a_core.media.types import Pcm
+from v2a_core.metrics.extractors import EXTRACTORS
+from v2a_core.metrics.hearing_protocols import Protocol as HearingProtocol
+from v2a_core.models import ModelError
+from v2a_core.models.digests import sha256
+from v2a_core.models.sources import Finder
+from v2a_core.tables import arrays
+from v2a_core.tables.columns import Column
+from v2a_core.tables.schema import FLOATS
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+class NetworkSettings(Settings):
+    """Where the weights of a published network come from."""
+
+    weights: str | None = setting(
+        None,
+        "published checkpoint: a path, a URI, or `owner/repo:file` of the model hub; none: the network is not used",
+    )
+    sha256: str | None = setting(None, "of that file, in hex; another one is refused", pattern="^[0-9a-f]{64}$")
+
+
+class Network(Protocol):
+    """What a file of `v2a_core.metrics.extractors.networks` loads."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the sound it takes, Hz."""
+
+    def embed(self, waveforms: Sequence[npt.NDArray[np.float32]], sample_rate: int) -> Arrays:
+        """Named arrays of N sounds of any lengths."""
+
+    def to(self, device: str) -> Any:
+        """Move it."""
+
+
+class NetworkExtractor(abc.ABC):
+    """A published network with its front end.
+
+    Args:
+        path: Its checkpoint.
+        device: Where it runs.
+
+    Attributes:
+        published: The file that is meant, for messages.
+        columns: What it finds out about a sound; null where it says nothing.
+        sizes: Numbers in a row of each column.
+    """
+
+    published: ClassVar[str]
+    columns: ClassVar[tuple[Column, ...]]
+    sizes: ClassVar[Mapping[str, int]]
+
+    def __init__(self, path: Path, device: str) -> None:
+        self._network = self.load(path)
+        self._network.to(device)
+
+    @classmethod
+    def row_columns(cls) -> list[Column]:
+        """It has a folder of its own."""
+        return []
+
+    @classmethod
+    @abc.abstractmethod
+    def load(cls, path: Path) -> Network:
+        """The network of a checkpoint, on the CPU.
+
+        Raises:
+            ModelError: When it cannot be read as data, is of something else, or does not fit.
+        """
+
+    def extract(self, sounds: Sequence[Pcm], protocol: HearingProtocol) -> Mapping[str, pa.Array]:
+        """Each of `columns`, a value a sound.
+
+        Args:
+            sounds: As they are in their files, of at least a sample each.
+            protocol: What is heard of them.
+        """
+        rate = self._network.sample_rate
+        found = self._network.embed([protocol.at_rate(sound, rate) for sound in sounds], rate)
+        return {item.name: arrays.vectors(list(found[item.name]), found[item.name].shape[1]) for item in self.columns}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of an extractor that are there.
+
+    Attributes:
+        extractor: Its name.
+        source: As the settings name them.
+        sha256: Of the file.
+    """
+
+    extractor: str
+    source: str
+    sha256: str
+
+    def path(self) -> Path:
+        """The file on this machine, fetched when it is not there.
+
+        Raises:
+            ModelError: When it cannot be had, or is another file than that of `sha256`.
+        """
+        path = _find(self.extractor, self.source)
+        if sha256(path) != self.sha256:
+            raise ModelError(f"{path} for the extractor {self.extractor!r} is another file than that of {self.sha256}")
+        return path
+
+
+def network(name: str) -> type[NetworkExtractor]:
+    """The network of a name.
+
+    Raises:
+        ConfigError: When there is none of this name.
+    """
+    found = networks()
+    if name not in found:
+        raise ConfigError(f"no network {name!r} among the extractors; known: {', '.join(found)}")
+    return found[name]
+
+
+def networks() -> dict[str, type[NetworkExtractor]]:
+    """All networks by name."""
+    components = {name: EXTRACTORS[name].component for name in EXTRACTORS.names()}
+    return {name: found for name, found in components.items() if issubclass(found, NetworkExtractor)}
+
+
+def find_weights(name: str, settings: NetworkSettings) -> Weights | None:
+    """The weights that the settings name; None when they name none.
+
+    Raises:
+        ConfigError: When they cannot be had, or have another sha256 than the settings say.
+    """
+    if settings.weights is None:
+        return None
+    try:
+        found = sha256(_find(name, settings.weights))
+    except ModelError as error:
+        raise ConfigError(str(error)) from None
+    if settings.sha256 not in (None, found):
+        raise ConfigError(
+            f"extractors.{name}.weights = {settings.weights!r} has the sha256 {found}, and extractors.{name}.sha256 is "
+            f"{settings.sha256}: give the file that is meant, or correct the setting"
+        )
+    return Weights(name, settings.weights, found)
+
+
+def _find(name: str, source: str) -> Path:
+    return Finder(f"extractors.{name}").weight_file(source)
+
+
+def embedding_column(meaning: str) -> Column:
+    """The column of an embedding."""
+    return Column("embedding", FLOATS, meaning)
+
+
+LOGITS = Column("logits", FLOATS, "527 logits of AudioSet's classes")

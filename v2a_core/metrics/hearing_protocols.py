@@ -1,0 +1,73 @@
+"""Protocols: which part of a sound is measured, and how it comes to a network's rate.
+
+Numbers of two papers can only be compared when both cut and mix sounds alike. `paper` hears the first channel of the
+first 10 s, `av-benchmark` the mean of all channels over the first 8 s; both take the mean value out and resample with a
+windowed sinc before a network hears it.
+
+Shapes: T samples, C channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from v2a_core.media.sinc_resample import sinc_resample
+from v2a_core.media.types import Pcm
+
+Floats = npt.NDArray[np.float32]
+ProtocolName = Literal["paper", "av-benchmark"]
+
+# Of what is cut off this much is resampled too: a windowed sinc hears a little of what follows.
+_BEYOND_S = 0.1
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a sound is taken out of its file.
+
+    Attributes:
+        name: Its name in settings.
+        length_s: What is behind is not heard.
+        channels: The first one, or the mean of all.
+    """
+
+    name: ProtocolName
+    length_s: float
+    channels: Literal["first", "mean"]
+
+    def mono(self, pcm: Pcm) -> Floats:
+        """What is heard of a sound, float32 (T,), at its own rate."""
+        return self._mixed(pcm)[: max(1, round(self.length_s * pcm.sample_rate))]
+
+    def at_rate(self, pcm: Pcm, sample_rate: int) -> Floats:
+        """What a network hears, float32 (T,): without the mean value, resampled, then cut.
+
+        Args:
+            pcm: A sound of at least one sample.
+            sample_rate: The network's, Hz.
+        """
+        whole_T = self._mixed(pcm).astype(np.float64)
+        whole_T -= whole_T.mean()
+        heard_T = whole_T[: round((self.length_s + _BEYOND_S) * pcm.sample_rate)]
+        resampled_T = sinc_resample(heard_T, pcm.sample_rate, sample_rate)
+        return resampled_T[: round(self.length_s * sample_rate)].astype(np.float32)
+
+    def describe(self) -> dict[str, str | float]:
+        """What numbers carry of it."""
+        return {"name": self.name, "length_s": self.length_s, "channels": self.channels, "resampling": "sinc"}
+
+    def _mixed(self, pcm: Pcm) -> Floats:
+        if self.channels == "first" or pcm.samples_TC.shape[1] == 1:
+            return pcm.first_channel
+        mixed: Floats = pcm.samples_TC.mean(axis=1, dtype=np.float64).astype(np.float32)
+        return mixed
+
+
+PROTOCOLS: dict[ProtocolName, Protocol] = {
+    "paper": Protocol("paper", 10.0, "first"),
+    "av-benchmark": Protocol("av-benchmark", 8.0, "mean"),
+}

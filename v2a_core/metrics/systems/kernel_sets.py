@@ -1,0 +1,66 @@
+"""Kernel audio distances (KAD) of a network's embeddings."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from v2a_core.metrics.base import NotMeasuredError
+from v2a_core.metrics.jackknife import GROUPS
+from v2a_core.metrics.kernel import KernelSums, kernel_sums, median_distance
+from v2a_core.metrics.systems import SET_METRICS
+from v2a_core.metrics.systems.base import Estimate, Heard, without_each
+
+
+@dataclass(frozen=True)
+class KernelOfSets:
+    """See `v2a_core.metrics.kernel`.
+
+    Attributes:
+        title: What a table calls it.
+        extractor: Whose embeddings.
+    """
+
+    title: str
+    extractor: str
+    better: Literal["higher", "lower"] = "lower"
+
+    def compute(self, heard: Heard) -> Estimate:
+        """Of at most `most_rows` rows of each set; two halves of the references beside it."""
+        most = heard.settings.most_rows
+        made_ND, made_N = heard.made.drawn("embedding", most)
+        reference_MD, reference_M = heard.references().drawn("embedding", most)
+        bandwidth = median_distance(reference_MD, heard.settings.seed)
+        sums = kernel_sums(made_ND, reference_MD, bandwidth, (made_N, reference_M), GROUPS)
+        occupied = sorted({*made_N.tolist(), *reference_M.tolist()})
+
+        def without(group: int | None) -> float:
+            return sums.distance(np.arange(GROUPS) != (-1 if group is None else group))
+
+        halves = _real_halves(sums)
+        beside = {"bandwidth": bandwidth, **({} if math.isnan(halves) else {"real_halves": halves})}
+        return Estimate(without(None), len(heard.made.keys), without_each(without, occupied), beside=beside)
+
+
+def _real_halves(sums: KernelSums) -> float:
+    """KAD of the references in even groups to those in odd ones; NaN for too few."""
+    even = np.arange(GROUPS) % 2 == 0
+    first_GG, second_GG = (np.where(np.outer(half, half), sums.reference_GG, 0.0) for half in (even, ~even))
+    # Within a set no row is paired with itself, and across the halves there is no such pair.
+    across_GG = np.where(np.outer(even, ~even), sums.reference_GG, 0.0)
+    first_G, second_G = np.where(even, sums.reference_G, 0.0), np.where(even, 0.0, sums.reference_G)
+    try:
+        return KernelSums(first_GG, second_GG, across_GG, first_G, second_G).distance()
+    except NotMeasuredError:
+        return math.nan
+
+
+for _name, _title, _extractor in (
+    ("kad_cnn14_16k", "KAD (CNN14, 16 kHz)", "cnn14-16k"),
+    ("kad_cnn14_32k", "KAD (CNN14, 32 kHz)", "cnn14-32k"),
+    ("kad_passt", "KAD (PaSST)", "passt"),
+):
+    SET_METRICS.add(_name, KernelOfSets(_title, _extractor))

@@ -1,0 +1,183 @@
+"""All metrics of sets, of several systems, and how they are written down."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from v2a_core.metrics.base import NotMeasuredError, Score
+from v2a_core.metrics.extractors.network import Weights, network
+from v2a_core.metrics.hearing_protocols import Protocol
+from v2a_core.metrics.systems import SET_METRICS
+from v2a_core.metrics.systems.base import Estimate, Heard, SetSettings, difference
+from v2a_core.metrics.systems.features import Features, Member, read_features
+
+Members = Mapping[str, Sequence[Member]]
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where the rows of a network lie.
+
+    Attributes:
+        weights: Of the network.
+        made: Folder or URI of the rows of the systems' sounds.
+        reference: Of the references' sounds, and of silence.
+    """
+
+    weights: Weights
+    made: str
+    reference: str
+
+
+@dataclass(frozen=True)
+class Sets:
+    """What is compared.
+
+    Attributes:
+        systems: The sounds of each system, by its name.
+        reference: The references' sounds.
+        frames: Mean frames of the videos; None: there are none.
+        silence: Sound id of silence.
+        folders: Of each network that was used, by its name.
+    """
+
+    systems: Mapping[str, Members]
+    reference: Members
+    frames: Features | None
+    silence: str
+    folders: Mapping[str, Folders]
+
+
+@dataclass(frozen=True)
+class SetResult:
+    """A metric's number, or why there is none.
+
+    Attributes:
+        name, title, better: Of the metric.
+        extractor: Whose features.
+        sha256: Of its weights; empty without.
+        protocol: What was heard of each sound.
+        estimate: None when it was not measured.
+        reason: Why not.
+    """
+
+    name: str
+    title: str
+    better: str
+    extractor: str
+    sha256: str
+    protocol: Protocol
+    estimate: Estimate | None = None
+    reason: str = ""
+
+    def to_dict(self, confidence: float) -> dict[str, Any]:
+        """Plain data for JSON."""
+        head: dict[str, Any] = {"title": self.title, "better": self.better, "extractor": self.extractor}
+        if self.estimate is None:
+            return head | {"not_measured": self.reason}
+        beside = {name: value for name, value in self.estimate.beside.items() if math.isfinite(value)}
+        made_by = {"sha256": self.sha256, "protocol": self.protocol.describe()}
+        return head | self.estimate.score(confidence).to_dict() | made_by | ({"beside": beside} if beside else {})
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The metrics of sets of all systems.
+
+    Attributes:
+        results: Of each system, by its name, in the order of the registry.
+        rejected: How many sounds a network has nothing of, by system and extractor, and why.
+    """
+
+    results: dict[str, list[SetResult]]
+    rejected: dict[str, dict[str, Counter[str]]] = field(default_factory=dict)
+
+
+def measure_sets(sets: Sets, protocol: Protocol, settings: SetSettings, folder: Path) -> Measured:
+    """Every metric of the registry, of every system; one network after the other.
+
+    Args:
+        sets: What is compared.
+        protocol: What was heard of each sound.
+        settings: How.
+        folder: An empty one for features on their way.
+    """
+    found: dict[str, dict[str, SetResult]] = {name: {} for name in sets.systems}
+    rejected: dict[str, dict[str, Counter[str]]] = {name: {} for name in sets.systems}
+    metrics = {name: SET_METRICS[name].component for name in SET_METRICS.names()}
+    for extractor in dict.fromkeys(metric.extractor for metric in metrics.values()):
+        names = [name for name, metric in metrics.items() if metric.extractor == extractor]
+        folders = sets.folders.get(extractor)
+        heard = _heard(sets, folders, settings, folder / extractor) if folders else {}
+        for system in sets.systems:
+            if system in heard:
+                rejected[system][extractor] = heard[system].made.reasons()
+            for name in names:
+                sha256 = folders.weights.sha256 if folders else ""
+                found[system][name] = _measure(name, heard.get(system), extractor, sha256, protocol)
+    ordered = {system: [results[name] for name in metrics] for system, results in found.items()}
+    return Measured(ordered, rejected)
+
+
+def differences(results: Mapping[str, Sequence[SetResult]], confidence: float) -> dict[str, dict[str, Score]]:
+    """Each system's number minus that of the first one, by metric and system; the same sources fall out."""
+    first, *others = results
+    by_name = {system: {result.name: result.estimate for result in results[system]} for system in results}
+    found: dict[str, dict[str, Score]] = {}
+    for name, base in by_name[first].items():
+        for other in others:
+            estimate = by_name[other][name]
+            if base is not None and estimate is not None:
+                found.setdefault(name, {})[other] = difference(estimate, base, confidence)
+    return found
+
+
+def _heard(sets: Sets, folders: Folders, settings: SetSettings, folder: Path) -> dict[str, Heard]:
+    """What the network says of each system and of the references."""
+    sizes = network(folders.weights.extractor).sizes
+    reference = None
+    if sets.reference:
+        reference = read_features(folders.reference, sets.reference, sizes, folder / "reference")
+    silence = _silence(sets, folders, sizes, folder / "silence")
+    return {
+        system: Heard(
+            read_features(folders.made, members, sizes, folder / f"system-{number}"),
+            reference,
+            sets.frames,
+            silence,
+            settings,
+        )
+        for number, (system, members) in enumerate(sets.systems.items())
+    }
+
+
+def _silence(
+    sets: Sets, folders: Folders, sizes: Mapping[str, int], folder: Path
+) -> dict[str, npt.NDArray[np.float32]]:
+    members = {sets.silence: [Member("silence", "silence")]}
+    found = read_features(folders.reference, members, sizes, folder)
+    if not found.keys:
+        return {}
+    return {name: np.concatenate([found.group(name, group) for group in found.occupied(name)]) for name in sizes}
+
+
+def _measure(name: str, heard: Heard | None, extractor: str, sha256: str, protocol: Protocol) -> SetResult:
+    metric = SET_METRICS[name].component
+    head = (name, metric.title, metric.better, extractor, sha256, protocol)
+    if heard is None:
+        published = network(extractor).published
+        return SetResult(*head, reason=f"extractors.{extractor}.weights names no checkpoint: give {published}")
+    if not heard.made.keys:
+        return SetResult(*head, reason="no sound could be heard")
+    try:
+        return SetResult(*head, estimate=metric.compute(heard))
+    except NotMeasuredError as error:
+        return SetResult(*head, reason=str(error))

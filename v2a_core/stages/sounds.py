@@ -1,0 +1,134 @@
+"""From a list of sounds to what a network finds out about them: read, then heard."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from v2a_core import storage
+from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
+from v2a_core.media.resample import is_silent
+from v2a_core.media.types import MediaError, MediaSpec, Pcm
+from v2a_core.media.write import read_pcm
+from v2a_core.metrics.extractors.network import NetworkExtractor
+from v2a_core.metrics.hearing_protocols import Protocol
+from v2a_core.stages.decode import DecodeSettings, decode_rows
+from v2a_core.tables import rows
+from v2a_core.tables.evaluated import pack_pcm, unpack_pcm
+from v2a_core.tables.schema import OK, REJECTED
+
+SILENCE = "silence"
+# A network hears this, too: how far silence is from real sounds tells what a distance is worth.
+_SILENCE = Pcm(np.zeros((160_000, 1), np.float32), 16_000)
+_FEW_FRAMES = FrameSettings(frames_per_second=0.05)
+
+
+def read_sound(item: Mapping[str, Any], guard: GuardSettings) -> dict[str, Any]:
+    """A row of `features.with_sound` without what the network finds; a rejected one when it cannot be read.
+
+    Args:
+        item: Of `features.SOUNDS`.
+        guard: Limits of the decoder of videos.
+    """
+    started = time.monotonic()
+    fields: dict[str, Any] = {
+        **dict.fromkeys(("segment_id", "source_id", "source_key"), item["sound_id"]),
+        "source_uri": item["uri"] or item["name"],
+        "source_name": item["name"],
+        "kind": "audio" if item["source"] is None else "video",
+        "segment_index": 0,
+        "segment_count": 1,
+        "content": item["content"],
+        "start_s": item["start_s"],
+    }
+    try:
+        pcm = load_sound(item, guard)
+    except MediaError as error:
+        reject = {"reject_stage": error.stage, "reject_type": error.error_type, "reject_message": str(error)}
+        return fields | reject | {"status": REJECTED, "attempts": error.attempts, "read_s": time.monotonic() - started}
+    about = {"duration_s": pcm.length_s, "sample_rate_hz": pcm.sample_rate, "channels": pcm.samples_TC.shape[1]}
+    silent = all(is_silent(channel_T) for channel_T in pcm.samples_TC.T)
+    heard = {"status": OK, "silent": silent, "sound": pack_pcm(pcm), "read_s": time.monotonic() - started}
+    return fields | about | heard
+
+
+def hear_sounds(batch: pa.Table, extractor: NetworkExtractor, protocol: Protocol) -> pa.Table:
+    """Fill what a network finds out; drop the samples. Rejected rows pass, and what is not finite is rejected."""
+    started = time.monotonic()
+    sounds = unpack_pcm(batch["sound"])
+    present = [row for row, sound in enumerate(sounds) if sound is not None]
+    columns: dict[str, Any] = {}
+    infinite = np.zeros(len(sounds), bool)
+    if present:
+        found = extractor.extract([sound for sound in sounds if sound is not None], protocol)
+        places = pa.array([present.index(row) if row in present else None for row in range(len(sounds))], pa.int64())
+        columns = {name: values.take(places) for name, values in found.items()}
+        for values in found.values():
+            bad = [not np.isfinite(cell.values.to_numpy(zero_copy_only=False)).all() for cell in values]
+            infinite[present] |= np.array(bad, bool)
+    columns["extract_s"] = rows.per_row_seconds(time.monotonic() - started, [sound is not None for sound in sounds])
+    batch = rows.replace(batch, columns, drop=["sound"])
+    error = MediaError("audio", "NonFinite", "what the network found is not finite")
+    return rows.reject_where(batch, infinite.tolist(), error) if infinite.any() else batch
+
+
+def load_sound(item: Mapping[str, Any], guard: GuardSettings) -> Pcm:
+    """A sound as it is in its file.
+
+    Args:
+        item: Of `features.SOUNDS`.
+        guard: Limits of the decoder of videos.
+
+    Raises:
+        MediaError: When it cannot be read, is empty, or has samples that are not finite.
+    """
+    return _checked(_read(item, guard), item["name"])
+
+
+def _read(item: Mapping[str, Any], guard: GuardSettings) -> Pcm:
+    if item["content"] == SILENCE:
+        return _SILENCE
+    if item["source"] is not None:
+        return _of_video(item, guard)
+    try:
+        with storage.local_copy(item["uri"]) as path:
+            _check_content(path, item)
+            pcm = read_pcm(path)
+    except FileNotFoundError:
+        raise MediaError("fetch", "NotFound", f"no file {item['uri']}") from None
+    except OSError as error:
+        raise MediaError("fetch", type(error).__name__, f"{item['uri']}: {error}") from None
+    return pcm.span(item["start_s"], item["length_s"] or pcm.length_s)
+
+
+def _check_content(path: Path, item: Mapping[str, Any]) -> None:
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != item["content"]:
+        raise MediaError("read", "Changed", f"{item['uri']} is another file than that of sha256 {item['content']}")
+
+
+def _of_video(item: Mapping[str, Any], guard: GuardSettings) -> Pcm:
+    segments = SegmentSettings(whole=True)
+    decode = DecodeSettings(segments, _FEW_FRAMES, guard, MediaSpec(), want_audio=True, native=True)
+    for row in decode_rows(rows.unpack_source(item["source"]), item["content"], [], decode):
+        if row["status"] != OK:
+            raise MediaError(row["reject_stage"], row["reject_type"], row["reject_message"], row["attempts"])
+        native = row["native"]
+        if native is None:
+            raise MediaError("audio", "NoSound", f"{item['name']} has no sound")
+        return native
+    raise MediaError("audio", "NoSound", f"{item['name']} has no segment")
+
+
+def _checked(pcm: Pcm, name: str) -> Pcm:
+    if not pcm.samples_TC.size:
+        raise MediaError("audio", "Empty", f"{name} has no samples")
+    if not np.isfinite(pcm.samples_TC).all():
+        raise MediaError("audio", "NonFinite", f"{name} has samples that are NaN or infinite")
+    return pcm

@@ -1,0 +1,74 @@
+"""The rows of a network's folder: one a sound, with what the network found out about it.
+
+A sound is known by what it is, not by where it lies: by the sha256 of its file (or the version of the video that it is
+the sound of) and its span. So a file that two systems share, or that was moved, is heard once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+from v2a_core.media.segments import digest
+from v2a_core.tables.columns import Column, schema_of
+from v2a_core.tables.evaluated import SAMPLES
+from v2a_core.tables.schema import CATALOG, DOUBLE, INT, STATUS, TEXT
+
+# What is to be heard, a row a sound.
+SOUNDS = pa.schema(
+    [
+        ("sound_id", TEXT),
+        ("content", TEXT),  # sha256 of the file, or the id of a video in this version
+        ("uri", TEXT),  # of a sound file; null for the sound of a video
+        ("source", TEXT),  # of a video, as JSON
+        ("name", TEXT),
+        ("start_s", DOUBLE),
+        ("length_s", DOUBLE),
+    ]
+)
+
+
+def sound_id(content: str, start_s: float, length_s: float) -> str:
+    """A 32-character id of a span of a sound: the same wherever it lies.
+
+    Args:
+        content: Sha256 of its file, or the id of the video in this version.
+        start_s: Where the span begins.
+        length_s: Its length; 0 for all of it.
+    """
+    return digest(content, round(start_s * 1e6), round(length_s * 1e6))
+
+
+def feature_columns(found: Iterable[Column]) -> tuple[Column, ...]:
+    """The columns of a network's folder.
+
+    Args:
+        found: What the network finds out.
+    """
+    return (
+        Column("segment_id", TEXT, "the sound: a hash of its content and span", required=True),
+        *CATALOG,
+        Column("segment_index", INT, "0", required=True),
+        Column("segment_count", INT, "1", required=True),
+        Column("content", TEXT, "sha256 of the sound's file, or the id of its video in this version", required=True),
+        Column("start_s", DOUBLE, "where the sound begins in its file; s"),
+        Column("duration_s", DOUBLE, "its length; s"),
+        Column("sample_rate_hz", INT, "of the file; Hz"),
+        Column("channels", INT, "of the file"),
+        Column("silent", pa.bool_(), "it is digitally silent"),
+        *found,
+        *STATUS,
+    )
+
+
+def feature_schema(found: Iterable[Column]) -> pa.Schema:
+    """Their schema."""
+    return schema_of(feature_columns(found))
+
+
+def with_sound(features: pa.Schema) -> pa.Schema:
+    """The same rows on the way from reading to the network, with the sound."""
+    return pa.schema(
+        [*features, pa.field("sound", SAMPLES), pa.field("read_s", pa.float64()), pa.field("extract_s", pa.float64())]
+    )

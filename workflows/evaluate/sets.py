@@ -1,0 +1,69 @@
+"""Metrics of sets: what networks have not heard yet is heard, then all systems are measured side by side."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from v2a_core import storage
+from v2a_core.metrics.extractors.network import Weights
+from v2a_core.metrics.hearing_protocols import PROTOCOLS
+from v2a_core.metrics.systems.clip_frames import read_frames
+from v2a_core.metrics.systems.measure import Folders, Measured, Sets, measure_sets
+from v2a_core.metrics.systems.sets import SoundSet, once, single, sound_set
+from v2a_core.stages.sounds import SILENCE
+from workflows.command.arguments import Asked
+from workflows.evaluate.config import EvaluateJob
+from workflows.evaluate.extraction import extract
+
+FEATURES_FOLDER = "features"
+# Beside what systems made: references are heard once for all of them.
+_MADE, _REFERENCES = "made", "references"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What is compared, and where it is kept.
+
+    Attributes:
+        output: Folder or URI of the evaluation.
+        systems: The sounds of each system, by its name.
+        reference: The references' sounds; None: there are none.
+        embeddings: Folder or URI that `v2a embed` wrote, for the videos' frames.
+        weights: Of each network that is used.
+    """
+
+    output: str
+    systems: Mapping[str, SoundSet]
+    reference: SoundSet | None
+    embeddings: str | None
+    weights: Mapping[str, Weights]
+
+
+def compare(compared: Compared, job: EvaluateJob, asked: Asked) -> Measured:
+    """Hear what is missing, then compute every metric of sets for every system.
+
+    Args:
+        compared: What.
+        job: The configuration.
+        asked: Models, address, ...
+    """
+    silence, reference = single(SILENCE), compared.reference or sound_set([])
+    features = storage.join(compared.output, FEATURES_FOLDER)
+    folders = {}
+    for name, weights in compared.weights.items():
+        made = extract(storage.join(features, _MADE), once(list(compared.systems.values())), weights, job, asked)
+        heard = extract(storage.join(features, _REFERENCES), once([reference, silence]), weights, job, asked)
+        folders[name] = Folders(weights, made, heard)
+    with tempfile.TemporaryDirectory(prefix="v2a-") as folder:
+        members = {system: found.members() for system, found in compared.systems.items()}
+        sets = Sets(
+            members,
+            reference.members(),
+            read_frames(compared.embeddings, members, Path(folder) / "frames") if compared.embeddings else None,
+            next(iter(silence.members())),
+            folders,
+        )
+        return measure_sets(sets, PROTOCOLS[job.protocol], job.sets, Path(folder))
