@@ -19,6 +19,7 @@ from v2a_core.config import ConfigError
 from v2a_core.media.config import SegmentSettings
 from v2a_core.models import LocalBundle
 from v2a_core.models.digests import fingerprint, tree
+from v2a_core.models.spaces import made_anew
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import read_latest
 from v2a_core.outputs.manifest import Manifest
@@ -59,7 +60,7 @@ def check_space(soundtracks: str, made_by: Manifest, local: LocalBundle) -> None
     if has != local.audio_space:
         raise ConfigError(
             f"{soundtracks} was made for the audio space {has!r}, bundle {local.name!r} has {local.audio_space!r}: "
-            "choose the bundle it was made with (--models)"
+            + (made_anew(has, "generate") or "choose the bundle it was made with (--models)")
         )
 
 
@@ -137,7 +138,8 @@ def read_references(embeddings: str, local: LocalBundle) -> dict[str, npt.NDArra
     space = manifest.read(embeddings, job="embed")["spaces"]["audio"]
     if space != local.audio_space:
         raise ConfigError(
-            f"--embeddings {embeddings} is of the audio space {space!r}, the models of {local.audio_space!r}"
+            f"--embeddings {embeddings} is of the audio space {space!r}, the models of {local.audio_space!r}: "
+            + (made_anew(space, "embed") or "choose the bundle it was made with (--models)")
         )
     table = read_latest(storage.join(embeddings, ROWS_FOLDER), ["segment_id", "clap_embedding"])
     if table is None:

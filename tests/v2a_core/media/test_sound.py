@@ -20,6 +20,9 @@ from v2a_core.media.resample import PlacedSound, clap_waveform, fit_length, resa
 from v2a_core.media.types import MediaError, MediaSpec
 from v2a_core.media.write import read_audio, write_audio
 
+DATA = Path(__file__).parents[2] / "data"
+SPEC = MediaSpec(audio_samples=480_000)
+
 
 @pytest.mark.parametrize("audio_format", ["wav", "flac"])
 def test_audio_files_hold_the_nearest_of_16_bit(tmp_path: Path, audio_format: str) -> None:
@@ -39,20 +42,28 @@ def test_samples_that_cannot_be_written_are_refused(tmp_path: Path, value: float
     assert not (tmp_path / "a.wav").exists()
 
 
-def test_clap_path_follows_audioldm() -> None:
-    """Against AudioLDM's arithmetic, written down step by step."""
-    spec = MediaSpec(audio_samples=480_000)
-    waveform = tone(10.0, 300.0, 16_000) * np.linspace(0.1, 1, 160_000, dtype=np.float32) + np.float32(0.05)
-    heard = clap_waveform(waveform, 16_000, spec)
-    centred = waveform - waveform.mean()
-    expected = resample(0.5 * centred / (np.abs(centred).max() + 1e-8), 16_000, 48_000)
-    np.testing.assert_allclose(heard, expected, atol=1e-6)
-    assert abs(float(heard.mean())) < 1e-4
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+@pytest.mark.parametrize("audio_format", ["wav", "flac"])
+def test_clap_hears_what_audioldms_clap_heard(tmp_path: Path, audio_format: str, rate: int) -> None:
+    """Against torchaudio's resampling in AudioLDM's order (tests/data/make_oracles.py), from two channels in a file."""
+    with np.load(DATA / "heard_by_clap.npz") as theirs:
+        sound, expected = theirs["sound"], theirs[str(rate)]
+    np.testing.assert_allclose(clap_waveform(sound[0], rate, SPEC)[: len(expected)], expected, atol=1e-6)
+    path = tmp_path / f"two-channels.{audio_format}"
+    soundfile.write(path, 0.5 * sound.T, rate, "PCM_24")
+    waveform, read_rate = read_audio(path)
+    np.testing.assert_allclose(clap_waveform(waveform, read_rate, SPEC)[: len(expected)], expected, atol=1e-5)
+
+
+def test_clap_hears_the_same_of_a_sound_whatever_follows_what_it_can_hear() -> None:
+    quiet, loud = tone(10.0, 300.0, 16_000), 3 * tone(2.0, 900.0, 16_000) + np.float32(0.1)
+    heard = clap_waveform(quiet, 16_000, SPEC)
+    np.testing.assert_array_equal(clap_waveform(np.concatenate([quiet, loud]), 16_000, SPEC), heard)
+    assert np.abs(heard).max() == pytest.approx(0.5, abs=0.01)
 
 
 def test_short_sound_is_repeated_whole_times_then_padded() -> None:
-    spec = MediaSpec(audio_samples=480_000)
-    heard = clap_waveform(tone(3.0, 300.0, 48_000), 48_000, spec)
+    heard = clap_waveform(tone(3.0, 300.0, 48_000), 48_000, SPEC)
     assert heard.shape == (480_000,)
     np.testing.assert_array_equal(heard[:144_000], heard[144_000:288_000])
     np.testing.assert_array_equal(heard[:144_000], heard[288_000:432_000])
