@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("v2a_core.stages",),
     (
         *("v2a_core.training", "v2a_core.interpolation", "v2a_core.report", "v2a_core.listening"),
-        *("v2a_core.verification", "v2a_core.miniature", "v2a_core.single_video", "v2a_core"),
+        *("v2a_core.inspection", "v2a_core.verification", "v2a_core.miniature", "v2a_core.single_video", "v2a_core"),
     ),
     ("workflows.cluster_runtime", "workflows.command", "workflows"),
     ("workflows.streaming",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -18,7 +19,7 @@ Actions: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
-    for add in (_add_show, _add_fetch, _add_init, _add_world, _add_train, _add_score, _add_compare):
+    for add in (_add_show, _add_fetch, _add_check, _add_init, _add_world, _add_train, _add_score, _add_compare):
         add(actions)
 
 
@@ -41,6 +42,26 @@ def _add_fetch(actions: Actions) -> None:
     fetch.add_argument("--output", required=True, metavar="URI", help="where to; use it later with --models")
     add_storage_option(fetch)
     fetch.set_defaults(action=_fetch)
+
+
+def _add_check(actions: Actions) -> None:
+    check = actions.add_parser(
+        "check", help="whether the models are the right ones and run as they were trained; 1 when something is wrong"
+    )
+    check.add_argument("bundle", metavar="NAME|FILE")
+    check.add_argument(
+        "--sounds",
+        metavar="DIR",
+        help="a few sounds, named by what is heard (`dog barking.wav`)",
+    )
+    check.add_argument(
+        "--pictures", metavar="DIR", help="pictures, named by what is seen, and CLIP.png and 000000039769.jpg"
+    )
+    check.add_argument("--checkpoint", metavar="FILE", help="AudioLDM's original checkpoint, to compare weights with")
+    check.add_argument("--output", metavar="DIR", help="folder or URI for check.json and check.html: please send them")
+    check.add_argument("--device", default=None, metavar="DEVICE", help="cpu, cuda, cuda:1 (default: a GPU if any)")
+    add_storage_option(check)
+    check.set_defaults(action=_check)
 
 
 def _add_init(actions: Actions) -> None:
@@ -106,6 +127,33 @@ def _fetch(arguments: argparse.Namespace) -> int:
         return DONE
 
 
+def _check(arguments: argparse.Namespace) -> int:
+    with reached_storage(arguments):
+        from v2a_core.inspection.report import line, summary, write_report
+        from v2a_core.inspection.run import inspect, open_bundle
+        from v2a_core.models import load_bundle
+
+        sounds, pictures, checkpoint = (
+            Path(given).expanduser() if given else None
+            for given in (arguments.sounds, arguments.pictures, arguments.checkpoint)
+        )
+        started, rows = time.perf_counter(), []
+        opened = open_bundle(
+            load_bundle(arguments.bundle),
+            sounds=sounds,
+            pictures=pictures,
+            checkpoint=checkpoint,
+            device=arguments.device,
+        )
+        for row in inspect(opened):
+            rows.append(row)
+            print(line(row), flush=True)
+        print(summary(rows))
+        if arguments.output:
+            write_report(arguments.output, opened, rows, time.perf_counter() - started)
+        return FAILED if any(row.verdict == "wrong" for row in rows) else DONE
+
+
 def _init(arguments: argparse.Namespace) -> int:
     from v2a_core.miniature import init_miniature
 
@@ -152,7 +200,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 COMMANDS.add(
     "models",
     Command(
-        "the model bundles and their small world: show, fetch, init, world, train, score, compare",
+        "the model bundles and their small world: show, fetch, check, init, world, train, score, compare",
         _add_arguments,
         _run,
     ),

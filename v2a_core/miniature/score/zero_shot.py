@@ -49,7 +49,7 @@ def clip_text(local: LocalBundle) -> EmbedText:
     parts = {name: config[name] for name in ("embed_dim", "vision_cfg", "text_cfg", "quick_gelu") if name in config}
     model = open_clip.CLIP(**parts).eval()
     load_exactly(model, load_tensors(part.path), part.path, may_lack=_COMPUTED)
-    tokenize = _tokenizer(part.path.parent, int(config["text_cfg"].get("context_length", 77)))
+    tokenize = clip_tokenizer(part.path.parent, int(config["text_cfg"].get("context_length", 77)))
 
     @torch.inference_mode()
     def embed(texts: Sequence[str]) -> Floats:
@@ -59,7 +59,7 @@ def clip_text(local: LocalBundle) -> EmbedText:
     return embed
 
 
-def _tokenizer(folder: Path, length: int) -> Callable[[list[str]], torch.Tensor]:
+def clip_tokenizer(folder: Path, length: int) -> Callable[[list[str]], torch.Tensor]:
     """The tokenizer beside the weights, or CLIP's own."""
     if (folder / "tokenizer_config.json").is_file():
         from transformers import AutoTokenizer
