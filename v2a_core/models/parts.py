@@ -179,7 +179,7 @@ class GeneratorWeights(PartSettings):
         None, f"AudioLDM's original checkpoint, of which all parts are made, in place of a folder: {SOURCE}"
     )
     tokenizer: str = setting(
-        "FacebookAI/roberta-base", f"with a checkpoint, folder with RoBERTa's vocab.json and merges.txt: {SOURCE}"
+        "FacebookAI/roberta-base", f"with a checkpoint, folder with RoBERTa's tokenizer.json: {SOURCE}"
     )
     head_channels: int | None = setting(
         None,

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from v2a_core.generators.audioldm.generator import AudioLdmGenerator
     from v2a_core.generators.audioldm.text import TextEmbedder
 
-TOKENIZER = ("vocab.json", "merges.txt")
+# All of a tokenizer in one file.
+TOKENIZER = "tokenizer.json"
 
 # Of a diffusers folder's other files; a changed readme is not another model.
 _DESCRIPTION = (".json", ".txt")
@@ -102,8 +103,8 @@ def audioldm_source(part: Part[GeneratorWeights]) -> AudioLdmSource:
     said, path = part.settings, part.path
     if said.checkpoint is None:
         return DiffusersFolder(path, said.head_channels)
-    vocabulary = part.found.files[f"tokenizer/{TOKENIZER[0]}"]
-    return OriginalCheckpoint(path, vocabulary.parent, "raw" if said.weights == "raw" else "ema", said.head_channels)
+    tokenizer = part.found.files[f"tokenizer/{TOKENIZER}"].parent
+    return OriginalCheckpoint(path, tokenizer, "raw" if said.weights == "raw" else "ema", said.head_channels)
 
 
 def _find_checkpoint(source: GeneratorWeights, checkpoint: str, finder: Finder) -> Found:
@@ -117,10 +118,7 @@ def _find_checkpoint(source: GeneratorWeights, checkpoint: str, finder: Finder) 
         raise ModelError(
             f"generator.checkpoint = {checkpoint!r} must be a file: a folder is named in generator.weights"
         )
-    files = {path.name: path}
-    for name in TOKENIZER:
-        files[f"tokenizer/{name}"] = _beside(finder, source.tokenizer, name)
-    return Found(path, files)
+    return Found(path, {path.name: path, f"tokenizer/{TOKENIZER}": _beside(finder, source.tokenizer, TOKENIZER)})
 
 
 def _beside(finder: Finder, folder: str, name: str) -> Path:
