@@ -12,6 +12,7 @@ from v2a_core.mappers.config import SamplingSettings
 from v2a_core.mappers.none import NO_MAPPER, NoMapper, no_mapper_name
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.models import LocalBundle
+from v2a_core.models.spaces import made_anew
 from v2a_core.protocols import ConditionMapper
 from v2a_core.tables.schema import EMBEDDING_DIM
 
@@ -50,9 +51,10 @@ def check_mapper(mapper: str, sampling: SamplingSettings | None, local: LocalBun
     )
     for name, has, needs in pairs:
         if has != needs:
+            advice = made_anew(has, "embed", "train") if name == "audio" else None
             raise ConfigError(
                 f"the mapper {mapper} was trained for the {name} space {has!r}, bundle {local.name!r} has {needs!r}: "
-                "choose the bundle it was trained with (--models), or train a mapper for this one"
+                + (advice or "choose the bundle it was trained with (--models), or train a mapper for this one")
             )
     return loaded.fingerprint
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from v2a_core import storage
 from v2a_core.config import Settings, setting
+from v2a_core.media.types import CLAP_PATH
 from v2a_core.models import digests
 from v2a_core.models.errors import ModelError
 from v2a_core.models.sources import Finder
@@ -39,6 +40,11 @@ class Traits:
 
     model: str
     dim: int
+
+    @property
+    def space(self) -> str:
+        """What of the name of the embedding space does not follow from the weights."""
+        return self.model
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,11 @@ class AudioTraits(Traits):
 
     sample_rate: int
     samples: int
+
+    @property
+    def space(self) -> str:
+        """See `Traits.space`: the same weights hear something else when sounds come to them by another path."""
+        return f"{self.model}+{CLAP_PATH}"
 
 
 @dataclass(frozen=True)
@@ -239,8 +250,8 @@ class Part(Generic[PartT_co]):
 
     @property
     def space(self: Part[EncoderSource]) -> str:
-        """Name of its embedding space: model and fingerprint of the weights."""
-        return f"{self.settings.traits(self.found).model}:{self.fingerprint[:16]}"
+        """Name of its embedding space: model, for sounds the path to it, and fingerprint of the weights."""
+        return f"{self.settings.traits(self.found).space}:{self.fingerprint[:16]}"
 
 
 def with_beside(path: Path, *names: str) -> dict[str, Path]:
