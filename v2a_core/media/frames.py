@@ -33,9 +33,10 @@ def wanted(start_s: float, duration_s: float, timeline: Timeline, settings: Fram
         Their places in the timeline, int64 (N,), ascending, each once; at least one.
     """
     if settings.frames_per_second == "all":
-        begin, end = np.searchsorted(timeline.frame_times_s, np.array([start_s, start_s + duration_s]) - _ROUNDING_S)
+        ends = np.array([start_s, start_s + duration_s]) - _ROUNDING_S
+        begin, end = map(int, np.searchsorted(timeline.frame_times_s, ends))
         if end > begin:
-            count = min(int(end - begin), settings.max_frames)
+            count = min(end - begin, settings.max_frames)
             return (begin + _centres(count, end - begin)).astype(np.int64)
     return shown_at(start_s + _centres(settings.most(duration_s), duration_s), timeline)
 

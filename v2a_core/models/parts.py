@@ -87,6 +87,7 @@ class PartSettings(Settings):
     """What a bundle says about one of its parts."""
 
     weights: str = setting(..., f"weight file, or folder with one, and its config.json: {SOURCE}")
+    revision: str = setting("", "commit of the weights' hub repository; empty: what it holds now")
 
     def find(self, finder: Finder) -> Found:
         """Bring it to this machine: here a weight file, or a folder's only one, with the `config.json` beside it.
@@ -102,7 +103,7 @@ class PartSettings(Settings):
 
     def moved(self, weights: str) -> Self:
         """The settings of a copy, whose files lie beside each other."""
-        return self.model_copy(update={"weights": weights})
+        return self.model_copy(update={"weights": weights, "revision": ""})
 
 
 class EncoderSource(PartSettings, abc.ABC):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,23 @@ if TYPE_CHECKING:
 # What transformers takes when the vocoder's config.json does not say (SpeechT5HifiGanConfig).
 SAMPLE_RATE = 16_000
 
-# What a diffusers folder is made of; a changed readme is not another model.
-_FILES = (".json", ".txt", ".safetensors", ".bin")
+# The parts of a diffusers folder that have weights, and what else of it is read. A file that lies beside them because
+# another program wanted it is not another model.
+_WITH_WEIGHTS = ("unet", "vae", "vocoder", "text_encoder")
+_READ = re.compile(r"model_index\.json|scheduler/scheduler_config\.json|tokenizer/[^/]+\.(json|txt)")
+
+
+def _loaded_of(part: Path) -> list[str]:
+    """The configuration of a part, and those of its weights that are loaded where there are several kinds."""
+    names = sorted(path.name for path in part.glob("*") if path.is_file())
+    kinds = [
+        [name for name in names if re.fullmatch(rf".*\.{suffix}(\.index\.json)?", name) and (".fp16." in name) is half]
+        for suffix in ("safetensors", "bin")
+        for half in (False, True)
+    ]
+    weights = next((kind for kind in kinds if kind), [])
+    usual = [name for name in weights if re.match(r"(diffusion_pytorch_|pytorch_)?model[.-]", name)]
+    return [name for name in names if name == "config.json"] + (usual or weights)
 
 
 class AudioLdm:
@@ -36,7 +52,9 @@ class AudioLdm:
         """
         if not folder.is_dir():
             raise ModelError(f"{folder} must be a diffusers folder of AudioLDM")
-        return {name: path for name, path in digests.tree(folder).items() if path.suffix in _FILES}
+        files = digests.tree(folder)
+        loaded = {f"{part}/{name}" for part in _WITH_WEIGHTS for name in _loaded_of(folder / part)}
+        return {name: path for name, path in files.items() if name in loaded or _READ.fullmatch(name)}
 
     def sample_rate(self, folder: Path) -> int:
         """Rate of what its vocoder makes, Hz."""
