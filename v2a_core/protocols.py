@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -135,22 +134,3 @@ class Generator(TextEncoder, Protocol):
 
         One that could not be made is NaN.
         """
-
-
-class GeneratorKind(Protocol):
-    """A generator as bundles name it: what its folder holds, and how it is loaded. Loads no library by itself."""
-
-    def files(self, folder: Path) -> dict[str, Path]:
-        """The files that it is made of, by their name inside the folder; their contents are its fingerprint."""
-
-    def sample_rate(self, folder: Path) -> int:
-        """Rate of the waveforms, Hz."""
-
-    def text_tower(self, folder: Path) -> Path | None:
-        """CLAP's text tower in transformers' layout, by which spaces are compared; None where it has none."""
-
-    def load(self, folder: Path, settings: Any, device: str) -> Generator:
-        """Ready to make sound, with the settings that were registered with it."""
-
-    def load_text(self, folder: Path, device: str) -> TextEncoder:
-        """What turns texts into its conditions, without the rest of it."""

@@ -18,7 +18,7 @@ import pyarrow as pa
 from v2a_core import storage
 from v2a_core.catalog import CatalogSettings, Source, list_sources, source_id
 from v2a_core.config import ConfigError, load
-from v2a_core.generators import check_settings, load_generator
+from v2a_core.generators import check_settings, load_generator, tell_doubt
 from v2a_core.mappers.choice import canonical_mapper, check_mapper, load_condition_mapper, unlike_training
 from v2a_core.media.loudness import finish_waveform
 from v2a_core.media.types import MediaError
@@ -178,6 +178,7 @@ def _load(models: str, mapper: str, fingerprint: str, settings_json: str, device
     local = load_bundle(models).resolve()
     check_weights(local)
     check_spaces(local)
+    tell_doubt(local)
     return _Loaded(
         local,
         encoders.build_vision(local, settings.encoders, device),

@@ -24,7 +24,8 @@ from v2a_core.compute.torchvision_import import prepare_torchvision
 
 HERE = Path(__file__).parent
 
-RATES = ((44_100, 16_000), (48_000, 16_000), (16_000, 32_000), (22_050, 16_000))
+RATES = ((44_100, 16_000), (48_000, 16_000), (16_000, 48_000), (16_000, 32_000), (22_050, 16_000))
+CLAP_RATES = (44_100, 48_000)
 
 
 def fill(network: torch.nn.Module, prefix: str = "") -> torch.nn.Module:
@@ -41,6 +42,24 @@ def resampled() -> dict[str, np.ndarray]:
     sound = np.random.default_rng(7).standard_normal(1500)
     done = {f"{a}_{b}": torchaudio.functional.resample(torch.from_numpy(sound), a, b).numpy() for a, b in RATES}
     return {"sound": sound, **{name: array[:1000] for name, array in done.items()}}
+
+
+def heard_by_clap() -> dict[str, np.ndarray]:
+    """What AudioLDM's training gave to its CLAP, in its order.
+
+    The sound is noise with an offset, much of it above 8 kHz, so that images and aliases are among what is compared. In
+    double precision: the filters that torchaudio computes in single precision from 44.1 kHz are off by 3e-6 themselves.
+    """
+    from torchaudio.functional import resample
+
+    sound = 0.2 * np.random.default_rng(8).standard_normal((2, 2400)).astype(np.float32) + np.float32(0.05)
+    found: dict[str, np.ndarray] = {"sound": sound}
+    for rate in CLAP_RATES:
+        low = resample(torch.from_numpy(sound).double(), rate, 16_000).numpy()[0]
+        low = low - np.mean(low)
+        low = low / (np.max(np.abs(low)) + 1e-8) * 0.5
+        found[str(rate)] = resample(torch.from_numpy(low), 16_000, 48_000).numpy().astype(np.float32)
+    return found
 
 
 def cnn14(rate: int, window: int, hop: int, highest: int) -> dict[str, np.ndarray]:
@@ -103,6 +122,7 @@ def main() -> None:
     sys.path.insert(0, sys.argv[1])
     made = {
         "sinc_resample": resampled,
+        "heard_by_clap": heard_by_clap,
         "cnn14_16k": lambda: cnn14(16_000, 512, 160, 8_000),
         "cnn14_32k": lambda: cnn14(32_000, 1024, 320, 14_000),
         "vggish": vggish,

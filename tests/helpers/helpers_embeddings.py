@@ -13,7 +13,7 @@ from v2a_core.outputs import manifest
 from v2a_core.tables import arrays
 from v2a_core.tables.schema import EMBEDDING_DIM, embeddings_schema
 
-SPACES = {"vision": "clip:0123456789abcdef", "audio": "clap:fedcba9876543210"}
+SPACES = {"vision": "clip:0123456789abcdef", "audio": "clap+sinc:fedcba9876543210"}
 
 
 def vectors(rows: int, *, frames: int = 3, seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:

@@ -69,7 +69,7 @@ def bundle(
         licence="",
         vision=_part(ClipSettings(model=clip_model, weights=str(vision or _empty()))),
         audio=_part(ClapSettings(weights=str(audio or _empty()), config=clap_config)),
-        generator=_part(GeneratorSource(weights=str(_empty().parent))),
+        generator=Part(GeneratorSource(weights=str(_empty().parent)), Found(_empty().parent, {})),
     )
 
 

@@ -6,7 +6,8 @@ Shapes: N frames, H and W pixels, C colours.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,10 @@ from v2a_core.captioners import CAPTIONERS
 from v2a_core.captioners.config import CaptionerSettings
 from v2a_core.config import setting
 from v2a_core.models.errors import ModelError
+from v2a_core.models.parts import read_json
+
+if TYPE_CHECKING:
+    import torch
 
 
 class BlipCaptionerSettings(CaptionerSettings):
@@ -28,6 +33,14 @@ class BlipCaptionerSettings(CaptionerSettings):
     max_tokens: int = setting(30, "longest caption", unit="tokens", ge=1, le=200)
     beams: int = setting(3, "beams of the search, which is without chance", ge=1, le=16)
 
+    def check(self) -> None:
+        """Names and shapes of the weights must be BLIP's; see `CaptionerSettings.check`."""
+        from v2a_core.models.checkpoints import check_fit
+
+        folder = self.folder()
+        model, path, tensors = _unset(folder)
+        check_fit(model, tensors, path, may_lack=_tied(model))
+
 
 class BlipCaptioner:
     """Frames to captions.
@@ -37,16 +50,14 @@ class BlipCaptioner:
         device: `cpu`, `cuda`, ...
 
     Raises:
-        ModelError: When the folder is no BLIP captioner with safetensors.
+        ModelError: When the folder is no BLIP captioner.
     """
 
     def __init__(self, settings: BlipCaptionerSettings, device: str = "cpu") -> None:
-        import torch
-
         from v2a_core.compute.torchvision_import import prepare_torchvision
 
         prepare_torchvision()
-        from transformers import BertTokenizer, BlipForConditionalGeneration, BlipImageProcessor, BlipProcessor
+        from transformers import BertTokenizer, BlipImageProcessor, BlipProcessor
 
         folder = settings.folder()
         self._settings, self._device = settings, device
@@ -57,12 +68,9 @@ class BlipCaptioner:
                 BlipImageProcessor.from_pretrained(folder, local_files_only=True),
                 BertTokenizer.from_pretrained(folder, local_files_only=True),
             )
-            model: Any = BlipForConditionalGeneration.from_pretrained(
-                folder, use_safetensors=True, local_files_only=True, dtype=torch.float32
-            )
         except (OSError, ValueError) as error:
             raise ModelError(f"captioner.weights = {settings.weights!r} cannot be read as BLIP: {error}") from None
-        self._model = model.to(device).eval().requires_grad_(False)
+        self._model = _load(folder).to(device).eval()
 
     def caption(self, frames_NHWC: Sequence[npt.NDArray[np.uint8]]) -> list[str]:
         """A caption for each frame, uint8 RGB (H, W, C); the same frame always gets the same."""
@@ -81,6 +89,42 @@ class BlipCaptioner:
                 )
             captions += [text.strip() for text in self._processor.batch_decode(tokens, skip_special_tokens=True)]
         return captions
+
+
+def _load(folder: Path) -> Any:
+    """BlipForConditionalGeneration of a folder, float32."""
+    from v2a_core.models.checkpoints import load_exactly
+
+    model, path, tensors = _unset(folder)
+    load_exactly(model, tensors, path, may_lack=_tied(model))
+    model.tie_weights()
+    return model
+
+
+def _unset(folder: Path) -> tuple[Any, Path, dict[str, torch.Tensor]]:
+    """The model of a folder without its weights, the file of these, and them."""
+    from v2a_core.compute.torchvision_import import prepare_torchvision
+
+    prepare_torchvision()
+    from transformers import BlipConfig, BlipForConditionalGeneration
+
+    from v2a_core.models.checkpoints import load_tensors, part_weights
+    from v2a_core.models.unset import UnsetWeights
+
+    path = part_weights(folder)
+    # Counters of positions are no weights; some files hold them.
+    tensors = {name: value for name, value in load_tensors(path).items() if not name.endswith(".position_ids")}
+    config = read_json(folder / "config.json")
+    try:
+        with UnsetWeights():
+            return BlipForConditionalGeneration(BlipConfig.from_dict(config)), path, tensors
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"{folder}: its config.json does not describe BLIP: {error}") from None
+
+
+def _tied(model: Any) -> tuple[str, ...]:
+    """Names of tensors that are others' and that a file need not hold again."""
+    return tuple(model.all_tied_weights_keys)
 
 
 CAPTIONERS.add("blip", BlipCaptioner, BlipCaptionerSettings)

@@ -10,7 +10,8 @@ from v2a_core.models.errors import ModelError
 from v2a_core.models.sources import Finder
 from v2a_core.protocols import JSON
 
-_READ = (".json", ".txt", ".safetensors")
+_TEXT = (".json", ".txt")
+_WEIGHTS = (".safetensors", ".bin")
 
 
 class CaptionerSettings(Settings):
@@ -36,7 +37,18 @@ class CaptionerSettings(Settings):
 
     def fingerprint(self) -> str:
         """Sha256 of the files that decide a caption."""
-        return fingerprint({name: path for name, path in tree(self.folder()).items() if path.suffix in _READ})
+        files = {name: path for name, path in tree(self.folder()).items() if path.suffix in (*_TEXT, *_WEIGHTS)}
+        # Pickles are read only where there are no safetensors.
+        weights = [kind for kind in _WEIGHTS if any(path.suffix == kind for path in files.values())][:1]
+        return fingerprint({name: path for name, path in files.items() if path.suffix in (*_TEXT, *weights)})
+
+    def check(self) -> None:
+        """Refuse, in seconds, weights that cannot be read, so that no job starts with them.
+
+        Raises:
+            ModelError: Naming what is wrong.
+        """
+        self.folder()
 
     def deciding(self) -> dict[str, JSON]:
         """The settings that decide a caption beside the weights: what an output is identified by."""

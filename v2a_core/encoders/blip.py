@@ -5,6 +5,7 @@ Shapes: N frames, H and W pixels, C colours, D numbers of an embedding.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from v2a_core.config import setting
@@ -48,6 +49,16 @@ class BlipSettings(VisionSettings):
             raise ModelError(f"{found.files[BLIP_CONFIG]} does not describe BLIP: it has no vision_config")
         return config
 
+    def check(self, found: Found) -> None:
+        """See `PartSettings.check`."""
+        from v2a_core.compute.torchvision_import import prepare_torchvision
+        from v2a_core.models.checkpoints import check_fit
+
+        prepare_torchvision()
+        config = self.architecture(found)
+        tower = _tower(config["vision_config"], int(config["image_text_hidden_size"]))
+        check_fit(tower, _visual(found.path), found.path)
+
 
 class BlipEncoder(ImageEncoder[BlipSettings]):
     """Frames to embeddings in the space that BLIP shares between images and texts, 256 numbers as published.
@@ -59,17 +70,10 @@ class BlipEncoder(ImageEncoder[BlipSettings]):
 
     def load(self, part: Part[BlipSettings]) -> torch.nn.ModuleDict:
         """The image side of `BlipForImageTextRetrieval`, under its names. The text side is never built."""
-        from v2a_core.models.checkpoints import load_exactly, load_tensors
+        from v2a_core.models.checkpoints import load_exactly
 
-        tensors = load_tensors(part.path)
-        visual = {name: value for name, value in tensors.items() if name.startswith(_PARTS)}
-        if not any(name.startswith("vision_proj.") for name in visual):
-            raise ModelError(
-                f"{part.path} holds no projection of BLIP's image tower (vision_proj): choose a checkpoint for "
-                "image-text retrieval, such as blip-itm-base-coco"
-            )
         tower = _tower(part.settings.architecture(part.found)["vision_config"], self.dim)
-        load_exactly(tower, visual, part.path)
+        load_exactly(tower, _visual(part.path), part.path)
         return tower
 
     def embed(self, pixels_NCHW: torch.Tensor) -> torch.Tensor:
@@ -77,6 +81,19 @@ class BlipEncoder(ImageEncoder[BlipSettings]):
         seen_NLW = self.tower.get_submodule("vision_model")(pixel_values=pixels_NCHW).last_hidden_state
         embedding_ND: torch.Tensor = self.tower.get_submodule("vision_proj")(seen_NLW[:, 0])
         return embedding_ND
+
+
+def _visual(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of the image side, under their own names."""
+    from v2a_core.models.checkpoints import load_tensors
+
+    visual = {name: tensor for name, tensor in load_tensors(path).items() if name.startswith(_PARTS)}
+    if not any(name.startswith("vision_proj.") for name in visual):
+        raise ModelError(
+            f"{path} holds no projection of BLIP's image tower (vision_proj): choose a checkpoint for image-text "
+            "retrieval, such as blip-itm-base-coco"
+        )
+    return visual
 
 
 def _tower(config: dict[str, Any], dim: int) -> torch.nn.ModuleDict:

@@ -56,6 +56,12 @@ class ClapSettings(AudioSettings):
         """Sizes of the audio tower."""
         return load_clap_config(found.files.get(CLAP_CONFIG, self.config))
 
+    def check(self, found: Found) -> None:
+        """See `PartSettings.check`."""
+        from v2a_core.encoders.clap_tower import check_audio_tower
+
+        check_audio_tower(self.architecture(found), found.path)
+
     def text_tower(self, path: Path) -> dict[str, torch.Tensor]:
         """See `AudioSettings.text_tower`."""
         from v2a_core.encoders.clap_checkpoint import load_text_tower

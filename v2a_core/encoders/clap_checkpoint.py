@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from v2a_core.models.checkpoints import load_tensors
-from v2a_core.models.errors import ModelError
+from v2a_core.models.checkpoints import load_tensors, part_weights
 
 if TYPE_CHECKING:
     import torch
@@ -52,13 +51,7 @@ def load_clap(path: Path) -> Tensors:
 
 def load_text_encoder(folder: Path) -> Tensors:
     """The tensors of a generator's `text_encoder` folder, named as laion's CLAP."""
-    candidates = [
-        *sorted(folder.glob("*.safetensors"), key=lambda file: len(file.name)),
-        *sorted(folder.glob("*.bin"), key=lambda file: len(file.name)),
-    ]
-    if not candidates:
-        raise ModelError(f"{folder} has no weights (*.safetensors, *.bin)")
-    tensors = {_laion_text_name(name): tensor for name, tensor in load_tensors(candidates[0]).items()}
+    tensors = {_laion_text_name(name): tensor for name, tensor in load_tensors(part_weights(folder)).items()}
     return {name: tensor for name, tensor in tensors.items() if not name.endswith(_NOT_WEIGHTS)}
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from v2a_core.encoders.clap_checkpoint import load_clap
 from v2a_core.encoders.clap_config import ClapConfig
 from v2a_core.encoders.htsat import build_htsat
-from v2a_core.models.checkpoints import load_exactly
+from v2a_core.models.checkpoints import check_fit, load_exactly
 from v2a_core.models.errors import ModelError
 from v2a_core.models.unset import UnsetWeights
 
@@ -80,6 +80,19 @@ def load_audio_tower(config: ClapConfig, checkpoint: Path) -> ClapAudioTower:
     Raises:
         ModelError: When the checkpoint has no audio tower, or one of another architecture.
     """
+    tower, weights = _unset_tower(config, checkpoint)
+    load_exactly(tower, weights, checkpoint, may_lack=_MAY_LACK)
+    return tower.eval()
+
+
+def check_audio_tower(config: ClapConfig, checkpoint: Path) -> None:
+    """Compare names, shapes and front end alone; see `load_audio_tower`."""
+    tower, weights = _unset_tower(config, checkpoint)
+    check_fit(tower, weights, checkpoint, may_lack=_MAY_LACK)
+
+
+def _unset_tower(config: ClapConfig, checkpoint: Path) -> tuple[ClapAudioTower, dict[str, torch.Tensor]]:
+    """The tower without its weights, and them."""
     wanted = ("audio_branch.", "audio_projection.")
     tensors = {name: value for name, value in load_clap(checkpoint).items() if name.startswith(wanted)}
     if not tensors:
@@ -93,8 +106,7 @@ def load_audio_tower(config: ClapConfig, checkpoint: Path) -> ClapAudioTower:
     # Recomputed from the config instead: a checkpoint in half precision has only a coarse copy.
     front_end = tuple(f"audio_branch.{part}" for part in _FRONT_END)
     weights = {name: value for name, value in tensors.items() if not name.startswith(front_end)}
-    load_exactly(tower, weights, checkpoint, may_lack=_MAY_LACK)
-    return tower.eval()
+    return tower, weights
 
 
 def _check_front_end(tower: ClapAudioTower, tensors: dict[str, torch.Tensor], checkpoint: Path) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import torch
 
 OPEN_CLIP_CONFIG = "open_clip_config.json"
+# As open_clip names them on the hub, where timm's own weights of the same tower lie beside.
+_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 _PREFIX = "visual."
 
 
@@ -48,7 +50,7 @@ class ClipSettings(VisionSettings):
         path = (
             _find_tag(finder, self.model, self.weights)
             if is_tag
-            else finder.weight_file(self.weights, beside=(OPEN_CLIP_CONFIG,))
+            else finder.weight_file(self.weights, beside=(OPEN_CLIP_CONFIG,), prefer=_NAMES)
         )
         return Found(path, with_beside(path, OPEN_CLIP_CONFIG))
 
@@ -75,6 +77,14 @@ class ClipSettings(VisionSettings):
             _compare_architectures(self.model, named, found.files[OPEN_CLIP_CONFIG], beside)
         return dict(beside or named or {})
 
+    def check(self, found: Found) -> None:
+        """See `PartSettings.check`."""
+        from v2a_core.compute.torchvision_import import prepare_torchvision
+        from v2a_core.models.checkpoints import check_fit
+
+        prepare_torchvision()
+        check_fit(_image_tower(self.architecture(found)), _visual(found.path), found.path)
+
 
 class ClipEncoder(ImageEncoder[ClipSettings]):
     """Frames to embeddings in CLIP's space, 512 numbers for ViT-B/32."""
@@ -82,14 +92,10 @@ class ClipEncoder(ImageEncoder[ClipSettings]):
     def load(self, part: Part[ClipSettings]) -> torch.nn.Module:
         """The image tower alone: the text tower, half of CLIP, is never built at its real size."""
         from v2a_core.compute.cpu.class_token import keep_class_token
-        from v2a_core.models.checkpoints import load_exactly, load_tensors
+        from v2a_core.models.checkpoints import load_exactly
 
-        tensors = load_tensors(part.path)
-        visual = {name.removeprefix(_PREFIX): value for name, value in tensors.items() if name.startswith(_PREFIX)}
-        if not visual:
-            raise ModelError(f"{part.path} holds no CLIP image tower: no key begins with {_PREFIX!r}")
         tower = _image_tower(part.settings.architecture(part.found))
-        load_exactly(tower, visual, part.path)
+        load_exactly(tower, _visual(part.path), part.path)
         keep_class_token(tower)
         return tower
 
@@ -97,6 +103,17 @@ class ClipEncoder(ImageEncoder[ClipSettings]):
         """What the config beside the weights says, else OpenAI's."""
         preprocess = part.found.json(OPEN_CLIP_CONFIG).get("preprocess_cfg", {})
         return tuple(preprocess.get("mean", OPENAI_MEAN)), tuple(preprocess.get("std", OPENAI_STD))
+
+
+def _visual(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of the image tower, by their names within it."""
+    from v2a_core.models.checkpoints import load_tensors
+
+    tensors = load_tensors(path).items()
+    visual = {name.removeprefix(_PREFIX): tensor for name, tensor in tensors if name.startswith(_PREFIX)}
+    if not visual:
+        raise ModelError(f"{path} holds no CLIP image tower: no key begins with {_PREFIX!r}")
+    return visual
 
 
 def _find_tag(finder: Finder, model: str, tag: str) -> Path:
@@ -114,7 +131,7 @@ def _find_tag(finder: Finder, model: str, tag: str) -> Path:
     repo, _, file = str(config.get("hf_hub", "")).rpartition("/")
     if not repo:
         return Finder(finder.component, finder.root).fetch(str(config["url"]))
-    return finder.hub(repo, file) if file else finder.weight_file(repo)
+    return finder.hub(repo, file) if file else finder.weight_file(repo, prefer=_NAMES)
 
 
 @functools.cache

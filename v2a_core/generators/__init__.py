@@ -7,11 +7,15 @@ too; what becomes of a waveform is not.
 
 from __future__ import annotations
 
+import logging
+
 from v2a_core.config import ConfigError
 from v2a_core.generators.config import GeneratorSettings
 from v2a_core.models import LocalBundle
 from v2a_core.models.kinds import GENERATORS
 from v2a_core.protocols import Generator, TextEncoder
+
+logger = logging.getLogger(__name__)
 
 
 def check_settings(bundle: LocalBundle, settings: GeneratorSettings) -> None:
@@ -28,6 +32,12 @@ def check_settings(bundle: LocalBundle, settings: GeneratorSettings) -> None:
         )
 
 
+def tell_doubt(bundle: LocalBundle) -> None:
+    """Log what nobody has measured yet about the bundle's generator; nothing where nothing is in doubt."""
+    if bundle.generator.settings.doubt:
+        logger.warning("the generator of the bundle %r: %s", bundle.name, bundle.generator.settings.doubt)
+
+
 def load_generator(bundle: LocalBundle, settings: GeneratorSettings, device: str = "cpu") -> Generator:
     """The generator of a bundle.
 
@@ -41,7 +51,7 @@ def load_generator(bundle: LocalBundle, settings: GeneratorSettings, device: str
         ValueError: For a checkpoint that cannot be used.
     """
     check_settings(bundle, settings)
-    return GENERATORS[bundle.generator_name].component.load(bundle.generator_path, settings, device)
+    return GENERATORS[bundle.generator_name].component.load(bundle.generator, settings, device)
 
 
 def load_text_encoder(bundle: LocalBundle, device: str = "cpu") -> TextEncoder:
@@ -50,4 +60,4 @@ def load_text_encoder(bundle: LocalBundle, device: str = "cpu") -> TextEncoder:
     Raises:
         ValueError: For a checkpoint without one.
     """
-    return GENERATORS[bundle.generator_name].component.load_text(bundle.generator_path, device)
+    return GENERATORS[bundle.generator_name].component.load_text(bundle.generator, device)

@@ -9,12 +9,12 @@ import numpy as np
 from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.mappers.config import SamplingSettings
+from v2a_core.mappers.none import NO_MAPPER, NoMapper, no_mapper_name
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.models import LocalBundle
+from v2a_core.models.spaces import made_anew
 from v2a_core.protocols import ConditionMapper
 from v2a_core.tables.schema import EMBEDDING_DIM
-
-NO_MAPPER = "none"
 
 
 def canonical_mapper(mapper: str) -> str:
@@ -25,7 +25,6 @@ def canonical_mapper(mapper: str) -> str:
 def load_condition_mapper(mapper: str, device: str, sampling: SamplingSettings | None) -> ConditionMapper:
     """The mapper of a folder or URI, or the one that stands for none."""
     from v2a_core.mappers import load_mapper
-    from v2a_core.mappers.none import NoMapper
 
     if mapper == NO_MAPPER:
         return NoMapper()
@@ -42,8 +41,7 @@ def check_mapper(mapper: str, sampling: SamplingSettings | None, local: LocalBun
         ConfigError: Naming both sides.
     """
     if mapper == NO_MAPPER:
-        _check_width(local)
-        return NO_MAPPER
+        return _check_width(local)
     from v2a_core.mappers import load_mapper
 
     loaded = load_mapper(mapper, sampling=sampling)
@@ -53,9 +51,10 @@ def check_mapper(mapper: str, sampling: SamplingSettings | None, local: LocalBun
     )
     for name, has, needs in pairs:
         if has != needs:
+            advice = made_anew(has, "embed", "train") if name == "audio" else None
             raise ConfigError(
                 f"the mapper {mapper} was trained for the {name} space {has!r}, bundle {local.name!r} has {needs!r}: "
-                "choose the bundle it was trained with (--models), or train a mapper for this one"
+                + (advice or "choose the bundle it was trained with (--models), or train a mapper for this one")
             )
     return loaded.fingerprint
 
@@ -76,10 +75,11 @@ def unlike_training(mapper: str, segments: SegmentSettings, frames: FrameSetting
     return f"the mapper {mapper} was trained on embeddings with {'; '.join(unlike)}: its sounds may fit less well"
 
 
-def _check_width(local: LocalBundle) -> None:
-    if local.vision_dim != EMBEDDING_DIM:
+def _check_width(local: LocalBundle) -> str:
+    if local.vision_dim > EMBEDDING_DIM:
         sees = local.vision_traits
         raise ConfigError(
             f"--mapper none: {sees.model} of the bundle {local.name!r} makes {sees.dim} numbers, the "
             f"generator takes {EMBEDDING_DIM}: only a mapper leads from one to the other"
         )
+    return no_mapper_name(local.vision_dim)

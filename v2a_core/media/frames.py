@@ -33,11 +33,11 @@ def wanted(start_s: float, duration_s: float, timeline: Timeline, settings: Fram
         Their places in the timeline, int64 (N,), ascending, each once; at least one.
     """
     if settings.frames_per_second == "all":
-        ends = np.array([start_s, start_s + duration_s]) - _ROUNDING_S
-        begin, end = map(int, np.searchsorted(timeline.frame_times_s, ends))
+        begin, end = np.searchsorted(timeline.frame_times_s, np.array([start_s, start_s + duration_s]) - _ROUNDING_S)
         if end > begin:
-            count = min(end - begin, settings.max_frames)
-            return (begin + _centres(count, end - begin)).astype(np.int64)
+            count = min(int(end - begin), settings.max_frames)
+            places: npt.NDArray[np.int64] = (begin + _centres(count, end - begin)).astype(np.int64)
+            return places
     return shown_at(start_s + _centres(settings.most(duration_s), duration_s), timeline)
 
 

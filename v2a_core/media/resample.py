@@ -1,7 +1,10 @@
-"""From a video's sound to the waveform CLAP takes: AudioLDM's own path.
+"""Changing the rate of sounds, and from a video's sound to the waveform CLAP takes.
 
-Source: haoheliu/AudioLDM, audioldm/audio/tools.py (read_wav_file, normalize_wav) and audioldm/clap/encoders.py;
-repetition as in laion_clap/training/data.py (`repeatpad`).
+Two resamplers, for two aims. What people or our own measures hear goes through soxr, which leaves no images. CLAP gets
+AudioLDM's own path with its windowed sinc, whose images the generator's conditions were trained with.
+
+Source of the path: haoheliu/AudioLDM-training-finetuning, audioldm_train/utilities/data/dataset.py (read_wav_file,
+normalize_wav) and audioldm_train/conditional_models.py; repetition as in laion_clap/training/data.py (`repeatpad`).
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from v2a_core.media.sinc_resample import sinc_resample
 from v2a_core.media.types import MediaSpec
 
 # Half a step of 16 bit: what is never louder is digital silence, whatever its codec made of it.
@@ -103,26 +107,34 @@ def is_silent(waveform: Waveform) -> bool:
 
 
 def clap_waveform(waveform: Waveform, sample_rate: int, spec: MediaSpec) -> Waveform:
-    """The audio encoder's input.
+    """The audio encoder's input, as AudioLDM made it when its generator was trained.
 
     Resampled to 16 kHz, mean removed, peak 0.5, resampled to the encoder's rate, repeated as often as it fits and
     padded with silence. Digital silence stays silence.
 
+    In two things the original is of two minds. AudioLDM's inference cuts a file after it is levelled, its training
+    before: training is followed, because the generator learned from it, so mean and peak are those of what is heard.
+    AudioLDM asks for repetition, too, but has padded sounds with silence to 10.24 s before, so that it never happens.
+    Here short sounds are repeated, as in CLAP's own training: an embedding of a short sound and silence would ask for
+    silence, and what is made is as long as the segment.
+
     Args:
-        waveform: Float32 (T,), one channel.
+        waveform: Float32 (T,), the first channel; what the encoder cannot hear of a longer one is cut off first.
         sample_rate: Its rate, Hz.
         spec: What the audio encoder wants.
 
     Returns:
         Float32 (spec.audio_samples,).
     """
+    waveform = waveform[: round(spec.audio_samples / spec.audio_sample_rate * sample_rate)]
     if is_silent(waveform):
         return np.zeros(spec.audio_samples, dtype=np.float32)
-    low = resample(waveform, sample_rate, spec.audio_path_sample_rate)
+    low = sinc_resample(waveform, sample_rate, spec.audio_path_sample_rate)
     if is_silent(low):  # nothing below 8 kHz
         return np.zeros(spec.audio_samples, dtype=np.float32)
     low = low - low.mean(dtype=np.float64).astype(np.float32)
     peak = float(np.abs(low).max())
-    high = resample(low * np.float32(0.5 / (peak + 1e-8)), spec.audio_path_sample_rate, spec.audio_sample_rate)
+    low *= np.float32(0.5 / (peak + 1e-8))
+    high = sinc_resample(low, spec.audio_path_sample_rate, spec.audio_sample_rate)
     repeats = max(1, spec.audio_samples // max(1, len(high)))
     return np.ascontiguousarray(fit_length(np.tile(high, repeats), spec.audio_samples))

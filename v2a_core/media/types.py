@@ -7,6 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+# Name of the path to CLAP (`resample.clap_waveform`). It is part of the names of audio embedding spaces: what another
+# path led to is of another space. A path that gives other numbers gets another name.
+CLAP_PATH = "sinc"
+
 
 @dataclass(frozen=True)
 class MediaSpec:

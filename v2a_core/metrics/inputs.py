@@ -19,6 +19,7 @@ from v2a_core.config import ConfigError
 from v2a_core.media.config import SegmentSettings
 from v2a_core.models import LocalBundle
 from v2a_core.models.digests import fingerprint, tree
+from v2a_core.models.spaces import made_anew
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import read_latest
 from v2a_core.outputs.manifest import Manifest
@@ -59,7 +60,7 @@ def check_space(soundtracks: str, made_by: Manifest, local: LocalBundle) -> None
     if has != local.audio_space:
         raise ConfigError(
             f"{soundtracks} was made for the audio space {has!r}, bundle {local.name!r} has {local.audio_space!r}: "
-            "choose the bundle it was made with (--models)"
+            + (made_anew(has, "generate") or "choose the bundle it was made with (--models)")
         )
 
 
@@ -79,12 +80,22 @@ def read_index(soundtracks: str, limit: int | None) -> pa.Table:
     return good.slice(0, limit) if limit is not None else good
 
 
+def sound_uri(soundtracks: str, path: str) -> str:
+    """Where a sound of an index lies.
+
+    Args:
+        soundtracks: Folder or URI that its paths are relative to; empty: they are absolute.
+        path: As the index has it.
+    """
+    return storage.join(soundtracks, path) if soundtracks else path
+
+
 def made_again(index: pa.Table, soundtracks: str) -> Callable[[pa.Table], npt.NDArray[np.bool_]]:
     """Says of rows of an evaluation (`HEARD`) which are of a sound that is another one now, or was damaged and is not.
 
     Args:
         index: The soundtracks.
-        soundtracks: Folder or URI that holds them.
+        soundtracks: As for `sound_uri`.
     """
     ids, hashes = index["source_id"].combine_chunks(), index["audio_sha256"].combine_chunks()
 
@@ -93,7 +104,7 @@ def made_again(index: pa.Table, soundtracks: str) -> Callable[[pa.Table], npt.ND
         is_other = pc.fill_null(pc.not_equal(now, heard["audio_sha256"].combine_chunks()), fill_value=False)
         chosen: npt.NDArray[np.bool_] = is_other.to_numpy(zero_copy_only=False).astype(bool)
         for row in np.flatnonzero(pc.not_equal(heard["status"], OK).to_numpy()):
-            chosen[row] |= _is_whole(storage.join(soundtracks, heard["audio_path"][row].as_py()), now[row].as_py())
+            chosen[row] |= _is_whole(sound_uri(soundtracks, heard["audio_path"][row].as_py()), now[row].as_py())
         return chosen
 
     return choose
@@ -127,7 +138,8 @@ def read_references(embeddings: str, local: LocalBundle) -> dict[str, npt.NDArra
     space = manifest.read(embeddings, job="embed")["spaces"]["audio"]
     if space != local.audio_space:
         raise ConfigError(
-            f"--embeddings {embeddings} is of the audio space {space!r}, the models of {local.audio_space!r}"
+            f"--embeddings {embeddings} is of the audio space {space!r}, the models of {local.audio_space!r}: "
+            + (made_anew(space, "embed") or "choose the bundle it was made with (--models)")
         )
     table = read_latest(storage.join(embeddings, ROWS_FOLDER), ["segment_id", "clap_embedding"])
     if table is None:
@@ -142,9 +154,18 @@ def read_references(embeddings: str, local: LocalBundle) -> dict[str, npt.NDArra
 
 
 def own_judge(local: LocalBundle) -> str | None:
-    """The judge that lies beside the models of a bundle, if there is one."""
-    folder = local.vision.path.parents[1] / "judge"
-    return str(folder) if (folder / "config.json").is_file() else None
+    """The folder of the judge that lies beside the models of a bundle, if there is one.
+
+    It judges sounds, so it may lie beside the bundle's ears or its generator when the eyes come from elsewhere.
+    """
+    parts = local.parts()
+    for name in ("audio", "generator", "vision"):
+        path = parts[name].path
+        place = path if path.is_dir() else path.parent
+        folder = place.parent / "judge"
+        if (folder / "config.json").is_file():
+            return str(folder)
+    return None
 
 
 def fetch_judge(uri: str) -> Judge:

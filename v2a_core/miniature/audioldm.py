@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -101,12 +101,22 @@ def save_audioldm(
     calibrate(vae, vocoder, seed + 3)
     for model in (vae, unet, vocoder):
         torch.nn.Module.to(model, dtype)  # the class's own `to` warns about parts that none of these models has
-    models = {"vae": vae, "unet": unet, "vocoder": vocoder, "scheduler": build_scheduler()}
-    models |= {"text_encoder": text_encoder, "tokenizer": tokenizer}
+    models = {"vae": vae, "unet": unet, "vocoder": vocoder, "text_encoder": text_encoder, "tokenizer": tokenizer}
+    save_parts(folder, models, build_scheduler())
+
+
+def save_parts(folder: Path, models: Mapping[str, Any], scheduler: DDIMScheduler) -> None:
+    """Write a generator's folder in diffusers' layout: models and tokenizer by their names, scheduler, index."""
+    parts = {**models, "scheduler": scheduler}
     with without_progress_bars():
-        for name, model in models.items():
-            model.save_pretrained(folder / name)
-    write_model_index(folder, models)
+        for name, part in parts.items():
+            part.save_pretrained(folder / name)
+    config_file = folder / "scheduler" / "scheduler_config.json"
+    config = json.loads(config_file.read_text(encoding="utf-8"))
+    # Unsaid in the published folders, where each sampler takes its own spacing; diffusers writes DDIM's.
+    del config["timestep_spacing"]
+    config_file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_model_index(folder, parts)
 
 
 def write_model_index(folder: Path, parts: Mapping[str, object]) -> None:

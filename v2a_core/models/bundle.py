@@ -137,12 +137,13 @@ def _unpinned(settings: BundleSettings, overrides: Sequence[str]) -> BundleSetti
 def _absolute(settings: BundleSettings) -> BundleSettings:
     """Local paths as they are seen from here: a worker stands elsewhere. Names and ./paths are not paths from here."""
 
-    def found(weights: str) -> str:
-        path = Path(weights).expanduser()
-        is_path = "://" not in weights and weights != "." and not weights.startswith("./")
-        return str(path.resolve()) if is_path and path.exists() else weights
+    def found(source: str | None) -> str | None:
+        if source is None or "://" in source or source == "." or source.startswith("./"):
+            return source
+        path = Path(source).expanduser()
+        return str(path.resolve()) if path.exists() else source
 
-    parts = settings.parts().items()
-    return settings.model_copy(
-        update={name: part.model_copy(update={"weights": found(part.weights)}) for name, part in parts}
-    )
+    def seen(part: PartSettings) -> PartSettings:
+        return part.model_copy(update={name: found(getattr(part, name)) for name in part.sources})
+
+    return settings.model_copy(update={name: seen(part) for name, part in settings.parts().items()})

@@ -14,12 +14,26 @@ from typing import TYPE_CHECKING, Any
 
 from v2a_core.models.errors import ModelError
 from v2a_core.models.finite import check_finite, first_not_finite
+from v2a_core.models.parts import read_json
 
 if TYPE_CHECKING:
     import torch
 
     Tensors = dict[str, torch.Tensor]
 
+# How diffusers and transformers name the weights of a folder.
+_STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
+# What is chosen of a folder where several lie side by side: safetensors before pickles, whole before half precision.
+_ENDINGS = (
+    ".safetensors",
+    ".safetensors.index.json",
+    ".fp16.safetensors",
+    ".safetensors.index.fp16.json",
+    ".bin",
+    ".bin.index.json",
+    ".fp16.bin",
+    ".bin.index.fp16.json",
+)
 # What torch's reader raises for bytes that are not a checkpoint.
 _DAMAGE = (
     RuntimeError,
@@ -35,13 +49,19 @@ _DAMAGE = (
 
 
 def load_tensors(path: Path) -> Tensors:
-    """The tensors of a weight file (safetensors, or a torch pickle read with `weights_only=True`).
+    """The tensors of a weight file (safetensors, or a torch pickle read with `weights_only=True`), or of its shards.
 
-    `state_dict`/`model` wrappers and `module.` prefixes are removed, what is not a tensor is left out.
+    `state_dict`/`model` wrappers and `module.` prefixes are removed, what is not a tensor is left out. Their numbers
+    stay in the file until they are used, except in pickles of before torch 1.6.
+
+    Args:
+        path: The file, or the `.index.json` that names the shards beside it.
 
     Raises:
         ModelError: When the file needs code to be run to be read, is damaged, or holds no tensors.
     """
+    if path.suffix == ".json":
+        return {name: tensor for shard in shards(path) for name, tensor in load_tensors(shard).items()}
     if path.suffix == ".safetensors":
         content: Any = _load_safetensors(path)
     else:
@@ -74,20 +94,83 @@ def first_not_finite_in(path: Path) -> str:
         return ""
 
 
-def load_exactly(module: torch.nn.Module, tensors: Tensors, source: Path, *, may_lack: tuple[str, ...] = ()) -> None:
-    """Give a module its weights, in float32; every name and shape must fit.
+def part_weights(folder: Path) -> Path:
+    """The weights of a folder in diffusers' or transformers' layout: a file, or the index of its shards.
+
+    Raises:
+        ModelError: When there are none.
+    """
+    for ending in _ENDINGS:
+        for stem in _STEMS:
+            if (path := folder / f"{stem}{ending}").is_file():
+                return path
+    others = ", ".join(sorted(file.name for file in folder.glob("*") if file.is_file())) or "nothing"
+    raise ModelError(
+        f"{folder} holds no weights (found {others}): wanted is {_STEMS[0]}.safetensors or .bin, or model.safetensors "
+        "or pytorch_model.bin, whole or in shards with their index"
+    )
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """All files of the weights of a folder in diffusers' or transformers' layout."""
+    path = part_weights(folder)
+    return [path, *shards(path)] if path.suffix == ".json" else [path]
+
+
+def shards(index: Path) -> list[Path]:
+    """The files that an index of shards names, which lie beside it.
+
+    Raises:
+        ModelError: When it is no index, or a file is missing.
+    """
+    named = read_json(index).get("weight_map")
+    if not isinstance(named, dict) or not named:
+        raise ModelError(f"{index} names no shards: an index of weights has a weight_map")
+    files = [index.with_name(Path(str(name)).name) for name in sorted(set(named.values()))]
+    lacking = [file.name for file in files if not file.is_file()]
+    if lacking:
+        raise ModelError(f"{index} names {', '.join(lacking)}, which is not beside it: get the model again")
+    return files
+
+
+def load_exactly(
+    module: torch.nn.Module,
+    tensors: Tensors,
+    source: Path,
+    *,
+    may_lack: tuple[str, ...] = (),
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Give a module its weights; every name and shape must fit.
 
     Args:
         module: The module, on any device, also "meta".
         tensors: Names within the module -> tensors.
         source: Where they come from, for messages.
         may_lack: Beginnings or parts of names that the checkpoint need not have (what can be computed, or is unused).
+        dtype: Number format of the module; float32 when None.
 
     Raises:
         ModelError: Naming what is missing, unexpected or of another shape.
     """
     import torch
 
+    check_fit(module, tensors, source, may_lack=may_lack)
+    check_finite(str(source), tensors)
+    converted = {
+        name: tensor.to(dtype or torch.float32, copy=True) if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+    }
+    module.load_state_dict(converted, strict=False, assign=True)
+    module.requires_grad_(False)
+
+
+def check_fit(module: torch.nn.Module, tensors: Tensors, source: Path, *, may_lack: tuple[str, ...] = ()) -> None:
+    """Compare names and shapes alone; see `load_exactly`.
+
+    Raises:
+        ModelError: Naming what is missing, unexpected or of another shape.
+    """
     wanted = module.state_dict()
     missing = [name for name in wanted if name not in tensors and not any(part in name for part in may_lack)]
     unexpected = [name for name in tensors if name not in wanted]
@@ -103,13 +186,6 @@ def load_exactly(module: torch.nn.Module, tensors: Tensors, source: Path, *, may
     ]
     if problems:
         raise ModelError(f"{source} does not fit the model's architecture; {'; '.join(problems)}")
-    check_finite(str(source), tensors)
-    as_float = {
-        name: tensor.to(torch.float32, copy=True) if tensor.is_floating_point() else tensor
-        for name, tensor in tensors.items()
-    }
-    module.load_state_dict(as_float, strict=False, assign=True)
-    module.requires_grad_(False)
 
 
 def _load_safetensors(path: Path) -> Tensors:

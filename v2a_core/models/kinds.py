@@ -8,9 +8,36 @@ on a component. Other packages name theirs in an entry point of the group.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
 
-from v2a_core.protocols import AudioEncoder, GeneratorKind, VisionEncoder
+from v2a_core.models.parts import Found, GeneratorWeights, Part
+from v2a_core.models.sources import Finder
+from v2a_core.protocols import AudioEncoder, Generator, TextEncoder, VisionEncoder
 from v2a_core.registry import Registry
+
+
+class GeneratorKind(Protocol):
+    """A generator as bundles name it: what its files are, and how it is loaded. Loads no library by itself."""
+
+    def find(self, source: GeneratorWeights, finder: Finder) -> Found:
+        """Its files on this machine; their contents are its fingerprint."""
+
+    def sample_rate(self, part: Part[GeneratorWeights]) -> int:
+        """Rate of the waveforms, Hz."""
+
+    def text_tower(self, part: Part[GeneratorWeights]) -> Path | None:
+        """Folder or checkpoint with CLAP's text tower, by which spaces are compared; None where it has none."""
+
+    def check(self, part: Part[GeneratorWeights]) -> None:
+        """Refuse, in seconds, files that do not fit together, so that no job starts with them."""
+
+    def load(self, part: Part[GeneratorWeights], settings: Any, device: str) -> Generator:
+        """Ready to make sound, with the settings that were registered with it."""
+
+    def load_text(self, part: Part[GeneratorWeights], device: str) -> TextEncoder:
+        """What turns texts into its conditions, without the rest of it."""
+
 
 # A component is called with its part of a bundle (`models.parts.Part`), how to run, and the device; its settings are
 # what the bundle says about it (`models.parts.VisionSettings`, `AudioSettings`).

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +61,7 @@ class LocalBundle:
             image_size=self.vision_traits.image_size,
             audio_sample_rate=hears.sample_rate,
             audio_samples=hears.samples,
-            audio_path_sample_rate=GENERATORS[self.generator_name].component.sample_rate(self.generator_path),
+            audio_path_sample_rate=GENERATORS[self.generator_name].component.sample_rate(self.generator),
         )
 
     @property
@@ -74,7 +76,7 @@ class LocalBundle:
 
     @property
     def generator_path(self) -> Path:
-        """Folder of the generator."""
+        """Folder of the generator, or its checkpoint."""
         return self.generator.path
 
     def fingerprints(self) -> dict[str, str]:
@@ -93,16 +95,28 @@ class LocalBundle:
 
 
 def check_weights(local: LocalBundle) -> None:
-    """Refuse weights that are no numbers, before workers load them; a file is read once, then it is remembered.
+    """Refuse weights that do not fit their models or are no numbers, before workers load them.
+
+    What was found good once is remembered.
 
     Raises:
-        DamagedWeightsError: Naming the file and the tensor.
+        ModelError: Naming what is missing, of another shape, or cannot be read.
+        DamagedWeightsError: Naming the file and the tensor that holds no numbers.
     """
+    for part in local.parts().values():
+        said = hashlib.sha256(part.settings.model_dump_json().encode()).hexdigest()
+        largest = max(part.found.files.values(), key=lambda path: path.stat().st_size)
+        digests.remembered(largest, f"fits {part.fingerprint} as {said}", functools.partial(_fits, part))
     for path in (path for part in local.parts().values() for path in part.found.files.values()):
         if path.suffix in _WEIGHTS:
             name = digests.remembered(path, "not_finite", first_not_finite_in)
             if name:
                 finite.refuse(str(path), name)
+
+
+def _fits(part: Part[PartSettings], largest: Path) -> str:
+    part.settings.check(part.found)
+    return "yes"
 
 
 def refuse_huge(files: Mapping[str, Path]) -> None:

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import abc
 import functools
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from v2a_core import storage
 from v2a_core.config import Settings, setting
+from v2a_core.media.types import CLAP_PATH
 from v2a_core.models import digests
 from v2a_core.models.errors import ModelError
 from v2a_core.models.sources import Finder
+from v2a_core.protocols import JSON
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +40,11 @@ class Traits:
 
     model: str
     dim: int
+
+    @property
+    def space(self) -> str:
+        """What of the name of the embedding space does not follow from the weights."""
+        return self.model
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,11 @@ class AudioTraits(Traits):
 
     sample_rate: int
     samples: int
+
+    @property
+    def space(self) -> str:
+        """See `Traits.space`: the same weights hear something else when sounds come to them by another path."""
+        return f"{self.model}+{CLAP_PATH}"
 
 
 @dataclass(frozen=True)
@@ -86,6 +100,9 @@ class Found:
 class PartSettings(Settings):
     """What a bundle says about one of its parts."""
 
+    # The fields that name sources, where a local path may stand.
+    sources: ClassVar[tuple[str, ...]] = ("weights",)
+
     weights: str = setting(..., f"weight file, or folder with one, and its config.json: {SOURCE}")
     revision: str = setting("", "commit of the weights' hub repository; empty: what it holds now")
 
@@ -98,12 +115,25 @@ class PartSettings(Settings):
         Raises:
             ModelError: When it cannot be had.
         """
-        path = finder.weight_file(self.weights, beside=("config.json",))
+        path = finder.weight_file(
+            self.weights, beside=("config.json",), prefer=("model.safetensors", "pytorch_model.bin")
+        )
         return Found(path, with_beside(path, "config.json"))
 
     def moved(self, weights: str) -> Self:
         """The settings of a copy, whose files lie beside each other."""
         return self.model_copy(update={"weights": weights, "revision": ""})
+
+    def check(self, found: Found) -> None:
+        """Compare names and shapes of its weights with the model that they are of, in seconds; most know how.
+
+        Raises:
+            ModelError: When they do not fit, or are no weights.
+        """
+
+    def reading(self) -> dict[str, JSON]:
+        """What changes the model though its files stay as they are; a part of the fingerprint. Mostly nothing."""
+        return {}
 
 
 class EncoderSource(PartSettings, abc.ABC):
@@ -146,6 +176,51 @@ class AudioSettings(EncoderSource):
         return {}
 
 
+class GeneratorWeights(PartSettings):
+    """What a bundle says about what makes sound, whichever it is."""
+
+    sources: ClassVar[tuple[str, ...]] = ("weights", "checkpoint", "tokenizer")
+
+    generator: str
+    weights: str = setting(
+        ...,
+        f"folder of its weights, for AudioLDM in diffusers' layout: {SOURCE}; with a checkpoint: ema, the averaged "
+        "weights that AudioLDM's authors sample with, or raw",
+    )
+    checkpoint: str | None = setting(
+        None, f"AudioLDM's original checkpoint, of which all parts are made, in place of a folder: {SOURCE}"
+    )
+    tokenizer: str = setting(
+        "FacebookAI/roberta-base", f"with a checkpoint, folder with RoBERTa's vocab.json and merges.txt: {SOURCE}"
+    )
+    head_channels: int | None = setting(
+        None,
+        "channels of an attention head of AudioLDM's UNet: 32 for -s and -m, 64 for -l in its authors' code; without "
+        "it, what the folder's config.json says, or the authors' for a checkpoint",
+        ge=1,
+    )
+    doubt: str = setting("", "what nobody has measured about it yet; `v2a models show` and a job's log say it")
+
+    def moved(self, weights: str) -> Self:
+        """See `PartSettings.moved`: a tokenizer lies in a folder of its own there."""
+        if self.checkpoint is None:
+            return super().moved(weights)
+        beside = f"{weights.rpartition('/')[0]}/tokenizer"
+        return self.model_copy(update={"checkpoint": weights, "tokenizer": beside})
+
+    def check(self, found: Found) -> None:
+        """Compare names and shapes of its weights with the model that they are of, in seconds; most know how.
+
+        Raises:
+            ModelError: When they do not fit, or are no weights.
+        """
+
+    def reading(self) -> dict[str, JSON]:
+        """Which of a checkpoint's weights, and the layout of the heads."""
+        said: dict[str, JSON] = {} if self.checkpoint is None else {"weights": self.weights}
+        return said if self.head_channels is None else {**said, "head_channels": self.head_channels}
+
+
 PartT_co = TypeVar("PartT_co", bound=PartSettings, covariant=True)
 
 
@@ -168,13 +243,16 @@ class Part(Generic[PartT_co]):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Sha256 of its file, or of the sorted names and digests of its files."""
-        return digests.fingerprint(self.found.files)
+        """Sha256 of its file, or of the sorted names and digests of its files; with `reading`, if that counts."""
+        files, reading = digests.fingerprint(self.found.files), self.settings.reading()
+        return (
+            hashlib.sha256(f"{files} {json.dumps(reading, sort_keys=True)}".encode()).hexdigest() if reading else files
+        )
 
     @property
     def space(self: Part[EncoderSource]) -> str:
-        """Name of its embedding space: model and fingerprint of the weights."""
-        return f"{self.settings.traits(self.found).model}:{self.fingerprint[:16]}"
+        """Name of its embedding space: model, for sounds the path to it, and fingerprint of the weights."""
+        return f"{self.settings.traits(self.found).space}:{self.fingerprint[:16]}"
 
 
 def with_beside(path: Path, *names: str) -> dict[str, Path]:

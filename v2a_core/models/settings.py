@@ -6,33 +6,29 @@ from typing import Annotated
 
 from v2a_core.config import Settings, setting
 from v2a_core.models.kinds import AUDIO_ENCODERS, GENERATORS, VISION_ENCODERS
-from v2a_core.models.parts import (
-    SOURCE,
-    AudioSettings,
-    Found,
-    PartSettings,
-    VisionSettings,
-)
+from v2a_core.models.parts import AudioSettings, Found, GeneratorWeights, Part, PartSettings, VisionSettings
 from v2a_core.models.sources import Finder
 from v2a_core.registry import NameOf, OneOf
 
 _GENERATOR = NameOf(GENERATORS, "audioldm")
 
 
-class GeneratorSource(PartSettings):
+class GeneratorSource(GeneratorWeights):
     """Where what makes sound comes from."""
 
     generator: Annotated[str, _GENERATOR] = setting(_GENERATOR, "which one it is")
-    weights: str = setting(..., f"folder of its weights, for AudioLDM in diffusers' layout: {SOURCE}")
 
     def find(self, finder: Finder) -> Found:
-        """The folder, of which the generator knows the files.
+        """Its files, which the generator knows.
 
         Raises:
-            ModelError: When it cannot be had, or is none of this generator.
+            ModelError: When they cannot be had, or are none of this generator.
         """
-        folder = finder.find(self.weights)
-        return Found(folder, GENERATORS[self.generator].component.files(folder))
+        return GENERATORS[self.generator].component.find(self, finder)
+
+    def check(self, found: Found) -> None:
+        """See `PartSettings.check`."""
+        GENERATORS[self.generator].component.check(Part(self, found))
 
 
 class BundleSettings(Settings):

@@ -72,8 +72,13 @@ class Finder:
             raise ModelError(f"{self.component}.weights = {source!r}: there is no such file or folder")
         return self.hub(name["repo"], name["file"])
 
-    def weight_file(self, source: str, beside: Sequence[str] = ()) -> Path:
+    def weight_file(self, source: str, beside: Sequence[str] = (), prefer: Sequence[str] = ()) -> Path:
         """The weight file of a source that may be a folder; see `find`.
+
+        Args:
+            source: What the bundle says.
+            beside: See `find`.
+            prefer: Names that are taken before others, whatever else the folder holds; the first that is there.
 
         Raises:
             ModelError: When it cannot be had, or a folder has none, or several to choose from.
@@ -81,6 +86,9 @@ class Finder:
         path = self.find(source, beside)
         if path.is_file():
             return path
+        for name in prefer:
+            if (path / name).is_file():
+                return path / name
         for pattern in _WEIGHTS:
             files = sorted(path.glob(pattern))
             if len(files) == 1:

@@ -1,4 +1,7 @@
-"""Whether CLAP and generator share one space: an embedding of another CLAP makes the generator produce noise."""
+"""Whether CLAP and generator share one space, and what to do about an output of another one.
+
+An embedding of another CLAP, or of a sound that came to CLAP by another path, makes the generator produce noise.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from v2a_core.media.types import CLAP_PATH
 from v2a_core.models import digests
 from v2a_core.models.errors import ModelError
 from v2a_core.models.kinds import GENERATORS
@@ -44,7 +48,7 @@ def check_spaces(bundle: LocalBundle, *, on_mismatch: Literal["refuse", "warn"] 
     Raises:
         ModelError: When they differ and `on_mismatch` is `refuse`; names both sides and what differs.
     """
-    theirs = GENERATORS[bundle.generator_name].component.text_tower(bundle.generator_path)
+    theirs = GENERATORS[bundle.generator_name].component.text_tower(bundle.generator)
     try:
         # Each job asks, and the answer is behind a gigabyte: what was found equal is remembered.
         pair = f"text tower as in {_digest(theirs)}"
@@ -96,6 +100,25 @@ def _compared(bundle: LocalBundle, folder: Path | None) -> int:
         f"({shown}). Embeddings of one mean nothing to the other: use the CLAP that the generator was trained with"
     )
     raise _NotEqualError(SpaceCheck("different", message))
+
+
+def made_anew(audio_space: str, *jobs: str) -> str | None:
+    """What to do about an output of an audio space that sounds came into by another path than this program's.
+
+    Args:
+        audio_space: Name of the space.
+        jobs: What makes such an output, in this order, such as `embed`.
+
+    Returns:
+        A sentence for a person; None when the path is this program's.
+    """
+    if audio_space.partition(":")[0].endswith(f"+{CLAP_PATH}"):
+        return None
+    return (
+        f"sounds came into {audio_space!r} by another path than this program's, +{CLAP_PATH}, which resamples as "
+        "AudioLDM does, so that the same CLAP heard something else; make it anew in another folder: "
+        + ", then ".join(f"`v2a {job} ... --output FOLDER`" for job in jobs)
+    )
 
 
 def _differences(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> list[str]:

@@ -176,13 +176,16 @@ def same(output: str, manifest: Manifest) -> Manifest | None:
     """The manifest of the earlier run that a run may go on with, None on a new output. Writes nothing.
 
     Raises:
-        ConfigError: When the output was made by another job, schema or identity; names both sides.
+        ConfigError: When the output was made by another job, schema or identity, or is of other embedding spaces; names
+            both sides.
     """
     try:
         earlier = load(output)
     except FileNotFoundError:
         return None
+    # Equal weights may stand for other spaces: sounds come to them by another path in another version.
     differences = _differences(_identifying(earlier), _identifying(manifest))
+    differences += _differences(earlier.get("spaces"), manifest.get("spaces"), "spaces")
     if differences:
         raise ConfigError(
             f"{output} was made differently; use another --output, or the same settings:\n" + "\n".join(differences)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ import pyarrow as pa
 
 from v2a_core import storage
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
+from v2a_core.media.resample import is_silent
 from v2a_core.media.types import MediaError, MediaSpec, Pcm
 from v2a_core.media.write import read_pcm
+from v2a_core.metrics import inputs
 from v2a_core.metrics.config import ExtractorSettings
 from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.base import BatchExtractor, Hearing, SoundExtractor, Sounds
@@ -22,6 +25,7 @@ from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.metrics.systems.sets import spans
 from v2a_core.protocols import JSON
 from v2a_core.stages.decode import DecodeSettings, decode_rows
+from v2a_core.stages.sounds import load_sound
 from v2a_core.tables import arrays, rows
 from v2a_core.tables.evaluated import pack_pcm, unpack_pcm
 from v2a_core.tables.schema import OK, REJECTED
@@ -38,7 +42,7 @@ class ReadSettings:
     """How soundtracks and their originals are read.
 
     Attributes:
-        soundtracks: Folder or URI of the output that holds them.
+        soundtracks: Folder or URI of the output that holds them; empty: their paths are absolute.
         segments: As the soundtracks were made.
         guard: Limits of the decoder of the originals.
         spec: What the audio encoder wants.
@@ -81,7 +85,7 @@ def read_soundtrack(row: Mapping[str, Any], settings: ReadSettings) -> list[dict
             | {"start_s": start_s, "duration_s": length_s, "made": pack_pcm(made)}
             | _describe(made, settings, "")
             | _original(original, settings)
-            | {"condition": row["conditions"][index]}
+            | {"condition": row["conditions"][index] if row["conditions"] else None}
         )
     for item in found:
         item["read_s"] = (time.monotonic() - started) / len(found)
@@ -137,7 +141,7 @@ def sound_extractors(settings: ExtractorSettings) -> list[SoundExtractor]:
 
 
 def _read_made(row: Mapping[str, Any], soundtracks: str) -> Pcm:
-    uri = storage.join(soundtracks, row["audio_path"])
+    uri = inputs.sound_uri(soundtracks, row["audio_path"])
     try:
         with storage.local_copy(uri) as path:
             sound = read_pcm(path)
@@ -154,6 +158,8 @@ def _read_made(row: Mapping[str, Any], soundtracks: str) -> Pcm:
 
 def _read_originals(row: Mapping[str, Any], settings: ReadSettings) -> dict[str, Pcm | str]:
     """The original sound of each segment as it is in its file, or why there is none (""), for all."""
+    if row.get("reference") is not None:  # of a system of another program: a sound of its own
+        return {"": _read_reference(row["reference"], settings)}
     source = rows.unpack_source(row["source"])
     if source.kind != "video":
         return {"": "an image has no sound"}
@@ -168,6 +174,23 @@ def _read_originals(row: Mapping[str, Any], settings: ReadSettings) -> dict[str,
             native = None if item["silent"] else item["native"]
             found[item["segment_id"]] = native or ("silent" if item["silent"] else "no sound")
     return found
+
+
+def _read_reference(reference: str, settings: ReadSettings) -> Pcm | str:
+    """The sound of a row's reference, or why there is none.
+
+    Args:
+        reference: A row of `features.SOUNDS` as JSON; empty: there is none.
+        settings: How.
+    """
+    if not reference:
+        return "no reference"
+    try:
+        pcm = load_sound(json.loads(reference), settings.guard)
+    except MediaError as error:
+        return f"{error.error_type}: {error}"
+    heard_s = settings.spec.audio_samples / settings.spec.audio_sample_rate
+    return "silent" if is_silent(pcm.first_channel) else pcm.span(0.0, heard_s)
 
 
 def _original(original: Pcm | str, settings: ReadSettings) -> dict[str, object]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,23 +29,12 @@ _SILENCE = Pcm(np.zeros((160_000, 1), np.float32), 16_000)
 _FEW_FRAMES = FrameSettings(frames_per_second=0.05)
 
 
-@dataclass(frozen=True)
-class SoundSettings:
-    """How sounds are read.
-
-    Attributes:
-        guard: Limits of the decoder of videos.
-    """
-
-    guard: GuardSettings
-
-
-def read_sound(item: Mapping[str, Any], settings: SoundSettings) -> dict[str, Any]:
+def read_sound(item: Mapping[str, Any], guard: GuardSettings) -> dict[str, Any]:
     """A row of `features.with_sound` without what the network finds; a rejected one when it cannot be read.
 
     Args:
         item: Of `features.SOUNDS`.
-        settings: How.
+        guard: Limits of the decoder of videos.
     """
     started = time.monotonic()
     fields: dict[str, Any] = {
@@ -60,7 +48,7 @@ def read_sound(item: Mapping[str, Any], settings: SoundSettings) -> dict[str, An
         "start_s": item["start_s"],
     }
     try:
-        pcm = _checked(_read(item, settings), item["name"])
+        pcm = load_sound(item, guard)
     except MediaError as error:
         reject = {"reject_stage": error.stage, "reject_type": error.error_type, "reject_message": str(error)}
         return fields | reject | {"status": REJECTED, "attempts": error.attempts, "read_s": time.monotonic() - started}
@@ -90,11 +78,24 @@ def hear_sounds(batch: pa.Table, extractor: NetworkExtractor, protocol: Protocol
     return rows.reject_where(batch, infinite.tolist(), error) if infinite.any() else batch
 
 
-def _read(item: Mapping[str, Any], settings: SoundSettings) -> Pcm:
+def load_sound(item: Mapping[str, Any], guard: GuardSettings) -> Pcm:
+    """A sound as it is in its file.
+
+    Args:
+        item: Of `features.SOUNDS`.
+        guard: Limits of the decoder of videos.
+
+    Raises:
+        MediaError: When it cannot be read, is empty, or has samples that are not finite.
+    """
+    return _checked(_read(item, guard), item["name"])
+
+
+def _read(item: Mapping[str, Any], guard: GuardSettings) -> Pcm:
     if item["content"] == SILENCE:
         return _SILENCE
     if item["source"] is not None:
-        return _of_video(item, settings)
+        return _of_video(item, guard)
     try:
         with storage.local_copy(item["uri"]) as path:
             _check_content(path, item)
@@ -112,9 +113,9 @@ def _check_content(path: Path, item: Mapping[str, Any]) -> None:
         raise MediaError("read", "Changed", f"{item['uri']} is another file than that of sha256 {item['content']}")
 
 
-def _of_video(item: Mapping[str, Any], settings: SoundSettings) -> Pcm:
+def _of_video(item: Mapping[str, Any], guard: GuardSettings) -> Pcm:
     segments = SegmentSettings(whole=True)
-    decode = DecodeSettings(segments, _FEW_FRAMES, settings.guard, MediaSpec(), want_audio=True, native=True)
+    decode = DecodeSettings(segments, _FEW_FRAMES, guard, MediaSpec(), want_audio=True, native=True)
     for row in decode_rows(rows.unpack_source(item["source"]), item["content"], [], decode):
         if row["status"] != OK:
             raise MediaError(row["reject_stage"], row["reject_type"], row["reject_message"], row["attempts"])

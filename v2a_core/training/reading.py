@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.mappers.aggregators import Seeds, aggregate
+from v2a_core.models.spaces import made_anew
 from v2a_core.outputs import manifest
 from v2a_core.outputs.manifest import Manifest
 from v2a_core.training.config import DataSettings
@@ -30,12 +31,16 @@ def read_manifest(embeddings: str, settings: DataSettings) -> Manifest:
     """The manifest of the embeddings, checked.
 
     Raises:
-        ConfigError: Without a manifest, of another job or schema, without spaces, or of a job that has not finished.
+        ConfigError: Without a manifest, of another job or schema, without spaces or of one that sounds came into by
+            another path, or of a job that has not finished.
     """
     made_by = manifest.read(embeddings, job="embed")
     spaces = made_by.get("spaces") or {}
     if not spaces.get("vision") or not spaces.get("audio"):
         raise ConfigError(f"{embeddings}: the manifest names no vision and audio space; embed again with this program")
+    advice = made_anew(spaces["audio"], "embed")
+    if advice:
+        raise ConfigError(f"{embeddings} would make a mapper that fits no generator: {advice}")
     if made_by.get("status") != "done" and not settings.allow_unfinished:
         raise ConfigError(
             f"{embeddings} is not finished (status {made_by.get('status')!r}): run the same `v2a embed` again to "

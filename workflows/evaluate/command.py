@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Sequence
 
+from v2a_core.config import ConfigError
 from workflows.command.arguments import add_job_arguments, add_run_arguments, asked_of_run
 from workflows.command.commands import COMMANDS, Command
 from workflows.command.exit_codes import DONE
@@ -14,17 +17,59 @@ from workflows.evaluate.config import EvaluateJob
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_job_arguments(parser, "evaluate")
     add_run_arguments(parser)
-    parser.add_argument("soundtracks", metavar="SOUNDTRACKS", help="folder or URI that `v2a generate` wrote")
+    parser.add_argument(
+        "soundtracks", nargs="?", metavar="SOUNDTRACKS", help="folder or URI that `v2a generate` wrote; or use --system"
+    )
     parser.add_argument("--embeddings", metavar="URI", help="references: what `v2a embed` wrote (default: the catalog)")
+    parser.add_argument(
+        "--system",
+        action="append",
+        default=[],
+        metavar="NAME=PLACE",
+        help="a system to compare, the first one with all others: a folder of sound files by id, an index of them "
+        "(a table with id and path), or what `v2a generate` wrote; may be repeated",
+    )
+    parser.add_argument(
+        "--references",
+        metavar="PLACE",
+        help="with --system: the real sounds by id, likewise, or videos that have sound",
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    systems = _systems(arguments.system)
+    if bool(systems) == bool(arguments.soundtracks):
+        raise ConfigError("give either SOUNDTRACKS, or a --system NAME=PLACE for each system that is compared")
+    if arguments.references and not systems:
+        raise ConfigError("--references goes with --system; soundtracks are compared with their originals")
     settings = load_settings(arguments, "evaluate", EvaluateJob)
+    asked, embeddings = asked_of_run(arguments), arguments.embeddings
+    if systems:
+        from workflows.evaluate import systems as several
+
+        several.run(systems, arguments.references, arguments.output, settings, embeddings=embeddings, **asked)
+        return DONE
     from workflows.evaluate import job
 
-    embeddings = arguments.embeddings
-    job.run(arguments.soundtracks, arguments.output, settings, embeddings=embeddings, **asked_of_run(arguments))
+    job.run(arguments.soundtracks, arguments.output, settings, embeddings=embeddings, **asked)
     return DONE
+
+
+def _systems(given: Sequence[str]) -> dict[str, str]:
+    """Places by names.
+
+    Raises:
+        ConfigError: For what is no NAME=PLACE, a name twice, and a name that is no name of a folder.
+    """
+    found: dict[str, str] = {}
+    for text in given:
+        name, sign, place = text.partition("=")
+        if not sign or not place or not re.fullmatch(r"[\w][\w.+-]*", name):
+            raise ConfigError(f"--system {text!r}: give NAME=PLACE, with a name of letters, digits, dots, + and -")
+        if name in found:
+            raise ConfigError(f"--system {name} is given twice: {found[name]!r} and {place!r}")
+        found[name] = place
+    return found
 
 
 COMMANDS.add("evaluate", Command("soundtracks and references -> metrics", _add_arguments, _run), EvaluateJob)

@@ -13,12 +13,13 @@ from ray.data import Dataset
 
 from v2a_core import storage
 from v2a_core.config import ConfigError
+from v2a_core.media.config import GuardSettings
 from v2a_core.metrics.extractors.network import NetworkSettings, Weights, find_weights, network, networks
 from v2a_core.metrics.hearing_protocols import PROTOCOLS, Protocol
 from v2a_core.models import ModelError
 from v2a_core.outputs.ledger import Ledger, embeddings_ledger
 from v2a_core.protocols import JSON
-from v2a_core.stages.sounds import SoundSettings, hear_sounds, read_sound
+from v2a_core.stages.sounds import hear_sounds, read_sound
 from v2a_core.tables import features
 from v2a_core.tables.schema import ROWS_FOLDER
 from workflows.cluster_runtime.pools import Pools, device
@@ -87,13 +88,13 @@ def _open(job: EvaluateJob, weights: Weights, models: Models, sounds: pa.Table) 
 class ReadSounds:
     """Rows of `features.SOUNDS` in, sounds out."""
 
-    settings: SoundSettings
+    guard: GuardSettings
     schema: pa.Schema
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Read a block of sounds, one at a time."""
         for item in batch.to_pylist():
-            yield pa.Table.from_pylist([read_sound(item, self.settings)], schema=self.schema)
+            yield pa.Table.from_pylist([read_sound(item, self.guard)], schema=self.schema)
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,6 @@ class Extraction(StreamingJob[pa.Table]):
         """Read the sounds, then hear them."""
         size = pools.sources_per_block or _SOUNDS_PER_BLOCK
         data = from_tables(items.slice(start, size) for start in range(0, items.num_rows, size))
-        data = run_tasks(data, ReadSounds(SoundSettings(self.settings.decoder), self.rows().transit), pools)
+        data = run_tasks(data, ReadSounds(self.settings.decoder, self.rows().transit), pools)
         hearing = HearSounds(self.weights, PROTOCOLS[self.settings.protocol])
         return run_actors(data, hearing, pools, batch_size=pools.segments_per_batch)

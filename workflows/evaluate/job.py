@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Unpack
 
@@ -13,10 +13,12 @@ import pyarrow.compute as pc
 from ray.data import Dataset
 
 from v2a_core import storage
+from v2a_core.media.config import SegmentSettings
 from v2a_core.metrics import inputs
 from v2a_core.metrics.extractors.network import Weights
 from v2a_core.metrics.extractors.schema import evaluated_schema, read_schema
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
+from v2a_core.metrics.systems.measure import SetResult
 from v2a_core.metrics.systems.sets import of_index, originals_of
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import Ledger, embeddings_ledger
@@ -69,14 +71,17 @@ def run(
 
     def listed(first: int | None) -> Soundtracks:
         made_by = inputs.read_manifest(soundtracks, allow_unfinished=job.allow_unfinished)
-        return Soundtracks(soundtracks, made_by, inputs.read_index(soundtracks, first))
+        # Of the output's id, not of where it is: outputs may be moved.
+        identity: dict[str, JSON] = {"soundtracks": made_by["output_id"], "made_by": made_by["identity"]}
+        segments, index = inputs.segments_of(made_by), inputs.read_index(soundtracks, first)
+        return Soundtracks(soundtracks, index, segments, identity, made_by)
 
     entrance = Entrance(
         Evaluation.name,
         job,
         inputs=[soundtracks],
         listed=listed,
-        opened=functools.partial(_open, job, embeddings, chosen_weights(job), asked),
+        opened=functools.partial(open_evaluation, job, embeddings, chosen_weights(job), asked),
     )
     return run_streaming(Request(output, **asked), entrance)
 
@@ -87,16 +92,20 @@ class Soundtracks:
 
     Attributes:
         place: Folder or URI.
-        made_by: The manifest of the job that made them.
         index: The good rows of their index.
+        segments: How they were cut.
+        identity: What they are, wherever they lie.
+        made_by: The manifest of the job that made them; None: of another program.
     """
 
     place: str
-    made_by: Manifest
     index: pa.Table
+    segments: SegmentSettings
+    identity: Mapping[str, JSON]
+    made_by: Manifest | None = None
 
 
-def _open(
+def open_evaluation(
     job: EvaluateJob,
     embeddings: str | None,
     weights: Mapping[str, Weights],
@@ -104,8 +113,22 @@ def _open(
     models: Models,
     soundtracks: Soundtracks,
 ) -> Evaluation:
+    """The evaluation of soundtracks, checked against the models.
+
+    Args:
+        job: The configuration.
+        embeddings: Folder or URI that `v2a embed` wrote, to compare with instead of the originals.
+        weights: Of each network that is used.
+        asked: What else was asked of the run.
+        models: The models.
+        soundtracks: What is evaluated.
+
+    Raises:
+        ConfigError: When they do not fit.
+    """
     local = models.local
-    inputs.check_space(soundtracks.place, soundtracks.made_by, local)
+    if soundtracks.made_by is not None:
+        inputs.check_space(soundtracks.place, soundtracks.made_by, local)
     references = References(embeddings, inputs.read_references(embeddings, local)) if embeddings else None
     return Evaluation(models, job, soundtracks, references, job.judge or inputs.own_judge(local), weights, asked)
 
@@ -134,10 +157,9 @@ class Evaluation(StreamingJob[pa.Table]):
 
     def identity(self) -> Identity:
         """The soundtracks, and what hears them."""
-        local, made_by, references = self.models.local, self.soundtracks.made_by, self.references
+        local, references = self.models.local, self.references
         content: dict[str, JSON] = {
-            "soundtracks": made_by["output_id"],  # not where they are: outputs may be moved
-            "made_by": made_by["identity"],
+            **self.soundtracks.identity,
             "audio": local.fingerprints()["audio"],
             "judge": inputs.judge_fingerprint(self.judge) if self.judge else None,
             "originals": self.settings.originals,
@@ -187,7 +209,7 @@ class Evaluation(StreamingJob[pa.Table]):
         table = inputs.with_sources(items, job.originals)
         size = pools.sources_per_block or _SOUNDTRACKS_PER_BLOCK
         data = from_tables(table.slice(start, size) for start in range(0, table.num_rows, size))
-        segments, spec = inputs.segments_of(soundtracks.made_by), models.local.media_spec()
+        segments, spec = soundtracks.segments, models.local.media_spec()
         describing, protocol = sound_extractors(job.extractors), PROTOCOLS[job.protocol]
         reading = ReadSettings(soundtracks.place, segments, job.decoder, spec, protocol, job.originals, describing)
         # Originals are decoded as in `embed`: CPU tasks, the codec in a process of its own.
@@ -204,12 +226,19 @@ class Evaluation(StreamingJob[pa.Table]):
 
     def tell(self, output: str) -> dict[str, JSON]:
         """The metrics, over all rows of these soundtracks."""
-        place, index, made_by = self.soundtracks.place, self.soundtracks.index, self.soundtracks.made_by
-        length_s = inputs.segments_of(made_by).length_s
-        originals = originals_of(inputs.with_sources(index, True), length_s) if self.settings.originals else None
-        made = {_SYSTEM: of_index(index, place, length_s)}
-        embeddings = self.references.place if self.references else None
-        measured = compare(Compared(output, made, originals, embeddings, self.weights), self.settings, self.asked)
-        facts = Reported(output, place, self.judge, self.models.local.name, self.models.local.fingerprints()["audio"])
-        metrics = report(facts, index, self.references, measured.results[_SYSTEM], self.settings)
+        place, index, local = self.soundtracks.place, self.soundtracks.index, self.models.local
+        facts = Reported(output, place, self.judge, local.name, local.fingerprints()["audio"])
+        metrics = report(facts, index, self.references, self._sets(output), self.settings)
         return {**super().tell(output), "metrics": metrics}
+
+    def _sets(self, output: str) -> Sequence[SetResult]:
+        """Metrics of the whole set; of one of several systems there are none before all of them are there."""
+        soundtracks, job = self.soundtracks, self.settings
+        if soundtracks.made_by is None:
+            return ()
+        index, length_s = soundtracks.index, soundtracks.segments.length_s
+        originals = originals_of(inputs.with_sources(index, True), length_s) if job.originals else None
+        made = {_SYSTEM: of_index(index, soundtracks.place, length_s)}
+        embeddings = self.references.place if self.references else None
+        compared = Compared(output, made, originals, embeddings, self.weights)
+        return compare(compared, job, self.asked).results[_SYSTEM]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from v2a_core import storage
-from v2a_core.metrics import inputs, load_metric
+from v2a_core.metrics import METRICS, inputs, load_metric
 from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
-from v2a_core.metrics.measure import Result, measure, read_rows, to_markdown, with_references
+from v2a_core.metrics.measure import measure, read_rows, to_markdown, with_references
 from v2a_core.metrics.systems.measure import SetResult
 from v2a_core.metrics.systems.table import sets_to_markdown
 from v2a_core.outputs.ledger import read_columns
@@ -79,7 +80,11 @@ def report(
     if references is not None:
         found, note = with_references(found, dict(references.embeddings))
     results = measure(found, job.metrics)
-    metrics: dict[str, JSON] = {result.name: result.to_dict() | _made_by(result, facts, job) for result in results}
+    made_by, heard = provenance(facts.audio, facts.judge, job), PROTOCOLS[job.protocol].describe()
+    metrics: dict[str, JSON] = {}
+    for result in results:
+        extractor, sha256 = made_by[result.name]
+        metrics[result.name] = result.to_dict() | {"extractor": extractor, "sha256": sha256, "protocol": heard}
     metrics |= {result.name: result.to_dict(job.metrics.confidence) for result in sets}
     good = pc.sum(pc.equal(table["status"], OK)).as_py() or 0
     content = {
@@ -89,27 +94,38 @@ def report(
         "references": note,
         "counts": {"soundtracks": index.num_rows, "segments": good, "rejected": table.num_rows - good},
         "confidence": job.metrics.confidence,
-        "protocol": PROTOCOLS[job.protocol].describe(),
+        "protocol": heard,
         "metrics": metrics,
     }
     storage.write_json(storage.join(facts.output, JSON_FILE), content)
-    text = to_markdown(results, job.metrics.confidence) + sets_to_markdown({"": sets}, job.metrics.confidence)
+    text = to_markdown(results, job.metrics.confidence)
+    text += sets_to_markdown({"": sets}, job.metrics.confidence) if sets else ""
     storage.write_bytes(storage.join(facts.output, TABLE_FILE), text.encode())
     print(text, flush=True)
     return metrics
 
 
-def _made_by(result: Result, facts: Reported, job: EvaluateJob) -> dict[str, JSON]:
-    """What a number of rows depends on: whose columns, which weights, what was heard."""
-    needs = {*load_metric(result.name, job.metrics).needs}
-    columns = {name: EXTRACTORS[name].component.row_columns() for name in EXTRACTORS.names()}
-    names = [name for name, given in columns.items() if needs & {item.name for item in given}]
-    hashes = {"clap": facts.audio, "judge": inputs.judge_fingerprint(facts.judge) if facts.judge else ""}
-    return {
-        "extractor": ", ".join(names),
-        "sha256": ", ".join(hashes[name] for name in names if hashes.get(name)),
-        "protocol": PROTOCOLS[job.protocol].describe(),
-    }
+def provenance(clap: str, judge: str | None, job: EvaluateJob) -> dict[str, tuple[str, str]]:
+    """Of each metric of rows the extractors whose columns it takes, and the sha256 of their weights.
+
+    Args:
+        clap: Fingerprint of the bundle's audio encoder.
+        judge: Folder or URI of the judge of sounds.
+        job: The configuration.
+    """
+    hashes = {"clap": clap, "judge": inputs.judge_fingerprint(judge) if judge else ""}
+    given = {name: {item.name for item in EXTRACTORS[name].component.row_columns()} for name in EXTRACTORS.names()}
+    found = {}
+    for metric in METRICS.names():
+        needs = {*load_metric(metric, job.metrics).needs}
+        names = [name for name, columns in given.items() if needs & columns]
+        found[metric] = (", ".join(names), ", ".join(hashes[name] for name in names if hashes.get(name)))
+    return found
+
+
+def read_evaluated(output: str, index: pa.Table) -> dict[str, Sequence[Any]]:
+    """The columns of the good rows of these soundtracks."""
+    return read_rows(_rows(output, index))
 
 
 def _rows(output: str, index: pa.Table) -> pa.Table:

@@ -12,8 +12,9 @@ from ray.data import Dataset
 from v2a_core import captioners
 from v2a_core.captioners.config import CaptionerSettings
 from v2a_core.config import ConfigError
-from v2a_core.mappers.choice import NO_MAPPER, check_mapper, load_condition_mapper, unlike_training
+from v2a_core.mappers.choice import check_mapper, load_condition_mapper, unlike_training
 from v2a_core.mappers.config import SamplingSettings
+from v2a_core.mappers.none import NO_MAPPER
 from v2a_core.models import Bundle, LocalBundle
 from v2a_core.stages import caption
 from v2a_core.stages.decode import DecodeSettings
@@ -82,6 +83,7 @@ def choose(mapper: str | None, job: GenerateJob, local: LocalBundle) -> Origin:
     """
     if job.via_text != "off":
         if job.captions:
+            job.captioner.check()
             return ThroughText(job.via_text, f"text:{job.via_text}:{job.captioner.fingerprint()}", job.captioner)
         return ThroughText(job.via_text, f"text:{job.via_text}")
     mapper = mapper or NO_MAPPER

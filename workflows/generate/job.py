@@ -11,7 +11,7 @@ from ray.data import Dataset
 from v2a_core import storage
 from v2a_core.catalog import source_id
 from v2a_core.catalog.apart import check_apart
-from v2a_core.generators import check_settings
+from v2a_core.generators import check_settings, tell_doubt
 from v2a_core.mappers.choice import canonical_mapper
 from v2a_core.models import check_spaces
 from v2a_core.outputs.ledger import Ledger, index_ledger
@@ -131,6 +131,7 @@ class Generation(CatalogJob):
     def check_start(self) -> None:
         """The generator hears in the space that the mapper speaks."""
         check_spaces(self.models.local)
+        tell_doubt(self.models.local)
 
     def chain(self, items: Planned, output: str, pools: Pools) -> Dataset:
         """Conditions, gathered by source, then sounds, then files."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from v2a_core import storage
 from v2a_core.config import ConfigError
+from v2a_core.generators import tell_doubt
 from v2a_core.interpolation.config import InterpolationSettings
 from v2a_core.interpolation.ends import read_end
 from v2a_core.interpolation.run import MappedBy, interpolate
@@ -54,6 +55,7 @@ def _make(
     local = load_bundle(models).resolve()
     check_weights(local)
     check_spaces(local)
+    tell_doubt(local)
     # After the checks of what was given: this import takes seconds.
     from v2a_core.compute.precision import default_device
 

@@ -13,6 +13,8 @@ import numpy as np
 from v2a_core.config import setting
 from v2a_core.generators.config import GeneratorSettings
 from v2a_core.models.kinds import GENERATORS
+from v2a_core.models.parts import Found, GeneratorWeights, Part
+from v2a_core.models.sources import Finder
 from v2a_core.protocols import Floats, Track
 
 LOWEST_HZ, STEP_HZ = 200.0, 10.0
@@ -56,25 +58,30 @@ class Tones:
 class ToneKind:
     """What a folder of it holds: a JSON with the sampling rate."""
 
-    def files(self, folder: Path) -> dict[str, Path]:
+    def find(self, source: GeneratorWeights, finder: Finder) -> Found:
         """Everything."""
-        return {"tones.json": folder / "tones.json"}
+        folder = finder.find(source.weights)
+        return Found(folder, {"tones.json": folder / "tones.json"})
 
-    def sample_rate(self, folder: Path) -> int:
+    def sample_rate(self, part: Part[GeneratorWeights]) -> int:
         """Hz."""
-        return int(json.loads((folder / "tones.json").read_text())["sample_rate"])
+        return int(json.loads((part.path / "tones.json").read_text())["sample_rate"])
 
-    def text_tower(self, folder: Path) -> Path | None:
+    def text_tower(self, part: Part[GeneratorWeights]) -> Path | None:
         """It has none."""
         return None
 
-    def load(self, folder: Path, settings: ToneSettings, device: str) -> Tones:
-        """Ready to make sound."""
-        return Tones(self.sample_rate(folder), settings)
+    def check(self, part: Part[GeneratorWeights]) -> None:
+        """It must say its rate."""
+        self.sample_rate(part)
 
-    def load_text(self, folder: Path, device: str) -> Tones:
+    def load(self, part: Part[GeneratorWeights], settings: ToneSettings, device: str) -> Tones:
+        """Ready to make sound."""
+        return Tones(self.sample_rate(part), settings)
+
+    def load_text(self, part: Part[GeneratorWeights], device: str) -> Tones:
         """The same object: it is small."""
-        return Tones(self.sample_rate(folder), ToneSettings())
+        return Tones(self.sample_rate(part), ToneSettings())
 
 
 GENERATORS.add("tones", ToneKind(), ToneSettings)

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v2a_core.compute.memory import GenerationError
-from v2a_core.generators.audioldm.components import SAMPLERS, Geometry, build_scheduler, weights_variant
+from v2a_core.generators.audioldm.components import SAMPLERS, Geometry, build_scheduler
 from v2a_core.generators.audioldm.config import MAX_DURATION_S, AudioLdmSettings
 from v2a_core.generators.audioldm.generator import AudioLdmGenerator
+from v2a_core.models.checkpoints import part_weights
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 QUICK: dict[str, Any] = {"num_inference_steps": 2, "precision": "fp32"}
@@ -228,15 +229,15 @@ def test_incomplete_checkpoints_are_refused_with_the_reason(folder: Path, tmp_pa
 
     pickled = shutil.copytree(folder, tmp_path / "pickled")
     weights = pickled / "unet" / "diffusion_pytorch_model.safetensors"
-    weights.rename(weights.with_suffix(".bin"))
-    refused("pickled", r"no safetensors in .*unet \(found diffusion_pytorch_model\.bin\)")
+    weights.rename(weights.with_suffix(".h5"))
+    refused("pickled", r"unet holds no weights \(found config\.json, diffusion_pytorch_model\.h5\): wanted")
 
     other = shutil.copytree(folder, tmp_path / "other")
     edit_json(other / "vocoder" / "config.json", upsample_initial_channel=80)
-    refused("other", "vocoder do not fit its config.json")
+    refused("other", "vocoder does not fit the model's architecture; of another shape: ")
     thin = shutil.copytree(folder, tmp_path / "thin")
     edit_json(thin / "unet" / "config.json", layers_per_block=2)
-    refused("thin", "unet do not fit its config.json")
+    refused("thin", "unet does not fit the model's architecture; missing: ")
 
     unknown = shutil.copytree(folder, tmp_path / "unknown")
     shutil.rmtree(unknown / "scheduler")
@@ -260,7 +261,7 @@ def test_fp16_variant_alone_is_read(folder: Path, tmp_path: Path, generator: Aud
     half = shutil.copytree(folder, tmp_path / "half")
     for file in half.rglob("*.safetensors"):
         file.rename(file.with_suffix(".fp16.safetensors"))
-    assert weights_variant(half / "unet") == "fp16"
+    assert part_weights(half / "unet").name == "diffusion_pytorch_model.fp16.safetensors"
     made = AudioLdmGenerator(half, AudioLdmSettings(**QUICK)).generate(conditions(1), [0], 0.3)
     np.testing.assert_array_equal(made, generator.generate(conditions(1), [0], 0.3))
 

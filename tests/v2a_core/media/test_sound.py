@@ -7,23 +7,28 @@ import av
 import numpy as np
 import pyloudnorm
 import pytest
+import soundfile
 from helpers_media import tone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from v2a_core.media.audio_formats import AUDIO_FORMATS
+from v2a_core import config
+from v2a_core.media.audio_formats import AUDIO_FORMATS, as_it_comes
 from v2a_core.media.config import FinishSettings
 from v2a_core.media.loudness import finish_waveform, loudness, true_peak
 from v2a_core.media.resample import PlacedSound, clap_waveform, fit_length, resample, resampled_blocks, rms_dbfs
 from v2a_core.media.types import MediaError, MediaSpec
 from v2a_core.media.write import read_audio, write_audio
 
+DATA = Path(__file__).parents[2] / "data"
+SPEC = MediaSpec(audio_samples=480_000)
+
 
 @pytest.mark.parametrize("audio_format", ["wav", "flac"])
 def test_audio_files_hold_the_nearest_of_16_bit(tmp_path: Path, audio_format: str) -> None:
     waveform = np.concatenate([tone(0.5, rate=16_000), np.array([1.0, -1.0, 0.0], np.float32)])
     path = tmp_path / f"a.{audio_format}"
-    write_audio(path, waveform, 16_000, audio_format)
+    write_audio(path, waveform, 16_000, as_it_comes(audio_format))
     heard, rate = read_audio(path)
     assert rate == 16_000
     np.testing.assert_array_equal(np.rint(heard * 32768), np.rint(waveform.astype(np.float64) * 32767))
@@ -33,24 +38,32 @@ def test_audio_files_hold_the_nearest_of_16_bit(tmp_path: Path, audio_format: st
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1.01])
 def test_samples_that_cannot_be_written_are_refused(tmp_path: Path, value: float) -> None:
     with pytest.raises(MediaError):
-        write_audio(tmp_path / "a.wav", np.array([0.0, value], np.float32), 16_000, "wav")
+        write_audio(tmp_path / "a.wav", np.array([0.0, value], np.float32), 16_000, as_it_comes("wav"))
     assert not (tmp_path / "a.wav").exists()
 
 
-def test_clap_path_follows_audioldm() -> None:
-    """Against AudioLDM's arithmetic, written down step by step."""
-    spec = MediaSpec(audio_samples=480_000)
-    waveform = tone(10.0, 300.0, 16_000) * np.linspace(0.1, 1, 160_000, dtype=np.float32) + np.float32(0.05)
-    heard = clap_waveform(waveform, 16_000, spec)
-    centred = waveform - waveform.mean()
-    expected = resample(0.5 * centred / (np.abs(centred).max() + 1e-8), 16_000, 48_000)
-    np.testing.assert_allclose(heard, expected, atol=1e-6)
-    assert abs(float(heard.mean())) < 1e-4
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+@pytest.mark.parametrize("audio_format", ["wav", "flac"])
+def test_clap_hears_what_audioldms_clap_heard(tmp_path: Path, audio_format: str, rate: int) -> None:
+    """Against torchaudio's resampling in AudioLDM's order (tests/data/make_oracles.py), from two channels in a file."""
+    with np.load(DATA / "heard_by_clap.npz") as theirs:
+        sound, expected = theirs["sound"], theirs[str(rate)]
+    np.testing.assert_allclose(clap_waveform(sound[0], rate, SPEC)[: len(expected)], expected, atol=1e-6)
+    path = tmp_path / f"two-channels.{audio_format}"
+    soundfile.write(path, 0.5 * sound.T, rate, "PCM_24")
+    waveform, read_rate = read_audio(path)
+    np.testing.assert_allclose(clap_waveform(waveform, read_rate, SPEC)[: len(expected)], expected, atol=1e-5)
+
+
+def test_clap_hears_the_same_of_a_sound_whatever_follows_what_it_can_hear() -> None:
+    quiet, loud = tone(10.0, 300.0, 16_000), 3 * tone(2.0, 900.0, 16_000) + np.float32(0.1)
+    heard = clap_waveform(quiet, 16_000, SPEC)
+    np.testing.assert_array_equal(clap_waveform(np.concatenate([quiet, loud]), 16_000, SPEC), heard)
+    assert np.abs(heard).max() == pytest.approx(0.5, abs=0.01)
 
 
 def test_short_sound_is_repeated_whole_times_then_padded() -> None:
-    spec = MediaSpec(audio_samples=480_000)
-    heard = clap_waveform(tone(3.0, 300.0, 48_000), 48_000, spec)
+    heard = clap_waveform(tone(3.0, 300.0, 48_000), 48_000, SPEC)
     assert heard.shape == (480_000,)
     np.testing.assert_array_equal(heard[:144_000], heard[144_000:288_000])
     np.testing.assert_array_equal(heard[:144_000], heard[288_000:432_000])
@@ -120,7 +133,7 @@ def test_long_sound_is_finished_in_the_memory_of_two_waveforms(tmp_path: Path) -
     tracemalloc.start()
     try:
         finished = finish_waveform(waveform, 16_000, FinishSettings())
-        write_audio(tmp_path / "ten-minutes.m4a", finished.waveform, 16_000, "m4a")
+        write_audio(tmp_path / "ten-minutes.m4a", finished.waveform, 16_000, as_it_comes("m4a"))
         held = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -176,7 +189,13 @@ def test_the_sound_can_leave_at_48_khz() -> None:
 def test_every_format_keeps_length_level_and_says_what_it_is(tmp_path: Path, audio_format: str, rate: int) -> None:
     path = tmp_path / f"a.{audio_format}"
     waveform = 0.5 * tone(3.21, 440.0, rate)
-    write_audio(path, waveform, rate, audio_format, {"encoder": "v2a test", "comment": "AI-generated; seed 7"})
+    write_audio(
+        path,
+        waveform,
+        rate,
+        as_it_comes(audio_format),
+        {"encoder": "v2a test", "comment": "AI-generated; seed 7"},
+    )
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         tags = {key.lower(): value for key, value in {**container.metadata, **stream.metadata}.items()}
@@ -189,6 +208,23 @@ def test_every_format_keeps_length_level_and_says_what_it_is(tmp_path: Path, aud
     assert len(heard) == pytest.approx(3.21 * rate, abs=codec_frame + 1)
     assert np.sqrt(np.mean(heard**2)) == pytest.approx(0.2 / np.sqrt(2), rel=0.03)
     assert int(np.abs(np.fft.rfft(heard[:rate])).argmax()) == pytest.approx(440, abs=1)
+
+
+def test_a_format_is_coded_as_its_own_settings_say(tmp_path: Path) -> None:
+    settings = config.build(FinishSettings, {}, ["audio_format.kind=ogg", "audio_format.quality=0.9"])
+    waveform, sizes = noise(2.0), {}
+    for name, coded in {"plain": as_it_comes("ogg"), "better": settings.audio_format}.items():
+        write_audio(tmp_path / f"{name}.ogg", waveform, 48_000, coded)
+        sizes[name] = (tmp_path / f"{name}.ogg").stat().st_size
+    assert sizes["better"] > 1.5 * sizes["plain"]
+    # The default is libsndfile's own, so what was made before is made again.
+    with soundfile.SoundFile(tmp_path / "own.ogg", "w", 48_000, 1, "VORBIS", format="OGG") as file:
+        file.write(waveform[: 2**14])
+    write_audio(tmp_path / "ours.ogg", waveform[: 2**14], 48_000, as_it_comes("ogg"))
+    assert (tmp_path / "own.ogg").stat().st_size == (tmp_path / "ours.ogg").stat().st_size
+    assert config.build(FinishSettings, {}, ["audio_format=flac"]).audio_format == as_it_comes("flac")
+    with pytest.raises(config.ConfigError, match=r"it is a setting of audio_format\.kind = ogg"):
+        config.build(FinishSettings, {}, ["audio_format.quality=0.9"])
 
 
 def test_short_sound_is_levelled_by_its_rms() -> None:

@@ -44,6 +44,8 @@ def rows(count: int = 40, seed: int = 0) -> dict[str, list]:
         "reference_verdict": labels,
         "onsets_s": onsets,
         "reference_onsets_s": onsets,
+        "onset_confidence": [random.uniform(0.5, 1, 6).tolist() for _ in range(count)],
+        "level_difference": random.uniform(0, 0.1, count).tolist(),
         "pitch_hz": pitch.tolist(),
         "reference_pitch_hz": (pitch * random.uniform(0.9, 1.1, count)).tolist(),
         "tempo_hz": pitch.tolist(),

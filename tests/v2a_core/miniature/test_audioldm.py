@@ -8,9 +8,11 @@ import pytest
 import torch
 from helpers_audioldm import save_miniature
 
+from v2a_core.generators.audioldm.components import build_scheduler
 from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.generators.audioldm.generator import AudioLdmGenerator
 from v2a_core.miniature.text import build_text_encoder
+from v2a_core.models import load_bundle
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,19 @@ def test_diffusers_loads_it(folder: Path) -> None:
     index = json.loads((folder / "model_index.json").read_text())
     assert type(pipeline.tokenizer).__name__ == index["tokenizer"][1]
     assert pipeline.scheduler.config.beta_end == 0.0195
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_each_sampler_takes_its_own_spacing_as_with_the_published_scheduler(folder: Path, trained: bool) -> None:
+    path = load_bundle("miniature").resolve().generator_path if trained else folder
+    config = json.loads((path / "scheduler" / "scheduler_config.json").read_text())
+    assert "timestep_spacing" not in config
+    first = {}
+    for sampler in ("dpm-solver++", "ddim"):
+        scheduler = build_scheduler(sampler, config)
+        scheduler.set_timesteps(25)
+        first[sampler] = int(scheduler.timesteps[0])
+    assert first == {"dpm-solver++": 999, "ddim": 961}
 
 
 def test_untrained_sound_is_neither_silent_nor_clipped(folder: Path) -> None:

@@ -263,7 +263,7 @@ def test_what_fails_half_way_leaves_nothing(cache):
 def test_show_tells_where_and_what(copy):
     shown = show_bundle(load_bundle(str(copy[0])), resolve=True)
     assert Path(shown["audio"]["path"]).name == "clap_miniature.pt"
-    assert shown["spaces"]["audio"].startswith("HTSAT-miniature:")
+    assert shown["spaces"]["audio"].startswith("HTSAT-miniature+sinc:")
     assert shown["media"]["image_size"] == 96
     assert shown["trained"] is False
 

@@ -8,8 +8,9 @@ from helpers_models import miniature, with_weights
 from safetensors.torch import load_file, save_file
 
 from v2a_core.miniature.clap import with_module
-from v2a_core.models import ModelError, check_spaces
+from v2a_core.models import ModelError, check_spaces, parts
 from v2a_core.models.checkpoints import load_tensors
+from v2a_core.models.spaces import made_anew
 
 
 def with_clap(tmp_path, change):
@@ -31,6 +32,19 @@ def with_text_encoder(tmp_path, change):
 
 def test_the_miniature_is_one_space():
     assert check_spaces(miniature()).status == "same"
+
+
+def test_an_audio_space_names_the_path_of_sounds_to_clap(monkeypatch):
+    """The same weights behind another path are another space; an old one says what to do."""
+    now = miniature().audio_space
+    assert now == f"HTSAT-miniature+sinc:{miniature().audio.fingerprint[:16]}"
+    assert made_anew(now, "embed") is None
+    monkeypatch.setattr(parts, "CLAP_PATH", "another")
+    assert miniature().audio_space == now.replace("+sinc", "+another")
+    for other in (miniature().audio_space, now.replace("+sinc", "")):
+        advice = made_anew(other, "embed", "train")
+        assert advice.startswith(f"sounds came into {other!r} by another path")
+        assert advice.endswith("`v2a embed ... --output FOLDER`, then `v2a train ... --output FOLDER`")
 
 
 def test_half_precision_is_the_same_space(tmp_path):
@@ -87,5 +101,5 @@ def test_a_checkpoint_without_text_tower_cannot_be_checked(tmp_path, caplog):
 
 def test_a_generator_without_text_encoder_is_refused(tmp_path):
     (tmp_path / "text_encoder").mkdir()
-    with pytest.raises(ModelError, match="has no weights"):
+    with pytest.raises(ModelError, match="holds no weights"):
         check_spaces(with_weights(miniature(), generator=tmp_path))

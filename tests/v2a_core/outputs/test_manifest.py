@@ -39,6 +39,14 @@ def test_other_settings_are_refused_naming_both_sides(tmp_path):
     assert manifest.read(str(tmp_path), job="embed")["identity"]["vision"] == "abc"
 
 
+def test_the_same_settings_of_other_spaces_are_refused_naming_both_sides(tmp_path):
+    manifest.open_output(str(tmp_path), new())
+    other = new() | {"spaces": {"vision": "clip:1", "audio": "clap+sinc:1"}}
+    with pytest.raises(ConfigError, match=r"spaces\.audio: the output has 'clap:1', this run 'clap\+sinc:1'"):
+        manifest.open_output(str(tmp_path), other)
+    assert manifest.read(str(tmp_path), job="embed")["spaces"]["audio"] == "clap:1"
+
+
 def test_a_reader_refuses_what_is_not_its_input(tmp_path):
     with pytest.raises(ConfigError, match=r"has no manifest\.json"):
         manifest.read(str(tmp_path), job="embed")

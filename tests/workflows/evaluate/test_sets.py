@@ -7,6 +7,7 @@ from pathlib import Path
 
 import helpers_catalog
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 import torch
 from helpers_evaluate import job, make_soundtracks, write_table
@@ -15,8 +16,11 @@ from helpers_networks import published_weights
 from v2a_core.config import ConfigError
 from v2a_core.media.write import read_pcm
 from v2a_core.metrics.extractors.networks import wav2clip
+from v2a_core.metrics.frechet import frechet_distance
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
+from v2a_core.models.digests import sha256
 from v2a_core.outputs.ledger import read_columns
+from v2a_core.stages.sounds import SILENCE
 from v2a_core.verification import verify
 from workflows.evaluate import job as evaluate
 
@@ -64,7 +68,7 @@ def test_a_network_hears_each_sound_once_as_it_is(soundtracks, weights, tmp_path
     assert metrics == json.loads(json.dumps(summary["metrics"]))
     assert "names no checkpoint: give Cnn14_16k" in metrics["fd_cnn14_16k"]["not_measured"]
     assert "give --embeddings" in metrics["cs_wav2clip"]["not_measured"]
-    assert "Not measured over sets" in capsys.readouterr().out
+    assert "Not measured:" in capsys.readouterr().out
     for kind in ("made", "references"):
         assert verify(str(features(tmp_path, kind, "wav2clip"))).problems == []
     assert verify(str(tmp_path)).problems == []
@@ -80,3 +84,35 @@ def test_a_missing_checkpoint_is_told_before_anything_runs(soundtracks, tmp_path
             str(soundtracks), str(tmp_path / "out"), job("extractors.vggish.weights=/none.pth"), models="miniature"
         )
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_another_network_is_added_without_hearing_the_first_again(soundtracks, weights, tmp_path):
+    """Distances, divergences and scores are those of the formulas over the files, heard by the networks themselves."""
+    first = job(f"extractors.wav2clip.weights={weights}")
+    evaluate.run(str(soundtracks), str(tmp_path / "out"), first, models="miniature")
+    heard = {uri: Path(uri).stat().st_mtime_ns for uri in map(str, (tmp_path / "out").glob("features/**/part-*"))}
+    paths = {name: tmp_path / f"{name}.pth" for name in ("cnn14-16k", "vggish")}
+    for name, path in paths.items():
+        torch.save(published_weights(name), path)
+    both = [f"extractors.{name}.weights={path}" for name, path in paths.items()]
+    settings = job(f"extractors.wav2clip.weights={weights}", *both)
+    summary = evaluate.run(str(soundtracks), str(tmp_path / "out"), settings, models="miniature")
+    assert summary["counts"]["sources_done_now"] == 0
+    assert heard == {uri: Path(uri).stat().st_mtime_ns for uri in heard}
+
+    made = read_columns(f"{features(tmp_path / 'out', 'made', 'cnn14-16k')}/rows", ["embedding", "logits", "status"])
+    real = read_columns(f"{features(tmp_path / 'out', 'references', 'cnn14-16k')}/rows", ["embedding", "content"])
+    real = real.filter(pc.and_(pc.is_valid(real["embedding"]), pc.not_equal(real["content"], SILENCE)))
+    distance = frechet_distance(*(np.stack(table["embedding"].to_pylist()) for table in (made, real)))
+    metrics = summary["metrics"]
+    assert metrics["fd_cnn14_16k"]["value"] == pytest.approx(distance, rel=1e-6)
+    assert (metrics["fd_cnn14_16k"]["count"], metrics["kl_cnn14_16k"]["count"]) == (8, real.num_rows)
+    assert metrics["fd_cnn14_16k"]["sha256"] == sha256(paths["cnn14-16k"])
+    assert metrics["fd_cnn14_16k"]["low"] < distance < metrics["fd_cnn14_16k"]["high"]
+    assert {"silence", "real_halves"} & metrics["fd_cnn14_16k"]["beside"].keys()
+    assert metrics["kl_cnn14_16k"]["beside"].keys() == {"shuffled_pairs", "silence"}
+    assert "needs as many rows, not 8" in metrics["is_cnn14_16k"]["not_measured"]
+    assert "more than 500 rows" in metrics["fd_infinity_cnn14_16k"]["not_measured"]
+    assert metrics["fad_vggish"]["value"] > 0
+    assert "FAD (VGGish)" in (tmp_path / "out" / "metrics.md").read_text()

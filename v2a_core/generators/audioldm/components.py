@@ -1,13 +1,13 @@
-"""The parts of an AudioLDM checkpoint in diffusers' layout, and the sizes they agree on.
+"""The parts of an AudioLDM as models with weights, and the sizes they agree on.
 
-    <folder>/unet, vae, vocoder, scheduler, text_encoder, tokenizer
-
-Only safetensors are read. All sizes come from the parts' own configurations. diffusers and transformers are hardly
-typed: their models are Any here, and named in the docstrings.
+Weights are read as plain tensors, of whatever source, and must fit the class of their part by every name and shape. All
+sizes come from the parts' own configurations. diffusers and transformers are hardly typed: their models are Any here,
+and named in the docstrings.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +18,10 @@ from typing import Any
 import torch
 
 from v2a_core.compute.torchvision_import import prepare_torchvision
-from v2a_core.models.finite import check_finite
+from v2a_core.generators.audioldm.layout import PARTS, AudioLdmSource, DiffusersFolder, PartName
+from v2a_core.models.checkpoints import check_fit, load_exactly
+from v2a_core.models.errors import ModelError
+from v2a_core.models.unset import UnsetWeights
 
 # Names of diffusers' schedulers, and what each is told beside the checkpoint's noise schedule.
 SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -28,6 +31,18 @@ SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
     "euler": ("EulerDiscreteScheduler", {}),
     "unipc": ("UniPCMultistepScheduler", {}),
 }
+
+
+# Library and class of each part.
+_CLASSES = {
+    "unet": ("diffusers", "UNet2DConditionModel"),
+    "vae": ("diffusers", "AutoencoderKL"),
+    "vocoder": ("transformers", "SpeechT5HifiGan"),
+    "text_encoder": ("transformers", "ClapTextModelWithProjection"),
+}
+# Buffers that some files hold and others lack: what they say is known, or is not used.
+_COUNTERS = (".position_ids", ".token_type_ids")
+_MAY_LACK = {"unet": (), "vae": (), "vocoder": ("mean", "scale"), "text_encoder": _COUNTERS}
 
 
 @dataclass(frozen=True)
@@ -92,23 +107,52 @@ class AudioLdmParts:
     geometry: Geometry
 
 
-def load_parts(folder: Path, device: str, dtype: torch.dtype) -> AudioLdmParts:
+def as_source(source: Path | AudioLdmSource) -> AudioLdmSource:
+    """A folder as what it holds."""
+    return DiffusersFolder(source) if isinstance(source, Path) else source
+
+
+def build(source: AudioLdmSource, part: PartName, dtype: torch.dtype = torch.float32) -> Any:
+    """A part with its weights, ready to compute, on the CPU.
+
+    Args:
+        source: A folder or the original checkpoint.
+        part: Which one.
+        dtype: Number format of its weights.
+
+    Raises:
+        ModelError: Naming what is missing or of another shape.
+    """
+    model, tensors = _unset(source, part), _weights(source, part)
+    load_exactly(model, tensors, source.place(part), may_lack=_lacking(model, part), dtype=dtype)
+    return model.eval()
+
+
+def check_source(source: AudioLdmSource) -> Geometry:
+    """Compare the names and shapes of all parts with their classes, and the parts with each other; no weights are read.
+
+    Raises:
+        ModelError: Naming the part, and what does not fit.
+    """
+    for part in PARTS:
+        model = _unset(source, part)
+        check_fit(model, _weights(source, part), source.place(part), may_lack=_lacking(model, part))
+    _check_tokenizer(source)
+    source.scheduler_config()
+    return read_geometry(*(_unset(source, part).config for part in ("unet", "vae", "vocoder")))
+
+
+def load_parts(source: Path | AudioLdmSource, device: str, dtype: torch.dtype) -> AudioLdmParts:
     """Load everything but the text side.
 
     Raises:
-        ValueError: Naming what is missing, or which parts do not fit together.
+        ModelError: Naming what is missing, or which parts do not fit together.
     """
-    prepare_torchvision()
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-    from transformers import SpeechT5HifiGan
-
-    if not (folder / "scheduler" / "scheduler_config.json").is_file():
-        raise ValueError(f"{folder} is no AudioLDM in diffusers' layout: scheduler/scheduler_config.json is missing")
-    unet = _load(UNet2DConditionModel, folder / "unet", dtype, low_cpu_mem_usage=False)
-    vae = _load(AutoencoderKL, folder / "vae", vae_dtype(device, dtype), low_cpu_mem_usage=False)
-    vocoder = _load(SpeechT5HifiGan, folder / "vocoder", torch.float32)
+    source = as_source(source)
+    config = source.scheduler_config()
+    unet, vocoder = build(source, "unet", dtype), build(source, "vocoder")
+    vae = build(source, "vae", vae_dtype(device, dtype))
     geometry = read_geometry(unet.config, vae.config, vocoder.config)
-    config = DDIMScheduler.load_config(folder / "scheduler", local_files_only=True)
     # Convolutions are faster with the channels last, on CPUs and GPUs, and the tape of the sampler has them there.
     for model in (unet, vae):
         _channels_last(model)
@@ -123,19 +167,19 @@ def vae_dtype(device: str, dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if device.startswith("cuda") else dtype
 
 
-def load_text_side(folder: Path, device: str) -> tuple[Any, Any]:
+def load_text_side(source: Path | AudioLdmSource, device: str) -> tuple[Any, Any]:
     """The CLAP text encoder (ClapTextModelWithProjection, float32) and its RobertaTokenizerFast.
 
     Raises:
-        ValueError: When they are missing.
+        ModelError: When they are missing.
     """
     prepare_torchvision()
-    from transformers import ClapTextModelWithProjection, RobertaTokenizerFast
+    from transformers import RobertaTokenizerFast
 
-    if not (folder / "tokenizer").is_dir():
-        raise ValueError(f"{folder} has no tokenizer: text and guidance need tokenizer/ and text_encoder/")
-    encoder = _load(ClapTextModelWithProjection, folder / "text_encoder", torch.float32)
-    return encoder.to(device), RobertaTokenizerFast.from_pretrained(folder / "tokenizer", local_files_only=True)
+    source = as_source(source)
+    _check_tokenizer(source)
+    encoder = build(source, "text_encoder")
+    return encoder.to(device), RobertaTokenizerFast.from_pretrained(source.tokenizer, local_files_only=True)
 
 
 def build_scheduler(sampler: str, config: Mapping[str, Any]) -> Any:
@@ -150,15 +194,15 @@ def read_geometry(unet: Any, vae: Any, vocoder: Any) -> Geometry:
     """The sizes of three parts, from their configurations.
 
     Raises:
-        ValueError: When they cannot belong to one AudioLDM.
+        ModelError: When they cannot belong to one AudioLDM.
     """
     if vae.latent_channels != unet.in_channels:
-        raise ValueError(f"the VAE makes latents of {vae.latent_channels} channels, the UNet takes {unet.in_channels}")
+        raise ModelError(f"the VAE makes latents of {vae.latent_channels} channels, the UNet takes {unet.in_channels}")
     if unet.class_embed_type != "simple_projection":
-        raise ValueError(f"the UNet takes no sound embedding: class_embed_type is {unet.class_embed_type!r}")
+        raise ModelError(f"the UNet takes no sound embedding: class_embed_type is {unet.class_embed_type!r}")
     vae_factor = 2 ** (len(vae.block_out_channels) - 1)
     if vocoder.model_in_dim % vae_factor:
-        raise ValueError(f"the vocoder's {vocoder.model_in_dim} mel bins are no multiple of the VAE's {vae_factor}")
+        raise ModelError(f"the vocoder's {vocoder.model_in_dim} mel bins are no multiple of the VAE's {vae_factor}")
     return Geometry(
         sample_rate=vocoder.sampling_rate,
         hop_length=math.prod(vocoder.upsample_rates),
@@ -168,21 +212,6 @@ def read_geometry(unet: Any, vae: Any, vocoder: Any) -> Geometry:
         vae_factor=vae_factor,
         unet_factor=2 ** (len(unet.block_out_channels) - 1),
     )
-
-
-def weights_variant(folder: Path) -> str | None:
-    """Which weights of a part to read: None for `*.safetensors`, "fp16" when there is only `*.fp16.safetensors`.
-
-    Raises:
-        ValueError: When there are none: weights in other formats may run code when they are read.
-    """
-    names = [file.name for file in folder.glob("*.safetensors*")]
-    if any(".fp16." not in name for name in names):
-        return None
-    if names:
-        return "fp16"
-    others = ", ".join(sorted(file.name for file in folder.glob("*.bin"))) or "no weights at all"
-    raise ValueError(f"no safetensors in {folder} (found {others}); convert the checkpoint, pickles are not read")
 
 
 @contextmanager
@@ -206,24 +235,32 @@ def _channels_last(model: torch.nn.Module) -> None:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
-def _load(model_class: Any, folder: Path, dtype: torch.dtype, **options: Any) -> Any:
-    with without_progress_bars():
-        model, report = model_class.from_pretrained(
-            folder,
-            dtype=dtype,
-            variant=weights_variant(folder),
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are refused below, with the other misfits
-            **options,
+def _unset(source: AudioLdmSource, part: PartName) -> Any:
+    """A part as it is built, without weights."""
+    prepare_torchvision()
+    library, name = _CLASSES[part]
+    model_class = getattr(importlib.import_module(library), name)
+    config = source.config(part)
+    try:
+        with UnsetWeights():
+            if library == "diffusers":
+                return model_class.from_config(config)
+            return model_class(model_class.config_class.from_dict(config))
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"{source.place(part)}: {name} cannot be built as its configuration says: {error}") from None
+
+
+def _weights(source: AudioLdmSource, part: PartName) -> dict[str, torch.Tensor]:
+    return {name: tensor for name, tensor in source.tensors(part).items() if not name.endswith(_COUNTERS)}
+
+
+def _lacking(model: Any, part: PartName) -> tuple[str, ...]:
+    """Names that weights may lack: the vocoder's mean and scale are of use only where it normalises its input."""
+    return () if part == "vocoder" and model.config.normalize_before else _MAY_LACK[part]
+
+
+def _check_tokenizer(source: AudioLdmSource) -> None:
+    if not source.tokenizer.is_dir():
+        raise ModelError(
+            f"{source.path} has no tokenizer: text and guidance need {source.tokenizer} and a text encoder"
         )
-    # from_pretrained only warns, and leaves random numbers where weights are missing.
-    misfits = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
-    if misfits:
-        raise ValueError(
-            f"the weights in {folder} do not fit its config.json: {len(misfits)} tensors are missing or of another "
-            f"shape, such as {misfits[0]}"
-        )
-    check_finite(str(folder), model.state_dict())
-    return model.eval().requires_grad_(False)

@@ -21,9 +21,10 @@ import torch
 
 from v2a_core.compute.memory import Batches
 from v2a_core.compute.precision import choose_dtype
-from v2a_core.generators.audioldm.components import build_scheduler, load_parts
+from v2a_core.generators.audioldm.components import as_source, build_scheduler, load_parts
 from v2a_core.generators.audioldm.config import MAX_DURATION_S, TRAINED_S, AudioLdmSettings
 from v2a_core.generators.audioldm.decoding import LatentDecoder
+from v2a_core.generators.audioldm.layout import AudioLdmSource
 from v2a_core.generators.audioldm.sampling import Predictor, SegmentNoise, View, denoise
 from v2a_core.generators.audioldm.text import TextEmbedder
 from v2a_core.generators.windows import Layout, Window, lay_out
@@ -49,10 +50,10 @@ class _Plan:
 
 
 class AudioLdmGenerator:
-    """CLAP embeddings to waveforms, with the parts of a diffusers AudioLDM folder.
+    """CLAP embeddings to waveforms, with the parts of an AudioLDM.
 
     Args:
-        folder: Local folder of the checkpoint.
+        source: AudioLDM's parts, or their folder in diffusers' layout.
         settings: How to sample.
         device: `cpu`, `cuda`, `cuda:1`, ...
 
@@ -65,12 +66,14 @@ class AudioLdmGenerator:
         ValueError: When the checkpoint is incomplete or its parts do not fit together.
     """
 
-    def __init__(self, folder: Path, settings: AudioLdmSettings, device: str = "cpu") -> None:
-        self._folder, self._settings, self._device = folder, settings, device
-        self.parts = load_parts(self._folder, device, choose_dtype(settings.precision, device))
+    def __init__(self, source: Path | AudioLdmSource, settings: AudioLdmSettings, device: str = "cpu") -> None:
+        self._source, self._settings, self._device = as_source(source), settings, device
+        self.parts = load_parts(self._source, device, choose_dtype(settings.precision, device))
         trained_steps = int(self.parts.scheduler_config.get("num_train_timesteps", 1000))
         if settings.num_inference_steps > trained_steps:
-            raise ValueError(f"num_inference_steps = {settings.num_inference_steps}; {folder} knows {trained_steps}")
+            raise ValueError(
+                f"num_inference_steps = {settings.num_inference_steps}; {self._source.path} knows {trained_steps}"
+            )
         self._text: TextEmbedder | None = None
         self._null: Floats | None = None
         self.sample_rate = self.parts.geometry.sample_rate
@@ -94,14 +97,14 @@ class AudioLdmGenerator:
         """AudioLDM's null condition, float32 (D,): the normalised CLAP text embedding of the empty text, not zeros."""
         if self._null is None:
             # The text encoder is nearly as large as the UNet, and jobs without text need it for this vector only.
-            text = self._text or TextEmbedder(self._folder, "cpu")
+            text = self._text or TextEmbedder(self._source, "cpu")
             self._null = text.embed_text([""])[0]
         return self._null
 
     def embed_text(self, texts: Sequence[str]) -> Floats:
         """CLAP text embeddings, float32 (N, D), L2-normalised. The text encoder stays loaded from the first call on."""
         if self._text is None:
-            self._text = TextEmbedder(self._folder, self._device)
+            self._text = TextEmbedder(self._source, self._device)
         return self._text.embed_text(texts)
 
     def generate(self, conditions_BD: Floats, seeds: Sequence[int], duration_s: float) -> Floats:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from v2a_core.generators.audioldm.components import load_text_side
+from v2a_core.generators.audioldm.layout import AudioLdmSource
 
 Floats = npt.NDArray[np.float32]
 
@@ -20,16 +21,16 @@ class TextEmbedder:
     """AudioLDM's CLAP text branch with its tokenizer, float32; the UNet and the rest are not loaded.
 
     Args:
-        folder: Diffusers folder of AudioLDM.
+        source: AudioLDM's parts, or their folder.
         device: `cpu`, `cuda`, ...
 
     Raises:
-        ValueError: When the folder lacks them.
+        ModelError: When they are missing.
     """
 
-    def __init__(self, folder: Path, device: str) -> None:
+    def __init__(self, source: Path | AudioLdmSource, device: str) -> None:
         self._device = device
-        self._encoder, self._tokenizer = load_text_side(folder, device)
+        self._encoder, self._tokenizer = load_text_side(source, device)
         config = self._encoder.config
         # A tokenizer saved without its limit claims 1e30; RoBERTa counts positions from the padding id + 1.
         positions = config.max_position_embeddings - (config.pad_token_id or 0) - 1

@@ -29,6 +29,7 @@ FRAMES_PER_SECOND = RATE / HOP
 LAG = 2  # frames between which a rise is measured
 COMPRESSION = 30.0  # of magnitudes relative to the sound's level: below a thirtieth of it, rises hardly count
 AROUND_S, GAP_S = 0.15, 0.06  # the threshold is the mean flux this far around; onsets are at least this far apart
+CONFIDENT_S = 0.05  # of the sound around an onset
 PRESENT = 0.1  # share of the mean power that a sound has in its first frame, if it begins there
 RISE = 0.12  # above that mean, in nepers a band
 
@@ -89,16 +90,28 @@ def _running_mean(values_F: Floats, reach: int) -> Floats:
     return means
 
 
+def onset_confidence(waveform_T: AnyFloats, sample_rate: int, onsets_s: AnyFloats) -> Floats:
+    """How strong each onset is: the highest sample within 50 ms of it, where the sound's range is 0..1; float64."""
+    low, high = float(waveform_T.min()), float(waveform_T.max())
+    normal_T = (np.asarray(waveform_T, np.float64) - low) / (high - low + 1e-6)
+    reach = round(CONFIDENT_S * sample_rate)
+    places = [min(round(float(onset) * sample_rate), len(normal_T) - 1) for onset in onsets_s]
+    return np.array([normal_T[max(0, place - reach) : place + reach].max() for place in places])
+
+
 class OnsetExtractor(SoundExtractor):
     """Onsets in seconds from the start of the segment."""
 
     columns: ClassVar[tuple[Column, ...]] = (
         Column("onsets_s", FLOATS, "when something begins to sound, from the start of the segment; s"),
+        Column("onset_confidence", FLOATS, "the highest sample around each of them, where the sound's range is 0 to 1"),
     )
 
     def describe(self, sound_T: npt.NDArray[np.float32], sample_rate: int) -> Mapping[str, object]:
         """Their times, ascending."""
-        return {"onsets_s": onset_times(sound_T, sample_rate).tolist()}
+        onsets_s = onset_times(sound_T, sample_rate)
+        confidence = onset_confidence(sound_T, sample_rate, onsets_s)
+        return {"onsets_s": onsets_s.tolist(), "onset_confidence": confidence.tolist()}
 
 
 EXTRACTORS.add("onsets", OnsetExtractor)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from v2a_core.metrics import frechet
 from v2a_core.metrics.base import NotMeasuredError
 from v2a_core.metrics.jackknife import GROUPS
-from v2a_core.metrics.moments import merged, moments
+from v2a_core.metrics.moments import Moments, merged, moments
 from v2a_core.metrics.systems import SET_METRICS
 from v2a_core.metrics.systems.base import Estimate, Heard, without_each
 from v2a_core.metrics.systems.features import Features
@@ -80,7 +80,21 @@ def _gaussian(features: Features, groups: list[int]) -> frechet.Gaussian:
         raise NotMeasuredError(f"a Fréchet distance needs at least {frechet.LEAST_ROWS} rows in each set, not {count}")
     if count <= features.size(_COLUMN):  # the rows themselves are the smaller factor
         return frechet.fit(np.concatenate([features.group(_COLUMN, group) for group in groups]))
-    return merged(moments(features.group(_COLUMN, group)) for group in groups).gaussian()
+    left = [group for group in range(GROUPS) if group not in groups]
+    if len(left) != 1:
+        return merged(moments(features.group(_COLUMN, group)) for group in groups).gaussian()
+    return _whole(features).without(moments(features.group(_COLUMN, left[0]))).gaussian()
+
+
+def _whole(features: Features) -> Moments:
+    """The moments of all rows, kept on disk: taking a group away costs only that group."""
+    kept = features.kept("moments")
+    if kept.exists():
+        with np.load(kept) as content:
+            return Moments(int(content["count"]), content["mean"], content["scatter"])
+    found = merged(moments(features.group(_COLUMN, group)) for group in range(GROUPS))
+    np.savez(kept, count=found.count, mean=found.mean_D, scatter=found.scatter_DD)
+    return found
 
 
 def _of_one(sound_D: npt.NDArray[np.float32], reference: frechet.Gaussian) -> float:

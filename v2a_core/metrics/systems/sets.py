@@ -19,6 +19,8 @@ from v2a_core.tables.features import SOUNDS, sound_id
 
 Span = tuple[float, float]
 WHOLE: Span = (0.0, 0.0)
+# Not its conditions: as Python objects they are gigabytes of a large index.
+_OF_INDEX = ("source_id", "segment_ids", "starts_s", "duration_s")
 _ENTRIES = pa.schema([("key", pa.string()), ("of_source", pa.string()), *SOUNDS])
 
 
@@ -102,7 +104,7 @@ def of_index(index: pa.Table, place: str, length_s: float) -> SoundSet:
         length_s: Of a segment.
     """
     entries = []
-    for row in index.to_pylist():
+    for row in index.select([*_OF_INDEX, "audio_path", "audio_sha256"]).to_pylist():
         uri = storage.join(place, row["audio_path"])
         for segment, span in segments_of(row, length_s):
             whole = len(row["segment_ids"]) == 1
@@ -119,7 +121,7 @@ def originals_of(index: pa.Table, length_s: float) -> SoundSet:
         length_s: Of a segment.
     """
     entries = []
-    for row in index.to_pylist():
+    for row in index.select([*_OF_INDEX, "source"]).to_pylist():
         source = rows.unpack_source(row["source"])
         if source.kind == "video":
             found = segments_of(row, length_s)

@@ -10,9 +10,8 @@ import torch
 from v2a_core import storage
 from v2a_core.encoders.clap import CLAP_CONFIG
 from v2a_core.encoders.clip import OPEN_CLIP_CONFIG
-from v2a_core.generators.audioldm.components import without_progress_bars
 from v2a_core.metrics.extractors.judge import Judge
-from v2a_core.miniature.audioldm import build_unet, build_vocoder, write_model_index
+from v2a_core.miniature.audioldm import build_unet, build_vocoder, save_parts
 from v2a_core.miniature.bundle import describe
 from v2a_core.miniature.clap import CHECKPOINT, laion_text, with_module
 from v2a_core.miniature.clap import MODEL_CONFIG as CLAP_MODEL_CONFIG
@@ -96,11 +95,7 @@ def _export_generator(folder: Path, towers: Towers, work: Path, seed: int) -> No
     }
     for model in models.values():
         torch.nn.Module.to(model, torch.float16)  # the class's own `to` warns about parts that none of these has
-    models |= {"scheduler": DDIMScheduler(**SCHEDULER), "tokenizer": towers.tokenizer}
-    with without_progress_bars():
-        for name, model in models.items():
-            model.save_pretrained(folder / name)
-    write_model_index(folder, models)
+    save_parts(folder, {**models, "tokenizer": towers.tokenizer}, DDIMScheduler(**SCHEDULER))
 
 
 def _checksums(output: Path) -> dict[str, str]:

@@ -1,0 +1,138 @@
+"""Systems side by side, whoever made them, and whatever is wrong with their files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import helpers_catalog
+import numpy as np
+import pytest
+import soundfile
+import torch
+from helpers_evaluate import job, make_soundtracks, write_table
+from helpers_media import tone
+from helpers_networks import published_weights
+
+from v2a_core.config import ConfigError
+from v2a_core.media.write import read_audio
+from v2a_core.outputs.ledger import part_files
+from v2a_core.verification import verify
+from workflows.cli.main import main
+from workflows.evaluate import systems
+
+IDS = ("rain/one", "bell/one", "still", "shard-000/key0")
+
+
+def write(folder: Path, key: str, samples: np.ndarray, rate: int = 16_000) -> None:
+    path = folder / f"{key}.wav"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, rate, "FLOAT")
+
+
+@pytest.fixture(scope="module")
+def places(ray_session, tmp_path_factory):
+    """Soundtracks of our own, a folder of another program in which much is wrong, and references."""
+    root = tmp_path_factory.mktemp("systems")
+    catalog = helpers_catalog.catalog(root / "catalog")
+    ours = make_soundtracks(root, [write_table(catalog), str(catalog / "shard-000.tar")])
+    lengths = {key: read_audio(next((ours / "audio").glob(f"{key}-*.wav")))[0].size / 16_000 for key in IDS}
+    for number, key in enumerate(IDS):
+        write(root / "references", key, tone(lengths[key], 300.0 + 200 * number, 16_000))
+        wide = np.stack([tone(lengths[key], 300.0 + 210 * number, 44_100)] * 2, axis=1)
+        write(root / "theirs", key, wide, 44_100)
+    write(root / "theirs", "bell/one", np.zeros(round(lengths["bell/one"] * 44_100), np.float32), 44_100)
+    write(root / "theirs", "still", tone(lengths["still"] / 2, 500.0, 48_000), 48_000)
+    write(root / "theirs", "extra", tone(1.0, 500.0, 16_000))
+    (root / "theirs" / "shard-000" / "key0.wav").write_bytes(b"RIFF, it says")
+    torch.save(published_weights("wav2clip"), root / "Wav2CLIP.pt")
+    return root
+
+
+def settings(places: Path, *more: str):
+    return job(f"extractors.wav2clip.weights={places / 'Wav2CLIP.pt'}", "metrics.resamples=20", *more)
+
+
+def compare(places: Path, output: Path) -> dict:
+    named = {"ours": str(places / "soundtracks"), "theirs": str(places / "theirs")}
+    return systems.run(named, str(places / "references"), str(output), settings(places), models="miniature")
+
+
+@pytest.fixture(scope="module")
+def compared(places, tmp_path_factory):
+    output = tmp_path_factory.mktemp("compared")
+    return output, compare(places, output)
+
+
+def test_what_is_wrong_with_files_is_counted_and_listed(compared):
+    ours, theirs = compared[1]["files"]["ours"], compared[1]["files"]["theirs"]
+    assert ours["count"] == 6
+    assert ours["extra"] == {"count": 2, "ids": ["bell/mute & odd%20[name]", "shard-000/key1"]}
+    assert ours["missing"]["count"] == ours["unreadable"]["count"] == 0
+    assert theirs["extra"]["ids"] == ["extra"]
+    assert theirs["silent"]["ids"] == ["bell/one"]
+    assert list(theirs["unreadable"]["ids"]) == ["shard-000/key0"]
+    assert "not a readable audio file" in theirs["unreadable"]["ids"]["shard-000/key0"]
+    assert {"still": 48_000}.items() <= theirs["other_rates"]["ids"].items()
+    assert list(theirs["other_lengths"]["ids"]) == ["still"]
+
+
+def test_numbers_stand_side_by_side_with_what_made_them(compared):
+    output, content = compared
+    ours, theirs = content["systems"]["ours"], content["systems"]["theirs"]
+    assert ours.keys() == theirs.keys()
+    assert (ours["clap_frechet"]["count"], theirs["clap_frechet"]["count"]) == (4, 3)
+    assert ours["clap_similarity_condition"]["count"] == 3  # the soundtrack of three segments has no one condition
+    assert "not_measured" in theirs["clap_similarity_condition"]
+    assert theirs["event_l1"]["count"] == 3
+    assert ours["clap_frechet"]["extractor"] == "clap"
+    assert len(ours["clap_frechet"]["sha256"]) == 64
+    assert ours["clap_frechet"]["protocol"]["name"] == "paper"
+    assert {"theirs"} == content["differences"]["clap_frechet"].keys()
+    difference = content["differences"]["clap_frechet"]["theirs"]["value"]
+    assert difference == pytest.approx(theirs["clap_frechet"]["value"] - ours["clap_frechet"]["value"])
+    text = (output / "metrics.md").read_text()
+    assert "theirs, other lengths: still" in text
+    assert "Minus ours, with intervals of the pairs" in text
+    assert json.loads((output / "metrics.json").read_text()) == json.loads(json.dumps(content))
+    for name in ("ours", "theirs"):
+        assert verify(str(output / "systems" / name)).problems == []
+
+
+def test_the_same_again_hears_nothing(compared, places, capsys):
+    output, content = compared
+    (folder,) = {str(path) for path in (output / "features" / "made").glob("*/*/rows")}
+    before = {uri: Path(uri).stat().st_mtime_ns for uri in part_files(folder)}
+    again = compare(places, output)
+    assert again == content
+    assert capsys.readouterr().out.count("nothing to do") == 4  # two systems, their features, the references'
+    assert before == {uri: Path(uri).stat().st_mtime_ns for uri in before}
+
+
+def test_the_command_says_what_is_wrong(tmp_path, capsys):
+    for arguments, message in (
+        (["x", "--system", "a=b"], "give either SOUNDTRACKS"),
+        (["--system", "a"], "give NAME=PLACE"),
+        (["--system", "a=b", "--system", "a=c"], "given twice"),
+        (["--system", "../a=b"], "a name of letters"),
+        (["x", "--references", "r"], "--references goes with --system"),
+        (["--system", f"a={tmp_path}"], "holds no sound"),
+    ):
+        assert main(["evaluate", *arguments, "--output", str(tmp_path / "out"), "--models", "miniature"]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_ids_are_file_names_where_they_are_unique(tmp_path):
+    from v2a_core.metrics.systems.places import by_id, list_place
+
+    for place, keys in {"a": ("one", "x/two"), "b": ("y/one", "two")}.items():
+        for key in keys:
+            write(tmp_path / place, key, tone(0.1))
+    found = by_id({name: list_place(str(tmp_path / name)) for name in "ab"})
+    assert found["a"].keys() == found["b"].keys() == {"one", "two"}
+    (tmp_path / "index.csv").write_text("id,path,label\nfirst,a/one.wav,rain\n")
+    (item,) = list_place(str(tmp_path / "index.csv"))
+    assert (item.path, item.label, Path(item.uri)) == ("first", "rain", tmp_path / "a" / "one.wav")
+    (tmp_path / "index.csv").write_text("id,path\nfirst,\n")
+    with pytest.raises(ConfigError, match=r"row 1: an index of sounds needs id and path, this row has \['id'\]"):
+        list_place(str(tmp_path / "index.csv"))
