@@ -6,6 +6,7 @@ A bundle names a folder in diffusers' layout (`layout.DiffusersFolder`), or Audi
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 # All of a tokenizer in one file.
 TOKENIZER = "tokenizer.json"
 
-# Of a diffusers folder's other files; a changed readme is not another model.
-_DESCRIPTION = (".json", ".txt")
+# What is read of a diffusers folder beside its weights; another file that lies there is not another model.
+_DESCRIPTION = re.compile(
+    r"model_index\.json|scheduler/scheduler_config\.json|tokenizer/[^/]+\.(json|txt)|(unet|vae|vocoder|text_encoder)/config\.json"
+)
 
 
 class AudioLdm:
@@ -56,7 +59,7 @@ class AudioLdm:
                 f"generator.weights = {str(folder)!r} must be a folder of AudioLDM in diffusers' layout; the original "
                 "checkpoint is named in generator.checkpoint"
             )
-        files = {name: path for name, path in digests.tree(folder).items() if path.suffix in _DESCRIPTION}
+        files = {name: path for name, path in digests.tree(folder).items() if _DESCRIPTION.fullmatch(name)}
         for part in PARTS:
             files |= {f"{part}/{path.name}": path for path in weight_files(folder / part)}
         return Found(folder, dict(sorted(files.items())))
@@ -131,7 +134,8 @@ def _beside(finder: Finder, folder: str, name: str) -> Path:
             raise ModelError(f"generator.tokenizer = {folder!r} has no {name}")
         return (path / name).resolve()
     repo, _, inside = folder.partition(":")
-    return finder.find(f"{repo}:{inside.strip('/') + '/' if inside else ''}{name}")
+    # A revision is of the weights, not of this repository.
+    return replace(finder, revision="").find(f"{repo}:{inside.strip('/') + '/' if inside else ''}{name}")
 
 
 GENERATORS.add("audioldm", AudioLdm(), AudioLdmSettings)
