@@ -4,10 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_OUTPUT ?= demo-output
+LATEST := .venv-latest
+TORCH :=  # a build of torch for `make test-latest` that is not the newest, such as torch==2.13.0
 NICE :=  # what runs beside jobs on Ray gets no more than its workers, which are nice by 15
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-parts test-jobs test-all fuzz attack lint types figures reference docs format clean
+.PHONY: help setup demo test test-parts test-jobs test-all fuzz attack test-latest lint types figures reference docs format clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +43,14 @@ fuzz: $(READY)  ## 2,000 mutated files through a real job: no crash, no hang, no
 attack: $(READY)  ## what an enemy or bad luck would try, and a table of what held (minutes)
 	$(BIN)/python -m pytest -m attack tests/attacks
 
+# What the bounds in pyproject.toml allow, not what constraints.txt pins: says early what a new release breaks.
+test-latest:  ## the core tests with the newest versions that the bounds allow, in an environment of their own (minutes)
+	test -x $(LATEST)/bin/python || $(PYTHON) -m venv $(LATEST)
+	$(LATEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager \
+		$(TORCH) -e '.[dev]'
+	$(LATEST)/bin/python -m pip list --disable-pip-version-check
+	$(LATEST)/bin/python -m pytest tests/v2a_core tests/cluster tests/test_architecture.py
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -62,4 +72,4 @@ format: $(READY)  ## rewrite the files as the linter wants them
 	$(BIN)/ruff format .
 
 clean:  ## remove the environment and what the demo made
-	rm -rf $(VENV) $(DEMO_OUTPUT)
+	rm -rf $(VENV) $(LATEST) $(DEMO_OUTPUT)

@@ -17,7 +17,7 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import pydantic
 import yaml
@@ -49,6 +49,10 @@ class Choice(abc.ABC):
     @abc.abstractmethod
     def groups(self) -> list[type[Settings]]:
         """The groups of settings among which the field's `key` chooses, the default first; none for a plain value."""
+
+    def problems(self) -> list[str]:
+        """Why some of what could be chosen cannot be, a sentence each; `groups` leaves that out."""
+        return []
 
     @abc.abstractmethod
     def type_name(self) -> str:
@@ -93,6 +97,7 @@ class Option:
 
 
 _MAX_VALUES = 100_000
+BROKEN: Final = "broken_component"  # pydantic's type of a problem that `Choice.problems` tells
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
@@ -256,6 +261,8 @@ def _explain(settings: type[Settings], error: pydantic.ValidationError) -> str:
     known = {option.key: option for option in options(settings)}
     lines = []
     for problem in error.errors():
+        if problem["type"] == BROKEN:  # told below
+            continue
         key = _key(problem["loc"], known)
         if problem["type"] == "extra_forbidden" and key in known and known[key].of:
             lines.append(f"unknown key {key!r} (value {problem['input']!r}); it is a setting of {known[key].of}")
@@ -270,7 +277,18 @@ def _explain(settings: type[Settings], error: pydantic.ValidationError) -> str:
         allowed = f"; allowed: {option.type}{' ' + option.unit if option and option.unit else ''}" if option else ""
         said = f"{_sentence(problem['msg'])}{allowed}"
         lines.append(f"{key} = {problem['input']!r}: {said}" if key else said)
-    return "\n".join(lines)
+    return "\n".join([*lines, *problems(settings)])
+
+
+def problems(settings: type[Settings]) -> list[str]:
+    """Of all choices of a configuration, a sentence for each component that cannot be imported."""
+    found: list[str] = []
+    for field in settings.model_fields.values():
+        choice = next((item for item in field.metadata if isinstance(item, Choice)), None)
+        found += choice.problems() if choice else []
+        for group in choice.groups() if choice else _groups(field.annotation):
+            found += problems(group)
+    return list(dict.fromkeys(found))
 
 
 def _sentence(message: str) -> str:

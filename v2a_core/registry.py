@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 import pydantic
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
-from v2a_core.config import Choice, ConfigError, Settings, setting
+from v2a_core.config import BROKEN, Choice, ConfigError, Settings, setting
 
 ComponentT = TypeVar("ComponentT")
 SettingsT = TypeVar("SettingsT", bound=Settings)
@@ -103,6 +103,16 @@ class Registry(Generic[ComponentT]):
             raise ConfigError(f"the {self.kind} {name!r} has no settings")
         return found
 
+    def problems(self) -> dict[str, str]:
+        """The names that cannot be asked for, such as those of packages that are broken, and why."""
+        found = {}
+        for name in self.names():
+            try:
+                self[name]
+            except ConfigError as error:
+                found[name] = str(error)
+        return found
+
     def _import(self, name: str) -> None:
         if name in self._modules:
             importlib.import_module(self._modules[name])
@@ -112,8 +122,9 @@ class Registry(Generic[ComponentT]):
             raise ConfigError(f"no {self.kind} {name!r}; known: {', '.join(self.names())}")
         try:
             others[name].load()
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(f"the {self.kind} {name!r} ({others[name].value}) cannot be imported: {error}") from None
+        except Exception as error:  # a stranger's module may fail in any way
+            told = f"{type(error).__name__}: {error}"
+            raise ConfigError(f"the {self.kind} {name!r} ({others[name].value}) cannot be imported: {told}") from error
 
     def _others(self) -> Mapping[str, importlib.metadata.EntryPoint]:
         return _entry_points(self.group)
@@ -140,8 +151,13 @@ class OneOf(Choice):
 
     def groups(self) -> list[type[Settings]]:
         """The settings of all components, the default's first; imports the modules behind them."""
-        others = [name for name in self._registry.names() if name != self._default]
+        broken = self._registry.problems()
+        others = [name for name in self._registry.names() if name != self._default and name not in broken]
         return [self._registry.settings(name) for name in (self._default, *others)]
+
+    def problems(self) -> list[str]:
+        """Of the components that cannot be imported."""
+        return list(self._registry.problems().values())
 
     def type_name(self) -> str:
         """The names to choose from."""
@@ -201,6 +217,10 @@ class EachOf(Choice):
         """The one class that holds them all; imports the modules behind them."""
         return [self._whole]
 
+    def problems(self) -> list[str]:
+        """Of the components that cannot be imported."""
+        return list(self._registry.problems().values())
+
     def type_name(self) -> str:
         """The names of the groups."""
         return " | ".join(self._registry.names())
@@ -213,7 +233,8 @@ class EachOf(Choice):
 
     @functools.cached_property
     def _whole(self) -> type[Groups]:
-        entries = [self._registry[name] for name in self._registry.names()]
+        broken = self._registry.problems()
+        entries = [self._registry[name] for name in self._registry.names() if name not in broken]
         taken = [entry.name for entry in entries if entry.settings and entry.name in self._base.model_fields]
         if taken:
             raise ConfigError(f"a {self._registry.kind} cannot be called {taken[0]!r}: all of them have such a setting")
@@ -225,7 +246,11 @@ class EachOf(Choice):
         return pydantic.create_model(self._base.__name__, __base__=self._base, **groups)
 
     def _read(self, value: Any) -> Settings:
-        return value if isinstance(value, self._base) else self._whole.model_validate(value)
+        settings = value if isinstance(value, self._base) else self._whole.model_validate(value)
+        broken = self.problems()
+        if broken:  # all of them are used, so none may be missing without a word
+            raise PydanticCustomError(BROKEN, "{told}", {"told": "\n".join(broken)})
+        return settings
 
 
 class NameOf(Choice):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +12,7 @@ import pytest
 
 from v2a_core import config, registry
 from v2a_core.config import ConfigError, Settings, setting
-from v2a_core.registry import NameOf, OneOf, Registry
+from v2a_core.registry import EachOf, Groups, NameOf, OneOf, Registry
 
 
 class Round(Settings):
@@ -97,6 +98,55 @@ def test_a_package_adds_a_component_by_an_entry_point(tmp_path: Path, monkeypatc
     assert others["oval"].component is float
     with pytest.raises(ConfigError, match=r"broken.*no_such_module.*cannot be imported"):
         others["broken"]
+
+
+@pytest.fixture
+def broken_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A package whose module fails in a way of its own adds a shape."""
+    (tmp_path / "broken_shape.py").write_text("raise ZeroDivisionError('no such corner')\n")
+    entries = tmp_path / "broken_shape-1.0.dist-info"
+    entries.mkdir()
+    (entries / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-shape\nVersion: 1.0\n")
+    (entries / "entry_points.txt").write_text("[v2a.test_shapes]\nstar = broken_shape\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry._entry_points.cache_clear()
+    importlib.invalidate_caches()
+    yield
+    registry._entry_points.cache_clear()
+
+
+BROKEN_SHAPE = "the shape 'star' (broken_shape) cannot be imported: ZeroDivisionError: no such corner"
+
+
+@pytest.mark.usefixtures("broken_package")
+def test_a_package_that_cannot_be_imported_is_named_beside_what_was_wrong():
+    assert config.build(Job, {}).shape == Round()  # who does not ask for it is not troubled
+    with pytest.raises(ConfigError) as error:
+        config.build(Job, {}, ["shape.raduis=3.0"])
+    mistake = "unknown key 'shape.raduis' (value 3.0); did you mean 'shape.radius'?"
+    assert str(error.value).splitlines() == [mistake, BROKEN_SHAPE]
+    assert "shape.side" in {option.key for option in config.options(Job)}
+    with pytest.raises(ConfigError) as error:
+        config.build(Job, {}, ["shape.kind=star"])
+    assert BROKEN_SHAPE in str(error.value)
+
+
+@pytest.mark.usefixtures("broken_package")
+def test_where_all_components_are_used_a_broken_one_is_refused_by_name():
+    each = EachOf(SHAPES, Groups)
+
+    class All(Settings):
+        shapes: Annotated[Groups, each] = setting(each, "all of them")
+        name: str = setting("x", "a name")
+
+    for values in ({}, {"shapes": {"round": {"radius": 2.0}}}):
+        with pytest.raises(ConfigError) as error:
+            config.build(All, values)
+        assert str(error.value) == BROKEN_SHAPE
+    with pytest.raises(ConfigError) as error:
+        config.build(All, {"shapes": {"round": {"radius": -2.0}}})
+    mistake = "shapes.round.radius = -2.0: should be greater than 0; allowed: float m"
+    assert str(error.value).splitlines() == [mistake, BROKEN_SHAPE]
 
 
 def test_a_name_is_taken_once():

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ GROUPS = {
     "v2a.aggregators": "last = toy_aggregator",
     "v2a.mapper_networks": "linear = toy_network",
     "v2a.mapper_methods": "robust = toy_method",
+    "v2a.captioners": "colours = toy_captioner",
     "v2a.generators": "tones = toy_generator",
     "v2a.extractors": "peak = toy_extractor",
     "v2a.metrics": "peak_difference = toy_metric",
@@ -52,6 +54,7 @@ class World(NamedTuple):
     embeddings: Path
     mapper: Path
     sounds: Path
+    told: Path
     metrics: Path
 
 
@@ -104,14 +107,21 @@ def world(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
         *("generate", *listed, "--output", str(found.sounds), *bundle, "--mapper", str(found.mapper)),
         *("--embeddings", str(found.embeddings)),
         *settings(*CUT, "generator.kind=tones", "generator.loudness=0.25"),
-        *settings("finish.audio_format=npz", "finish.mux=none"),
+        *settings("finish.audio_format.kind=npz", "finish.audio_format.compressed=true", "finish.mux=none"),
+    ]
+    (root / "names").mkdir()
+    (root / "names" / "colours.json").write_text('["red", "green", "blue"]')
+    tell = [
+        *("generate", str(found.catalog / "0.mp4"), "--output", str(found.told), *bundle, "--via-text", "colours"),
+        *settings(*CUT, "generator.kind=tones", "finish.mux=none", f"captioner.weights={root / 'names'}"),
+        *settings('captioner.sentence="a {colour} thing"'),
     ]
     evaluate = [
         *("evaluate", str(found.sounds), "--output", str(found.metrics), *bundle),
         *settings("encoders.precision=fp32", "output.interval_s=0", "metrics.resamples=20"),
         *settings("metrics.peak_difference.most_db=3.0", "extractors.peak.floor_db=-50.0"),
     ]
-    commands = json.dumps([embed, train, generate, evaluate])
+    commands = json.dumps([embed, train, generate, tell, evaluate])
     done = subprocess.run(
         [sys.executable, "-c", RUN, commands],
         env=environment, cwd=root, capture_output=True, text=True, timeout=290, check=False,
@@ -163,6 +173,8 @@ def test_a_generator_and_an_audio_format(world: World) -> None:
         if row["status"] != "ok":
             continue
         assert row["audio_path"].endswith(".npz")
+        with zipfile.ZipFile(row["audio_path"]) as archive:
+            assert {item.compress_type for item in archive.infolist()} == {zipfile.ZIP_DEFLATED}  # its own setting
         with np.load(row["audio_path"], allow_pickle=False) as file:
             samples, rate = file["samples"], int(file["rate"])
             assert "AI-generated" in str(file["tag_comment"])
@@ -171,6 +183,31 @@ def test_a_generator_and_an_audio_format(world: World) -> None:
         assert pitch_hz == pytest.approx(200 + 10 * np.argmax(row["conditions"][0]), abs=1)
     manifest = json.loads((world.sounds / "manifest.json").read_text())
     assert manifest["identity"]["generator"] == {"kind": "tones", "loudness": 0.25}
+
+
+def test_a_captioner(world: World) -> None:
+    (row,) = helpers_outputs.index_rows(world.told)
+    (text,) = set(row["condition_texts"])  # of each of its segments
+    assert text in {f"a {colour} thing" for colour in ("red", "green", "blue")}
+    identity = json.loads((world.told / "manifest.json").read_text())["identity"]
+    assert identity["captioner"] == {"sentence": "a {colour} thing"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (("captioner.beams=2",), "unknown key 'captioner.beams' (value 2); it is a setting of captioner.kind = blip"),
+        (("captioner.kind=blip",), "via_text is 'colours', and captioner.kind 'blip': leave that out"),
+    ],
+)
+def test_settings_of_another_captioner_are_refused(
+    environment: dict[str, str], tmp_path: Path, overrides: tuple[str, ...], told: str
+) -> None:
+    asked = ["generate", "0.mp4", "--output", str(tmp_path / "out"), "--models", "miniature", "--via-text", "colours"]
+    command = [sys.executable, "-m", "workflows.cli", *asked, *settings(f"captioner.weights={tmp_path}", *overrides)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert told in done.stderr
 
 
 def test_an_extractor_and_a_metric(world: World) -> None:
@@ -195,7 +232,15 @@ def test_an_extractor_and_a_metric(world: World) -> None:
     ("command", "told"),
     [
         ("train", ["mapper.method.turn = 1.0", "mapper.network.bias = True", "[average | middle | random | last]"]),
-        ("generate", ["generator.loudness = 0.5", "catalog.format.suffix = .mp4", "[wav | flac | m4a | ogg | npz]"]),
+        (
+            "generate",
+            [
+                "generator.loudness = 0.5",
+                "catalog.format.suffix = .mp4",
+                "[wav | flac | m4a | ogg | npz]",
+                "npz: whether the file is made smaller",
+            ],
+        ),
         ("evaluate", ["extractors.peak.floor_db = -90.0 dB", "metrics.peak_difference.most_db = 60.0 dB"]),
     ],
 )

@@ -105,7 +105,7 @@ def _write_step(
         settings: Loudness, peak, fades, format.
         tags: Metadata of the file.
     """
-    name = f"step-{number:02d}.{settings.audio_format}"
+    name = f"step-{number:02d}.{settings.audio_format.kind}"
     try:
         finished = finish_waveform(waveform_T, sample_rate, settings)
     except MediaError as error:

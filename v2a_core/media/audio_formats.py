@@ -1,19 +1,29 @@
 """Formats of sound files, by name, which is also the suffix of the file.
 
-A new one is a file with an `AudioFormat` that registers itself, and a line here.
+A new one is a file with an `AudioFormat` that registers itself, with its settings, and a line here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from v2a_core.config import Settings
 from v2a_core.media.types import Pcm
 from v2a_core.registry import Registry
+
+
+class AudioFormatSettings(Settings):
+    """Base of the settings of formats.
+
+    A class of its own has `kind: Literal["its-name"] = setting("its-name", ...)`, and how its files are coded.
+    """
+
+    kind: str
 
 
 class AudioFormat(Protocol):
@@ -40,7 +50,8 @@ class AudioFormat(Protocol):
         """
 
 
-AUDIO_FORMATS: Registry[AudioFormat] = Registry(
+# A component is called with its settings.
+AUDIO_FORMATS: Registry[Callable[..., AudioFormat]] = Registry(
     "audio format",
     "v2a.audio_formats",
     {
@@ -50,3 +61,12 @@ AUDIO_FORMATS: Registry[AudioFormat] = Registry(
         "ogg": "v2a_core.media.sndfile",
     },
 )
+
+
+def as_it_comes(name: str) -> AudioFormatSettings:
+    """A format with the defaults of its settings.
+
+    Raises:
+        ConfigError: For an unknown name.
+    """
+    return cast(AudioFormatSettings, AUDIO_FORMATS.settings(name)())

@@ -7,10 +7,10 @@ from typing import Annotated, Literal, Self
 import pydantic
 
 from v2a_core.config import Settings, setting
-from v2a_core.media.audio_formats import AUDIO_FORMATS
-from v2a_core.registry import NameOf
+from v2a_core.media.audio_formats import AUDIO_FORMATS, AudioFormatSettings
+from v2a_core.registry import OneOf
 
-_AUDIO_FORMAT = NameOf(AUDIO_FORMATS, "wav")
+_AUDIO_FORMAT = OneOf(AUDIO_FORMATS, "wav")
 
 
 class SegmentSettings(Settings):
@@ -70,8 +70,8 @@ class GuardSettings(Settings):
 class FinishSettings(Settings):
     """What becomes of a generated waveform."""
 
-    audio_format: Annotated[str, _AUDIO_FORMAT] = setting(
-        _AUDIO_FORMAT, "format of the soundtrack files (16 bit; m4a: AAC, ogg: Vorbis)"
+    audio_format: Annotated[AudioFormatSettings, _AUDIO_FORMAT] = setting(
+        _AUDIO_FORMAT, "format of the soundtrack files, which is also their suffix"
     )
     sample_rate_hz: Literal[16_000, 48_000] = setting(16_000, "rate of the soundtrack files", unit="Hz")
     mux: Literal["replace", "mix", "none"] = setting(

@@ -4,20 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
 import numpy.typing as npt
 
+from v2a_core.config import setting
 from v2a_core.media.audio import every_channel
-from v2a_core.media.audio_formats import AUDIO_FORMATS
+from v2a_core.media.audio_formats import AUDIO_FORMATS, AudioFormatSettings
 from v2a_core.media.encode import aac_packets
 from v2a_core.media.probe import open_media, tick_s
 from v2a_core.media.types import MediaError, Pcm
 
 
+class M4aSettings(AudioFormatSettings):
+    """M4A."""
+
+    kind: Literal["m4a"] = setting("m4a", "AAC in an MP4 container")
+
+
 class M4a:
-    """AAC in an MP4 container, with its index at the start."""
+    """AAC in an MP4 container, with its index at the start.
+
+    Args:
+        settings: There is nothing to set yet.
+    """
+
+    def __init__(self, settings: M4aSettings) -> None:
+        del settings
 
     def write(self, path: Path, waveform: npt.NDArray[np.float32], sample_rate: int, tags: Mapping[str, str]) -> None:
         """Write a file; see `AudioFormat`."""
@@ -47,4 +62,4 @@ class M4a:
         return Pcm(samples_TC[:declared] if declared else samples_TC, rate)
 
 
-AUDIO_FORMATS.add("m4a", M4a())
+AUDIO_FORMATS.add("m4a", M4a, M4aSettings)

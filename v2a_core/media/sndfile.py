@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from v2a_core.media.audio_formats import AUDIO_FORMATS
+from v2a_core.config import setting
+from v2a_core.media.audio_formats import AUDIO_FORMATS, AudioFormatSettings
 from v2a_core.media.types import MediaError, Pcm
 
 _FULL_SCALE = 32767
@@ -20,22 +20,47 @@ _TAGS = {"comment": "comment", "encoder": "software"}  # ours -> libsndfile's
 _BLOCK = 2**14
 
 
-@dataclass(frozen=True)
+class WavSettings(AudioFormatSettings):
+    """WAV."""
+
+    kind: Literal["wav"] = setting(
+        "wav", "format of the soundtrack files, which is also their suffix: 16 bit; m4a: AAC, ogg: Vorbis"
+    )
+
+
+class FlacSettings(AudioFormatSettings):
+    """FLAC."""
+
+    kind: Literal["flac"] = setting("flac", "16 bit, smaller without loss")
+    effort: int = setting(5, "more searches longer for a smaller file; the sound is the same", ge=0, le=8)
+
+
+class OggSettings(AudioFormatSettings):
+    """Vorbis in OGG."""
+
+    kind: Literal["ogg"] = setting("ogg", "Vorbis")
+    quality: float = setting(0.4, "of the sound; more makes a larger file", ge=0, le=1)
+
+
 class SndFile:
     """One of libsndfile's formats.
 
     Attributes:
         container: Its name there.
         subtype: The codec; of `PCM_16` each sample is rounded to the nearest of 16 bit.
+        compression: What libsndfile calls the level of compression, 0..1; None where it has none.
     """
 
-    container: str
-    subtype: Literal["PCM_16", "VORBIS"] = "PCM_16"
+    container: ClassVar[str]
+    subtype: ClassVar[Literal["PCM_16", "VORBIS"]] = "PCM_16"
+    compression: float | None = None
 
     def write(self, path: Path, waveform: npt.NDArray[np.float32], sample_rate: int, tags: Mapping[str, str]) -> None:
         """Write a file; see `AudioFormat`."""
         try:
-            with soundfile.SoundFile(path, "w", sample_rate, 1, self.subtype, format=self.container) as file:
+            with soundfile.SoundFile(
+                path, "w", sample_rate, 1, self.subtype, format=self.container, compression_level=self.compression
+            ) as file:
                 for name in sorted(tags.keys() & _TAGS.keys()):  # in one order: the same sound is the same file
                     setattr(file, _TAGS[name], tags[name])
                 for start in range(0, len(waveform), _BLOCK):
@@ -56,6 +81,34 @@ class SndFile:
         return Pcm(samples_TC, int(rate))
 
 
-AUDIO_FORMATS.add("wav", SndFile("WAV"))
-AUDIO_FORMATS.add("flac", SndFile("FLAC"))
-AUDIO_FORMATS.add("ogg", SndFile("OGG", "VORBIS"))
+class Wav(SndFile):
+    """16 bit."""
+
+    container = "WAV"
+
+    def __init__(self, settings: WavSettings) -> None:
+        del settings  # there is nothing to set
+
+
+class Flac(SndFile):
+    """16 bit, smaller without loss."""
+
+    container = "FLAC"
+
+    def __init__(self, settings: FlacSettings) -> None:
+        self.compression = settings.effort / 8
+
+
+class Ogg(SndFile):
+    """Vorbis."""
+
+    container = "OGG"
+    subtype = "VORBIS"
+
+    def __init__(self, settings: OggSettings) -> None:
+        self.compression = 1 - settings.quality
+
+
+AUDIO_FORMATS.add("wav", Wav, WavSettings)
+AUDIO_FORMATS.add("flac", Flac, FlacSettings)
+AUDIO_FORMATS.add("ogg", Ogg, OggSettings)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from v2a_core.media.audio_formats import AUDIO_FORMATS
+from v2a_core.media.audio_formats import AUDIO_FORMATS, AudioFormatSettings, as_it_comes
 from v2a_core.media.types import MediaError, Pcm
 
 
@@ -16,7 +16,7 @@ def write_audio(
     path: Path,
     waveform: npt.NDArray[np.float32],
     sample_rate: int,
-    audio_format: str,
+    audio_format: AudioFormatSettings,
     tags: Mapping[str, str] | None = None,
 ) -> None:
     """Write one channel of sound; without loss each sample is rounded to the nearest of 16 bit.
@@ -25,11 +25,10 @@ def write_audio(
         path: Where to.
         waveform: Float32 (T,), -1..1.
         sample_rate: Its rate, Hz.
-        audio_format: A name of `AUDIO_FORMATS`.
+        audio_format: Which format, and how it codes.
         tags: Metadata: `encoder` and `comment`.
 
     Raises:
-        ConfigError: For a format that is not known.
         MediaError: When samples are not finite, out of range, or there are none.
     """
     if waveform.ndim != 1 or not len(waveform):
@@ -39,7 +38,7 @@ def write_audio(
     peak = float(max(waveform.max(), -waveform.min()))
     if peak > 1.0:
         raise MediaError("write", "Clipped", f"the highest sample is {peak:.3f}; full scale is 1")
-    AUDIO_FORMATS[audio_format].component.write(path, waveform, sample_rate, tags or {})
+    AUDIO_FORMATS[audio_format.kind].component(audio_format).write(path, waveform, sample_rate, tags or {})
 
 
 def read_audio(path: Path) -> tuple[npt.NDArray[np.float32], int]:
@@ -57,4 +56,5 @@ def read_pcm(path: Path) -> Pcm:
         MediaError: When it cannot be read.
     """
     name = path.suffix.lower().removeprefix(".")
-    return AUDIO_FORMATS[name if name in AUDIO_FORMATS.names() else "wav"].component.read(path)
+    name = name if name in AUDIO_FORMATS.names() else "wav"
+    return AUDIO_FORMATS[name].component(as_it_comes(name)).read(path)

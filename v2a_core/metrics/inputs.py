@@ -154,9 +154,18 @@ def read_references(embeddings: str, local: LocalBundle) -> dict[str, npt.NDArra
 
 
 def own_judge(local: LocalBundle) -> str | None:
-    """The judge that lies beside the models of a bundle, if there is one."""
-    folder = local.vision.path.parents[1] / "judge"
-    return str(folder) if (folder / "config.json").is_file() else None
+    """The folder of the judge that lies beside the models of a bundle, if there is one.
+
+    It judges sounds, so it may lie beside the bundle's ears or its generator when the eyes come from elsewhere.
+    """
+    parts = local.parts()
+    for name in ("audio", "generator", "vision"):
+        path = parts[name].path
+        place = path if path.is_dir() else path.parent
+        folder = place.parent / "judge"
+        if (folder / "config.json").is_file():
+            return str(folder)
+    return None
 
 
 def fetch_judge(uri: str) -> Judge:

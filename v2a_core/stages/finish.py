@@ -125,7 +125,7 @@ def _write_files(source: Source, row: MadeRow, waveform: npt.NDArray[np.float32]
     finished = finish_waveform(waveform, row["sample_rate_hz"], settings)
     sound, rate = finished.waveform, finished.sample_rate
     stem = names.output_stem(row["source_name"], row["source_id"])
-    audio_path = f"audio/{stem}.{settings.audio_format}"
+    audio_path = f"audio/{stem}.{settings.audio_format.kind}"
     with _writing(job, audio_path) as file:
         write_audio(file.path, sound, rate, settings.audio_format, job.tags())
     files: Row = {"audio_path": audio_path, "audio_sha256": file.sha256}
@@ -177,7 +177,7 @@ def _write_losers(losers: Sequence[bytes], sample_rate: int, stem: str, job: Fin
     paths = []
     for number, loser in enumerate(losers):
         finished = finish_waveform(np.frombuffer(loser, np.float32), sample_rate, job.settings)
-        paths.append(f"candidates/{stem}-{number}.{job.settings.audio_format}")
+        paths.append(f"candidates/{stem}-{number}.{job.settings.audio_format.kind}")
         with _writing(job, paths[-1]) as file:
             write_audio(file.path, finished.waveform, finished.sample_rate, job.settings.audio_format, job.tags())
     return paths or None

@@ -16,6 +16,7 @@ from helpers_media import moving, picture, render, tone
 from PIL import Image
 
 from v2a_core.media import magic
+from v2a_core.media.audio_formats import as_it_comes
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.media.decode import SegmentReject
 from v2a_core.media.probe import read_timeline
@@ -155,7 +156,7 @@ def test_a_playlist_opens_no_other_file(tmp_path: Path, clip: Path, playlist: st
 def test_audio_without_picture_is_refused(tmp_path: Path) -> None:
     from v2a_core.media.write import write_audio
 
-    write_audio(tmp_path / "a.wav", tone(1.0), 48_000, "wav")
+    write_audio(tmp_path / "a.wav", tone(1.0), 48_000, as_it_comes("wav"))
     shutil.move(tmp_path / "a.wav", tmp_path / "a.mp4")
     with pytest.raises(MediaError):
         decode(tmp_path / "a.mp4")

@@ -13,6 +13,7 @@ import pytest
 from helpers_media import RATE, render, tone
 from PIL import Image
 
+from v2a_core.media.audio_formats import as_it_comes
 from v2a_core.media.mix import plan_mix, read_sound
 from v2a_core.media.mux import MAX_DIFFERENCE_S, MixUnder, MuxRequest, mux_soundtrack, muxed_suffix, stream_lengths
 from v2a_core.media.probe import read_timeline
@@ -66,7 +67,7 @@ def test_a_silent_video_gets_the_soundtrack_as_it_is(tmp_path: Path, silent: np.
 
 def test_minutes_are_mixed_in_little_memory(tmp_path: Path) -> None:
     there = tmp_path / "there.m4a"
-    write_audio(there, tone(240.0, 400.0, 16_000), 16_000, "m4a")
+    write_audio(there, tone(240.0, 400.0, 16_000), 16_000, as_it_comes("m4a"))
     waveform = tone(240.0, 900.0, 16_000)
     tracemalloc.start()
     try:

@@ -12,7 +12,8 @@ from helpers_media import tone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from v2a_core.media.audio_formats import AUDIO_FORMATS
+from v2a_core import config
+from v2a_core.media.audio_formats import AUDIO_FORMATS, as_it_comes
 from v2a_core.media.config import FinishSettings
 from v2a_core.media.loudness import finish_waveform, loudness, true_peak
 from v2a_core.media.resample import PlacedSound, clap_waveform, fit_length, resample, resampled_blocks, rms_dbfs
@@ -27,7 +28,7 @@ SPEC = MediaSpec(audio_samples=480_000)
 def test_audio_files_hold_the_nearest_of_16_bit(tmp_path: Path, audio_format: str) -> None:
     waveform = np.concatenate([tone(0.5, rate=16_000), np.array([1.0, -1.0, 0.0], np.float32)])
     path = tmp_path / f"a.{audio_format}"
-    write_audio(path, waveform, 16_000, audio_format)
+    write_audio(path, waveform, 16_000, as_it_comes(audio_format))
     heard, rate = read_audio(path)
     assert rate == 16_000
     np.testing.assert_array_equal(np.rint(heard * 32768), np.rint(waveform.astype(np.float64) * 32767))
@@ -37,7 +38,7 @@ def test_audio_files_hold_the_nearest_of_16_bit(tmp_path: Path, audio_format: st
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1.01])
 def test_samples_that_cannot_be_written_are_refused(tmp_path: Path, value: float) -> None:
     with pytest.raises(MediaError):
-        write_audio(tmp_path / "a.wav", np.array([0.0, value], np.float32), 16_000, "wav")
+        write_audio(tmp_path / "a.wav", np.array([0.0, value], np.float32), 16_000, as_it_comes("wav"))
     assert not (tmp_path / "a.wav").exists()
 
 
@@ -132,7 +133,7 @@ def test_long_sound_is_finished_in_the_memory_of_two_waveforms(tmp_path: Path) -
     tracemalloc.start()
     try:
         finished = finish_waveform(waveform, 16_000, FinishSettings())
-        write_audio(tmp_path / "ten-minutes.m4a", finished.waveform, 16_000, "m4a")
+        write_audio(tmp_path / "ten-minutes.m4a", finished.waveform, 16_000, as_it_comes("m4a"))
         held = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -188,7 +189,13 @@ def test_the_sound_can_leave_at_48_khz() -> None:
 def test_every_format_keeps_length_level_and_says_what_it_is(tmp_path: Path, audio_format: str, rate: int) -> None:
     path = tmp_path / f"a.{audio_format}"
     waveform = 0.5 * tone(3.21, 440.0, rate)
-    write_audio(path, waveform, rate, audio_format, {"encoder": "v2a test", "comment": "AI-generated; seed 7"})
+    write_audio(
+        path,
+        waveform,
+        rate,
+        as_it_comes(audio_format),
+        {"encoder": "v2a test", "comment": "AI-generated; seed 7"},
+    )
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         tags = {key.lower(): value for key, value in {**container.metadata, **stream.metadata}.items()}
@@ -201,6 +208,23 @@ def test_every_format_keeps_length_level_and_says_what_it_is(tmp_path: Path, aud
     assert len(heard) == pytest.approx(3.21 * rate, abs=codec_frame + 1)
     assert np.sqrt(np.mean(heard**2)) == pytest.approx(0.2 / np.sqrt(2), rel=0.03)
     assert int(np.abs(np.fft.rfft(heard[:rate])).argmax()) == pytest.approx(440, abs=1)
+
+
+def test_a_format_is_coded_as_its_own_settings_say(tmp_path: Path) -> None:
+    settings = config.build(FinishSettings, {}, ["audio_format.kind=ogg", "audio_format.quality=0.9"])
+    waveform, sizes = noise(2.0), {}
+    for name, coded in {"plain": as_it_comes("ogg"), "better": settings.audio_format}.items():
+        write_audio(tmp_path / f"{name}.ogg", waveform, 48_000, coded)
+        sizes[name] = (tmp_path / f"{name}.ogg").stat().st_size
+    assert sizes["better"] > 1.5 * sizes["plain"]
+    # The default is libsndfile's own, so what was made before is made again.
+    with soundfile.SoundFile(tmp_path / "own.ogg", "w", 48_000, 1, "VORBIS", format="OGG") as file:
+        file.write(waveform[: 2**14])
+    write_audio(tmp_path / "ours.ogg", waveform[: 2**14], 48_000, as_it_comes("ogg"))
+    assert (tmp_path / "own.ogg").stat().st_size == (tmp_path / "ours.ogg").stat().st_size
+    assert config.build(FinishSettings, {}, ["audio_format=flac"]).audio_format == as_it_comes("flac")
+    with pytest.raises(config.ConfigError, match=r"it is a setting of audio_format\.kind = ogg"):
+        config.build(FinishSettings, {}, ["audio_format.quality=0.9"])
 
 
 def test_short_sound_is_levelled_by_its_rms() -> None:

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from v2a_core.media.audio_formats import AUDIO_FORMATS
+from v2a_core.media.audio_formats import AUDIO_FORMATS, as_it_comes
 from v2a_core.media.encode import write_video
 from v2a_core.media.write import write_audio
 from v2a_core.report import (
@@ -185,7 +185,7 @@ def test_a_page_elsewhere_has_copies_of_the_media(tmp_path):
 @pytest.mark.parametrize("suffix", AUDIO_FORMATS.names())
 def test_every_format_of_a_soundtrack_is_plotted(tmp_path, suffix):
     path = tmp_path / f"tone.{suffix}"
-    write_audio(path, TONE, RATE, suffix, {})
+    write_audio(path, TONE, RATE, as_it_comes(suffix), {})
     waveform = read_waveform(path, 1.0)
     assert waveform is not None
     assert abs(len(waveform) - RATE) < RATE / 20

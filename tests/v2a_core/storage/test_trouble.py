@@ -114,7 +114,7 @@ for name in ("x.wav", "x.flac", "x.ogg", "x.m4a"):
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 400_000).astype(np.float32)
     try:
         with storage.writing(f"{sys.argv[1]}/{name}") as path:
-            write_audio(path, noise, 16_000, name[2:])
+            write_audio(path, noise, 16_000, as_it_comes(name[2:]))
     except OSError as error:
         print(name, errno.errorcode[error.errno], trouble.stops_run(error, writing=True))
 print(sorted(path.name for path in Path(sys.argv[1]).iterdir()))

@@ -83,6 +83,7 @@ def test_what_is_missing_in_a_known_ray_is_told_by_itself(
     assert told.endswith(ray_private.LOOPBACK)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_job_on_an_unknown_ray_makes_the_same(tmp_path: Path) -> None:
     for index in range(2):

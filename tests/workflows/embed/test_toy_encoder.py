@@ -108,6 +108,15 @@ def test_a_copy_of_its_bundle_is_the_same(environment: dict[str, str], bundle: P
     assert shown[0]["spaces"]["vision"].startswith("tiny-vit:")
 
 
+def test_the_judge_beside_the_other_parts_is_the_bundles_own(environment: dict[str, str], bundle: Path) -> None:
+    asked = (
+        "import sys; from v2a_core.metrics.inputs import own_judge; from v2a_core.models import load_bundle; "
+        "print(own_judge(load_bundle(sys.argv[1]).resolve()))"
+    )
+    found = Path(run(environment, "-c", asked, bundle).strip())
+    assert (found.name, (found / "judge.safetensors").is_file()) == ("judge", True)
+
+
 def test_without_its_package_the_bundle_is_refused_by_name(bundle: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "workflows.cli", "models", "show", str(bundle)],
@@ -137,3 +146,8 @@ def test_from_videos_to_soundtracks(environment: dict[str, str], bundle: Path, t
     assert [row["status"] for row in made] == ["ok"] * 4
     for row in made:
         assert np.abs(soundfile.read(row["audio_path"])[0]).max() > 0.01
+    metrics = tmp_path / "metrics"
+    v2a(environment, "evaluate", output, "--output", metrics, "--models", bundle, settings=("metrics.resamples=20",))
+    judged = read_columns(f"{metrics}/rows", ["status", "verdict"])
+    assert judged is not None
+    assert all(row["verdict"] for row in judged.to_pylist() if row["status"] == "ok")

@@ -38,12 +38,12 @@ def places(ray_session, tmp_path_factory):
     ours = make_soundtracks(root, [write_table(catalog), str(catalog / "shard-000.tar")])
     lengths = {key: read_audio(next((ours / "audio").glob(f"{key}-*.wav")))[0].size / 16_000 for key in IDS}
     for number, key in enumerate(IDS):
-        write(root / "references", key, tone(lengths[key], 300.0 + 200 * number))
+        write(root / "references", key, tone(lengths[key], 300.0 + 200 * number, 16_000))
         wide = np.stack([tone(lengths[key], 300.0 + 210 * number, 44_100)] * 2, axis=1)
         write(root / "theirs", key, wide, 44_100)
     write(root / "theirs", "bell/one", np.zeros(round(lengths["bell/one"] * 44_100), np.float32), 44_100)
     write(root / "theirs", "still", tone(lengths["still"] / 2, 500.0, 48_000), 48_000)
-    write(root / "theirs", "extra", tone(1.0, 500.0))
+    write(root / "theirs", "extra", tone(1.0, 500.0, 16_000))
     (root / "theirs" / "shard-000" / "key0.wav").write_bytes(b"RIFF, it says")
     torch.save(published_weights("wav2clip"), root / "Wav2CLIP.pt")
     return root

@@ -13,6 +13,7 @@ from helpers_media import tone
 
 from v2a_core.config import ConfigError
 from v2a_core.interpolation.ends import read_end
+from v2a_core.media.audio_formats import as_it_comes
 from v2a_core.media.write import write_audio
 from v2a_core.models import load_bundle
 from workflows.cli.main import main
@@ -69,7 +70,7 @@ def test_the_page_plays_them_in_a_row_and_escapes_what_it_shows(between_texts):
 def test_ends_that_are_seen_and_heard(tmp_path):
     mapper = helpers_catalog.random_mapper(tmp_path / "mapper", load_bundle("miniature").resolve())
     video = helpers_catalog.video(tmp_path / "a clip.mp4", 1.5)
-    write_audio(tmp_path / "bell.m4a", 0.5 * tone(1.0, 660.0, 16_000), 16_000, "m4a")
+    write_audio(tmp_path / "bell.m4a", 0.5 * tone(1.0, 660.0, 16_000), 16_000, as_it_comes("m4a"))
     output = tmp_path / "out"
     code = main(
         ["interpolate", str(video), str(tmp_path / "bell.m4a"), "--output", str(output), "--steps", "2",

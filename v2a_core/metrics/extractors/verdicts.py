@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from v2a_core.config import Settings
+from v2a_core.config import Settings, setting
 from v2a_core.media.types import Pcm
 from v2a_core.metrics import inputs
 from v2a_core.metrics.extractors import EXTRACTORS
@@ -17,7 +17,11 @@ from v2a_core.metrics.extractors.base import BatchExtractor, Floats, Hearing, So
 from v2a_core.tables.columns import Column
 from v2a_core.tables.schema import FLOAT, TEXT
 
-SHORTEST_JUDGED_S = 0.2
+
+class VerdictSettings(Settings):
+    """How the judge is asked."""
+
+    shortest_s: float = setting(0.2, "a shorter sound is not judged", unit="s", ge=0.1)
 
 
 class Verdicts(BatchExtractor):
@@ -30,8 +34,9 @@ class Verdicts(BatchExtractor):
         Column("reference_verdict", TEXT, "the class that it heard in the original"),
     )
 
-    def __init__(self, settings: Settings | None, hearing: Hearing) -> None:
+    def __init__(self, settings: VerdictSettings, hearing: Hearing) -> None:
         super().__init__(settings, hearing)
+        self._shortest_s = settings.shortest_s
         self._judge = inputs.fetch_judge(hearing.judge) if hearing.judge else None
 
     def extract(self, sounds: Sounds) -> Mapping[str, pa.Array]:
@@ -53,7 +58,7 @@ class Verdicts(BatchExtractor):
             return verdicts, shares
         groups: defaultdict[tuple[int, int], list[tuple[int, Floats]]] = defaultdict(list)
         for row, pcm in enumerate(sounds):
-            if pcm is not None and pcm.length_s >= SHORTEST_JUDGED_S:
+            if pcm is not None and pcm.length_s >= self._shortest_s:
                 sound = self.hearing.protocol.mono(pcm)
                 groups[len(sound), pcm.sample_rate].append((row, sound))
         for (_, rate), group in groups.items():
@@ -64,4 +69,4 @@ class Verdicts(BatchExtractor):
         return verdicts, shares
 
 
-EXTRACTORS.add("judge", Verdicts)
+EXTRACTORS.add("judge", Verdicts, VerdictSettings)

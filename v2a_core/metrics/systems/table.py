@@ -21,7 +21,7 @@ def sets_to_markdown(results: Mapping[str, Sequence[SetResult]], confidence: flo
     lines: list[str] = []
     if measured:
         titles = [f"{_plain(name)} | interval | sounds" if name else "value | interval | sounds" for name in systems]
-        lines += ["", f"Over whole sets ({confidence:.0%} intervals from leaving out groups of sources):", ""]
+        lines += ["", f"With {confidence:.0%} intervals from leaving out groups of sources:", ""]
         lines += [
             f"| metric | better | {' | '.join(titles)} | beside it |",
             f"|---|---|{'---:|---:|---:|' * len(systems)}---|",
@@ -64,14 +64,18 @@ def _differences(results: Mapping[str, Sequence[SetResult]], confidence: float) 
 
 def _reasons(results: Mapping[str, Sequence[SetResult]]) -> list[str]:
     """Why metrics were not measured, each reason once."""
-    by_reason: dict[str, list[str]] = {}
+    by_reason: dict[str, dict[str, list[str]]] = {}
     for system, found in results.items():
         for result in found:
             if result.estimate is None:
-                prefix = f"{_plain(system)}: " if system else ""
-                by_reason.setdefault(f"{prefix}{_plain(result.reason)}", []).append(result.title)
-    told = [f"- {', '.join(titles)}: {reason}" for reason, titles in by_reason.items()]
-    return ["", "Not measured over sets:", "", *told] if told else []
+                systems = by_reason.setdefault(_plain(result.reason), {})
+                systems.setdefault(system, []).append(result.title)
+    lines: list[str] = []
+    for reason, by_system in by_reason.items():
+        same = len(by_system) == len(results) and len({tuple(titles) for titles in by_system.values()}) == 1
+        for system, titles in list(by_system.items())[: 1 if same else None]:
+            lines.append(f"- {'' if same else f'{_plain(system)}: '}{', '.join(titles)}: {reason}")
+    return ["", "Not measured:", "", *lines] if lines else []
 
 
 def _interval(score: Score) -> str:
