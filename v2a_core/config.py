@@ -265,7 +265,8 @@ def _explain(settings: type[Settings], error: pydantic.ValidationError) -> str:
             continue
         key = _key(problem["loc"], known)
         if problem["type"] == "extra_forbidden" and key in known and known[key].of:
-            lines.append(f"unknown key {key!r} (value {problem['input']!r}); it is a setting of {known[key].of}")
+            of = " or ".join(option.of for option in options(settings) if option.key == key)
+            lines.append(f"unknown key {key!r} (value {problem['input']!r}); it is a setting of {of}")
             continue
         if problem["type"] == "extra_forbidden":
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)

@@ -54,5 +54,9 @@ class CatalogFormat(abc.ABC):
 CATALOG_FORMATS: Registry[type[CatalogFormat]] = Registry(
     "catalog format",
     "v2a.catalog_formats",
-    {"auto": "v2a_core.catalog.table", "vggsound": "v2a_core.catalog.vggsound"},
+    {
+        "auto": "v2a_core.catalog.table",
+        "vggsound": "v2a_core.catalog.vggsound",
+        "imagehear": "v2a_core.catalog.imagehear",
+    },
 )

@@ -59,7 +59,7 @@ class TableSettings(FormatSettings):
 
     kind: Literal["auto"] = setting(
         "auto",
-        "auto: tables with a uri column; vggsound: CSV of id, start, label, split",
+        "auto: tables with a uri column; vggsound: CSV of id, start, label, split; imagehear: names of its pictures",
         flag="--catalog-format",
     )
 

@@ -10,13 +10,11 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
-import pydantic
-
 from v2a_core import storage
 from v2a_core.catalog import files
-from v2a_core.catalog.expand import is_folder
-from v2a_core.catalog.formats import CATALOG_FORMATS, CatalogFormat, FormatSettings
+from v2a_core.catalog.formats import CATALOG_FORMATS
 from v2a_core.catalog.records import read_text
+from v2a_core.catalog.rooted import RootedFormat, RootedSettings, rooted
 from v2a_core.catalog.table import Row, RowFields, bad_row, checked_text
 from v2a_core.config import setting
 from v2a_core.storage.public import public
@@ -24,44 +22,18 @@ from v2a_core.storage.public import public
 _COLUMNS = 4
 
 
-class VggSoundSettings(FormatSettings):
-    """Where the files are that the table names by their ids."""
+class VggSoundSettings(RootedSettings):
+    """Where the files are, <id>_<start:06d>.mp4, that the table names by their ids."""
 
     kind: Literal["vggsound"] = setting("vggsound", "CSV of id, start, label, split", flag="--catalog-format")
-    media_root: str = setting(
-        "", "folder or URI prefix of the files <id>_<start:06d>.mp4 (needed)", flag="--media-root"
-    )
-
-    @pydantic.model_validator(mode="after")
-    def _has_a_root(self) -> VggSoundSettings:
-        if not self.media_root:
-            raise ValueError("--catalog-format vggsound needs --media-root: where the files are that it names")
-        return self
 
 
-class VggSound(CatalogFormat):
-    """VGGSound's table.
-
-    Args:
-        settings: Where the files are.
-    """
-
-    def __init__(self, settings: VggSoundSettings) -> None:
-        super().__init__(settings)
-        self._root = settings.media_root
-
-    def check(self) -> None:
-        """Refuse a root that is not there."""
-        if not is_folder(self._root):
-            raise ValueError(f"--media-root {public(self._root)} does not exist, or is no folder")
+class VggSound(RootedFormat):
+    """VGGSound's table."""
 
     def rows(self, uri: str) -> Iterator[Row]:
         """The rows of a table."""
         return read_vggsound(uri, self._root)
-
-    def folder(self, uri: str) -> str:
-        """The root, wherever the table is."""
-        return self._root.rstrip("/")
 
 
 def read_vggsound(uri: str, media_root: str) -> Iterator[Row]:
@@ -74,7 +46,7 @@ def read_vggsound(uri: str, media_root: str) -> Iterator[Row]:
     Raises (while iterating):
         ValueError: When it is no text.
     """
-    root = media_root.rstrip("/") if files.is_remote(media_root) else str(files.local_path(media_root))
+    root = rooted(media_root)
     base = files.readable(public(files.path_of(uri)).rpartition("/")[2])
     # Lines, not the whole text, so that a stray quote costs its line and not all that follow.
     for number, line in enumerate(read_text(uri).split("\n"), start=1):

@@ -40,8 +40,10 @@ class Protocol:
     channels: Literal["first", "mean"]
 
     def mono(self, pcm: Pcm) -> Floats:
-        """What is heard of a sound, float32 (T,), at its own rate."""
-        return self._mixed(pcm)[: max(1, round(self.length_s * pcm.sample_rate))]
+        """What is heard of a sound, float32 (T,), at its own rate, without its mean value."""
+        heard_T = self._mixed(pcm)[: max(1, round(self.length_s * pcm.sample_rate))]
+        mean = heard_T.mean(dtype=np.float64) if len(heard_T) else 0.0
+        return heard_T - np.float32(mean)
 
     def at_rate(self, pcm: Pcm, sample_rate: int) -> Floats:
         """What a network hears, float32 (T,): without the mean value, resampled, then cut.

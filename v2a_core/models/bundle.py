@@ -64,7 +64,7 @@ class Bundle:
             for key, digest in self.settings.checksums.items()
             if key.startswith(prefix)
         }
-        found = settings.find(Finder(name, self._root(), checksums))
+        found = settings.find(Finder(name, self._root(), checksums, settings.revision))
         verify(name, found.files, checksums)
         refuse_huge(found.files)
         return Part(settings, found)
@@ -113,11 +113,25 @@ def load_bundle(name_or_file: str, overrides: Sequence[str] = ()) -> Bundle:
 
 def _read_bundle(file: Path, base: str, overrides: Sequence[str]) -> Bundle:
     settings = _absolute(config.load(BundleSettings, job="models", source=str(file), overrides=overrides))
+    settings = _unpinned(settings, overrides)
     try:
         listed = storage.read_json(storage.join(base, CHECKSUMS_FILE))
     except FileNotFoundError:
         return Bundle(settings, base)
     return Bundle(settings.model_copy(update={"checksums": {**listed, **settings.checksums}}), base)
+
+
+def _unpinned(settings: BundleSettings, overrides: Sequence[str]) -> BundleSettings:
+    """What the file says of weights does not hold for those that are put in their place."""
+    told = {override.partition("=")[0].strip() for override in overrides}
+    others = {key.removesuffix(".weights") for key in told if key.endswith(".weights")}
+    kept = {name: digest for name, digest in settings.checksums.items() if name.partition("/")[0] not in others}
+    moved = {
+        name: part.moved(part.weights)
+        for name, part in settings.parts().items()
+        if name in others and f"{name}.revision" not in told
+    }
+    return settings.model_copy(update={"checksums": kept, **moved})
 
 
 def _absolute(settings: BundleSettings) -> BundleSettings:

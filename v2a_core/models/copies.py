@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import yaml
 
 from v2a_core import storage
-from v2a_core.models import digests
+from v2a_core.models import digests, lock
 from v2a_core.models.bundle import BUNDLE_FILE, CHECKSUMS_FILE, Bundle
 from v2a_core.models.local import LocalBundle
 from v2a_core.protocols import JSON
@@ -31,6 +33,7 @@ def fetch_bundle(bundle: Bundle, destination: str) -> dict[str, str]:
         checksums[name] = digests.sha256(path)
     text = yaml.safe_dump(_description(local), sort_keys=False, allow_unicode=True)
     storage.write_json(storage.join(destination, CHECKSUMS_FILE), checksums)
+    lock.write(lock.lock(bundle, local), destination)
     # Last: a copy that was interrupted is not a bundle.
     storage.write_bytes(storage.join(destination, BUNDLE_FILE), text.encode())
     return checksums
@@ -60,9 +63,20 @@ def show_bundle(bundle: Bundle, *, resolve: bool = False) -> dict[str, JSON]:
         found: dict[str, JSON] = {"path": str(part.path), "megabytes": round(size / 1e6, 1), "sha256": part.fingerprint}
         said: dict[str, JSON] = part.settings.model_dump()
         shown[name] = {**said, **found}
+    found_lock = lock.find(bundle)
+    if found_lock:
+        place, locked = found_lock
+        shown["lock"] = {"file": place, "differences": [*lock.differences(locked, lock.lock(bundle, local))]}
     shown["spaces"] = {"vision": local.vision_space, "audio": local.audio_space}
     shown["media"] = dict(vars(local.media_spec()))
     return shown
+
+
+def changed_since_lock(shown: Mapping[str, JSON]) -> list[str]:
+    """What of a bundle that was shown is not as its lock says; nothing without a lock."""
+    found = shown.get("lock")
+    lines = found.get("differences") if isinstance(found, dict) else None
+    return [str(line) for line in lines] if isinstance(lines, list) else []
 
 
 def _description(local: LocalBundle) -> dict[str, JSON]:

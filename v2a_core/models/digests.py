@@ -14,6 +14,8 @@ from pathlib import Path
 
 from v2a_core import storage
 
+_MD5 = "md5:"
+
 
 def cache_folder() -> Path:
     """Where fetched models live: `$V2A_CACHE`, or `~/.cache/v2a`."""
@@ -25,6 +27,13 @@ def sha256(path: Path) -> str:
     return remembered(path, "sha256", _hash)
 
 
+def as_expected(path: Path, expected: str) -> str:
+    """The digest of a file in the kind of an expected one: sha256 in hex, or `md5:` and hex, which some publish."""
+    if expected.startswith(_MD5):
+        return _MD5 + remembered(path, "md5", lambda file: _hash(file, "md5"))
+    return sha256(path)
+
+
 def remembered(path: Path, what: str, find: Callable[[Path], str]) -> str:
     """What was found out about a file once: kept in the cache folder by path, size and time of change.
 
@@ -33,18 +42,28 @@ def remembered(path: Path, what: str, find: Callable[[Path], str]) -> str:
         what: Name of what is found.
         find: Reads the file.
     """
-    status = path.resolve().stat()
-    key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"
-    key = key if what == "sha256" else f"{key}|{what}"
-    note = cache_folder() / "digests" / f"{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}.json"
+    key, note = _note(path, what)
     with contextlib.suppress(OSError, ValueError, KeyError):
         known = json.loads(note.read_text(encoding="utf-8"))
         if known["key"] == key:
             return str(known[what])
     found = find(path)
+    remember(path, what, found)
+    return found
+
+
+def remember(path: Path, what: str, found: str) -> None:
+    """Note what is known of a file: it was read before it came to its place."""
+    key, note = _note(path, what)
     with contextlib.suppress(OSError):  # a read-only home costs time, not correctness
         storage.write_json(str(note), {"key": key, what: found})
-    return found
+
+
+def _note(path: Path, what: str) -> tuple[str, Path]:
+    status = path.resolve().stat()
+    key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"
+    key = key if what == "sha256" else f"{key}|{what}"
+    return key, cache_folder() / "digests" / f"{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}.json"
 
 
 def tree(folder: Path) -> dict[str, Path]:
@@ -62,8 +81,8 @@ def fingerprint(files: Mapping[str, Path]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _hash(path: Path) -> str:
-    state = hashlib.sha256()
+def _hash(path: Path, kind: str = "sha256") -> str:
+    state = hashlib.new(kind, usedforsecurity=False)
     with path.open("rb") as file:
         while block := file.read(2**22):
             state.update(block)

@@ -104,6 +104,7 @@ class PartSettings(Settings):
     sources: ClassVar[tuple[str, ...]] = ("weights",)
 
     weights: str = setting(..., f"weight file, or folder with one, and its config.json: {SOURCE}")
+    revision: str = setting("", "commit of the weights' hub repository; empty: what it holds now")
 
     def find(self, finder: Finder) -> Found:
         """Bring it to this machine: here a weight file, or a folder's only one, with the `config.json` beside it.
@@ -121,7 +122,7 @@ class PartSettings(Settings):
 
     def moved(self, weights: str) -> Self:
         """The settings of a copy, whose files lie beside each other."""
-        return self.model_copy(update={"weights": weights})
+        return self.model_copy(update={"weights": weights, "revision": ""})
 
     def check(self, found: Found) -> None:
         """Compare names and shapes of its weights with the model that they are of, in seconds; most know how.
@@ -190,7 +191,7 @@ class GeneratorWeights(PartSettings):
         None, f"AudioLDM's original checkpoint, of which all parts are made, in place of a folder: {SOURCE}"
     )
     tokenizer: str = setting(
-        "FacebookAI/roberta-base", f"with a checkpoint, folder with RoBERTa's vocab.json and merges.txt: {SOURCE}"
+        "FacebookAI/roberta-base", f"with a checkpoint, folder with RoBERTa's tokenizer.json: {SOURCE}"
     )
     head_channels: int | None = setting(
         None,

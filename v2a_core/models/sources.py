@@ -2,7 +2,7 @@
 
 A source is `./path` inside the bundle's root, a local path, an fsspec URI, or a hub name `owner/repo[:file]`. What is
 fetched lands in the cache folder under a lock, in one rename: a process that is killed, or two that start together,
-leave nothing half done.
+leave nothing half done. What is there already is used without a network.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import sys
+import urllib.parse
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,12 +22,16 @@ from pathlib import Path
 
 from v2a_core import storage
 from v2a_core.models import digests
+from v2a_core.models.download import download
 from v2a_core.models.errors import ModelError
 from v2a_core.storage.filesystem import Filesystem
+from v2a_core.storage.public import public
 
 _HUB_NAME = re.compile(r"^(?P<repo>[\w.-]+/[\w.-]+)(:(?P<file>.+))?$")
 # Description and weights, not the same weights again as pickles, Flax or demo files.
 _HUB_TEXT = ["*.json", "*.txt"]
+# Beside a fetched file: where it is from, and its digest when it came.
+_FIRST_CONTACT = ".first-contact.json"
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -37,12 +42,14 @@ class Finder:
     Attributes:
         component: Name of the part, for messages and the cache: `vision`, `audio`, `generator`, `captioner`.
         root: What `./` stands for: a local folder or URI.
-        checksums: Sha256 of the part's files by name, where known.
+        checksums: Sha256 (or `md5:...`) of the part's files by name, where known.
+        revision: Commit, tag or branch of a hub repository; empty: what it holds now.
     """
 
     component: str
     root: str = "."
     checksums: Mapping[str, str] = field(default_factory=dict)
+    revision: str = ""
 
     def find(self, source: str, beside: Sequence[str] = ()) -> Path:
         """A local file or folder with the content of a source.
@@ -104,7 +111,8 @@ class Finder:
     def fetch(self, uri: str, beside: Sequence[str] = ()) -> Path:
         """The content of a URI: itself when it is local, else a copy in the cache folder.
 
-        With checksums the copy is found again without asking the storage, and is only kept when it fits them.
+        With checksums the copy is found again without asking the storage, and is only kept when it fits them. A file of
+        a web server is found again by its address.
         """
         if storage.is_local(uri):
             path = Path(storage.canonical(uri))
@@ -112,32 +120,64 @@ class Finder:
                 raise ModelError(f"{self.component}.weights = {uri!r}: there is no such file or folder")
             return path
         with _explained(f"{uri} for {self.component}"):
-            fs, path_there = _filesystem(uri)
-            version = repr(sorted(self.checksums.items())) if self.checksums else _version(fs, uri, path_there)
-            name = Path(path_there.split("?")[0].rstrip("/")).name
+            if uri.startswith(("http://", "https://")):
+                return self._from_web(uri)
+            fs, path_there = storage.filesystem(uri)
+            version = repr(sorted(self.checksums.items())) if self.checksums else _version(fs, path_there)
+            name = Path(path_there.rstrip("/")).name
             key = hashlib.blake2b(f"{uri}|{version}".encode(), digest_size=8).hexdigest()
 
             def fill(folder: Path) -> None:
-                if _is_folder(fs, uri, path_there):
+                if fs.isdir(path_there):
                     fs.get(path_there.rstrip("/") + "/", f"{folder}/", recursive=True)
                 else:
-                    _get_file(fs, uri, path_there, folder / name, beside)
+                    _get_file(uri, folder / name, beside)
                 verify(self.component, digests.tree(folder), self.checksums)
 
             folder = in_cache(f"{self.component}-{name}-{key}", fill)
         return folder / name if (folder / name).is_file() else folder
+
+    def _from_web(self, url: str) -> Path:
+        """A file of a web server: fetched once, and known from then on by what it was at this first contact."""
+        name = Path(urllib.parse.urlsplit(url).path).name or "file"
+        key = hashlib.blake2b(url.encode(), digest_size=8).hexdigest()
+        fetched: list[str] = []
+
+        def fill(folder: Path) -> None:
+            arrived = digests.cache_folder() / "models" / ".arriving" / key / name
+            arrived.parent.mkdir(parents=True, exist_ok=True)
+            fetched.append(_fetch_web(self.component, url, arrived, self.checksums.get(name)))
+            shutil.move(arrived, folder / name)
+            shutil.rmtree(arrived.parent)
+            storage.write_json(str(folder / _FIRST_CONTACT), {"url": public(url), "sha256": fetched[0]})
+
+        folder = in_cache(f"web-{name}-{key}", fill)
+        path = folder / name
+        if fetched:
+            digests.remember(path, "sha256", fetched[0])  # it has moved since it was read
+        first = str(storage.read_json(str(folder / _FIRST_CONTACT))["sha256"])
+        if not path.is_file() or digests.sha256(path) != first:
+            raise ModelError(
+                f"{self.component}: {path} is damaged or was changed since it came from {public(url)}: its sha256 was "
+                f"{first}. Delete {folder} and fetch it again"
+            )
+        return path
 
     def hub(self, repo: str, file: str | None = None) -> Path:
         """A file of a repository of the model hub, or all of its description and weights."""
         with _explained(f"{repo}{f':{file}' if file else ''} for {self.component} from the model hub"):
             import huggingface_hub
 
+            # A commit that is in the hub's cache is found there without asking anybody.
+            revision = self.revision or None
             if file:
-                return Path(huggingface_hub.hf_hub_download(repo, file))
-            folder = Path(huggingface_hub.snapshot_download(repo, allow_patterns=[*_HUB_TEXT, "*.safetensors"]))
+                return Path(huggingface_hub.hf_hub_download(repo, file, revision=revision))
+            wanted = [*_HUB_TEXT, "*.safetensors"]
+            folder = Path(huggingface_hub.snapshot_download(repo, revision=revision, allow_patterns=wanted))
             needed = [sub for sub in ("unet", "vae", "text_encoder", "vocoder") if (folder / sub).is_dir()] or ["."]
             if not all(list((folder / sub).glob("*.safetensors")) for sub in needed):
-                folder = Path(huggingface_hub.snapshot_download(repo, allow_patterns=[*_HUB_TEXT, *_WEIGHTS]))
+                wanted = [*_HUB_TEXT, *_WEIGHTS]
+                folder = Path(huggingface_hub.snapshot_download(repo, revision=revision, allow_patterns=wanted))
             return folder
 
 
@@ -148,13 +188,11 @@ def in_cache(name: str, fill: Callable[[Path], None]) -> Path:
         name: Folder name that says what is in it, with all that it depends on.
         fill: Writes the content into an empty folder.
     """
-    from filelock import FileLock
-
     folder = digests.cache_folder() / "models" / name
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{name}.lock")):
+    with _alone(folder.with_name(f".{name}.lock"), name):
         if folder.is_dir():
             return folder
         for left in folder.parent.glob(f".{name}.*.part"):
@@ -169,6 +207,23 @@ def in_cache(name: str, fill: Callable[[Path], None]) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def _alone(lock: Path, name: str) -> Iterator[None]:
+    """One process of a machine fetches; the others wait for it, and say so."""
+    from filelock import FileLock, Timeout
+
+    alone = FileLock(lock)
+    try:
+        alone.acquire(timeout=0)
+    except Timeout:
+        print(f"{name} is being fetched by another process: waiting for it", file=sys.stderr, flush=True)
+        alone.acquire()
+    try:
+        yield
+    finally:
+        alone.release()
+
+
 def verify(component: str, files: Mapping[str, Path], checksums: Mapping[str, str]) -> None:
     """Compare files with their checksums.
 
@@ -178,12 +233,29 @@ def verify(component: str, files: Mapping[str, Path], checksums: Mapping[str, st
     for name, expected in checksums.items():
         if name not in files:
             raise ModelError(f"{component}: {name} is missing; it has a checksum in the bundle. Fetch the bundle again")
-        found = digests.sha256(files[name])
+        found = digests.as_expected(files[name], expected)
         if found != expected:
             raise ModelError(
-                f"{component}: {files[name]} is damaged or was changed: its sha256 is {found}, the bundle says "
+                f"{component}: {files[name]} is damaged or was changed: its digest is {found}, the bundle says "
                 f"{expected}. Delete it and fetch it again, or correct the bundle's checksums"
             )
+
+
+def _fetch_web(component: str, url: str, target: Path, expected: str | None) -> str:
+    """Fetch a file of a web server; its sha256.
+
+    Raises:
+        ModelError: When it is another one than was expected; then nothing is kept of it.
+    """
+    download(url, target)
+    found = digests.as_expected(target, expected or "")
+    if expected and found != expected:
+        shutil.rmtree(target.parent)
+        raise ModelError(
+            f"{component}: {public(url)} gave another file than was asked for: its digest is {found}, the bundle says "
+            f"{expected}. It was not kept: try again; if it stays so, the file was replaced there"
+        )
+    return digests.sha256(target)
 
 
 @contextlib.contextmanager
@@ -218,37 +290,14 @@ def _network_errors() -> tuple[type[Exception], ...]:
     return tuple(errors)
 
 
-def _filesystem(uri: str) -> tuple[Filesystem, str]:
-    if not _is_http(uri):
-        return storage.filesystem(uri)
-    import aiohttp
-    import fsspec
-
-    # fsspec's own limit is five minutes in all, too short for gigabytes; a silent server is given up after one.
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
-    return fsspec.filesystem("http", client_kwargs={"timeout": timeout}), uri
-
-
-def _is_http(uri: str) -> bool:
-    return uri.startswith(("http://", "https://"))
-
-
-def _is_folder(fs: Filesystem, uri: str, path: str) -> bool:
-    # Web servers have no folders, and fsspec guesses one from links in a page.
-    return not _is_http(uri) and bool(fs.isdir(path))
-
-
-def _version(fs: Filesystem, uri: str, path: str) -> str:
+def _version(fs: Filesystem, path: str) -> str:
     """What changes when the content does: names, sizes, and etags or times of change."""
-    entries = fs.find(path, detail=True) if _is_folder(fs, uri, path) else {path: fs.info(path)}
+    entries = fs.find(path, detail=True) if fs.isdir(path) else {path: fs.info(path)}
     stamps = ("size", "ETag", "etag", "LastModified", "mtime", "updated", "last_modified", "created")
     return repr(sorted((name, *(str(entry.get(stamp)) for stamp in stamps)) for name, entry in entries.items()))
 
 
-def _get_file(fs: Filesystem, uri: str, path: str, target: Path, beside: Sequence[str]) -> None:
-    if _is_http(uri):
-        fs.get_file(path, str(target))
-        return
+def _get_file(uri: str, target: Path, beside: Sequence[str]) -> None:
     storage.download(uri, target)
     folder = uri.rpartition("/")[0]
     for name in beside:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -113,9 +114,14 @@ def _add_compare(actions: Actions) -> None:
 def _show(arguments: argparse.Namespace) -> int:
     with reached_storage(arguments):
         from v2a_core.models import load_bundle, show_bundle
+        from v2a_core.models.copies import changed_since_lock
 
-        print(json.dumps(show_bundle(load_bundle(arguments.bundle), resolve=arguments.resolve), indent=2))
-        return DONE
+        shown = show_bundle(load_bundle(arguments.bundle), resolve=arguments.resolve)
+        print(json.dumps(shown, indent=2))
+        differences = changed_since_lock(shown)
+        for line in differences:
+            print(f"v2a: not as it was fetched: {line}", file=sys.stderr)
+        return FAILED if differences else DONE
 
 
 def _fetch(arguments: argparse.Namespace) -> int:

@@ -44,8 +44,10 @@ def add_config(parser: argparse.ArgumentParser, name: str) -> None:
 
 def add_flags(parser: argparse.ArgumentParser, settings: type[Settings]) -> None:
     """Add the options that are short for a setting."""
+    added: set[str] = set()  # the settings of several choices may share one
     for option in options(settings):
-        if option.flag:
+        if option.flag and option.flag not in added:
+            added.add(option.flag)
             parser.add_argument(
                 option.flag,
                 dest=f"flag:{option.key}",

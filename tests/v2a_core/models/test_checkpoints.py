@@ -48,6 +48,8 @@ def test_a_pickle_protocol_that_cannot_be_checked_is_refused_with_the_way_out(tm
         load_tensors(tmp_path / "four.pt")
 
 
+# OpenAI published such archives; this is how one is made, as long as torch makes any.
+@pytest.mark.filterwarnings(r"ignore:`torch\.jit\..*` is deprecated:DeprecationWarning")
 def test_torchscript_archives_are_refused_with_another_source(tmp_path):
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "ViT-B-32.pt")
     with pytest.raises(ModelError, match=r"TorchScript archive.*timm/vit_base_patch32_clip_224.openai"):

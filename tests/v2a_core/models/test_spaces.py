@@ -25,7 +25,8 @@ def with_text_encoder(tmp_path, change):
     folder = tmp_path / "text_encoder"
     folder.mkdir()
     save_file(
-        change(load_file(miniature().generator_path / "text_encoder" / "model.safetensors")), folder / "x.safetensors"
+        change(load_file(miniature().generator_path / "text_encoder" / "model.safetensors")),
+        folder / "model.safetensors",
     )
     return with_weights(miniature(), generator=tmp_path)
 

@@ -6,6 +6,7 @@ A bundle names a folder in diffusers' layout (`layout.DiffusersFolder`), or Audi
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,10 +31,13 @@ if TYPE_CHECKING:
     from v2a_core.generators.audioldm.generator import AudioLdmGenerator
     from v2a_core.generators.audioldm.text import TextEmbedder
 
-TOKENIZER = ("vocab.json", "merges.txt")
+# All of a tokenizer in one file.
+TOKENIZER = "tokenizer.json"
 
-# Of a diffusers folder's other files; a changed readme is not another model.
-_DESCRIPTION = (".json", ".txt")
+# What is read of a diffusers folder beside its weights; another file that lies there is not another model.
+_DESCRIPTION = re.compile(
+    r"model_index\.json|scheduler/scheduler_config\.json|tokenizer/[^/]+\.(json|txt)|(unet|vae|vocoder|text_encoder)/config\.json"
+)
 
 
 class AudioLdm:
@@ -55,7 +59,7 @@ class AudioLdm:
                 f"generator.weights = {str(folder)!r} must be a folder of AudioLDM in diffusers' layout; the original "
                 "checkpoint is named in generator.checkpoint"
             )
-        files = {name: path for name, path in digests.tree(folder).items() if path.suffix in _DESCRIPTION}
+        files = {name: path for name, path in digests.tree(folder).items() if _DESCRIPTION.fullmatch(name)}
         for part in PARTS:
             files |= {f"{part}/{path.name}": path for path in weight_files(folder / part)}
         return Found(folder, dict(sorted(files.items())))
@@ -102,8 +106,8 @@ def audioldm_source(part: Part[GeneratorWeights]) -> AudioLdmSource:
     said, path = part.settings, part.path
     if said.checkpoint is None:
         return DiffusersFolder(path, said.head_channels)
-    vocabulary = part.found.files[f"tokenizer/{TOKENIZER[0]}"]
-    return OriginalCheckpoint(path, vocabulary.parent, "raw" if said.weights == "raw" else "ema", said.head_channels)
+    tokenizer = part.found.files[f"tokenizer/{TOKENIZER}"].parent
+    return OriginalCheckpoint(path, tokenizer, "raw" if said.weights == "raw" else "ema", said.head_channels)
 
 
 def _find_checkpoint(source: GeneratorWeights, checkpoint: str, finder: Finder) -> Found:
@@ -117,10 +121,7 @@ def _find_checkpoint(source: GeneratorWeights, checkpoint: str, finder: Finder) 
         raise ModelError(
             f"generator.checkpoint = {checkpoint!r} must be a file: a folder is named in generator.weights"
         )
-    files = {path.name: path}
-    for name in TOKENIZER:
-        files[f"tokenizer/{name}"] = _beside(finder, source.tokenizer, name)
-    return Found(path, files)
+    return Found(path, {path.name: path, f"tokenizer/{TOKENIZER}": _beside(finder, source.tokenizer, TOKENIZER)})
 
 
 def _beside(finder: Finder, folder: str, name: str) -> Path:
@@ -133,7 +134,8 @@ def _beside(finder: Finder, folder: str, name: str) -> Path:
             raise ModelError(f"generator.tokenizer = {folder!r} has no {name}")
         return (path / name).resolve()
     repo, _, inside = folder.partition(":")
-    return finder.find(f"{repo}:{inside.strip('/') + '/' if inside else ''}{name}")
+    # A revision is of the weights, not of this repository.
+    return replace(finder, revision="").find(f"{repo}:{inside.strip('/') + '/' if inside else ''}{name}")
 
 
 GENERATORS.add("audioldm", AudioLdm(), AudioLdmSettings)

@@ -80,7 +80,7 @@ class OriginalCheckpoint:
 
     Attributes:
         path: The checkpoint.
-        tokenizer: Folder with RoBERTa's vocab.json and merges.txt: the checkpoint has none.
+        tokenizer: Folder with RoBERTa's tokenizer.json: the checkpoint has none.
         weights: Which weights of the UNet: `ema`, which the authors sample with, or `raw`.
         head_channels: Channels of an attention head; None: as in the authors' code.
     """
