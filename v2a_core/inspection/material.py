@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from PIL import Image
 
 from v2a_core.config import ConfigError
-from v2a_core.media.audio import AudioReader
 from v2a_core.media.log_mel import SAMPLE_RATE
-from v2a_core.media.types import MediaError
+from v2a_core.media.resample import is_silent
 from v2a_core.miniature.world import Scene, WorldSettings, class_prompts, render_frames, render_sound, sample
 from v2a_core.protocols import Floats
 
 # What AudioLDM was trained on. In shorter sounds its UNet finds the noise less well when it is told what sounds.
 SOUND_S = 10.24
-_SOUNDS = (".wav", ".flac", ".ogg", ".mp3", ".m4a")
+_SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _DRAWN_SIDE = 96
 
@@ -123,14 +123,16 @@ def _kind(path: Path) -> str:
 
 def _sound(path: Path) -> NamedSound:
     try:
-        with AudioReader(path, 0.0) as reader:
-            sound = reader.read(0.0, SOUND_S)
-    except MediaError as error:
+        with soundfile.SoundFile(path) as file:
+            rate = int(file.samplerate)
+            channels = file.read(round(SOUND_S * rate), dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
         raise ConfigError(f"{path} cannot be read as a sound: {error}") from None
-    if sound is None or not len(sound.waveform):
-        raise ConfigError(f"{path} holds no sound")
+    waveform_T = np.ascontiguousarray(channels[:, 0], np.float32)  # the first channel, as AudioLDM's CLAP is given
+    if is_silent(waveform_T):
+        raise ConfigError(f"{path} is silent: give a file in which {_kind(path)} is heard from the beginning")
     kind = _kind(path)
-    return NamedSound(kind, (f"the sound of {kind}",), np.asarray(sound.waveform, np.float32), sound.sample_rate)
+    return NamedSound(kind, (f"the sound of {kind}",), waveform_T, rate)
 
 
 def _picture(path: Path) -> NamedPicture:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+import soundfile
 from helpers_models import miniature
+from PIL import Image
 
 from v2a_core.config import ConfigError
 from v2a_core.inspection import files, run, seeing
@@ -62,3 +65,22 @@ def test_sounds_of_one_kind_are_refused(tmp_path):
         read(tmp_path, None)
     with pytest.raises(ConfigError, match="is no folder"):
         read(tmp_path / "nowhere", None)
+
+
+def test_sounds_and_pictures_are_named_by_their_files(tmp_path):
+    time = np.arange(22_050) / 22_050
+    for name, hz in (("dog barking.wav", 440), ("dog barking-2.flac", 660), ("rain_3.wav", 990)):
+        stereo = np.stack([np.sin(2 * np.pi * hz * time), np.zeros(len(time))], axis=1)
+        soundfile.write(tmp_path / name, stereo, 22_050)
+    Image.new("RGB", (40, 30), (200, 10, 10)).save(tmp_path / "red_wall.png")
+    given = read(tmp_path, tmp_path)
+    assert [sound.kind for sound in given.sounds] == ["dog barking", "dog barking", "rain"]
+    assert {(len(sound.waveform_T), sound.sample_rate) for sound in given.sounds} == {(22_050, 22_050)}
+    assert min(np.abs(sound.waveform_T).max() for sound in given.sounds) > 0.9
+    assert [(picture.kind, picture.file) for picture in given.pictures] == [("red wall", "red_wall.png")]
+    soundfile.write(tmp_path / "nothing.wav", np.zeros(800), 16_000)
+    with pytest.raises(ConfigError, match=r"nothing.wav is silent"):
+        read(tmp_path, None)
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    with pytest.raises(ConfigError, match=r"broken.wav cannot be read as a sound"):
+        read(tmp_path, None)
