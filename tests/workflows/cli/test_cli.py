@@ -31,7 +31,7 @@ def commands(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Ite
                 yield from commands(below, (*path, name))
 
 
-@pytest.mark.parametrize("words", commands(build_parser()), ids=" ".join)
+@pytest.mark.parametrize("words", list(commands(build_parser())), ids=" ".join)
 def test_every_command_has_a_help(capsys, words):
     code, out, err = run(capsys, *words, "--help")
     assert code == 0
