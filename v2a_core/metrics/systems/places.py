@@ -191,9 +191,8 @@ def _of_index(place: str) -> list[Place]:
     found = []
     for number, row in enumerate(rows, start=1):
         if not row.get("id") or not row.get("path"):
-            raise ConfigError(
-                f"{place}, row {number}: an index of sounds needs id and path, this row has {sorted(row)}"
-            )
+            filled = sorted(name for name in row if row[name])
+            raise ConfigError(f"{place}, row {number}: an index of sounds needs id and path, this row has {filled}")
         path = str(row["path"])
         uri = path if "://" in path or path.startswith("/") else storage.join(folder, path)
         named = Place(str(row["id"]), uri, None, row.get("label") or None, row.get("caption") or None)
