@@ -113,6 +113,20 @@ class SetMetric(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class DistanceOfEmbeddings:
+    """What is said of a distance between the embeddings of a system and those of the references.
+
+    Attributes:
+        title: What a table calls it.
+        extractor: Whose embeddings.
+    """
+
+    title: str
+    extractor: str
+    better: Literal["higher", "lower"] = "lower"
+
+
 def mean_of_rows(values: Mapping[str, float], groups: Mapping[str, int], beside: Mapping[str, float]) -> Estimate:
     """The mean of a value a sound, with the means without each group.
 

@@ -5,9 +5,6 @@ Source of the interval: leaving out groups of sources from both sets, as in `v2a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
 
@@ -16,24 +13,14 @@ from v2a_core.metrics.base import NotMeasuredError
 from v2a_core.metrics.jackknife import GROUPS
 from v2a_core.metrics.moments import Moments, merged, moments
 from v2a_core.metrics.systems import SET_METRICS
-from v2a_core.metrics.systems.base import Estimate, Heard, without_each
+from v2a_core.metrics.systems.base import DistanceOfEmbeddings, Estimate, Heard, without_each
 from v2a_core.metrics.systems.features import Features
 
 _COLUMN = "embedding"
 
 
-@dataclass(frozen=True)
-class FrechetOfSets:
-    """The squared Fréchet distance between a system's sounds and the references.
-
-    Attributes:
-        title: What a table calls it.
-        extractor: Whose embeddings.
-    """
-
-    title: str
-    extractor: str
-    better: Literal["higher", "lower"] = "lower"
+class FrechetOfSets(DistanceOfEmbeddings):
+    """The squared Fréchet distance between a system's sounds and the references."""
 
     def compute(self, heard: Heard) -> Estimate:
         """With the distance of silence, and of two halves of the references, beside it."""

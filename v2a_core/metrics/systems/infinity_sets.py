@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from v2a_core.metrics.frechet_infinity import Extrapolation, frechet_infinity
 from v2a_core.metrics.systems import SET_METRICS
-from v2a_core.metrics.systems.base import Estimate, Heard
+from v2a_core.metrics.systems.base import DistanceOfEmbeddings, Estimate, Heard
 from v2a_core.metrics.systems.frechet_sets import gaussian
 
 
-@dataclass(frozen=True)
-class InfinityOfSets:
-    """See `v2a_core.metrics.frechet_infinity`.
-
-    Attributes:
-        title: What a table calls it.
-        extractor: Whose embeddings.
-    """
-
-    title: str
-    extractor: str
-    better: Literal["higher", "lower"] = "lower"
+class InfinityOfSets(DistanceOfEmbeddings):
+    """See `v2a_core.metrics.frechet_infinity`."""
 
     def compute(self, heard: Heard) -> Estimate:
         """Of at most `most_rows` rows, against all references."""

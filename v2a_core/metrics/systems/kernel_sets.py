@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -12,21 +10,11 @@ from v2a_core.metrics.base import NotMeasuredError
 from v2a_core.metrics.jackknife import GROUPS
 from v2a_core.metrics.kernel import KernelSums, kernel_sums, median_distance
 from v2a_core.metrics.systems import SET_METRICS
-from v2a_core.metrics.systems.base import Estimate, Heard, without_each
+from v2a_core.metrics.systems.base import DistanceOfEmbeddings, Estimate, Heard, without_each
 
 
-@dataclass(frozen=True)
-class KernelOfSets:
-    """See `v2a_core.metrics.kernel`.
-
-    Attributes:
-        title: What a table calls it.
-        extractor: Whose embeddings.
-    """
-
-    title: str
-    extractor: str
-    better: Literal["higher", "lower"] = "lower"
+class KernelOfSets(DistanceOfEmbeddings):
+    """See `v2a_core.metrics.kernel`."""
 
     def compute(self, heard: Heard) -> Estimate:
         """Of at most `most_rows` rows of each set; two halves of the references beside it."""
