@@ -27,6 +27,17 @@ for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOI
     os.environ.pop(name, None)
 
 
+CORE = Path(__file__).parent / "v2a_core"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Outside of the core, Ray may warn: it does of itself where it drives a job, as it copies its own settings."""
+    for item in items:
+        if CORE not in item.path.parents:
+            # Before the marks of a test itself, which come after it and win.
+            item.add_marker(pytest.mark.filterwarnings("ignore::DeprecationWarning"), append=False)
+
+
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """The address of an S3 server on loopback."""
