@@ -110,9 +110,9 @@ def known_takes(answers: list[tuple[str, Take]], key: Key) -> tuple[tuple[Take, 
             wrong += len(take.ratings) - len(ratings)
             takes[name, take.repeat] = Take(**{**vars(take), "ratings": ratings})
     told = {
-        f"{unknown} answers are of no sound of this test": unknown,
-        f"{wrong} ratings are not on 1 to {POINTS}, or answer what was not asked": wrong,
-        f"{doubled} answers are about a sound that was rated before": doubled,
+        f"answers about no sound of this test: {unknown}": unknown,
+        f"ratings that are not on 1 to {POINTS}, or answer what was not asked: {wrong}": wrong,
+        f"answers about a sound that was rated before: {doubled}": doubled,
     }
     return tuple(takes.values()), tuple(text for text, count in told.items() if count)
 

@@ -45,7 +45,7 @@ def read_table(file: str, content: bytes, key: Key) -> list[Session]:
     if not mine:
         raise ResultError(f"none of its {len(rows)} rows is of the test {key.test!r}")
     others = len(rows) - len(mine)
-    told = (f"{others} rows are of another test or broken",) if others else ()
+    told = (f"rows of another test, or broken: {others}",) if others else ()
     sessions = [_session(file, number, found, key) for number, found in enumerate(_listeners(mine), start=1)]
     return [Session(**{**vars(sessions[0]), "problems": (*told, *sessions[0].problems)}), *sessions[1:]]
 
@@ -82,6 +82,6 @@ def _session(file: str, number: int, rows: list[dict[str, str]], key: Key) -> Se
             continue
         ratings.setdefault((row.get(_STIMULUS) or "").strip(), {})[question] = int(answer)
     takes, problems = known_takes([(name, Take(name, found)) for name, found in ratings.items()], key)
-    told = (f"{unreadable} ratings are no numbers",) if unreadable else ()
+    told = (f"ratings that are no numbers: {unreadable}",) if unreadable else ()
     listener = " ".join((rows[0].get(LISTENER_FIELD) or "").split())
     return Session(file=file, session=f"{number}", listener=listener, takes=takes, problems=(*told, *problems))
