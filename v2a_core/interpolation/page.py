@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import jinja2
-
 from v2a_core import storage
 from v2a_core.interpolation.ends import End
+from v2a_core.report.static_page import render_page
 
 _TEMPLATES = Path(__file__).parent
 
@@ -47,14 +44,8 @@ def write_page(output: str, ends: tuple[End, End], steps: Sequence[Step], bundle
         The page's URI.
     """
     shown = [_shown(output, end, name) for end, name in zip(ends, ("from", "to"), strict=True)]
-    script = (_TEMPLATES / "script.js").read_text(encoding="utf-8")
-    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    html = environment.get_template("page.html").render(
-        shown=shown, steps=steps, bundle=bundle, trained=trained, script=script, script_hash=f"'sha256-{allowed}'"
-    )
+    values = {"shown": shown, "steps": steps, "bundle": bundle, "trained": trained}
+    html = render_page(_TEMPLATES, "page.html", values)
     uri = storage.join(output, "index.html")
     storage.write_bytes(uri, html.encode())
     return uri

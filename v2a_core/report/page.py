@@ -1,24 +1,20 @@
 """Writes the listening page: one HTML file, with small pictures in a folder beside it.
 
-The page loads nothing from anywhere else, no media before they are wanted, and runs no script but its own: text from
-catalogs is escaped, and a content security policy allows the one inline script by its hash. All links are relative,
-so that the folder can be moved and served as it is.
+The page loads nothing from anywhere else, no media before they are wanted, and runs no script but its own
+(`static_page`). All links are relative, so that the folder can be moved and served as it is.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from pathlib import Path
-
-import jinja2
 
 from v2a_core import storage
 from v2a_core.compute.threads import ScopedThreads
 from v2a_core.media.config import GuardSettings
 from v2a_core.report.cards import Card, Painter
 from v2a_core.report.plots import Posters
+from v2a_core.report.static_page import render_page
 from v2a_core.report.types import PageReport
 
 _TEMPLATES = Path(__file__).parent
@@ -51,25 +47,15 @@ def write_page(page: str, report: PageReport, decoder: GuardSettings | None = No
 
 
 def _render(report: PageReport, cards: list[Card]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["seconds"] = _seconds
-    script = (_TEMPLATES / "script.js").read_text(encoding="utf-8")
-    return environment.get_template("page.html").render(
-        report=report,
-        cards=cards,
-        labels=sorted({entry.label for entry in report.entries if entry.label}),
-        compared=any(card.original for card in cards),
-        script=script,
-        script_hash="'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'",
-        soundtracks=sum(card.made.spectrogram is not None for card in cards),
-        total_s=sum(job.seconds for job in report.jobs),
-    )
+    values = {
+        "report": report,
+        "cards": cards,
+        "labels": sorted({entry.label for entry in report.entries if entry.label}),
+        "compared": any(card.original for card in cards),
+        "soundtracks": sum(card.made.spectrogram is not None for card in cards),
+        "total_s": sum(job.seconds for job in report.jobs),
+    }
+    return render_page(_TEMPLATES, "page.html", values, {"seconds": _seconds})
 
 
 def _seconds(value: float) -> str:
