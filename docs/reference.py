@@ -6,7 +6,6 @@ make reference    # writes them; a test fails when one is not current
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -114,10 +113,8 @@ def _table(title: str, about: str, settings: type[Settings]) -> Iterator[str]:
 
 
 def _setting_row(option: Option) -> str:
-    value = json.dumps(option.default) if isinstance(option.default, bool) else option.default
-    default = "none" if value is None else f"{_cell(value)} {option.unit}".rstrip()
     flag = f"; `{option.flag}`" if option.flag else ""
-    return f"| `{option.key}` | {default} | {_cell(option.meaning)}{flag} | {_cell(option.type)} |"
+    return f"| `{option.key}` | {_cell(option.default_text)} | {_cell(option.meaning)}{flag} | {_cell(option.type)} |"
 
 
 def _cell(value: object) -> str:

@@ -11,6 +11,7 @@ import abc
 import copy
 import dataclasses
 import difflib
+import json
 import re
 import types
 import typing
@@ -95,6 +96,15 @@ class Option:
     flag: str
     of: str = ""
 
+    @property
+    def default_text(self) -> str:
+        """The default as people write it, with its unit."""
+        if self.default is None:
+            return "none"
+        if isinstance(self.default, bool) or self.default == "":
+            return json.dumps(self.default)
+        return f"{self.default} {self.unit}".rstrip()
+
 
 _MAX_VALUES = 100_000
 BROKEN: Final = "broken_component"  # pydantic's type of a problem that `Choice.problems` tells
@@ -170,8 +180,10 @@ def _is_bounded(values: object) -> bool:
 
 
 def options(settings: type[Settings], prefix: str = "") -> Iterator[Option]:
-    """Every leaf of a configuration, in the order of its fields."""
-    for name, field in settings.model_fields.items():
+    """Every leaf of a configuration: its own fields first, in their order, then those it has from others."""
+    classes = [base for base in settings.__mro__ if issubclass(base, Settings)]
+    for name in dict.fromkeys(name for base in classes for name in base.__annotations__ if name in base.model_fields):
+        field = settings.model_fields[name]
         key = f"{prefix}{name}"
         choice = next((item for item in field.metadata if isinstance(item, Choice)), None)
         groups = choice.groups() if choice else _groups(field.annotation)

@@ -76,6 +76,16 @@ def test_an_unknown_name_lists_the_shipped_ones():
         load(Outer, job="generate", source="nothing")
 
 
+def test_options_that_are_its_own_come_before_those_that_it_shares():
+    class Special(Outer):
+        own: bool = setting(True, "its own")
+        empty: str = setting("", "nothing")
+
+    listed = list(options(Special))
+    assert [option.key for option in listed] == ["own", "empty", "inner.count", "inner.rate", "name", "mode"]
+    assert [option.default_text for option in listed[:4]] == ["true", '""', "3 frames", "0.0001"]
+
+
 def test_options_name_every_leaf_with_unit_default_and_flag():
     listed = {option.key: option for option in options(Outer)}
     assert list(listed) == ["inner.count", "inner.rate", "name", "mode"]

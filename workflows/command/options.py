@@ -54,7 +54,7 @@ def add_flags(parser: argparse.ArgumentParser, settings: type[Settings]) -> None
                 metavar="VALUE",
                 # Text is taken as it is: "a dog: two barks", "no" and "1984" mean something else in YAML.
                 type=json.dumps if option.type == "str" else str,
-                help=f"{option.meaning} (--set {option.key}; default: {option.default})".replace("%", "%%"),
+                help=f"{option.meaning} (--set {option.key}; default: {option.default_text})".replace("%", "%%"),
             )
 
 
@@ -62,9 +62,7 @@ def settings_table(settings: type[Settings]) -> str:
     """Every setting with its default, unit, meaning and type, for the end of a help text."""
     lines = []
     for option in options(settings):
-        unit = f" {option.unit}" if option.unit else ""
-        default = "none" if option.default is None else option.default
-        lines.append(f"  {option.key} = {default}{unit}\n      {option.meaning} [{option.type}]")
+        lines.append(f"  {option.key} = {option.default_text}\n      {option.meaning} [{option.type}]")
     return "\n".join(lines)
 
 

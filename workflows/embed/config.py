@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from v2a_core.catalog.config import CatalogSettings
-from v2a_core.config import Settings, setting
+from v2a_core.config import setting
 from v2a_core.encoders.config import EncoderSettings
-from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
-from v2a_core.outputs.parts import PartSettings
-from v2a_core.storage.config import StorageSettings, output_storage
-from workflows.cluster_runtime.config import PoolSettings
-from workflows.streaming.config import LimitSettings
+from workflows.streaming.config import CatalogJobSettings
 
 
-class EmbedJob(Settings):
+class EmbedJob(CatalogJobSettings):
     """Every setting of the job."""
 
-    catalog: CatalogSettings = setting(CatalogSettings, "what to list")
-    segments: SegmentSettings = setting(SegmentSettings, "how sources are cut")
-    frames: FrameSettings = setting(FrameSettings, "which frames are seen")
-    decoder: GuardSettings = setting(GuardSettings, "limits of the decoder process")
     encoders: EncoderSettings = setting(EncoderSettings, "how CLIP and CLAP run")
-    storage: StorageSettings = setting(StorageSettings, "how buckets are reached")
-    output_storage: StorageSettings | None = output_storage()
-    output: PartSettings = setting(PartSettings, "when rows become a file")
-    limits: LimitSettings = setting(LimitSettings, "when to give up")
-    pools: PoolSettings = setting(PoolSettings, "how many workers each stage has")

@@ -8,33 +8,24 @@ import pydantic
 
 from v2a_core.captioners import CAPTIONERS
 from v2a_core.captioners.config import CaptionerSettings
-from v2a_core.catalog.config import CatalogSettings
 from v2a_core.config import setting
-from v2a_core.outputs.parts import PartSettings
 from v2a_core.registry import NameOf, OneOf
 from v2a_core.stages.config import SoundSettings
-from v2a_core.storage.config import StorageSettings, output_storage
-from workflows.cluster_runtime.config import PoolSettings
-from workflows.streaming.config import LimitSettings
+from workflows.streaming.config import CatalogJobSettings
 
 VIA_TEXT = NameOf(CAPTIONERS, "off", also=("off", "caption", "label"))
 CAPTIONER = OneOf(CAPTIONERS, "blip")
 
 
-class GenerateJob(SoundSettings):
+class GenerateJob(SoundSettings, CatalogJobSettings):
     """Every setting of the job."""
 
-    catalog: CatalogSettings = setting(CatalogSettings, "what to list")
     via_text: Annotated[str, VIA_TEXT] = setting(
         VIA_TEXT,
         "conditions through text instead of a mapper: the catalog's caption or label, or those of a captioner",
         flag="--via-text",
     )
     captioner: Annotated[CaptionerSettings, CAPTIONER] = setting(CAPTIONER, "how the captioner of --via-text captions")
-    output_storage: StorageSettings | None = output_storage()
-    output: PartSettings = setting(PartSettings, "when rows of the index become a file")
-    limits: LimitSettings = setting(LimitSettings, "when to give up")
-    pools: PoolSettings = setting(PoolSettings, "how many workers each stage has")
 
     @property
     def captions(self) -> bool:

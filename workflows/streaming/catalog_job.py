@@ -7,42 +7,26 @@ import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import ray
 
-from v2a_core.catalog import CatalogSettings, source_id
+from v2a_core.catalog import source_id
 from v2a_core.catalog.source import source_key
-from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.outputs.ledger import Ledger
 from v2a_core.tables import rows
 from workflows.cluster_runtime import connection
 from workflows.cluster_runtime.pools import Pools, prepare_data
 from workflows.streaming import plan as planning
+from workflows.streaming.config import CatalogJobSettings
 from workflows.streaming.estimate import Estimate, estimate
-from workflows.streaming.job import DryRun, JobSettings, Models, Plan, Request, StreamingJob
+from workflows.streaming.job import DryRun, Models, Plan, Request, StreamingJob
 from workflows.streaming.listing import Listing, list_catalog
 from workflows.streaming.plan import PlannedSource
 from workflows.streaming.run import Entrance, run
 from workflows.streaming.summary import Tally
 
 Planned = Sequence[PlannedSource]
-
-
-class CatalogJobSettings(JobSettings, Protocol):
-    """What the configuration of every job on a catalog has."""
-
-    @property
-    def catalog(self) -> CatalogSettings:
-        """What to list."""
-
-    @property
-    def segments(self) -> SegmentSettings:
-        """How sources are cut."""
-
-    @property
-    def frames(self) -> FrameSettings:
-        """Which frames are seen."""
 
 
 @dataclass(frozen=True)

@@ -5,50 +5,19 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import pyarrow as pa
 from ray.data import Dataset
 
 from v2a_core.models import Bundle, LocalBundle
 from v2a_core.outputs.ledger import Ledger
-from v2a_core.outputs.parts import PartSettings
 from v2a_core.protocols import JSON
-from v2a_core.storage.config import StorageSettings
 from v2a_core.verification.retry import forget_rejects
-from workflows.cluster_runtime.config import PoolSettings
 from workflows.cluster_runtime.pools import Pools
-from workflows.streaming.config import LimitSettings
 from workflows.streaming.summary import Tally
 
 ItemsT = TypeVar("ItemsT", bound=Sized)
-
-
-class JobSettings(Protocol):
-    """What the configuration of every streaming job has."""
-
-    @property
-    def storage(self) -> StorageSettings:
-        """How buckets are reached."""
-
-    @property
-    def output_storage(self) -> StorageSettings | None:
-        """How the bucket of the output is reached, when otherwise."""
-
-    @property
-    def output(self) -> PartSettings:
-        """When rows become a file."""
-
-    @property
-    def limits(self) -> LimitSettings:
-        """When to give up."""
-
-    @property
-    def pools(self) -> PoolSettings:
-        """How many workers each stage has."""
-
-    def model_dump(self) -> dict[str, Any]:
-        """All settings, for the manifest."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from v2a_core.protocols import JSON
 from v2a_core.storage import StorageAccess
 from v2a_core.storage.preflight import check_storage
 from workflows.cluster_runtime.pools import start_pools
-from workflows.streaming.job import DryRun, ItemsT, JobSettings, Models, Plan, Request, StreamingJob
+from workflows.streaming.config import JobSettings
+from workflows.streaming.job import DryRun, ItemsT, Models, Plan, Request, StreamingJob
 from workflows.streaming.stream import Sink, stream
 from workflows.streaming.summary import Tally, sentence
 
