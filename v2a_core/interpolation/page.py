@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import jinja2
-
-from v2a_core import storage
+from v2a_core import pages, storage
 from v2a_core.interpolation.ends import End
 
-_TEMPLATES = Path(__file__).parent
+_HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -47,16 +43,11 @@ def write_page(output: str, ends: tuple[End, End], steps: Sequence[Step], bundle
         The page's URI.
     """
     shown = [_shown(output, end, name) for end, name in zip(ends, ("from", "to"), strict=True)]
-    script = (_TEMPLATES / "script.js").read_text(encoding="utf-8")
-    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    html = environment.get_template("page.html").render(
-        shown=shown, steps=steps, bundle=bundle, trained=trained, script=script, script_hash=f"'sha256-{allowed}'"
-    )
+    values: dict[str, object] = {"shown": shown, "steps": steps, "bundle": bundle, "trained": trained}
+    script = (_HERE / "script.js").read_text(encoding="utf-8")
+    html = pages.render(_HERE / "page.html", values, title="From one sound to another", script=script)
     uri = storage.join(output, "index.html")
-    storage.write_bytes(uri, html.encode())
+    storage.write_bytes(uri, html)
     return uri
 
 

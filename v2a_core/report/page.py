@@ -7,21 +7,17 @@ so that the folder can be moved and served as it is.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from pathlib import Path
 
-import jinja2
-
-from v2a_core import storage
+from v2a_core import pages, storage
 from v2a_core.compute.threads import ScopedThreads
 from v2a_core.media.config import GuardSettings
 from v2a_core.report.cards import Card, Painter
 from v2a_core.report.plots import Posters
 from v2a_core.report.types import PageReport
 
-_TEMPLATES = Path(__file__).parent
+_HERE = Path(__file__).parent
 
 
 def write_page(page: str, report: PageReport, decoder: GuardSettings | None = None) -> str:
@@ -46,30 +42,21 @@ def write_page(page: str, report: PageReport, decoder: GuardSettings | None = No
             cards = list(threads.map(painter.card, range(len(report.entries)), report.entries))
     finally:
         posters.close()
-    storage.write_bytes(page, _render(report, cards).encode())
+    storage.write_bytes(page, _render(report, cards))
     return page
 
 
-def _render(report: PageReport, cards: list[Card]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["seconds"] = _seconds
-    script = (_TEMPLATES / "script.js").read_text(encoding="utf-8")
-    return environment.get_template("page.html").render(
-        report=report,
-        cards=cards,
-        labels=sorted({entry.label for entry in report.entries if entry.label}),
-        compared=any(card.original for card in cards),
-        script=script,
-        script_hash="'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'",
-        soundtracks=sum(card.made.spectrogram is not None for card in cards),
-        total_s=sum(job.seconds for job in report.jobs),
-    )
+def _render(report: PageReport, cards: list[Card]) -> bytes:
+    values: dict[str, object] = {
+        "report": report,
+        "cards": cards,
+        "labels": sorted({entry.label for entry in report.entries if entry.label}),
+        "compared": any(card.original for card in cards),
+        "soundtracks": sum(card.made.spectrogram is not None for card in cards),
+        "total_s": sum(job.seconds for job in report.jobs),
+    }
+    script = (_HERE / "script.js").read_text(encoding="utf-8")
+    return pages.render(_HERE / "page.html", values, title=report.title, script=script, filters={"seconds": _seconds})
 
 
 def _seconds(value: float) -> str:
