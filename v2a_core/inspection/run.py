@@ -120,7 +120,8 @@ def check_bundle(
     try:
         opened = open_bundle(bundle, given, checkpoint, device)
     except ConfigError as error:
-        found(Row(_FILES, "all are there, and what the bundle says", public_text(str(error)), "wrong", _NOT_HAD))
+        said = ". ".join(public_text(str(error)).splitlines())
+        found(Row(_FILES, "all are there, and what the bundle says", said, "wrong", _NOT_HAD))
         return Report(bundle.name, device or _fastest(), rows, time.perf_counter() - started)
     for row in inspect(opened):
         found(row)
