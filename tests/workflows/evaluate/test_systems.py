@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import helpers_catalog
@@ -107,6 +108,65 @@ def test_the_same_again_hears_nothing(compared, places, capsys):
     assert again == content
     assert capsys.readouterr().out.count("nothing to do") == 4  # two systems, their features, the references'
     assert before == {uri: Path(uri).stat().st_mtime_ns for uri in before}
+
+
+def features(output: Path) -> Path:
+    (rows,) = (output / "features" / "made").glob("*/*/rows")
+    return next(rows.glob("part-*"))
+
+
+def change_number(output: Path) -> None:
+    path = output / "metrics.json"
+    content = json.loads(path.read_text())
+    content["systems"]["ours"]["clap_frechet"]["value"] += 0.125
+    path.write_text(json.dumps(content))
+
+
+def flip_bytes(output: Path) -> None:
+    part = features(output)
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    part.write_bytes(content)
+
+
+DAMAGES = {
+    "a number is changed": (change_number, "metrics.json: "),
+    "a table is gone": (lambda output: (output / "metrics.md").unlink(), "metrics.md: "),
+    "a feature is changed": (flip_bytes, "features/made/wav2clip/"),
+    "features are gone": (lambda output: shutil.rmtree(output / "features" / "references"), "features/references/"),
+    "a system is gone": (lambda output: shutil.rmtree(output / "systems" / "theirs"), "systems/theirs: this part"),
+    "rows of a system are gone": (
+        lambda output: next((output / "systems" / "ours" / "rows").glob("part-*")).unlink(),
+        "systems/ours: ",
+    ),
+}
+
+
+def test_all_of_a_comparison_is_verified(compared):
+    report = verify(str(compared[0]))
+    assert report.problems == []
+    assert len(report.inside) == 4  # two systems, and what the network hears of them and of the references
+    assert report.summary.startswith("a comparison of systems, with 4 outputs of ")
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damage_anywhere_in_a_comparison_is_found(compared, tmp_path, name):
+    damage, said = DAMAGES[name]
+    copy = shutil.copytree(compared[0], tmp_path / "copy")
+    damage(copy)
+    problems = verify(str(copy)).problems
+    assert any(problem.startswith(said) for problem in problems), problems
+    assert main(["verify", str(copy)]) != 0
+
+
+@pytest.mark.slow
+def test_what_is_damaged_is_taken_out_and_made_anew(compared, places, tmp_path):
+    copy = shutil.copytree(compared[0], tmp_path / "copy")
+    flip_bytes(copy)
+    change_number(copy)
+    assert main(["verify", str(copy), "--repair"]) == 0
+    assert compare(places, copy) == compared[1]
+    assert verify(str(copy)).problems == []
 
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):
