@@ -10,13 +10,13 @@ place that says which way they may point: `tests/test_architecture.py` fails whe
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import re
 import sys
 import tokenize
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 # From low to high. An arrow may go down or sideways, never up.
@@ -39,7 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("workflows.streaming",),
     (
         *("workflows.embed", "workflows.train", "workflows.generate"),
-        *("workflows.evaluate", "workflows.interpolate", "workflows.page"),
+        *("workflows.evaluate", "workflows.interpolate", "workflows.page", "workflows.listening"),
     ),
     ("workflows.demo",),
     ("workflows.cli",),
@@ -93,10 +93,10 @@ class Module:
     path: Path
     source: str
 
-    @cached_property
+    @functools.cached_property
     def tree(self) -> ast.Module:
         """Its syntax."""
-        return ast.parse(self.source, str(self.path))
+        return _parsed(self.source)
 
     @property
     def is_package(self) -> bool:
@@ -116,7 +116,7 @@ class House:
         self.root = root
         self.modules: Mapping[str, Module] = {module.name: module for module in (_read(path, root) for path in files)}
 
-    @cached_property
+    @functools.cached_property
     def arrows(self) -> list[Arrow]:
         """Every import of one of our modules by another, type checking left out."""
         found = [
@@ -127,7 +127,7 @@ class House:
         ]
         return sorted(set(found), key=lambda arrow: (arrow.importer, arrow.line, arrow.imported))
 
-    @cached_property
+    @functools.cached_property
     def room_arrows(self) -> set[tuple[str, str]]:
         """The arrows between rooms."""
         pairs = {(room_of(arrow.importer), room_of(arrow.imported)) for arrow in self.arrows}
@@ -231,6 +231,9 @@ def _is_wrong(importer: str, imported: str) -> bool:
     if importer != imported and {importer, imported} <= KINDS:
         return True
     return LINE_OF.get(importer, 0) < LINE_OF.get(imported, 0)
+
+
+_parsed = functools.cache(ast.parse)  # a tree that differs in one file is drawn anew in a moment
 
 
 def _read(path: Path, root: Path) -> Module:

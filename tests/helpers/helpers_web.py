@@ -1,4 +1,4 @@
-"""A web server on loopback that misbehaves: silent, a byte a second, pages instead of files."""
+"""Web servers on loopback; the one here misbehaves: silent, a byte a second, pages instead of files."""
 
 from __future__ import annotations
 
@@ -7,34 +7,66 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TypeVar
 
 CONTENT = bytes(range(256)) * 100
 
 
-class WebServer(ThreadingHTTPServer):
-    """Serves `CONTENT` at every path; the first part of the path says what goes wrong.
+class QuietHandler(BaseHTTPRequestHandler):
+    """Answers, and says nothing on the terminal."""
 
-    `/good`, `/noranges`, `/nohead` (403 to HEAD), `/nosize`, `/silent`, `/slow` (a byte a second), `/html`, or a status
-    such as `/403` or `/503`.
-    """
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nothing."""
+
+
+class LoopbackServer(ThreadingHTTPServer):
+    """A server at a free port, for a `with` block of `running`."""
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, handler: type[QuietHandler]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
         self.closing = threading.Event()
-        self.asked = Counter[str]()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is no news here."""
+        """A client that went away, or whose line was cut, is no news here."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+ServerT = TypeVar("ServerT", bound=LoopbackServer)
+
+
+@contextlib.contextmanager
+def running(server: ServerT) -> Iterator[ServerT]:
+    """The server, for a block."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.closing.set()
+        server.shutdown()
+        server.server_close()
+
+
+class WebServer(LoopbackServer):
+    """Serves `CONTENT` at every path; the first part of the path says what goes wrong.
+
+    `/good`, `/noranges`, `/nohead` (403 to HEAD), `/nosize`, `/silent`, `/slow` (a byte a second), `/html`, or a status
+    such as `/403` or `/503`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_Handler)
+        self.asked = Counter[str]()
+
+
+class _Handler(QuietHandler):
     server: WebServer
 
     def _serve(self) -> None:
@@ -80,19 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
             if self.server.closing.wait(1):
                 return
 
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing on the terminal."""
 
-
-@contextlib.contextmanager
-def serve() -> Iterator[WebServer]:
-    """The server, for a block."""
-    server = WebServer()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.closing.set()
-        server.shutdown()
-        server.server_close()
+def serve() -> contextlib.AbstractContextManager[WebServer]:
+    """The server that misbehaves, for a block."""
+    return running(WebServer())

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
 from helpers_models import miniature
+from helpers_web import LoopbackServer, QuietHandler, running
 
 from v2a_core.models import ModelError, digests, load_bundle
 from v2a_core.models.sources import Finder
@@ -24,7 +22,7 @@ CONTENT = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-class Server(ThreadingHTTPServer):
+class Server(LoopbackServer):
     """Serves one file in ranges.
 
     Attributes:
@@ -34,23 +32,17 @@ class Server(ThreadingHTTPServer):
         asked: Method and range of each request.
     """
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.content, self.cuts, self.ranges = CONTENT, list[int](), True
         self.asked: list[tuple[str, str | None]] = []
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/record/1/files/clap.ckpt?download=1"
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A line that was cut is no news here."""
+        return f"{super().url}/record/1/files/clap.ckpt?download=1"
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(QuietHandler):
     server: Server
 
     def do_GET(self) -> None:
@@ -83,25 +75,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.asked.append((self.command, None))
         self.send_error(500)
 
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing on the terminal."""
-
-
-@contextlib.contextmanager
-def serving() -> Iterator[Server]:
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with serving() as server:
+    with running(Server()) as server:
         yield server
 
 
@@ -113,7 +90,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_file_is_fetched_once_and_then_needs_no_server(cache: Path) -> None:
-    with serving() as server:
+    with running(Server()) as server:
         path = Finder("audio").find(server.url)
         url, asked = server.url, list(server.asked)
     assert (path.name, path.read_bytes()) == ("clap.ckpt", CONTENT)

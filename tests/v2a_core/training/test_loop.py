@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import shutil
@@ -10,18 +9,15 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from torch import nn
 
 from v2a_core.mappers import build
 from v2a_core.mappers.config import MapperSettings
 from v2a_core.training import lanes
 from v2a_core.training.checkpoint import best_weights
-from v2a_core.training.config import DataSettings, OptimizerSettings, TrainingSettings
+from v2a_core.training.config import DataSettings, TrainingSettings
 from v2a_core.training.data import Pairs, load
 from v2a_core.training.feed import MemoryFeed
-from v2a_core.training.graphed import GraphedGradients
 from v2a_core.training.loop import DivergedError, Trainer, steps_per_epoch, total_steps
-from v2a_core.training.optimizer import MovingAverage, build_optimizer, clip_gradients, learning_rate
 from v2a_core.training.selection import select
 
 SMALL = {
@@ -207,174 +203,6 @@ def test_lanes_do_not_change_the_result(data, monkeypatch, threads):
         torch.testing.assert_close(second.state_dict()[name], value, rtol=0, atol=0)
 
 
-class Halves(nn.Module):
-    """A matrix that is used, in the format of products and not, and one that is not."""
-
-    def __init__(self):
-        super().__init__()
-        self.used, self.unused = nn.Linear(5, 3), nn.Linear(2, 2)
-        self.scale = nn.Parameter(torch.rand(3, 3))
-
-    def forward(self, value):
-        return self.used(value) * self.scale.sum(dim=0)
-
-
-def summed_loss(model, *, value, weight):
-    return (model(value).float().square().sum(dim=1) * weight).sum()
-
-
-def test_lanes_add_to_the_gradients_that_are_there_and_leave_the_unused_alone(monkeypatch):
-    monkeypatch.setattr(lanes, "LEAST_PARAMETERS", 1)
-    monkeypatch.setattr(lanes, "LEAST_ROWS", 2)
-    torch.set_num_threads(4)
-    model, seen = Halves(), []
-
-    def loss(model, *, value, weight):
-        seen.append(len(value))
-        return summed_loss(model, value=value, weight=weight)
-
-    inputs = {"value": torch.randn(11, 5), "weight": torch.rand(11)}
-    gradients = lanes.LanedGradients(model, loss, torch.float32)
-    gradients(inputs)  # the first compares lanes with the plain way
-    model.zero_grad()
-    seen.clear()
-    torch.testing.assert_close(gradients(inputs), loss(model, **inputs))
-    assert sorted(seen) == [2, 3, 3, 3, 11]
-    gradients(inputs)
-    laned = model.used.weight.grad.clone()
-    assert model.unused.weight.grad is None
-    model.zero_grad()
-    (2 * loss(model, **inputs)).backward()
-    torch.testing.assert_close(laned, model.used.weight.grad)
-
-
-def test_weights_that_are_rounded_once_for_all_lanes_give_the_gradients_of_autocast(monkeypatch):
-    monkeypatch.setattr(lanes, "LEAST_PARAMETERS", 1)
-    monkeypatch.setattr(lanes, "LEAST_ROWS", 2)
-    torch.set_num_threads(2)
-    model = Halves()
-
-    def loss(model, **inputs):
-        with torch.autocast("cpu", torch.bfloat16):
-            return summed_loss(model, **inputs)
-
-    inputs = {"value": torch.randn(8, 5), "weight": torch.rand(8)}
-    lanes.LanedGradients(model, loss, torch.bfloat16)(inputs)
-    laned = {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
-    assert {gradient.dtype for gradient in laned.values()} == {torch.float32}
-    model.zero_grad()
-    for half in (slice(0, 4), slice(4, 8)):
-        loss(model, **{name: values[half] for name, values in inputs.items()}).backward()
-    for name, gradient in laned.items():
-        torch.testing.assert_close(gradient, model.get_parameter(name).grad, rtol=0, atol=0)
-
-
-class Normed(nn.Module):
-    """Its rows depend on each other."""
-
-    def __init__(self):
-        super().__init__()
-        self.norm, self.linear = nn.BatchNorm1d(5), nn.Linear(5, 3)
-
-    def forward(self, value):
-        return self.linear(self.norm(value))
-
-
-class Noisy(Halves):
-    """It draws random numbers of its own."""
-
-    def forward(self, value):
-        return super().forward(value + torch.randn_like(value))
-
-
-class Uncopied(Halves):
-    """It cannot be copied, as a network that holds a lock or an open file."""
-
-    def __deepcopy__(self, memo):
-        raise TypeError("cannot pickle '_thread.lock' object")
-
-
-@pytest.mark.parametrize(
-    ("network", "why"), [(Normed, "numbers differ"), (Noisy, "numbers differ"), (Uncopied, "cannot pickle")]
-)
-def test_a_network_that_lanes_would_change_is_trained_the_plain_way(monkeypatch, caplog, network, why):
-    monkeypatch.setattr(lanes, "LEAST_PARAMETERS", 1)
-    monkeypatch.setattr(lanes, "LEAST_ROWS", 2)
-    torch.set_num_threads(2)
-    model = network()
-    plain = copy.deepcopy(model) if network is not Uncopied else model
-    inputs = {"value": torch.randn(8, 5), "weight": torch.rand(8)}
-    gradients = lanes.LanedGradients(model, summed_loss, torch.float32)
-    torch.manual_seed(5)
-    losses = [gradients(inputs), gradients(inputs)]
-    (said,) = caplog.messages  # once
-    assert why in said
-    found = model.linear.weight.grad.clone() if network is Normed else model.used.weight.grad.clone()
-    model.zero_grad()
-    torch.manual_seed(5)
-    for loss in losses:  # the comparison has drawn no random number and left no statistics
-        expected = summed_loss(plain, **inputs)
-        torch.testing.assert_close(loss, expected.detach(), rtol=0, atol=0)
-        expected.backward()
-    wanted = plain.linear.weight.grad if network is Normed else plain.used.weight.grad
-    torch.testing.assert_close(found, wanted, rtol=0, atol=0)
-
-
-def test_rows_that_count_nothing_do_not_hide_that_lanes_differ(monkeypatch, caplog):
-    monkeypatch.setattr(lanes, "LEAST_PARAMETERS", 1)
-    monkeypatch.setattr(lanes, "LEAST_ROWS", 2)
-    torch.set_num_threads(2)
-    inputs = {"value": torch.randn(8, 5), "weight": torch.zeros(8)}
-    lanes.LanedGradients(Normed(), summed_loss, torch.float32)(inputs)
-    assert "Normed is trained without lanes" in caplog.text
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-@pytest.mark.parametrize("planted", [False, True])
-def test_a_cuda_graph_that_gives_something_else_is_not_used(caplog, planted):
-    model, calls = Halves().cuda(), []
-
-    def gradients(*, value, weight):
-        calls.append(1)
-        factor = len(calls) if planted else 3  # Python's, so a graph would repeat that of its recording
-        loss = factor * summed_loss(model, value=value, weight=weight)
-        loss.backward()
-        return loss.detach()
-
-    graphed = GraphedGradients(model, gradients, torch.float32)
-    inputs = {"value": torch.randn(8, 5, device="cuda"), "weight": torch.rand(8, device="cuda")}
-    losses = [float(graphed(inputs)) for _ in range(3)]
-    assert ("without a CUDA graph" in caplog.text) == planted
-    factors = range(len(calls) - 2, len(calls) + 1) if planted else (3, 3, 3)
-    whole = float(summed_loss(model, **inputs))
-    assert losses == pytest.approx([factor * whole for factor in factors], rel=1e-5)
-    model.zero_grad(set_to_none=False)
-    inputs = {name: values.flip(0) for name, values in inputs.items()}
-    graphed(inputs)
-    found = model.used.weight.grad.clone()
-    model.zero_grad(set_to_none=False)
-    gradients(**inputs)
-    ratio = (len(calls) / (len(calls) - 1)) if planted else 1.0
-    torch.testing.assert_close(model.used.weight.grad, ratio * found)
-
-
-@pytest.mark.parametrize("limit", [0.5, 1e6])
-def test_gradients_are_scaled_to_the_limit_only_where_they_are_larger(limit):
-    model = nn.Linear(5, 3)
-    model(torch.ones(2, 5)).square().sum().backward()
-    expected = [parameter.grad.clone() for parameter in model.parameters()]
-    whole = torch.cat([gradient.flatten() for gradient in expected]).norm()
-    torch.testing.assert_close(clip_gradients(model, limit), whole)
-    for parameter, gradient in zip(model.parameters(), expected, strict=True):
-        torch.testing.assert_close(parameter.grad, gradient * min(1.0, limit / whole))
-
-
-def test_a_gradient_that_is_not_finite_has_a_norm_that_is_not():
-    model = nn.Linear(5, 3)
-    model(torch.full((2, 5), torch.inf)).sum().backward()
-    assert not torch.isfinite(clip_gradients(model, 0.5))
-
-
 def test_a_data_set_smaller_than_the_batch_works(data):
     reported, _ = train(data, epochs=3, global_batch=4096)
     assert [row["step"] for row in reported] == [1, 2, 3]
@@ -402,38 +230,3 @@ def test_a_loss_that_is_not_finite_stops_the_run(data):
     bad = type(data)(broken, data.validation, data.left_out, data.counts)
     with pytest.raises(DivergedError, match=r"not finite by step \d+ of .*learning_rate"):
         train(bad)
-
-
-def test_weight_decay_spares_vectors():
-    optimizer = build_optimizer(nn_model(), OptimizerSettings())
-    matrices, vectors = optimizer.param_groups
-    assert matrices["weight_decay"] == pytest.approx(6.02e-2)
-    assert vectors["weight_decay"] == 0
-    assert {parameter.ndim for parameter in vectors["params"]} == {1}
-    assert min(parameter.ndim for parameter in matrices["params"]) == 2
-
-
-def test_learning_rate_warms_up_and_decays():
-    settings = OptimizerSettings(learning_rate=1.0, warmup_steps=9, decay="cosine")
-    rates = [learning_rate(step, 100, settings) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1)
-    assert max(rates) == pytest.approx(1.0)
-    assert rates[-1] < 0.01
-    assert learning_rate(99, 100, OptimizerSettings(learning_rate=1.0)) == 1.0
-
-
-def test_moving_average_weighs_the_start_and_forgets_it():
-    model = nn.Linear(1, 1, bias=False)
-    nn.init.zeros_(model.weight)
-    average = MovingAverage(model, 0.9999)
-    nn.init.ones_(model.weight)
-    average.update(model, 0)
-    assert average.model.weight.item() == pytest.approx(0.9)
-    for step in range(1, 100):
-        average.update(model, step)
-    assert 0.99 < average.model.weight.item() < 1
-    assert model.weight.item() == 1
-
-
-def nn_model():
-    return build(MapperSettings.model_validate({"method": {"kind": "diffusion"}, "network": SMALL["mlp"]}))
