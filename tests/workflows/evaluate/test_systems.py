@@ -8,6 +8,7 @@ from pathlib import Path
 
 import helpers_catalog
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
@@ -21,6 +22,8 @@ from v2a_core.outputs.ledger import part_files
 from v2a_core.verification import verify
 from workflows.cli.main import main
 from workflows.evaluate import systems
+from workflows.page import job as page
+from workflows.page.config import PageSettings
 
 IDS = ("rain/one", "bell/one", "still", "shard-000/key0")
 
@@ -96,6 +99,12 @@ def test_numbers_stand_side_by_side_with_what_made_them(compared):
     assert "theirs, other lengths: still" in text
     assert "Minus ours, with intervals of the pairs" in text
     assert json.loads((output / "metrics.json").read_text()) == json.loads(json.dumps(content))
+    clips = pq.read_table(output / "clips.parquet").to_pylist()
+    found = {row["id"]: row["value"] for row in clips if (row["system"], row["metric"]) == ("theirs", "event_l1")}
+    assert np.mean(list(found.values())) == pytest.approx(theirs["event_l1"]["value"], rel=1e-6)
+    sounds = pq.read_table(output / "sounds.parquet").to_pylist()
+    (broken,) = [row for row in sounds if row["error"]]
+    assert (broken["system"], broken["id"]) == ("theirs", "shard-000/key0")
     for name in ("ours", "theirs"):
         assert verify(str(output / "systems" / name)).problems == []
 
@@ -167,6 +176,22 @@ def test_what_is_damaged_is_taken_out_and_made_anew(compared, places, tmp_path):
     assert main(["verify", str(copy), "--repair"]) == 0
     assert compare(places, copy) == compared[1]
     assert verify(str(copy)).problems == []
+
+
+def test_the_page_of_a_comparison_shows_every_sound(compared, tmp_path, capsys):
+    assert main(["page", str(compared[0]), "--output", str(tmp_path / "page")]) == 0
+    assert "4 clips" in capsys.readouterr().out
+    text = (tmp_path / "page" / "index.html").read_text()
+    assert text.count('class="row"') == 4
+    assert text.count('class="play"') == 4 + 4 + 2  # references, ours, and theirs that can be heard
+    assert "not a readable audio file" in text
+    assert "it is silent" in text
+    assert "theirs: 1 other lengths: still" in text
+    assert "CLAP similarity to the reference" in text
+    sounds = list((tmp_path / "page" / "page-media").glob("*.wav"))
+    assert len(sounds) == 10
+    with pytest.raises(ConfigError, match="--metrics goes with soundtracks"):
+        page.run(str(compared[0]), PageSettings(), metrics=str(compared[0]))
 
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):

@@ -164,10 +164,9 @@ def _charts(content: Mapping[str, Any], systems: Sequence[str]) -> list[Chart]:
     for name, first in results[systems[0]].items():
         bars = [_bar(system, results[system][name], differences.get(name, {})) for system in systems]
         if any(bar.value is not None for bar in bars):
-            beside = next(
-                (results[system][name]["beside"] for system in systems if "beside" in results[system][name]), {}
-            )
-            charts.append(Chart(first["title"], first["better"], bars, beside))
+            of_each = [results[system][name] for system in systems]
+            beside: list[Mapping[str, float]] = [result["beside"] for result in of_each if "beside" in result]
+            charts.append(Chart(first["title"], first["better"], bars, *beside[:1]))
     return charts
 
 
