@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 from helpers_catalog import still
-from helpers_listening import RATE, key_of, make, noise, page_data, write_sound, write_systems
+from helpers_listening import LENGTH_S, RATE, key_of, make, noise, page_data, write_sound, write_systems
 from helpers_media import tone
 
 from v2a_core.config import ConfigError
@@ -50,7 +50,7 @@ def test_sounds_of_an_item_have_one_loudness_length_and_picture(made):
     assert len(key.rated) == 4
     assert len(key.items) == 5
     for item in key.items:
-        assert item.length_s == pytest.approx(1.5, abs=0.01)
+        assert item.length_s == pytest.approx(LENGTH_S, abs=0.01)
         pictures, levels = set(), []
         for stimulus in item.stimuli:
             path = root / "page" / "media" / f"{stimulus.id}.mp4"
@@ -121,7 +121,10 @@ def test_the_same_test_for_webmushra(made):
     root, found = made
     (config,) = (root / "mushra" / "configs").glob("*.yaml")
     assert config.stem == found.key.test
-    content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    text = config.read_text(encoding="utf-8")
+    # What webMUSHRA's own reader of YAML loses without a word.
+    assert not re.search(r"^ *- - ", text, re.MULTILINE)
+    content = yaml.safe_load(text)
     assert content["testId"] == found.key.test
     consent, practice, (order, *items), end = content["pages"]
     assert (consent["type"], order, end["type"]) == ("consent", "random", "finish")
@@ -195,7 +198,7 @@ def test_sounds_of_other_lengths_rates_and_channels_become_alike(tmp_path):
     write_sound(tmp_path / "other" / "one.wav", np.stack([tone(4.0, 300.0, 44_100)] * 2, axis=1), 44_100)
     found = make(tmp_path, systems, webmushra=True)
     (item,) = found.key.items
-    assert item.length_s == pytest.approx(1.5, abs=0.01)
+    assert item.length_s == pytest.approx(LENGTH_S, abs=0.01)
     shapes = {read_pcm(path).samples_TC.shape for path in (tmp_path / "mushra").rglob("*.wav")}
     assert len(shapes) == 1
     assert next(iter(shapes))[1] == 1

@@ -8,6 +8,8 @@ Source: audiolabs/webMUSHRA, doc/experimenter.md and lib/webmushra/pages/LikertM
 from __future__ import annotations
 
 import html
+import re
+import sys
 
 import yaml
 
@@ -69,8 +71,16 @@ def write_config(folder: str, key: Key, settings: MakingSettings, consent: str |
         ],
     }
     uri = storage.join(folder, "configs", f"{key.test}.yaml")
-    storage.write_bytes(uri, yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120).encode())
+    storage.write_bytes(uri, _yaml(config).encode())
     return uri
+
+
+def _yaml(config: dict[str, JSON]) -> str:
+    """YAML as webMUSHRA's reader takes it: a text on one line, and no list that begins on the line of another."""
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=sys.maxsize)
+    while (apart := re.sub(r"^( *)- (- .*)$", r"\1-\n\1  \2", text, flags=re.MULTILINE)) != text:
+        text = apart
+    return text
 
 
 def _page(key: Key, item: Item, question: QuestionName, films: bool) -> dict[str, JSON]:
@@ -100,4 +110,4 @@ def _finish() -> dict[str, JSON]:
 
 
 def _html(text: str) -> str:
-    return "".join(f"<p>{html.escape(part)}</p>" for part in paragraphs(text))
+    return "".join(f"<p>{html.escape(' '.join(part.split()))}</p>" for part in paragraphs(text))
