@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -294,4 +293,10 @@ def test_a_key_that_is_none_is_named(tmp_path):
         (tmp_path / "key.json").write_text(content)
         with pytest.raises(ConfigError, match=f"is no key of a listening test.*{why}"):
             read_key(str(tmp_path / "key.json"))
-    assert os.listdir(tmp_path) == ["key.json"]
+    systems = write_systems(tmp_path, ["one"], ("ours", "other"))
+    make(tmp_path, systems)
+    whole = json.loads((tmp_path / "page.key.json").read_text())
+    whole["systems"] = ["ours"]
+    (tmp_path / "page.key.json").write_text(json.dumps(whole))
+    with pytest.raises(ConfigError, match=r"of no system \(\['other'\]\)"):
+        read_key(str(tmp_path / "page.key.json"))

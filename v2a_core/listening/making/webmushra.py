@@ -50,7 +50,7 @@ def write_config(folder: str, key: Key, settings: MakingSettings, consent: str |
     """
     practice = [[_page(key, item, name, films) for name in key.questions] for item in key.items if item.practice]
     rated = [[_page(key, item, name, films) for name in key.questions] for item in key.rated]
-    config = {
+    config: dict[str, JSON] = {
         "testname": settings.title,
         "testId": key.test,
         "bufferSize": 2048,
