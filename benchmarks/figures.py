@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("v2a_core.compute",),
     ("v2a_core.storage",),
     ("v2a_core.media",),
-    ("v2a_core.catalog", "v2a_core.tables", "v2a_core.models"),
+    ("v2a_core.catalog", "v2a_core.tables", "v2a_core.models", "v2a_core.pages"),
     (
         *("v2a_core.encoders", "v2a_core.captioners", "v2a_core.mappers", "v2a_core.generators", "v2a_core.metrics"),
         "v2a_core.outputs",

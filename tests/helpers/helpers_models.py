@@ -120,13 +120,13 @@ def with_spectrogram_extractor(tower: Any) -> Any:
 
 
 @functools.cache
-def full_clap() -> dict[str, torch.Tensor]:
-    """The audio side of a laion CLAP checkpoint, HTSAT-tiny, seeded random weights, with a stub of a text tower."""
+def full_clap(config: str | None = None) -> dict[str, torch.Tensor]:
+    """The audio side of a laion CLAP checkpoint (HTSAT-tiny for None), random weights, with a stub of a text tower."""
     from v2a_core.encoders.clap_config import load_clap_config
     from v2a_core.encoders.clap_tower import ClapAudioTower
 
     torch.manual_seed(0)
-    tower = with_spectrogram_extractor(ClapAudioTower(load_clap_config(None)))
+    tower = with_spectrogram_extractor(ClapAudioTower(load_clap_config(config)))
     tower.audio_branch.bn0.running_mean.fill_(-25.0)
     tower.audio_branch.bn0.running_var.fill_(400.0)
     text = {

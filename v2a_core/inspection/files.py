@@ -9,6 +9,7 @@ from v2a_core.inspection.opened import Opened
 from v2a_core.inspection.rows import Row, judged, unchecked
 from v2a_core.models import ModelError, check_spaces, check_weights, digests
 from v2a_core.models.bundle import CHECKSUMS_FILE
+from v2a_core.models.finite import DamagedWeightsError
 from v2a_core.models.parts import read_json
 
 # Parameters of the published models, as their files hold them.
@@ -54,7 +55,7 @@ def check_fits(opened: Opened) -> list[Row]:
     """Names and shapes of all weights, and that they are numbers."""
     try:
         check_weights(opened.local)
-    except ModelError as error:
+    except (ModelError, DamagedWeightsError) as error:
         return [Row("weights fit their models", "every name and shape", str(error), "wrong", "get the model again")]
     return [Row("weights fit their models", "every name and shape", "all fit, all are finite", "right")]
 

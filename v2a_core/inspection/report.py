@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import jinja2
-
-from v2a_core import storage
-from v2a_core.inspection.opened import Opened
+from v2a_core import pages, storage
 from v2a_core.inspection.rows import Row
 from v2a_core.protocols import JSON
 from v2a_core.version import program
 
 JSON_FILE, PAGE_FILE = "check.json", "check.html"
 _WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found.
+
+    Attributes:
+        bundle: Name of what was checked.
+        device: Where the models ran.
+        rows: What was found.
+        seconds: How long it took.
+        fingerprints: Of the bundle's parts; none when its files could not be had.
+        doubt: What nobody has measured about its generator.
+        sounds: How many it was checked on.
+        pictures: The same.
+    """
+
+    bundle: str
+    device: str
+    rows: Sequence[Row]
+    seconds: float
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    doubt: str = ""
+    sounds: int = 0
+    pictures: int = 0
 
 
 def line(row: Row) -> str:
@@ -34,30 +56,18 @@ def summary(rows: Sequence[Row]) -> str:
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
 
 
-def write_report(folder: str, opened: Opened, rows: Sequence[Row], seconds: float) -> None:
-    """Write `check.json` and `check.html`.
-
-    Args:
-        folder: Where to, folder or URI.
-        opened: What was checked.
-        rows: What was found.
-        seconds: How long it took.
-    """
-    local = opened.local
-    fingerprints: dict[str, JSON] = {**local.fingerprints()}
-    head: dict[str, JSON] = {
-        "bundle": local.name,
-        **program(),
-        "device": opened.device,
-        "seconds": round(seconds, 1),
-        "fingerprints": fingerprints,
-        "doubt": local.generator.settings.doubt,
-        "sounds": len(opened.material.sounds),
-        "pictures": len(opened.material.pictures),
+def write_report(folder: str, report: Report) -> None:
+    """Write `check.json` and `check.html` into a folder or URI."""
+    head: dict[str, JSON] = {**program(), "bundle": report.bundle, "device": report.device, "doubt": report.doubt}
+    numbers: dict[str, JSON] = {
+        "seconds": round(report.seconds, 1),
+        "sounds": report.sounds,
+        "pictures": report.pictures,
+        "fingerprints": dict(report.fingerprints),
     }
-    storage.write_json(storage.join(folder, JSON_FILE), {**head, "rows": [asdict(row) for row in rows]})
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    page = environment.get_template("check.html").render(head=head, rows=rows, summary=summary(rows))
-    storage.write_bytes(storage.join(folder, PAGE_FILE), page.encode())
+    rows: list[JSON] = [asdict(row) for row in report.rows]
+    storage.write_json(storage.join(folder, JSON_FILE), {**head, **numbers, "rows": rows})
+    version = "{version} ({commit})".format(**program())
+    values = {"report": report, "summary": summary(report.rows), "version": version}
+    page = pages.render(Path(__file__).with_name(PAGE_FILE), values, title=f"Check of {report.bundle}")
+    storage.write_bytes(storage.join(folder, PAGE_FILE), page)

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from v2a_core import storage
+from v2a_core import pages, storage
 from v2a_core.interpolation.ends import End
-from v2a_core.report.static_page import render_page
 
-_TEMPLATES = Path(__file__).parent
+_HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -44,10 +43,11 @@ def write_page(output: str, ends: tuple[End, End], steps: Sequence[Step], bundle
         The page's URI.
     """
     shown = [_shown(output, end, name) for end, name in zip(ends, ("from", "to"), strict=True)]
-    values = {"shown": shown, "steps": steps, "bundle": bundle, "trained": trained}
-    html = render_page(_TEMPLATES, "page.html", values)
+    values: dict[str, object] = {"shown": shown, "steps": steps, "bundle": bundle, "trained": trained}
+    script = (_HERE / "script.js").read_text(encoding="utf-8")
+    html = pages.render(_HERE / "page.html", values, title="From one sound to another", script=script)
     uri = storage.join(output, "index.html")
-    storage.write_bytes(uri, html.encode())
+    storage.write_bytes(uri, html)
     return uri
 
 

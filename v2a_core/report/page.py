@@ -1,7 +1,8 @@
 """Writes the listening page: one HTML file, with small pictures in a folder beside it.
 
-The page loads nothing from anywhere else, no media before they are wanted, and runs no script but its own
-(`static_page`). All links are relative, so that the folder can be moved and served as it is.
+The page loads nothing from anywhere else, no media before they are wanted, and runs no script but its own: text from
+catalogs is escaped, and a content security policy allows the one inline script by its hash. All links are relative,
+so that the folder can be moved and served as it is.
 """
 
 from __future__ import annotations
@@ -9,15 +10,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from v2a_core import storage
+from v2a_core import pages, storage
 from v2a_core.compute.threads import ScopedThreads
 from v2a_core.media.config import GuardSettings
 from v2a_core.report.cards import Card, Painter
 from v2a_core.report.plots import Posters
-from v2a_core.report.static_page import render_page
 from v2a_core.report.types import PageReport
 
-_TEMPLATES = Path(__file__).parent
+_HERE = Path(__file__).parent
 
 
 def write_page(page: str, report: PageReport, decoder: GuardSettings | None = None) -> str:
@@ -42,12 +42,12 @@ def write_page(page: str, report: PageReport, decoder: GuardSettings | None = No
             cards = list(threads.map(painter.card, range(len(report.entries)), report.entries))
     finally:
         posters.close()
-    storage.write_bytes(page, _render(report, cards).encode())
+    storage.write_bytes(page, _render(report, cards))
     return page
 
 
-def _render(report: PageReport, cards: list[Card]) -> str:
-    values = {
+def _render(report: PageReport, cards: list[Card]) -> bytes:
+    values: dict[str, object] = {
         "report": report,
         "cards": cards,
         "labels": sorted({entry.label for entry in report.entries if entry.label}),
@@ -55,7 +55,8 @@ def _render(report: PageReport, cards: list[Card]) -> str:
         "soundtracks": sum(card.made.spectrogram is not None for card in cards),
         "total_s": sum(job.seconds for job in report.jobs),
     }
-    return render_page(_TEMPLATES, "page.html", values, {"seconds": _seconds})
+    script = (_HERE / "script.js").read_text(encoding="utf-8")
+    return pages.render(_HERE / "page.html", values, title=report.title, script=script, filters={"seconds": _seconds})
 
 
 def _seconds(value: float) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -134,30 +133,30 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    with reached_storage(arguments):
+    with reached_storage(arguments, arguments.output):
         from v2a_core.inspection.report import line, summary, write_report
-        from v2a_core.inspection.run import inspect, open_bundle
+        from v2a_core.inspection.run import check_bundle
         from v2a_core.models import load_bundle
+        from v2a_core.storage.preflight import check_output
 
         sounds, pictures, checkpoint = (
             Path(given).expanduser() if given else None
             for given in (arguments.sounds, arguments.pictures, arguments.checkpoint)
         )
-        started, rows = time.perf_counter(), []
-        opened = open_bundle(
+        if arguments.output:  # not after minutes
+            check_output(arguments.output)
+        report = check_bundle(
             load_bundle(arguments.bundle),
             sounds=sounds,
             pictures=pictures,
             checkpoint=checkpoint,
             device=arguments.device,
+            told=lambda row: print(line(row), flush=True),
         )
-        for row in inspect(opened):
-            rows.append(row)
-            print(line(row), flush=True)
-        print(summary(rows))
+        print(summary(report.rows))
         if arguments.output:
-            write_report(arguments.output, opened, rows, time.perf_counter() - started)
-        return FAILED if any(row.verdict == "wrong" for row in rows) else DONE
+            write_report(arguments.output, report)
+        return FAILED if any(row.verdict == "wrong" for row in report.rows) else DONE
 
 
 def _init(arguments: argparse.Namespace) -> int:

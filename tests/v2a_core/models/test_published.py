@@ -106,12 +106,22 @@ def test_only_what_is_read_is_a_part_of_the_fingerprint(copy: Path) -> None:
     assert resolved(copy).generator.fingerprint == before
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        "vision/open_clip_pytorch_model.bin",
+        "audio/clap_miniature.pt",
+        "generator/vae/diffusion_pytorch_model.bin",
+        "generator/text_encoder/pytorch_model.bin",
+    ],
+)
 def test_a_pickle_that_would_run_code_is_refused_before_a_job_starts(
-    copy: Path, capsys: pytest.CaptureFixture[str]
+    copy: Path, capsys: pytest.CaptureFixture[str], place: str
 ) -> None:
-    path = as_pickle(part_weights(copy / "generator" / "vae"), "diffusion_pytorch_model.bin")
-    torch.save({"payload": Payload()}, path)
-    with pytest.raises(ModelError, match=r"vae/diffusion_pytorch_model\.bin cannot be read as plain weights"):
+    for weights in (copy / place).parent.glob("*.safetensors"):
+        weights.unlink()
+    torch.save({"payload": Payload()}, copy / place)
+    with pytest.raises(ModelError, match=rf"{place} cannot be read as plain weights"):
         resolved(copy)
     assert "this ran" not in capsys.readouterr().out
 
@@ -121,6 +131,14 @@ def test_a_truncated_file_is_refused_before_a_job_starts(copy: Path, part: str) 
     (path,) = [file for file in (copy / part).iterdir() if file.suffix in (".safetensors", ".pt")]
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(ModelError, match=rf"{path.name} is not a "):
+        resolved(copy)
+
+
+def test_a_truncated_pickle_is_refused_before_a_job_starts(copy: Path) -> None:
+    pickled_generator(copy / "generator")
+    path = part_weights(copy / "generator" / "unet")
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(ModelError, match=r"unet/diffusion_pytorch_model\.bin is not a readable checkpoint"):
         resolved(copy)
 
 
@@ -218,6 +236,30 @@ class TestOriginalCheckpoint:
         local = resolved(copy, generator=self.said())
         fetch_bundle(load_bundle(str(copy)), str(tmp_path / "fetched"))
         assert load_bundle(str(tmp_path / "fetched")).resolve().fingerprints() == local.fingerprints()
+
+    def test_refuses_what_is_cut_off(self, copy: Path, original: Original) -> None:
+        path = copy / "audioldm.ckpt"
+        path.write_bytes(path.read_bytes()[:-1000])
+        with pytest.raises(ModelError, match=r"audioldm\.ckpt is not a readable checkpoint \(cut off or damaged\?\)"):
+            resolved(copy, generator=self.said())
+
+    def test_refuses_another_file_than_the_bundle_says(self, copy: Path, original: Original) -> None:
+        for digest in ("0" * 64, f"md5:{'0' * 32}"):
+            with pytest.raises(ModelError, match=rf"audioldm\.ckpt is damaged or was changed: .* says {digest}"):
+                resolved(copy, generator=self.said(), checksums={"generator/audioldm.ckpt": digest})
+
+    def test_refuses_averaged_weights_that_it_does_not_hold(self, copy: Path, original: Original) -> None:
+        tensors = load_tensors(copy / "audioldm.ckpt")
+        raw = {name: tensor.clone() for name, tensor in tensors.items() if not name.startswith("model_ema.")}
+        torch.save({"state_dict": raw}, copy / "raw.ckpt")
+        (copy / "raw.ckpt").replace(copy / "audioldm.ckpt")
+        with pytest.raises(ModelError, match=r"holds no averaged weights of .* generator\.weights=raw"):
+            resolved(copy, generator=self.said())
+        assert resolved(copy, generator=self.said("raw"))
+
+    def test_refuses_heads_that_do_not_divide_a_level(self, copy: Path, original: Original) -> None:
+        with pytest.raises(ModelError, match="head_channels = 24: the UNet has levels of 32, 64, 160 channels"):
+            resolved(copy, generator=self.said(head_channels=24))
 
     def test_refuses_weights_that_are_no_choice(self, copy: Path, original: Original) -> None:
         with pytest.raises(ConfigError, match=r"weights = './generator': with a checkpoint it says which"):

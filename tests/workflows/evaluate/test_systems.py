@@ -6,13 +6,12 @@ import json
 import shutil
 from pathlib import Path
 
-import helpers_catalog
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
-from helpers_evaluate import job, make_soundtracks, write_table
+from helpers_evaluate import job
 from helpers_media import tone
 from helpers_networks import published_weights
 
@@ -35,11 +34,11 @@ def write(folder: Path, key: str, samples: np.ndarray, rate: int = 16_000) -> No
 
 
 @pytest.fixture(scope="module")
-def places(ray_session, tmp_path_factory):
+def places(made, tmp_path_factory):
     """Soundtracks of our own, a folder of another program in which much is wrong, and references."""
     root = tmp_path_factory.mktemp("systems")
-    catalog = helpers_catalog.catalog(root / "catalog")
-    ours = make_soundtracks(root, [write_table(catalog), str(catalog / "shard-000.tar")])
+    ours = root / "soundtracks"
+    shutil.copytree(made.soundtracks, ours)
     lengths = {key: read_audio(next((ours / "audio").glob(f"{key}-*.wav")))[0].size / 16_000 for key in IDS}
     for number, key in enumerate(IDS):
         write(root / "references", key, tone(lengths[key], 300.0 + 200 * number, 16_000))

@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from v2a_core import storage
+from v2a_core import pages, storage
 from v2a_core.listening.key import Item
 from v2a_core.listening.making.config import MakingSettings
 from v2a_core.listening.making.consent import paragraphs
 from v2a_core.listening.making.forms import Shown
 from v2a_core.listening.making.items import media_path
 from v2a_core.listening.questions import LABELS, QUESTIONS, QuestionName
-from v2a_core.report.static_page import render_page
 
-_TEMPLATES = Path(__file__).parent
+_HERE = Path(__file__).parent
 PAGE_FILE = "index.html"
 
 
@@ -59,15 +58,15 @@ def write_page(output: str, test: Test, settings: MakingSettings) -> str:
     Returns:
         The page.
     """
-    values = {
+    values: dict[str, object] = {
         "data": json.dumps(_data(test, settings), separators=(",", ":")),
-        "title": settings.title,
         "send_to": settings.send_to,
         "consent": paragraphs(test.consent),
         "trials": len(test.headphones),
     }
     uri = storage.join(output, PAGE_FILE)
-    storage.write_bytes(uri, render_page(_TEMPLATES, "page.html", values).encode())
+    script = (_HERE / "script.js").read_text(encoding="utf-8")
+    storage.write_bytes(uri, pages.render(_HERE / "page.html", values, title=settings.title, script=script))
     return uri
 
 

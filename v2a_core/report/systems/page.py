@@ -6,17 +6,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from v2a_core import storage
+from v2a_core import pages, storage
 from v2a_core.compute.threads import ScopedThreads
 from v2a_core.media.config import GuardSettings
 from v2a_core.media.resample import is_silent
 from v2a_core.media.types import MediaError
 from v2a_core.report.plots import RATE, Posters, read_waveform, spectrogram_png, waveform_path
 from v2a_core.report.shelf import Shelf
-from v2a_core.report.static_page import render_page
 from v2a_core.report.systems.types import REFERENCES, Bar, Chart, Clip, Sound, SystemsReport
 
-_TEMPLATES = Path(__file__).parent
+_HERE = Path(__file__).parent
 _COLUMNS = 80  # of a waveform
 _MOST_MARKS = 60  # of onsets: more of them are a carpet
 
@@ -93,14 +92,17 @@ def write_systems_page(page: str, report: SystemsReport, decoder: GuardSettings 
             rows = list(threads.map(painter.row, range(len(report.clips)), report.clips))
     finally:
         posters.close()
-    values = {
+    values: dict[str, object] = {
         "report": report,
         "rows": rows,
         "charts": [(chart, drawn(chart)) for chart in report.charts],
         "labels": sorted({clip.label for clip in report.clips if clip.label}),
         "titles": {metric.name: metric.title for metric in report.metrics},
     }
-    storage.write_bytes(page, render_page(_TEMPLATES, "page.html", values).encode())
+    script = (_HERE / "script.js").read_text(encoding="utf-8")
+    template = _HERE / "page.html"
+    html = pages.render(template, values, title=report.title, script=script, includes=_HERE.parent)
+    storage.write_bytes(page, html)
     return page
 
 
