@@ -39,7 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("workflows.streaming",),
     (
         *("workflows.embed", "workflows.train", "workflows.generate"),
-        *("workflows.evaluate", "workflows.interpolate", "workflows.page"),
+        *("workflows.evaluate", "workflows.interpolate", "workflows.page", "workflows.listening"),
     ),
     ("workflows.demo",),
     ("workflows.cli",),

@@ -14,6 +14,7 @@ from v2a_core.config import Option, Settings, options
 from v2a_core.metrics.extractors.network import LOGITS, embedding_column
 from v2a_core.metrics.extractors.schema import evaluated_columns
 from v2a_core.models import BundleSettings
+from v2a_core.tables.clips import CLIP_COLUMNS, SYSTEM_SOUND_COLUMNS
 from v2a_core.tables.columns import Column
 from v2a_core.tables.features import feature_columns
 from v2a_core.tables.schema import INDEX_COLUMNS, SCHEMA_VERSION, UNFINISHED_COLUMNS, embedding_columns
@@ -44,6 +45,17 @@ TABLES: tuple[tuple[str, str, Iterable[Column]], ...] = (
         "published network whose weights the settings name. `embedding`, and `logits` where it has classes, are the "
         "network's.",
         feature_columns((embedding_column("numbers of the network's embedding"), LOGITS)),
+    ),
+    (
+        "Sounds of systems",
+        "`v2a evaluate --system`, `sounds.parquet`: a row a file of each system and of the references, of those, too, "
+        "that cannot be heard.",
+        SYSTEM_SOUND_COLUMNS,
+    ),
+    (
+        "Clips of systems",
+        "`v2a evaluate --system`, `clips.parquet`: a row for each clip and metric that is a mean over clips.",
+        CLIP_COLUMNS,
     ),
     (
         "Unfinished",

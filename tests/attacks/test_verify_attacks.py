@@ -36,7 +36,6 @@ QUICK = (
 EVALUATION = (
     "encoders.precision=fp32",
     "metrics.resamples=20",
-    "metrics.clap_frechet.resamples=2",
     "output.interval_s=0",
 )
 TRAINING = (

@@ -18,7 +18,6 @@ QUICK = ("generator.num_inference_steps=2", "generator.precision=fp32", "encoder
 SETTINGS = (
     "encoders.precision=fp32",
     "metrics.resamples=50",
-    "metrics.clap_frechet.resamples=5",
     "output.interval_s=0",
 )
 

@@ -29,6 +29,8 @@ class Differences(NamedTuple):
         low_S, high_S: Interval over listeners and items.
         check_S: The same from the adjacent-categories model, whose scale is another.
         agrees: Whether the check has the same sign wherever the interval excludes 0.
+        scale_S: The cumulative-logit model's own values, in logits, with mean 0 over the systems.
+        scale_low_S, scale_high_S: Their interval over listeners and items.
     """
 
     values_S: Floats
@@ -36,6 +38,9 @@ class Differences(NamedTuple):
     high_S: Floats
     check_S: Floats
     agrees: bool
+    scale_S: Floats
+    scale_low_S: Floats
+    scale_high_S: Floats
 
 
 def just_meaningful_differences(
@@ -86,18 +91,17 @@ def from_comparisons(
     counts_1PC = recode.count(indicators_LIPC)
     weights = resampling.resample(indicators_LIPC.shape[0], indicators_LIPC.shape[1], resamples, seed)
     counts_RPC = recode.count(indicators_LIPC, *weights)
-    best, others, check = (
-        _against(fitted.values_RS, ours) / unit
-        for fitted in (
-            cumulative.fit(counts_1PC, pairs_P2, systems),
-            cumulative.fit(counts_RPC, pairs_P2, systems),
-            adjacent.fit(counts_1PC, pairs_P2, systems),
-        )
+    fitted = (
+        cumulative.fit(counts_1PC, pairs_P2, systems),
+        cumulative.fit(counts_RPC, pairs_P2, systems),
+        adjacent.fit(counts_1PC, pairs_P2, systems),
     )
+    best, others, check = (_against(scale.values_RS, ours) / unit for scale in fitted)
     low_S, high_S = resampling.interval(others, confidence)
+    scale_low_S, scale_high_S = resampling.interval(fitted[1].values_RS, confidence)
     sure_S = (low_S > 0) | (high_S < 0)
     agrees = bool((np.sign(check[0]) == np.sign(best[0]))[sure_S].all())
-    return Differences(best[0], low_S, high_S, check[0], agrees)
+    return Differences(best[0], low_S, high_S, check[0], agrees, fitted[0].values_RS[0], scale_low_S, scale_high_S)
 
 
 def preference(differences: Sequence[float] | Floats, unit: float = UNIT) -> Floats:

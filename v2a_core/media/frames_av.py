@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from v2a_core.media.config import FrameSettings
-from v2a_core.media.image import fit
+from v2a_core.media.image import Shape, fit
 from v2a_core.media.probe import Timeline, demux, open_media, reason, tick_s, video_stream
 from v2a_core.media.types import Frame, MediaError
 
@@ -24,14 +24,20 @@ class AvReader:
     """PyAV, sequential, seeking to the key frame before the next wanted frame when that skips something.
 
     A frame that did not decode, was patched up, or refers to one that was, is left out.
+
+    Args:
+        path: A local video file.
+        timeline: Its clock.
+        image_size: Of the frames, pixels.
+        shape: What becomes of a frame.
     """
 
     name = "pyav"
 
-    def __init__(self, path: Path, timeline: Timeline, image_size: int) -> None:
+    def __init__(self, path: Path, timeline: Timeline, image_size: int, shape: Shape = fit) -> None:
         self.errors = 0
         self.lost = 0
-        self._timeline, self._image_size = timeline, image_size
+        self._timeline, self._image_size, self._shape = timeline, image_size, shape
         self._scope = contextlib.ExitStack()
         self._container = self._scope.enter_context(open_media(path, "decode"))
         self._stream = video_stream(self._container, "decode")
@@ -143,7 +149,7 @@ class AvReader:
             raise MediaError("decode", type(error).__name__, f"frame cannot be converted: {reason(error)}") from None
         turns = round(frame.rotation / 90) % 4
         upright = np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
-        return fit(Image.fromarray(upright), self._image_size)
+        return self._shape(Image.fromarray(upright), self._image_size)
 
     def _tolerance_s(self) -> float:
         times = self._timeline.frame_times_s

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from v2a_core.media.types import MediaError
+
+# What becomes of a picture, from it and a size in pixels.
+Shape: TypeAlias = "Callable[[Image.Image, int], npt.NDArray[np.uint8]]"
 
 # A 100-megapixel picture is 300 MB of pixels: more than any camera makes, less than a decoder process may take.
 MAX_PIXELS = 100_000_000
@@ -47,18 +51,23 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         yield image
 
 
-def load_image(path: Path, image_size: int) -> npt.NDArray[np.uint8]:
+def load_image(path: Path, image_size: int, shape: Shape | None = None) -> npt.NDArray[np.uint8]:
     """A still image as one frame, upright (EXIF).
 
+    Args:
+        path: A local file.
+        image_size: Pixels.
+        shape: What becomes of the picture; without one, `fit`.
+
     Returns:
-        uint8 RGB (image_size, image_size, 3).
+        uint8 RGB, of `fit` (image_size, image_size, 3).
 
     Raises:
         MediaError: When the pixels cannot be read.
     """
     with open_image(path) as image:
         try:
-            return fit(ImageOps.exif_transpose(image).convert("RGB"), image_size)
+            return (shape or fit)(ImageOps.exif_transpose(image).convert("RGB"), image_size)
         except (OSError, ValueError, SyntaxError) as error:
             raise MediaError("decode", "InvalidImage", f"the pixels cannot be read: {error}") from None
 
@@ -79,3 +88,15 @@ def fit(image: Image.Image, image_size: int) -> npt.NDArray[np.uint8]:
     left = round((resized.width - image_size) / 2.0)
     top = round((resized.height - image_size) / 2.0)
     return np.asarray(resized.crop((left, top, left + image_size, top + image_size)), dtype=np.uint8)
+
+
+def whole(image: Image.Image, image_size: int) -> npt.NDArray[np.uint8]:
+    """The whole picture, no side longer than `image_size`, bicubic; even sides, as 4:2:0 video needs them.
+
+    Returns:
+        uint8 RGB (height, width, 3).
+    """
+    share = min(1.0, image_size / max(image.size))
+    width, height = (max(2, 2 * round(side * share / 2)) for side in image.size)
+    resized = image if (width, height) == image.size else image.resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(resized, dtype=np.uint8)

@@ -20,7 +20,6 @@ METRICS: Registry[Callable[..., Metric]] = Registry(
     "metric",
     "v2a.metrics",
     {
-        "clap_frechet": "v2a_core.metrics.frechet",
         "clap_similarity_condition": "v2a_core.metrics.similarity",
         "clap_similarity_caption": "v2a_core.metrics.similarity",
         "clap_similarity_reference": "v2a_core.metrics.similarity",

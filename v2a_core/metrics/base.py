@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 from v2a_core.metrics.config import IntervalSettings
@@ -90,8 +89,3 @@ def complete(rows: Rows, names: Sequence[str], least: int = 1) -> list[list[Any]
         why = f"no row has {', '.join(lacking)}" if lacking else f"{len(kept)} of {len(columns[0])} rows have all of it"
         raise NotMeasuredError(f"needs {', '.join(names)} in at least {least} rows: {why}")
     return [list(column) for column in zip(*kept, strict=True)]
-
-
-def stack(vectors: Sequence[Any]) -> npt.NDArray[np.float64]:
-    """Vectors as one float64 array (K, D)."""
-    return np.stack([np.asarray(vector, np.float64) for vector in vectors])

@@ -11,14 +11,12 @@ Shapes: N rows of one set, D numbers of an embedding, K rows of a factor, K <= D
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from v2a_core.config import Settings, setting
-from v2a_core.metrics import METRICS
-from v2a_core.metrics.base import Rows, Score, complete, stack
+from v2a_core.metrics.base import Score
 from v2a_core.metrics.config import IntervalSettings
 from v2a_core.metrics.intervals import quantiles, resamples
 from v2a_core.protocols import AnyFloats
@@ -26,12 +24,6 @@ from v2a_core.protocols import AnyFloats
 Floats = npt.NDArray[np.float64]
 
 LEAST_ROWS = 2
-
-
-class FrechetSettings(Settings):
-    """How well its interval is known."""
-
-    resamples: int = setting(40, "bootstrap resamples of the distance (each costs one)", ge=0, le=10_000)
 
 
 class Gaussian(NamedTuple):
@@ -112,33 +104,9 @@ def score(
     return Score(value, max(0.0, value + low), value + high, len(made_ND))
 
 
-class ClapFrechet:
-    """Fréchet distance between CLAP embeddings of made sounds and of references.
-
-    Args:
-        settings: Resamples.
-    """
-
-    title = "Fréchet distance (CLAP)"
-    better: Literal["higher", "lower"] = "lower"
-    needs = ("clap_embedding", "reference_embedding")
-
-    def __init__(self, settings: FrechetSettings) -> None:
-        self._resamples = settings.resamples
-
-    def compute(self, rows: Rows, intervals: IntervalSettings) -> Score:
-        """The two sets need not be of the same rows: each takes the rows that have its embedding."""
-        (made,) = complete(rows, self.needs[:1], LEAST_ROWS)
-        (reference,) = complete(rows, self.needs[1:], LEAST_ROWS)
-        return score(stack(made), stack(reference), intervals, self._resamples)
-
-
 def _root(covariance_DD: Floats) -> Floats:
     """The symmetric root's rows that are not zero, (K, D): diag(sqrt(eigenvalues)) V^T."""
     values_D, vectors_DD = np.linalg.eigh(covariance_DD)
     keep = values_D > max(float(values_D[-1]), 0.0) * len(values_D) * np.finfo(np.float64).eps
     rows: Floats = np.sqrt(values_D[keep])[:, None] * vectors_DD[:, keep].T
     return rows
-
-
-METRICS.add("clap_frechet", ClapFrechet, FrechetSettings)

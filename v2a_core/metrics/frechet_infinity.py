@@ -10,13 +10,15 @@ Shapes: N rows, D numbers of a vector, S sizes.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from v2a_core.metrics import frechet
 from v2a_core.metrics.base import NotMeasuredError
+from v2a_core.metrics.moments import merged, moments
+from v2a_core.metrics.stored import Vectors, blocks, gathered
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,7 +44,7 @@ class Extrapolation(NamedTuple):
 
 
 def frechet_infinity(
-    made_ND: npt.NDArray[np.floating[Any]],
+    made_ND: Vectors,
     reference: frechet.Gaussian,
     *,
     seed: int = 0,
@@ -52,7 +54,7 @@ def frechet_infinity(
     """Extrapolate the squared distance of made sounds to a reference.
 
     Args:
-        made_ND: Float, more than `least` rows.
+        made_ND: More than `least` rows, in memory or on disk.
         reference: Of as many rows as can be had: its own bias is not taken away.
         seed: Of the subsets, each of which is drawn for itself.
         least: The smallest size.
@@ -65,9 +67,17 @@ def frechet_infinity(
         raise NotMeasuredError(f"an extrapolation needs more than {least} rows and two sizes, not {len(made_ND)} rows")
     sizes_S = np.unique(np.linspace(least, len(made_ND), sizes).astype(np.int64))
     random = np.random.default_rng([seed, len(made_ND)])
-    drawn = [made_ND[random.permutation(len(made_ND))[:size]] for size in sizes_S]
-    distances_S = np.array([frechet.distance(frechet.fit(rows_ND), reference) for rows_ND in drawn])
+    distances_S = np.array([frechet.distance(_drawn(made_ND, int(size), random), reference) for size in sizes_S])
     return line(sizes_S, distances_S)
+
+
+def _drawn(made_ND: Vectors, size: int, random: np.random.Generator) -> frechet.Gaussian:
+    """The Gaussian of some rows, drawn without replacement; they need not be in memory together."""
+    chosen_N = np.zeros(len(made_ND), bool)
+    chosen_N[random.permutation(len(made_ND))[:size]] = True
+    if size <= made_ND.shape[1]:  # the rows themselves are the smaller factor
+        return frechet.fit(gathered(made_ND, chosen_N))
+    return merged(moments(rows_ND) for rows_ND in blocks(made_ND, chosen_N)).gaussian()
 
 
 def line(sizes_S: npt.NDArray[np.int64], distances_S: Floats) -> Extrapolation:

@@ -20,6 +20,8 @@ from v2a_core.media.types import Pcm
 
 Floats = npt.NDArray[np.float32]
 ProtocolName = Literal["paper", "av-benchmark"]
+Channels = Literal["first", "mean"]
+Resampling = Literal["sinc", "decimated"]
 
 # Of what is cut off this much is resampled too: a windowed sinc hears a little of what follows.
 _BEYOND_S = 0.1
@@ -30,14 +32,17 @@ class Protocol:
     """How a sound is taken out of its file.
 
     Attributes:
-        name: Its name in settings.
+        name: Its name, as a part of the names of folders.
         length_s: What is behind is not heard.
         channels: The first one, or the mean of all.
+        resampling: By a windowed sinc; or, to a rate of which the file's is a multiple, by taking every n-th sample
+            without a filter, as audioldm_eval did before June 2023: what is above the new rate's half comes back below.
     """
 
-    name: ProtocolName
+    name: str
     length_s: float
-    channels: Literal["first", "mean"]
+    channels: Channels
+    resampling: Resampling = "sinc"
 
     def mono(self, pcm: Pcm) -> Floats:
         """What is heard of a sound, float32 (T,), at its own rate, without its mean value."""
@@ -55,12 +60,15 @@ class Protocol:
         whole_T = self._mixed(pcm).astype(np.float64)
         whole_T -= whole_T.mean()
         heard_T = whole_T[: round((self.length_s + _BEYOND_S) * pcm.sample_rate)]
-        resampled_T = sinc_resample(heard_T, pcm.sample_rate, sample_rate)
+        if self.resampling == "decimated" and pcm.sample_rate % sample_rate == 0:
+            resampled_T = heard_T[:: pcm.sample_rate // sample_rate]
+        else:
+            resampled_T = sinc_resample(heard_T, pcm.sample_rate, sample_rate)
         return resampled_T[: round(self.length_s * sample_rate)].astype(np.float32)
 
     def describe(self) -> dict[str, str | float]:
         """What numbers carry of it."""
-        return {"name": self.name, "length_s": self.length_s, "channels": self.channels, "resampling": "sinc"}
+        return {"name": self.name, "length_s": self.length_s, "channels": self.channels, "resampling": self.resampling}
 
     def _mixed(self, pcm: Pcm) -> Floats:
         if self.channels == "first" or pcm.samples_TC.shape[1] == 1:

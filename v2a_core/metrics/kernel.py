@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from v2a_core.metrics.base import NotMeasuredError
+from v2a_core.metrics.stored import Vectors, gathered
 
 Floats = npt.NDArray[np.float64]
-Vectors = npt.NDArray[np.floating[Any]]
 Groups = npt.NDArray[np.integer[Any]]
 
 SCALE = 100.0
@@ -86,9 +86,9 @@ def median_distance(reference_MD: Vectors, seed: int = 0, most: int = MEDIAN_ROW
     """
     if len(reference_MD) < LEAST_ROWS:
         raise NotMeasuredError(f"a bandwidth needs at least two reference rows, not {len(reference_MD)}")
-    rows_ND = np.asarray(reference_MD, np.float64)
-    if len(rows_ND) > most:
-        rows_ND = rows_ND[np.random.default_rng(seed).permutation(len(rows_ND))[:most]]
+    chosen_M = np.zeros(len(reference_MD), bool)
+    chosen_M[np.random.default_rng(seed).permutation(len(reference_MD))[:most]] = True
+    rows_ND = gathered(reference_MD, chosen_M).astype(np.float64)
     squared = _squared_distances(rows_ND, rows_ND)[np.triu_indices(len(rows_ND), 1)]
     middle = (len(squared) - 1) // 2
     median = float(np.sqrt(np.partition(squared, middle)[middle]))
@@ -116,25 +116,26 @@ def kernel_sums(
         raise ValueError(f"the kernel's bandwidth must be positive, not {bandwidth}")
     if made_ND.shape[1] != reference_MD.shape[1]:
         raise ValueError(f"made vectors have {made_ND.shape[1]} numbers, the reference's {reference_MD.shape[1]}")
-    made, reference = np.asarray(made_ND, np.float64), np.asarray(reference_MD, np.float64)
     which = [np.eye(count)[part] for part in groups]  # rows to groups, (N, G) and (M, G)
     return KernelSums(
-        _sums(made, made, bandwidth, which[0], which[0]) - np.diag(which[0].sum(axis=0)),
-        _sums(reference, reference, bandwidth, which[1], which[1]) - np.diag(which[1].sum(axis=0)),
-        _sums(made, reference, bandwidth, which[0], which[1]),
+        _sums(made_ND, made_ND, bandwidth, which[0], which[0]) - np.diag(which[0].sum(axis=0)),
+        _sums(reference_MD, reference_MD, bandwidth, which[1], which[1]) - np.diag(which[1].sum(axis=0)),
+        _sums(made_ND, reference_MD, bandwidth, which[0], which[1]),
         which[0].sum(axis=0),
         which[1].sum(axis=0),
     )
 
 
-def _sums(first_ND: Floats, second_MD: Floats, bandwidth: float, first_NG: Floats, second_MG: Floats) -> Floats:
+def _sums(first_ND: Vectors, second_MD: Vectors, bandwidth: float, first_NG: Floats, second_MG: Floats) -> Floats:
     """Sums of the kernel by groups of the rows, (G, G)."""
     sums_GG = np.zeros((first_NG.shape[1], second_MG.shape[1]))
     for i in range(0, len(first_ND), _BLOCK):
         rows = slice(i, i + _BLOCK)
+        block_ND = np.asarray(first_ND[rows], np.float64)
         for j in range(0, len(second_MD), _BLOCK):
             others = slice(j, j + _BLOCK)
-            kernel = np.exp(_squared_distances(first_ND[rows], second_MD[others]) / (-2 * bandwidth**2))
+            squared = _squared_distances(block_ND, np.asarray(second_MD[others], np.float64))
+            kernel = np.exp(squared / (-2 * bandwidth**2))
             sums_GG += first_NG[rows].T @ kernel @ second_MG[others]
     return sums_GG
 

@@ -19,8 +19,8 @@ from v2a_core.metrics.similarity import cosine
 from v2a_core.tables import arrays
 from v2a_core.tables.schema import OK
 
-_VECTORS = ("clap_embedding", "reference_embedding")
-_NO_NEED = ("start_s", "audio_path", "source_uri")
+_VECTORS = ("clap_embedding",)
+_ABOUT = ("segment_id", "source_name", "status")
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,17 @@ class Result:
         return head | (self.score.to_dict() if self.score else {"not_measured": self.reason})
 
 
+def row_columns(settings: MetricSettings, *, embeddings: bool = False) -> list[str]:
+    """The columns of evaluated rows that metrics need, and no others: rows are many, and some columns large.
+
+    Args:
+        settings: Of the metrics.
+        embeddings: Whether the sounds' own are wanted, for `with_references`.
+    """
+    needs = [need for name in METRICS.names() for need in load_metric(name, settings).needs]
+    return list(dict.fromkeys([*_ABOUT, *needs, *(_VECTORS if embeddings else ())]))
+
+
 def read_rows(table: pa.Table) -> dict[str, Sequence[Any]]:
     """The columns of the good rows; embeddings as arrays, not finite numbers as None."""
     good = table.filter(pc.equal(table["status"], OK))
@@ -53,7 +64,7 @@ def read_rows(table: pa.Table) -> dict[str, Sequence[Any]]:
     for name in good.schema.names:
         if name in _VECTORS:
             columns[name] = arrays.read_vectors(good[name])
-        elif name not in _NO_NEED:
+        else:
             columns[name] = [_finite(value) for value in good[name].to_pylist()]
     return columns
 
@@ -61,24 +72,23 @@ def read_rows(table: pa.Table) -> dict[str, Sequence[Any]]:
 def with_references(
     rows: Rows, references: Mapping[str, npt.NDArray[np.float32]]
 ) -> tuple[dict[str, Sequence[Any]], str]:
-    """Rows with the embeddings of references from elsewhere, by segment id; and what was done, in words.
+    """Rows with the similarity to references from elsewhere, by segment id; and what was done, in words.
 
-    References of other segments are a set to compare with, without pairs: they come as rows of their own.
+    References of other segments are a set to compare with, without pairs.
     """
     ids = list(rows["segment_id"])
     paired = [references.get(identity) for identity in ids]
     found = sum(vector is not None for vector in paired)
-    if found:
-        similar = [
-            None if a is None or b is None else float(cosine(a[None], b[None])[0])
-            for a, b in zip(rows["clap_embedding"], paired, strict=True)
-        ]
-        columns = {**rows, "reference_embedding": paired, "similarity_to_reference": similar}
-        return columns, f"{found} of {len(ids)} segments have their own in the embeddings"
-    extra = len(references)
-    columns = {name: [*column, *[None] * extra] for name, column in rows.items()}
-    columns["reference_embedding"] = [*[None] * len(ids), *references.values()]
-    return columns, f"{extra} embeddings of other segments, as a set"
+    if not found:
+        return dict(rows), f"{len(references)} embeddings of other segments, as a set"
+    similar = [
+        None if a is None or b is None else float(cosine(a[None], b[None])[0])
+        for a, b in zip(rows["clap_embedding"], paired, strict=True)
+    ]
+    return {
+        **rows,
+        "similarity_to_reference": similar,
+    }, f"{found} of {len(ids)} segments have their own in the embeddings"
 
 
 def measure(rows: Rows, settings: MetricSettings) -> list[Result]:

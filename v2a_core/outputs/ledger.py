@@ -164,6 +164,18 @@ def read_part(uri: str, columns: Sequence[str]) -> pa.Table:
         return pq.read_table(file, columns=list(columns), page_checksum_verification=True)
 
 
+def read_batches(uri: str, columns: Sequence[str], rows: int = 1024) -> Iterator[pa.Table]:
+    """Some columns of a part, a few rows at a time: what is in memory does not depend on the part's size.
+
+    Raises:
+        UnreadablePartError: When it is damaged; names it and what to do.
+    """
+    with storage.open_read(uri) as file, reading(uri):
+        parquet = pq.ParquetFile(file, page_checksum_verification=True)
+        for batch in parquet.iter_batches(rows, columns=list(columns)):
+            yield pa.Table.from_batches([batch])
+
+
 @contextlib.contextmanager
 def reading(uri: str) -> Iterator[None]:
     """What a Parquet reader says of a damaged part, for a person.

@@ -18,6 +18,7 @@ def render(
     *,
     title: str,
     script: str = "",
+    includes: Path | None = None,
     filters: Mapping[str, Callable[..., str]] | None = None,
 ) -> bytes:
     """The page of a template that extends `base.html`.
@@ -30,13 +31,14 @@ def render(
         values: By the names that the template has for them; each that it names must be there.
         title: Of the page.
         script: What runs on it.
+        includes: A further folder of files that it includes.
         filters: Of the template.
 
     Returns:
         UTF-8.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([template.parent, _SHARED]),
+        loader=jinja2.FileSystemLoader([template.parent, *([includes] if includes else []), _SHARED]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

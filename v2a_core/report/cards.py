@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
-from urllib.parse import quote
 
 from v2a_core import storage
 from v2a_core.media.types import MediaError
 from v2a_core.report.plots import RATE, Posters, Waveform, read_waveform, spectrogram_png, waveform_path
+from v2a_core.report.shelf import Shelf
 from v2a_core.report.types import PageEntry
-
-_MEDIA = "page-media"
 
 
 @dataclass(frozen=True)
@@ -39,20 +35,11 @@ class Card:
     original: Take | None
 
 
-def href(folder: str, uri: str) -> str:
-    """A link from the page to a file inside its folder.
-
-    Every character that means something in a URL is percent-encoded, and the link starts with `./`, so no file name
-    can turn into a scheme, a query or a fragment.
-    """
-    return "./" + quote(uri.removeprefix(folder.rstrip("/") + "/"), safe="/")
-
-
 class Painter:
     """Makes cards for a page in `folder`; for several threads at once."""
 
     def __init__(self, folder: str, posters: Posters) -> None:
-        self._folder, self._posters = folder, posters
+        self._shelf, self._posters = Shelf(folder), posters
 
     def card(self, number: int, entry: PageEntry) -> Card:
         """The card of an entry; what cannot be read costs its plots, not the page."""
@@ -62,11 +49,11 @@ class Painter:
 
     def _original(self, number: int, entry: PageEntry) -> Take:
         assert entry.original is not None  # the caller looked
-        link = self._place(entry.original, number, "original")
+        link = self._shelf.place(entry.original, f"{number:04d}-original")
         if entry.kind == "image":
             return Take("Original", picture=link, silence="a still image has no sound")
         poster = self._poster(entry.original, entry)
-        take = Take("Original", video=link, picture=self._save(f"{number:04d}-original.jpg", poster))
+        take = Take("Original", video=link, picture=self._shelf.save(f"{number:04d}-original.jpg", poster))
         try:
             with storage.local_copy(entry.original) as path:
                 waveform = read_waveform(path)
@@ -89,15 +76,15 @@ class Painter:
             return Take("Made", silence="the soundtrack is silent")
         take = Take(
             "Made",
-            video=self._place(entry.made_video, number, "made") if entry.made_video else None,
-            audio=self._place(entry.made_audio, number, "made") if entry.made_audio else None,
+            video=self._shelf.place(entry.made_video, f"{number:04d}-made") if entry.made_video else None,
+            audio=self._shelf.place(entry.made_audio, f"{number:04d}-made") if entry.made_audio else None,
             start_s=entry.start_s if entry.made_audio else 0.0,  # else the plots are of the whole video
         )
         return self._plotted(take, f"{number:04d}-made.png", waveform)
 
     def _picture(self, number: int, entry: PageEntry) -> str | None:
         seen = entry.made_video or entry.original or entry.source
-        return None if seen is None else self._save(f"{number:04d}.jpg", self._poster(seen, entry))
+        return None if seen is None else self._shelf.save(f"{number:04d}.jpg", self._poster(seen, entry))
 
     def _poster(self, uri: str, entry: PageEntry) -> bytes | None:
         try:
@@ -107,23 +94,5 @@ class Painter:
             return None
 
     def _plotted(self, take: Take, name: str, waveform: Waveform) -> Take:
-        spectrogram = self._save(name, spectrogram_png(waveform))
+        spectrogram = self._shelf.save(name, spectrogram_png(waveform))
         return replace(take, spectrogram=spectrogram, waveform=waveform_path(waveform), duration_s=len(waveform) / RATE)
-
-    def _place(self, uri: str, number: int, role: str) -> str:
-        """The link to a file, after a copy into the page's folder when it is elsewhere."""
-        uri = storage.canonical(uri)
-        if uri.startswith(self._folder.rstrip("/") + "/"):
-            return href(self._folder, uri)
-        suffix = PurePosixPath(uri).suffix.lower()
-        copy = storage.join(self._folder, _MEDIA, f"{number:04d}-{role}{suffix}")
-        with storage.local_copy(uri) as path, storage.writing(copy) as target:
-            shutil.copyfile(path, target)
-        return href(self._folder, copy)
-
-    def _save(self, name: str, data: bytes | None) -> str | None:
-        if data is None:
-            return None
-        uri = storage.join(self._folder, _MEDIA, name)
-        storage.write_bytes(uri, data)
-        return href(self._folder, uri)

@@ -19,7 +19,7 @@ from v2a_core.metrics import inputs
 from v2a_core.metrics.config import ExtractorSettings
 from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.base import BatchExtractor, Hearing, SoundExtractor, Sounds
-from v2a_core.metrics.extractors.network import NetworkExtractor
+from v2a_core.metrics.extractors.folder import FolderExtractor
 from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.metrics.systems.sets import spans
@@ -118,7 +118,7 @@ def described(settings: ExtractorSettings) -> dict[str, JSON]:
     return {
         entry.name: settings.own(entry.name, entry.settings).model_dump(mode="json")
         for entry in entries
-        if entry.settings and not issubclass(entry.component, NetworkExtractor)
+        if entry.settings and not issubclass(entry.component, FolderExtractor)
     }
 
 

@@ -16,7 +16,7 @@ from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
 from v2a_core.media.resample import is_silent
 from v2a_core.media.types import MediaError, MediaSpec, Pcm
 from v2a_core.media.write import read_pcm
-from v2a_core.metrics.extractors.network import NetworkExtractor
+from v2a_core.metrics.extractors.folder import HearingExtractor
 from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.stages.decode import DecodeSettings, decode_rows
 from v2a_core.tables import rows
@@ -37,7 +37,24 @@ def read_sound(item: Mapping[str, Any], guard: GuardSettings) -> dict[str, Any]:
         guard: Limits of the decoder of videos.
     """
     started = time.monotonic()
-    fields: dict[str, Any] = {
+    fields = about_sound(item)
+    try:
+        pcm = load_sound(item, guard)
+    except MediaError as error:
+        return fields | reject_fields(error) | {"read_s": time.monotonic() - started}
+    about = {"duration_s": pcm.length_s, "sample_rate_hz": pcm.sample_rate, "channels": pcm.samples_TC.shape[1]}
+    silent = all(is_silent(channel_T) for channel_T in pcm.samples_TC.T)
+    heard = {"status": OK, "silent": silent, "sound": pack_pcm(pcm), "read_s": time.monotonic() - started}
+    return fields | about | heard
+
+
+def about_sound(item: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row of a sound says of it before anybody has heard it.
+
+    Args:
+        item: Of `features.SOUNDS`.
+    """
+    return {
         **dict.fromkeys(("segment_id", "source_id", "source_key"), item["sound_id"]),
         "source_uri": item["uri"] or item["name"],
         "source_name": item["name"],
@@ -47,19 +64,21 @@ def read_sound(item: Mapping[str, Any], guard: GuardSettings) -> dict[str, Any]:
         "content": item["content"],
         "start_s": item["start_s"],
     }
-    try:
-        pcm = load_sound(item, guard)
-    except MediaError as error:
-        reject = {"reject_stage": error.stage, "reject_type": error.error_type, "reject_message": str(error)}
-        return fields | reject | {"status": REJECTED, "attempts": error.attempts, "read_s": time.monotonic() - started}
-    about = {"duration_s": pcm.length_s, "sample_rate_hz": pcm.sample_rate, "channels": pcm.samples_TC.shape[1]}
-    silent = all(is_silent(channel_T) for channel_T in pcm.samples_TC.T)
-    heard = {"status": OK, "silent": silent, "sound": pack_pcm(pcm), "read_s": time.monotonic() - started}
-    return fields | about | heard
 
 
-def hear_sounds(batch: pa.Table, extractor: NetworkExtractor, protocol: Protocol) -> pa.Table:
-    """Fill what a network finds out; drop the samples. Rejected rows pass, and what is not finite is rejected."""
+def reject_fields(error: MediaError) -> dict[str, Any]:
+    """What a row says of why there is nothing in it."""
+    return {
+        "status": REJECTED,
+        "reject_stage": error.stage,
+        "reject_type": error.error_type,
+        "reject_message": str(error),
+        "attempts": error.attempts,
+    }
+
+
+def hear_sounds(batch: pa.Table, extractor: HearingExtractor, protocol: Protocol) -> pa.Table:
+    """Fill what an extractor finds out; drop the samples. Rejected rows pass, and what is not finite is rejected."""
     started = time.monotonic()
     sounds = unpack_pcm(batch["sound"])
     present = [row for row, sound in enumerate(sounds) if sound is not None]

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.outputs import manifest
 from v2a_core.outputs.manifest import Manifest
-from v2a_core.verification.files import check_interpolation, check_mapper, check_metrics, check_summary
-from v2a_core.verification.folders import check_folder, outputs_in
+from v2a_core.verification.files import (
+    check_comparison,
+    check_interpolation,
+    check_mapper,
+    check_metrics,
+    check_summary,
+)
+from v2a_core.verification.folders import check_folder, check_parts, outputs_in, parts_of
 from v2a_core.verification.reader import PartReader
 from v2a_core.verification.report import Report
 from v2a_core.verification.rows import check_rows
 
+COMPARISONS = ("evaluate --system", "evaluate --calibrate")
+
 
 def verify(output: str, reader: PartReader | None = None) -> Report:
-    """Check an output of any job, or a folder of several: of `v2a demo`, of `v2a train --sweep`.
+    """Check an output of any job with all that is inside, or a folder of several: of `v2a demo`, of a sweep.
 
     Args:
         output: Folder or URI.
@@ -40,6 +49,10 @@ def _verify(output: str, reader: PartReader) -> Report:
         check_rows(report, reader)
         if report.job == "evaluate":
             check_metrics(report)
+            _check_parts(report, reader)
+    elif report.job in COMPARISONS:
+        check_comparison(report)
+        _check_parts(report, reader)
     elif report.job == "train":
         check_mapper(report)
     elif report.job == "interpolate":
@@ -48,6 +61,12 @@ def _verify(output: str, reader: PartReader) -> Report:
         raise ConfigError(f"{output} is an output of `v2a {report.job}`, which this program does not know")
     check_summary(report)
     return report
+
+
+def _check_parts(report: Report, reader: PartReader) -> None:
+    there, recorded = parts_of(report.output, report.made_by)
+    report.inside = [_verify(storage.join(report.output, name), reader) for name in there]
+    check_parts(report, sorted(set(recorded) - set(there)))
 
 
 def _manifest(output: str) -> Manifest | None:

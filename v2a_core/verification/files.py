@@ -69,6 +69,17 @@ def check_metrics(report: Report) -> None:
 
 def check_interpolation(report: Report) -> None:
     """The sounds and the page are those that were written."""
+    report.summary = f"an interpolation of {_check_written(report)} files"
+
+
+def check_comparison(report: Report) -> None:
+    """The metrics and their table are those that were written."""
+    _check_written(report)
+    report.summary = "a comparison of systems"
+
+
+def _check_written(report: Report) -> int:
+    """The files are those that the manifest names; returns how many."""
     status = report.made_by.get("status")
     if status != "done":
         report.problems.append(f"manifest: the last run is {status!r}, not done: run {report.again}")
@@ -79,7 +90,7 @@ def check_interpolation(report: Report) -> None:
             report.problems.append(f"{name}: {fault}: run {report.again}")
     if status == "done" and not files:
         report.problems.append(f"manifest: it names no files: run {report.again}")
-    report.summary = f"an interpolation of {len(files)} files"
+    return len(files)
 
 
 def last_run(report: Report) -> Mapping[str, JSON]:

@@ -52,7 +52,7 @@ class Report:
         problems: What is wrong: the output is unfit.
         notes: What is worth knowing: rejects, sources in several versions.
         damage: What has to be taken out before the job can make it anew; the other problems the job mends by itself.
-        inside: Reports of the outputs in it, for a folder of several.
+        inside: Reports of the outputs in it: of a folder of several, of an evaluation with what networks heard.
     """
 
     output: str
@@ -86,7 +86,9 @@ class Report:
     @property
     def again(self) -> str:
         """The command that makes anew what is missing."""
-        return f"the same `v2a {self.job}` again" if self.job else "the same command again"
+        # What networks hear is a part of an evaluation, without a command of its own.
+        job = "evaluate" if self.job == "extract" else self.job
+        return f"the same `v2a {job}` again" if job else "the same command again"
 
     def lines(self) -> Iterator[str]:
         """The report for a person."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import TypedDict
 
+from v2a_core.config import ConfigError
 from workflows.command.options import add_config
 
 _CATALOG = (
@@ -111,6 +113,23 @@ def add_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--address", metavar="ADDRESS", help="a running Ray cluster (default: RAY_ADDRESS, else Ray on this machine)"
     )
+
+
+def named_places(given: Sequence[str]) -> dict[str, str]:
+    """What `--system NAME=PLACE` was given: places by names.
+
+    Raises:
+        ConfigError: For what is no NAME=PLACE, a name twice, and a name that is no name of a folder.
+    """
+    found: dict[str, str] = {}
+    for text in given:
+        name, sign, place = text.partition("=")
+        if not sign or not place or not re.fullmatch(r"[\w][\w.+-]*", name):
+            raise ConfigError(f"--system {text!r}: give NAME=PLACE, with a name of letters, digits, dots, + and -")
+        if name in found:
+            raise ConfigError(f"--system {name} is given twice: {found[name]!r} and {place!r}")
+        found[name] = place
+    return found
 
 
 def count(text: str) -> int:

@@ -40,6 +40,7 @@ COMMANDS: Registry[Command] = Registry(
         "interpolate": "workflows.interpolate.command",
         "verify": "workflows.cli.verify",
         "page": "workflows.page.command",
+        "listening": "workflows.listening.command",
         "demo": "workflows.demo.command",
         "models": "workflows.cli.models",
     },

@@ -34,6 +34,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PLACE",
         help="with --system: the real sounds by id, likewise, or videos that have sound",
     )
+    parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="with --system: released samples in every way of hearing, beside the numbers that were published of "
+        "systems called v2a-mapper and frieren; it names the way that gives them",
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -42,8 +48,15 @@ def _run(arguments: argparse.Namespace) -> int:
         raise ConfigError("give either SOUNDTRACKS, or a --system NAME=PLACE for each system that is compared")
     if arguments.references and not systems:
         raise ConfigError("--references goes with --system; soundtracks are compared with their originals")
+    if arguments.calibrate and not arguments.references:
+        raise ConfigError("--calibrate needs --system NAME=PLACE and --references PLACE")
     settings = load_settings(arguments, "evaluate", EvaluateJob)
     asked, embeddings = asked_of_run(arguments), arguments.embeddings
+    if arguments.calibrate:
+        from workflows.evaluate import calibrate
+
+        calibrate.run(systems, arguments.references, arguments.output, settings, embeddings=embeddings, **asked)
+        return DONE
     if systems:
         from workflows.evaluate import systems as several
 

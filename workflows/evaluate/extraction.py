@@ -1,4 +1,4 @@
-"""Hearing sounds with a published network: a folder a network, a row a sound, and only what is missing is heard."""
+"""Extractors with folders of their own: a row a sound or video, and only what is missing is heard or seen."""
 
 from __future__ import annotations
 
@@ -14,11 +14,21 @@ from ray.data import Dataset
 from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.media.config import GuardSettings
-from v2a_core.metrics.extractors.network import NetworkSettings, Weights, find_weights, network, networks
-from v2a_core.metrics.hearing_protocols import PROTOCOLS, Protocol
+from v2a_core.metrics.extractors.folder import (
+    FolderExtractor,
+    HearingExtractor,
+    Weights,
+    folder_extractor,
+    hearing_extractor,
+)
+from v2a_core.metrics.extractors.librosa_onsets import LibrosaOnsets
+from v2a_core.metrics.extractors.motion import MotionSettings, VideoMotion
+from v2a_core.metrics.extractors.network import NetworkSettings, find_weights, networks
+from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.models import ModelError
 from v2a_core.outputs.ledger import Ledger, embeddings_ledger
 from v2a_core.protocols import JSON
+from v2a_core.stages.motion import see_video
 from v2a_core.stages.sounds import hear_sounds, read_sound
 from v2a_core.tables import features
 from v2a_core.tables.schema import ROWS_FOLDER
@@ -32,45 +42,63 @@ from workflows.streaming.run import run as run_streaming
 from workflows.streaming.stages import ActorStage, run_actors, run_tasks
 from workflows.streaming.summary import NothingMadeError, Tally
 
+MOTION, ONSETS = "motion", "librosa-onsets"
 _SOUNDS_PER_BLOCK = 8
 _DIGITS = 12  # of the sha256 of weights, in the name of a folder
 
 
 def chosen_weights(job: EvaluateJob) -> dict[str, Weights]:
-    """The networks whose weights the settings name.
+    """The networks whose weights the settings name, and what else they want to be used.
 
     Raises:
-        ConfigError: When they cannot be had, or have another sha256 than the settings say.
+        ConfigError: When weights cannot be had, or have another sha256 than the settings say, or a library is missing.
     """
     found = {name: find_weights(name, job.extractors.own(name, NetworkSettings)) for name in networks()}
+    if job.extractors.own(MOTION, MotionSettings).use:
+        found |= {MOTION: VideoMotion.program(MOTION), ONSETS: LibrosaOnsets.program(ONSETS)}
     return {name: weights for name, weights in found.items() if weights is not None}
 
 
 def feature_folder(place: str, weights: Weights, protocol: Protocol) -> str:
-    """Where in a place lies what a network heard by a protocol."""
+    """Where in a place lies what an extractor found by a protocol."""
     return storage.join(place, weights.extractor, f"{weights.sha256[:_DIGITS]}-{protocol.name}")
 
 
-def extract(place: str, sounds: pa.Table, weights: Weights, job: EvaluateJob, asked: Asked) -> str:
-    """Hear the sounds that the network has not heard yet.
+@dataclass(frozen=True)
+class Asking:
+    """What is asked about sounds.
+
+    Attributes:
+        weights: Of which extractor.
+        protocol: What it hears of them.
+    """
+
+    weights: Weights
+    protocol: Protocol
+
+
+def extract(place: str, sounds: pa.Table, asking: Asking, job: EvaluateJob, asked: Asked) -> str:
+    """Hear or see what the extractor has not heard or seen yet.
 
     Args:
-        place: Folder or URI that holds a folder a network.
-        sounds: Of `features.SOUNDS`.
-        weights: Of the network.
+        place: Folder or URI that holds a folder an extractor.
+        sounds: Of `features.SOUNDS`; an extractor of videos takes those that are of one.
+        asking: What is asked about them.
         job: The configuration.
         asked: Models, address, ...
 
     Returns:
         Folder or URI of its rows.
     """
-    output = feature_folder(place, weights, PROTOCOLS[job.protocol])
+    output = feature_folder(place, asking.weights, asking.protocol)
+    if not hears(asking.weights):
+        sounds = sounds.filter(pc.is_valid(sounds["source"]))
     entrance = Entrance(
         Extraction.name,
         job,
         inputs=[],
         listed=lambda _: sounds,
-        opened=functools.partial(_open, job, weights),
+        opened=functools.partial(_open, job, asking),
     )
     asked = {**asked, "limit": None, "dry_run": False}
     try:
@@ -80,8 +108,13 @@ def extract(place: str, sounds: pa.Table, weights: Weights, job: EvaluateJob, as
     return storage.join(output, ROWS_FOLDER)
 
 
-def _open(job: EvaluateJob, weights: Weights, models: Models, sounds: pa.Table) -> Extraction:
-    return Extraction(models, job, weights, sounds)
+def hears(weights: Weights) -> bool:
+    """Whether an extractor hears sounds; another one sees the videos that they belong to."""
+    return issubclass(folder_extractor(weights.extractor), HearingExtractor)
+
+
+def _open(job: EvaluateJob, asking: Asking, models: Models, sounds: pa.Table) -> Extraction:
+    return Extraction(models, job, asking, sounds)
 
 
 @dataclass(frozen=True)
@@ -98,48 +131,65 @@ class ReadSounds:
 
 
 @dataclass(frozen=True)
-class HearSounds(ActorStage):
-    """Sounds in, what the network finds out; an actor holds the network."""
+class SeeVideos:
+    """Rows of `features.SOUNDS` in, how their videos move out."""
 
-    weights: Weights
+    guard: GuardSettings
     protocol: Protocol
+    schema: pa.Schema
+
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """See a block of videos, one at a time."""
+        for item in batch.to_pylist():
+            yield pa.Table.from_pylist([see_video(item, self.guard, self.protocol)], schema=self.schema)
+
+
+@dataclass(frozen=True)
+class HearSounds(ActorStage):
+    """Sounds in, what the extractor finds out; an actor holds it."""
+
+    asking: Asking
 
     def load(self) -> Callable[[pa.Table], pa.Table]:
-        """Fetch the weights where they are not there, and load them."""
-        component = network(self.weights.extractor)
-        extractor = component(self.weights.path(), device())
-        return lambda batch: hear_sounds(batch, extractor, self.protocol)
+        """Load the extractor."""
+        weights = self.asking.weights
+        extractor = hearing_extractor(weights.extractor).opened(weights, device())
+        return lambda batch: hear_sounds(batch, extractor, self.asking.protocol)
 
 
 @dataclass(frozen=True)
 class Extraction(StreamingJob[pa.Table]):
-    """Sounds become rows with what a network found out about them.
+    """Sounds become rows with what an extractor found out about them or their videos.
 
     Attributes:
         settings: The configuration.
-        weights: Of the network.
+        asking: Whom, and what is heard.
         sounds: Of `features.SOUNDS`, each once.
     """
 
     name: ClassVar[str] = "extract"
     stage_columns: ClassVar[Mapping[str, str]] = {"read": "read_s", "extract": "extract_s"}
     settings: EvaluateJob
-    weights: Weights
+    asking: Asking
     sounds: pa.Table
 
+    @property
+    def _extractor(self) -> type[FolderExtractor]:
+        return folder_extractor(self.asking.weights.extractor)
+
     def identity(self) -> Identity:
-        """The network, its weights, and what it hears of a sound."""
-        weights = self.weights
+        """The extractor, its weights, and what it hears of a sound."""
+        weights = self.asking.weights
         content: dict[str, JSON] = {
             "extractor": weights.extractor,
             "sha256": weights.sha256,
-            "protocol": dict(PROTOCOLS[self.settings.protocol].describe()),
+            "protocol": dict(self.asking.protocol.describe()),
         }
         return Identity(content, {})
 
     def rows(self) -> Rows:
         """A row a sound."""
-        schema = features.feature_schema(network(self.weights.extractor).columns)
+        schema = features.feature_schema(self._extractor.columns)
         return Rows(ROWS_FOLDER, schema, features.with_sound(schema), "segment_id", embeddings_ledger)
 
     def plan(self, ledger: Ledger, tally: Tally) -> Plan[pa.Table]:
@@ -156,16 +206,20 @@ class Extraction(StreamingJob[pa.Table]):
         return {"job": self.name, "listed": dry.tally.listed, "to_do": dry.tally.planned}
 
     def check_start(self) -> None:
-        """The checkpoint is read once before Ray starts."""
+        """A checkpoint is read once before Ray starts."""
+        if not issubclass(self._extractor, HearingExtractor):
+            return
         try:
-            network(self.weights.extractor).load(self.weights.path())
+            self._extractor.check(self.asking.weights)
         except ModelError as error:
             raise ConfigError(str(error)) from None
 
     def chain(self, items: pa.Table, output: str, pools: Pools) -> Dataset:
-        """Read the sounds, then hear them."""
+        """Read the sounds, then hear them; or see their videos."""
         size = pools.sources_per_block or _SOUNDS_PER_BLOCK
         data = from_tables(items.slice(start, size) for start in range(0, items.num_rows, size))
-        data = run_tasks(data, ReadSounds(self.settings.decoder, self.rows().transit), pools)
-        hearing = HearSounds(self.weights, PROTOCOLS[self.settings.protocol])
-        return run_actors(data, hearing, pools, batch_size=pools.segments_per_batch)
+        transit = self.rows().transit
+        if not hears(self.asking.weights):
+            return run_tasks(data, SeeVideos(self.settings.decoder, self.asking.protocol, transit), pools)
+        data = run_tasks(data, ReadSounds(self.settings.decoder, transit), pools)
+        return run_actors(data, HearSounds(self.asking), pools, batch_size=pools.segments_per_batch)

@@ -15,9 +15,10 @@ from ray.data import Dataset
 from v2a_core import storage
 from v2a_core.media.config import SegmentSettings
 from v2a_core.metrics import inputs
-from v2a_core.metrics.extractors.network import Weights
+from v2a_core.metrics.extractors.folder import Weights
 from v2a_core.metrics.extractors.schema import evaluated_schema, read_schema
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
+from v2a_core.metrics.systems.clap_sets import EvaluatedRows
 from v2a_core.metrics.systems.measure import SetResult
 from v2a_core.metrics.systems.sets import of_index, originals_of
 from v2a_core.outputs import manifest
@@ -32,7 +33,7 @@ from workflows.command.arguments import Asked
 from workflows.evaluate.config import EvaluateJob
 from workflows.evaluate.extraction import chosen_weights
 from workflows.evaluate.report import References, Reported, report
-from workflows.evaluate.sets import Compared, compare
+from workflows.evaluate.sets import Compared, compare, feature_outputs
 from workflows.evaluate.stages import ListenStage, ReadStage
 from workflows.streaming.job import DryRun, Identity, Models, Plan, Request, Rows, StreamingJob
 from workflows.streaming.plan import from_tables
@@ -229,7 +230,8 @@ class Evaluation(StreamingJob[pa.Table]):
         place, index, local = self.soundtracks.place, self.soundtracks.index, self.models.local
         facts = Reported(output, place, self.judge, local.name, local.fingerprints()["audio"])
         metrics = report(facts, index, self.references, self._sets(output), self.settings)
-        return {**super().tell(output), "metrics": metrics}
+        outputs: list[JSON] = [*feature_outputs(self.weights, PROTOCOLS[self.settings.protocol])]
+        return {**super().tell(output), "metrics": metrics, "outputs": outputs}
 
     def _sets(self, output: str) -> Sequence[SetResult]:
         """Metrics of the whole set; of one of several systems there are none before all of them are there."""
@@ -240,5 +242,10 @@ class Evaluation(StreamingJob[pa.Table]):
         originals = originals_of(inputs.with_sources(index, True), length_s) if job.originals else None
         made = {_SYSTEM: of_index(index, soundtracks.place, length_s)}
         embeddings = self.references.place if self.references else None
-        compared = Compared(output, made, originals, embeddings, self.weights)
+        of_references = self.references.embeddings if self.references else None
+        ids = index["source_id"].combine_chunks()
+        rows = {_SYSTEM: EvaluatedRows(storage.join(output, ROWS_FOLDER), ids, of_references)}
+        clap = self.models.local.fingerprints()["audio"]
+        protocol = PROTOCOLS[job.protocol]
+        compared = Compared(output, made, originals, embeddings, self.weights, protocol, rows, clap)
         return compare(compared, job, self.asked).results[_SYSTEM]

@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 
 from v2a_core import storage
 from v2a_core.metrics import METRICS, inputs, load_metric
+from v2a_core.metrics.config import MetricSettings
 from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
-from v2a_core.metrics.measure import measure, read_rows, to_markdown, with_references
+from v2a_core.metrics.measure import measure, read_rows, row_columns, to_markdown, with_references
 from v2a_core.metrics.systems.measure import SetResult
 from v2a_core.metrics.systems.table import sets_to_markdown
 from v2a_core.outputs.ledger import read_columns
@@ -74,7 +75,7 @@ def report(
     Returns:
         Each metric as it stands in `metrics.json`, by its name.
     """
-    table = _rows(facts.output, index)
+    table = _rows(facts.output, index, row_columns(job.metrics, embeddings=references is not None))
     found = read_rows(table)
     note = "the originals, where they have sound" if job.originals else "none"
     if references is not None:
@@ -123,14 +124,14 @@ def provenance(clap: str, judge: str | None, job: EvaluateJob) -> dict[str, tupl
     return found
 
 
-def read_evaluated(output: str, index: pa.Table) -> dict[str, Sequence[Any]]:
-    """The columns of the good rows of these soundtracks."""
-    return read_rows(_rows(output, index))
+def read_evaluated(output: str, index: pa.Table, settings: MetricSettings) -> dict[str, Sequence[Any]]:
+    """What metrics need of the good rows of these soundtracks."""
+    return read_rows(_rows(output, index, row_columns(settings)))
 
 
-def _rows(output: str, index: pa.Table) -> pa.Table:
+def _rows(output: str, index: pa.Table, columns: Sequence[str]) -> pa.Table:
     """The rows of these soundtracks among all that the evaluation has."""
-    schema = evaluated_schema()
-    table = read_columns(storage.join(output, ROWS_FOLDER), schema.names)
-    table = schema.empty_table() if table is None else table
+    names = [*columns, "source_id"]
+    table = read_columns(storage.join(output, ROWS_FOLDER), names)
+    table = pa.schema([evaluated_schema().field(name) for name in names]).empty_table() if table is None else table
     return table.filter(pc.is_in(table["source_id"], value_set=index["source_id"].combine_chunks()))

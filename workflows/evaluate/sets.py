@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from v2a_core import storage
-from v2a_core.metrics.extractors.network import Weights
-from v2a_core.metrics.hearing_protocols import PROTOCOLS
+from v2a_core.metrics.extractors.folder import Weights
+from v2a_core.metrics.hearing_protocols import Protocol
+from v2a_core.metrics.systems.clap_sets import EvaluatedRows
 from v2a_core.metrics.systems.clip_frames import read_frames
 from v2a_core.metrics.systems.measure import Folders, Measured, Sets, measure_sets
 from v2a_core.metrics.systems.sets import SoundSet, once, single, sound_set
 from v2a_core.stages.sounds import SILENCE
 from workflows.command.arguments import Asked
 from workflows.evaluate.config import EvaluateJob
-from workflows.evaluate.extraction import extract
+from workflows.evaluate.extraction import Asking, extract, feature_folder, hears
 
 FEATURES_FOLDER = "features"
 # Beside what systems made: references are heard once for all of them.
@@ -33,6 +34,10 @@ class Compared:
         reference: The references' sounds; None: there are none.
         embeddings: Folder or URI that `v2a embed` wrote, for the videos' frames.
         weights: Of each network that is used.
+        protocol: What is heard of each sound.
+        rows: The evaluated rows of each system; empty: there are none.
+        clap: Fingerprint of the CLAP that they are of.
+        only: Names of the metrics of sets that are wanted; None: all.
     """
 
     output: str
@@ -40,6 +45,19 @@ class Compared:
     reference: SoundSet | None
     embeddings: str | None
     weights: Mapping[str, Weights]
+    protocol: Protocol
+    rows: Mapping[str, EvaluatedRows] = field(default_factory=dict)
+    clap: str = ""
+    only: Collection[str] | None = None
+
+
+def feature_outputs(weights: Mapping[str, Weights], protocol: Protocol) -> list[str]:
+    """The outputs that a comparison makes of networks, by their places in its own."""
+    return [
+        feature_folder(f"{FEATURES_FOLDER}/{kind}", found, protocol)
+        for found in weights.values()
+        for kind in ((_MADE, _REFERENCES) if hears(found) else (_REFERENCES,))
+    ]
 
 
 def compare(compared: Compared, job: EvaluateJob, asked: Asked) -> Measured:
@@ -50,12 +68,16 @@ def compare(compared: Compared, job: EvaluateJob, asked: Asked) -> Measured:
         job: The configuration.
         asked: Models, address, ...
     """
+    protocol = compared.protocol
     silence, reference = single(SILENCE), compared.reference or sound_set([])
     features = storage.join(compared.output, FEATURES_FOLDER)
     folders = {}
     for name, weights in compared.weights.items():
-        made = extract(storage.join(features, _MADE), once(list(compared.systems.values())), weights, job, asked)
-        heard = extract(storage.join(features, _REFERENCES), once([reference, silence]), weights, job, asked)
+        asking, made = Asking(weights, protocol), ""
+        heard = extract(storage.join(features, _REFERENCES), once([reference, silence]), asking, job, asked)
+        if hears(weights):
+            sounds = once(list(compared.systems.values()))
+            made = extract(storage.join(features, _MADE), sounds, asking, job, asked)
         folders[name] = Folders(weights, made, heard)
     with tempfile.TemporaryDirectory(prefix="v2a-") as folder:
         members = {system: found.members() for system, found in compared.systems.items()}
@@ -65,5 +87,6 @@ def compare(compared: Compared, job: EvaluateJob, asked: Asked) -> Measured:
             read_frames(compared.embeddings, members, Path(folder) / "frames") if compared.embeddings else None,
             next(iter(silence.members())),
             folders,
+            (compared.rows, compared.clap),
         )
-        return measure_sets(sets, PROTOCOLS[job.protocol], job.sets, Path(folder))
+        return measure_sets(sets, protocol, job.sets, Path(folder), compared.only)

@@ -12,54 +12,50 @@ import numpy as np
 import pyarrow as pa
 
 from v2a_core import storage
-from v2a_core.catalog.source import source_key
-from v2a_core.config import ConfigError
 from v2a_core.media.config import SegmentSettings
 from v2a_core.media.segments import digest
 from v2a_core.metrics import inputs
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
-from v2a_core.metrics.systems.files import Files, files_to_markdown, inspect
+from v2a_core.metrics.systems.clap_sets import EvaluatedRows
+from v2a_core.metrics.systems.files import Files, files_to_markdown
 from v2a_core.metrics.systems.measure import SetResult, differences
-from v2a_core.metrics.systems.places import LookedAt, by_id, list_place, look_at
+from v2a_core.metrics.systems.places import LookedAt
 from v2a_core.metrics.systems.row_metrics import row_results
-from v2a_core.metrics.systems.sets import SoundSet, file_entry, sound_set, video_entry
 from v2a_core.metrics.systems.table import sets_to_markdown
 from v2a_core.models import load_bundle
+from v2a_core.outputs import manifest
+from v2a_core.outputs.lease import hold
 from v2a_core.protocols import JSON
 from v2a_core.storage import StorageAccess
 from v2a_core.tables import arrays
+from v2a_core.tables.clips import CLIPS_FILE, SOUNDS_FILE
 from v2a_core.tables.features import SOUNDS
-from v2a_core.tables.schema import EMBEDDING_DIM, INDEX
+from v2a_core.tables.schema import EMBEDDING_DIM, INDEX, ROWS_FOLDER
 from workflows.command.arguments import Asked
 from workflows.evaluate import job as evaluate
+from workflows.evaluate.clips import write_clips
+from workflows.evaluate.comparison import (
+    REFERENCES,
+    System,
+    close,
+    content_of,
+    entry_of,
+    look,
+    new_manifest,
+    sounds_of,
+    wanted_sounds,
+)
 from workflows.evaluate.config import EvaluateJob
 from workflows.evaluate.extraction import chosen_weights
 from workflows.evaluate.report import JSON_FILE, TABLE_FILE, provenance, read_evaluated
-from workflows.evaluate.sets import Compared, compare
+from workflows.evaluate.sets import Compared, compare, feature_outputs
 from workflows.streaming.job import Request
 from workflows.streaming.run import Entrance
 from workflows.streaming.run import run as run_streaming
 
+NAME = "evaluate --system"  # of the job, in the manifest
 SYSTEMS_FOLDER = "systems"
-_REFERENCES = "references"
 _INDEX = pa.schema([*(item for item in INDEX if item.name != "conditions"), pa.field("reference", pa.string())])
-
-
-@dataclass(frozen=True)
-class _System:
-    """A system whose files were looked at.
-
-    Attributes:
-        name: As it was given.
-        found: Its files by id.
-        files: What is wrong with them.
-        heard: Ids of those that are heard.
-    """
-
-    name: str
-    found: Mapping[str, LookedAt]
-    files: Files
-    heard: tuple[str, ...]
 
 
 def run(
@@ -92,49 +88,50 @@ def run(
     access = StorageAccess.of_job(job.storage, output, job.output_storage)
     with storage.reach(access):
         weights = chosen_weights(job)
-        looked, wanted = _look(systems, references, job)
+        looked, wanted = look(systems, references, PROTOCOLS[job.protocol].length_s)
         files = {system.name: system.files for system in looked}
         print(files_to_markdown(files), flush=True)
         if asked.get("dry_run"):
             return {"files": {name: found.to_dict() for name, found in files.items()}}
-        folder = storage.join(output, SYSTEMS_FOLDER)
-        results = {item.name: _evaluate(item, wanted, folder, job, asked) for item in looked}
-        sets = {item.name: _made(item) for item in looked}
-        compared = Compared(output, sets, _wanted(wanted), embeddings, weights)
-        measured = compare(compared, job, asked).results
-        together = {name: [*results[name], *measured[name]] for name in results}
-        return _write(output, together, files, references, job)
+        local = load_bundle(asked.get("models", Request.models)).resolve()
+        mine = new_manifest(NAME, {"protocol": job.protocol}, local, job)
+        manifest.same(output, mine)
+        with hold(output, NAME, steal=asked.get("steal", False)):
+            claimed = manifest.open_output(output, mine)
+            evaluated = {item.name: _evaluate(item, wanted, output, job, asked) for item in looked}
+            compared = Compared(
+                output,
+                {item.name: sounds_of(item) for item in looked},
+                wanted_sounds(wanted),
+                embeddings,
+                weights,
+                PROTOCOLS[job.protocol],
+                {name: found.rows for name, found in evaluated.items()},
+                local.fingerprints()["audio"],
+            )
+            measured = compare(compared, job, asked).results
+            results = {name: [*evaluated[name].results, *measured[name]] for name in evaluated}
+            content = _write(output, results, files, {REFERENCES: references, **systems}, job)
+            write_clips(output, looked, wanted, results)
+            outputs = [f"{SYSTEMS_FOLDER}/{item.name}" for item in looked if item.heard]
+            outputs += feature_outputs(weights, compared.protocol)
+            close(output, claimed, (JSON_FILE, TABLE_FILE, SOUNDS_FILE, CLIPS_FILE), outputs, files)
+        return content
 
 
-def _look(
-    systems: Mapping[str, str], references: str | None, job: EvaluateJob
-) -> tuple[list[_System], Mapping[str, LookedAt]]:
-    """The files of all systems and of the references, by one kind of id."""
-    if _REFERENCES in systems:
-        raise ConfigError(f"a system cannot be called {_REFERENCES!r}: that is what all of them are compared with")
-    listed = {name: list_place(storage.canonical(place)) for name, place in systems.items()}
-    if references is not None:
-        listed[_REFERENCES] = list_place(storage.canonical(references), videos=True)
-    found = {
-        name: dict(zip(places, look_at(list(places.values())), strict=True)) for name, places in by_id(listed).items()
-    }
-    wanted = found.pop(_REFERENCES, {})
-    heard_s = PROTOCOLS[job.protocol].length_s
-    looked = []
-    for name, of_system in found.items():
-        paired = wanted if wanted.keys() & of_system.keys() else None
-        others = {key for other in found.values() for key in other}
-        files = inspect(of_system, paired, others, heard_s)
-        left_out = {*files.extra, *files.unreadable}
-        looked.append(_System(name, of_system, files, tuple(key for key in of_system if key not in left_out)))
-    return looked, wanted
+@dataclass(frozen=True)
+class _Evaluated:
+    """A system that was evaluated by itself."""
+
+    results: list[SetResult]
+    rows: EvaluatedRows
 
 
 def _evaluate(
-    system: _System, wanted: Mapping[str, LookedAt], folder: str, job: EvaluateJob, asked: Asked
-) -> list[SetResult]:
+    system: System, wanted: Mapping[str, LookedAt], folder: str, job: EvaluateJob, asked: Asked
+) -> _Evaluated:
     """The metrics of rows of one system, from rows of its own."""
-    output = storage.join(folder, system.name)
+    output = storage.join(folder, SYSTEMS_FOLDER, system.name)
     index = _index(system, wanted)
     identity: dict[str, JSON] = {"system": system.name}
     soundtracks = evaluate.Soundtracks("", index, SegmentSettings(whole=True), identity)
@@ -144,10 +141,12 @@ def _evaluate(
         run_streaming(Request(output, **asked), entrance)
     local = load_bundle(asked.get("models", Request.models)).resolve()
     made_by = provenance(local.fingerprints()["audio"], job.judge or inputs.own_judge(local), job)
-    return row_results(read_evaluated(output, index), made_by, PROTOCOLS[job.protocol], job.metrics)
+    results = row_results(read_evaluated(output, index, job.metrics), made_by, PROTOCOLS[job.protocol], job.metrics)
+    ids = index["source_id"].combine_chunks()
+    return _Evaluated(results, EvaluatedRows(storage.join(output, ROWS_FOLDER), ids))
 
 
-def _index(system: _System, wanted: Mapping[str, LookedAt]) -> pa.Table:
+def _index(system: System, wanted: Mapping[str, LookedAt]) -> pa.Table:
     """The files of a system as an index of soundtracks, with the reference of each."""
     rows: list[dict[str, object]] = []
     conditions: list[arrays.Array | None] = []
@@ -157,7 +156,7 @@ def _index(system: _System, wanted: Mapping[str, LookedAt]) -> pa.Table:
         conditions.append(None if item.place.condition is None else item.place.condition[None])
         rows.append(
             {
-                "source_id": digest(item.sha256, key, _content(reference)),
+                "source_id": digest(item.sha256, key, content_of(reference)),
                 "source_key": digest(system.name, key),
                 "source_uri": item.place.uri,
                 "source_name": key,
@@ -165,7 +164,7 @@ def _index(system: _System, wanted: Mapping[str, LookedAt]) -> pa.Table:
                 "label": about.label or item.place.label,
                 "caption": about.caption or item.place.caption,
                 "duration_s": item.length_s,
-                "segment_ids": [digest(item.sha256, key, _content(reference), 0)],
+                "segment_ids": [digest(item.sha256, key, content_of(reference), 0)],
                 "starts_s": [0.0],
                 "audio_path": item.place.uri,
                 "audio_sha256": item.sha256,
@@ -177,45 +176,21 @@ def _index(system: _System, wanted: Mapping[str, LookedAt]) -> pa.Table:
 
 
 def _reference(key: str, item: LookedAt) -> dict[str, Any]:
-    entry = _entry(key, item)
+    entry = entry_of(key, item)
     return {name: entry[name] for name in SOUNDS.names}
-
-
-def _content(item: LookedAt | None) -> str:
-    """What changes when a reference does."""
-    if item is None:
-        return ""
-    source = item.place.source
-    return item.sha256 if source is None else digest(source_key(source), source.version)
-
-
-def _entry(key: str, item: LookedAt) -> dict[str, Any]:
-    source = item.place.source
-    if source is None:
-        return file_entry(key, key, item.place.uri, item.sha256)
-    return video_entry(key, key, source, _content(item), (0.0, 0.0))
-
-
-def _made(system: _System) -> SoundSet:
-    return sound_set([_entry(key, system.found[key]) for key in system.heard])
-
-
-def _wanted(wanted: Mapping[str, LookedAt]) -> SoundSet | None:
-    entries = [_entry(key, item) for key, item in wanted.items() if not item.error]
-    return sound_set(entries) if entries else None
 
 
 def _write(
     output: str,
     results: Mapping[str, Sequence[SetResult]],
     files: Mapping[str, Files],
-    references: str | None,
+    places: Mapping[str, str | None],
     job: EvaluateJob,
 ) -> dict[str, Any]:
     """Write and print the comparison."""
     confidence = job.metrics.confidence
     content: dict[str, Any] = {
-        "references": references,
+        "places": places,
         "protocol": PROTOCOLS[job.protocol].describe(),
         "confidence": confidence,
         "files": {name: found.to_dict() for name, found in files.items()},

@@ -9,11 +9,16 @@ from workflows.command.exit_codes import DONE
 from workflows.command.options import add_config, load_settings
 from workflows.page.config import PageSettings
 
-_DESCRIPTION = "A page to listen to what `v2a generate` made, to filter it, and to see what was rejected."
+_DESCRIPTION = (
+    "A page to listen to what `v2a generate` made, to filter it, and to see what was rejected; or to systems side by "
+    "side that `v2a evaluate --system` compared, the worst clips first."
+)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("soundtracks", metavar="SOUNDTRACKS", help="folder or URI that `v2a generate` wrote")
+    parser.add_argument(
+        "soundtracks", metavar="SOUNDTRACKS", help="folder or URI that `v2a generate` wrote, or a comparison of systems"
+    )
     parser.add_argument(
         "--output", metavar="URI", help="page.html, or a folder for it (default: beside the soundtracks)"
     )

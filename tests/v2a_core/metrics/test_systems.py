@@ -133,6 +133,46 @@ def test_clip_score_is_the_mean_cosine_to_the_frames(stored):
     assert found.value == pytest.approx(100 * cosines.mean(), rel=1e-5)
 
 
+@pytest.mark.parametrize("name", ["fd_cnn14_16k", "kad_cnn14_16k", "kl_cnn14_16k", "is_cnn14_16k", "cs_wav2clip"])
+def test_no_number_depends_on_the_blocks_in_which_rows_are_read(stored, monkeypatch, name):
+    made, reference = normal(120, 6), normal(120, 6, seed=1)
+    columns = stored(embedding=made, logits=made), stored(embedding=reference, logits=reference)
+    expected = compute(name, *columns, frames=columns[1])
+    monkeypatch.setattr("v2a_core.metrics.stored.BLOCK", 7)
+    again = stored(embedding=made, logits=made), stored(embedding=reference, logits=reference)
+    found = compute(name, *again, frames=again[1])
+    assert found.value == pytest.approx(expected.value, rel=1e-9)
+    np.testing.assert_allclose(found.without_G, expected.without_G, rtol=1e-7)
+
+
+def test_the_score_without_a_group_is_that_of_the_rows_that_are_left(stored):
+    logits = 3 * normal(300, 8)
+    found = compute("is_cnn14_16k", stored(logits=logits))
+    order = np.argsort(KEYS)
+    groups = np.array([group_of(key) for key in KEYS])[order]
+    by_hand = [inception_score(logits[order][groups != group]).mean for group in range(GROUPS)]
+    np.testing.assert_allclose(found.without_G, by_hand, rtol=1e-9)
+
+
+def test_onsets_and_motion_of_a_video(tmp_path):
+    def features(name: str, **columns: list[list[float]]) -> Features:
+        found = Features(tmp_path / name, dict.fromkeys(columns, 1))
+        for row, key in enumerate(("a", "b", "c")):
+            cells = {column: np.array(values[row], np.float32)[:, None] for column, values in columns.items()}
+            found.add(Member(key, key), cells)
+        return found
+
+    made = features("made", onsets_s=[[1.0, 2.0], [0.5], []])
+    motion = features("motion", peaks_s=[[1.01], [2.0], []], frames_per_second=[[25.0]] * 3)
+    heard = Heard(made, features("real", onsets_s=[[1.0], [2.0], []]), None, {}, SetSettings(), motion)
+    found = SET_METRICS["av_align"].component.compute(heard)
+    assert found.count == 2  # the third has neither onset nor peak
+    assert found.value == pytest.approx((0.5 + 0.0) / 2)
+    assert found.beside["references"] == pytest.approx(1.0)
+    with pytest.raises(NotMeasuredError, match="needs the videos"):
+        SET_METRICS["av_align"].component.compute(Heard(made, None, None, {}, SetSettings()))
+
+
 def test_few_rows_for_an_extrapolation_say_so(stored):
     with pytest.raises(NotMeasuredError, match="more than 500 rows"):
         compute("fd_infinity_cnn14_16k", stored(embedding=normal(300, 4)), stored(embedding=normal(300, 4)))

@@ -46,22 +46,22 @@ def has_more_rows(output, before: int) -> bool:
 @pytest.mark.timeout(280)
 def test_sigkill_half_way_then_the_same_command(ray_session, tmp_path):
     catalog = tmp_path / "catalog"
-    for index in range(6):
-        helpers_catalog.video(catalog / f"{index}.mp4", 3.0, hue=40 * index, tone_hz=200 + 60 * index)
+    for index in range(5):
+        helpers_catalog.video(catalog / f"{index}.mp4", 2.0, hue=40 * index, tone_hz=200 + 60 * index)
     output = tmp_path / "killed"
     process = subprocess.Popen(command(catalog, output), env=job_environment(), start_new_session=True)
-    wait_until(lambda: len(part_files(f"{output}/rows")) >= 3, process, 120)
+    wait_until(lambda: len(part_files(f"{output}/rows")) >= 2, process, 120)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     half = rows(output)
-    assert 0 < len(half) < 18
+    assert 0 < len(half) < 10
     # In the Ray of the tests: what starts a Ray of its own takes longer.
     assert main(["embed", *command(catalog, output)[3:]]) == 0
     undisturbed = tmp_path / "undisturbed"
     assert main(["embed", *command(catalog, undisturbed)[3:]]) == 0
     got, want = rows(output), rows(undisturbed)
     assert got.keys() == want.keys()
-    assert len(got) == 18
+    assert len(got) == 10
     for identity, row in want.items():
         np.testing.assert_allclose(got[identity]["clap_embedding"], row["clap_embedding"], atol=1e-3)
         np.testing.assert_allclose(got[identity]["vision_frames"], row["vision_frames"], atol=2e-3)

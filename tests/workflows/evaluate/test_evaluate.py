@@ -4,12 +4,11 @@ import json
 import shutil
 from pathlib import Path
 
-import helpers_catalog
 import helpers_outputs
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from helpers_evaluate import SAMPLING, job, make_soundtracks, write_table
+from helpers_evaluate import SAMPLING, job
 
 from v2a_core import storage
 from v2a_core.config import ConfigError, load
@@ -35,20 +34,10 @@ def rows_of(output) -> dict[str, list[dict]]:
 
 
 @pytest.fixture(scope="module")
-def catalog(tmp_path_factory):
-    return helpers_catalog.catalog(tmp_path_factory.mktemp("world") / "catalog")
-
-
-@pytest.fixture(scope="module")
-def listed(catalog):
-    return [write_table(catalog), str(catalog / "shard-000.tar")]
-
-
-@pytest.fixture(scope="module")
-def soundtracks(ray_session, listed, tmp_path_factory):
+def soundtracks(made, tmp_path_factory):
     """What `v2a generate` makes of the catalog; then one of its files is damaged."""
-    output = make_soundtracks(tmp_path_factory.mktemp("made"), listed)
-    shutil.copytree(output, whole_copy(str(output)))
+    output = tmp_path_factory.mktemp("damaged") / "soundtracks"
+    shutil.copytree(made.soundtracks, output)
     (victim,) = [row for row in helpers_outputs.index_rows(output) if row["source_name"] == "shard-000/key1.mp4"]
     Path(victim["audio_path"]).write_bytes(b"RIFF, it says")
     return str(output)
@@ -140,12 +129,12 @@ def test_a_second_run_does_nothing_and_says_the_same(evaluated, soundtracks, jud
 
 
 @pytest.mark.slow
-def test_embeddings_are_the_references_when_they_are_given(soundtracks, listed, evaluated, tmp_path):
+def test_embeddings_are_the_references_when_they_are_given(soundtracks, made, evaluated, tmp_path):
     """Embeddings of the same catalog: the same references as the originals themselves."""
     settings = load(EmbedJob, job="embed", overrides=[*SAMPLING, "encoders.precision=fp32"])
-    embed.run(listed, str(tmp_path / "embeddings"), settings, models="miniature")
+    embed.run(made.listed, str(tmp_path / "embeddings"), settings, models="miniature")
     output = tmp_path / "evaluation"
-    settings = job("originals=false", "metrics.clap_frechet.resamples=0")
+    settings = job("originals=false")
     summary = evaluate.run(
         soundtracks, str(output), settings, models="miniature", embeddings=str(tmp_path / "embeddings")
     )
@@ -179,21 +168,16 @@ def test_what_does_not_fit_is_refused(soundtracks, judge, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_sound_that_was_damaged_and_is_whole_again_is_heard(soundtracks, evaluated, judge, tmp_path):
+def test_a_sound_that_was_damaged_and_is_whole_again_is_heard(made, soundtracks, evaluated, judge, tmp_path):
     sounds, metrics = tmp_path / "sounds", tmp_path / "metrics"
     shutil.copytree(soundtracks, sounds)
     shutil.copytree(evaluated[0], metrics)
     assert [row["status"] for row in rows_of(metrics)["shard-000/key1.mp4"]] == ["rejected"]
-    shutil.copy(next((whole_copy(soundtracks) / "audio" / "shard-000").glob("key1-*.wav")), sounds / "audio/shard-000")
+    shutil.copy(next((made.soundtracks / "audio" / "shard-000").glob("key1-*.wav")), sounds / "audio/shard-000")
     summary = evaluate.run(str(sounds), str(metrics), job(f"judge={judge}"), models="miniature")
     assert (summary["counts"]["sources_done_now"], summary["totals"]["rows_rejected"]) == (1, 0)
     assert [row["status"] for row in rows_of(metrics)["shard-000/key1.mp4"]] == ["ok"]
     assert verify(str(metrics)).problems == []
-
-
-def whole_copy(soundtracks: str) -> Path:
-    """The soundtracks as they were before one was damaged."""
-    return Path(soundtracks).with_name("whole")
 
 
 def changed(soundtracks: str, output: Path, **manifest_values) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import helpers_catalog
 import numpy as np
 import pyarrow.compute as pc
 import pytest
 import torch
-from helpers_evaluate import job, make_soundtracks, write_table
+from helpers_evaluate import job
 from helpers_networks import published_weights
 
 from v2a_core.config import ConfigError
@@ -26,10 +25,8 @@ from workflows.evaluate import job as evaluate
 
 
 @pytest.fixture(scope="module")
-def soundtracks(ray_session, tmp_path_factory):
-    catalog = helpers_catalog.catalog(tmp_path_factory.mktemp("world") / "catalog")
-    listed = [write_table(catalog), str(catalog / "shard-000.tar")]
-    return make_soundtracks(tmp_path_factory.mktemp("made"), listed)
+def soundtracks(made):
+    return made.soundtracks
 
 
 @pytest.fixture(scope="module")

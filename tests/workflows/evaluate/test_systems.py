@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
-import helpers_catalog
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
-from helpers_evaluate import job, make_soundtracks, write_table
+from helpers_evaluate import job
 from helpers_media import tone
 from helpers_networks import published_weights
 
@@ -20,6 +21,8 @@ from v2a_core.outputs.ledger import part_files
 from v2a_core.verification import verify
 from workflows.cli.main import main
 from workflows.evaluate import systems
+from workflows.page import job as page
+from workflows.page.config import PageSettings
 
 IDS = ("rain/one", "bell/one", "still", "shard-000/key0")
 
@@ -31,11 +34,11 @@ def write(folder: Path, key: str, samples: np.ndarray, rate: int = 16_000) -> No
 
 
 @pytest.fixture(scope="module")
-def places(ray_session, tmp_path_factory):
+def places(made, tmp_path_factory):
     """Soundtracks of our own, a folder of another program in which much is wrong, and references."""
     root = tmp_path_factory.mktemp("systems")
-    catalog = helpers_catalog.catalog(root / "catalog")
-    ours = make_soundtracks(root, [write_table(catalog), str(catalog / "shard-000.tar")])
+    ours = root / "soundtracks"
+    shutil.copytree(made.soundtracks, ours)
     lengths = {key: read_audio(next((ours / "audio").glob(f"{key}-*.wav")))[0].size / 16_000 for key in IDS}
     for number, key in enumerate(IDS):
         write(root / "references", key, tone(lengths[key], 300.0 + 200 * number, 16_000))
@@ -95,6 +98,12 @@ def test_numbers_stand_side_by_side_with_what_made_them(compared):
     assert "theirs, other lengths: still" in text
     assert "Minus ours, with intervals of the pairs" in text
     assert json.loads((output / "metrics.json").read_text()) == json.loads(json.dumps(content))
+    clips = pq.read_table(output / "clips.parquet").to_pylist()
+    found = {row["id"]: row["value"] for row in clips if (row["system"], row["metric"]) == ("theirs", "event_l1")}
+    assert np.mean(list(found.values())) == pytest.approx(theirs["event_l1"]["value"], rel=1e-6)
+    sounds = pq.read_table(output / "sounds.parquet").to_pylist()
+    (broken,) = [row for row in sounds if row["error"]]
+    assert (broken["system"], broken["id"]) == ("theirs", "shard-000/key0")
     for name in ("ours", "theirs"):
         assert verify(str(output / "systems" / name)).problems == []
 
@@ -107,6 +116,81 @@ def test_the_same_again_hears_nothing(compared, places, capsys):
     assert again == content
     assert capsys.readouterr().out.count("nothing to do") == 4  # two systems, their features, the references'
     assert before == {uri: Path(uri).stat().st_mtime_ns for uri in before}
+
+
+def features(output: Path) -> Path:
+    (rows,) = (output / "features" / "made").glob("*/*/rows")
+    return next(rows.glob("part-*"))
+
+
+def change_number(output: Path) -> None:
+    path = output / "metrics.json"
+    content = json.loads(path.read_text())
+    content["systems"]["ours"]["clap_frechet"]["value"] += 0.125
+    path.write_text(json.dumps(content))
+
+
+def flip_bytes(output: Path) -> None:
+    part = features(output)
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    part.write_bytes(content)
+
+
+DAMAGES = {
+    "a number is changed": (change_number, "metrics.json: "),
+    "a table is gone": (lambda output: (output / "metrics.md").unlink(), "metrics.md: "),
+    "a feature is changed": (flip_bytes, "features/made/wav2clip/"),
+    "features are gone": (lambda output: shutil.rmtree(output / "features" / "references"), "features/references/"),
+    "a system is gone": (lambda output: shutil.rmtree(output / "systems" / "theirs"), "systems/theirs: this part"),
+    "rows of a system are gone": (
+        lambda output: next((output / "systems" / "ours" / "rows").glob("part-*")).unlink(),
+        "systems/ours: ",
+    ),
+}
+
+
+def test_all_of_a_comparison_is_verified(compared):
+    report = verify(str(compared[0]))
+    assert report.problems == []
+    assert len(report.inside) == 4  # two systems, and what the network hears of them and of the references
+    assert report.summary.startswith("a comparison of systems, with 4 outputs of ")
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damage_anywhere_in_a_comparison_is_found(compared, tmp_path, name):
+    damage, said = DAMAGES[name]
+    copy = shutil.copytree(compared[0], tmp_path / "copy")
+    damage(copy)
+    problems = verify(str(copy)).problems
+    assert any(problem.startswith(said) for problem in problems), problems
+    assert main(["verify", str(copy)]) != 0
+
+
+@pytest.mark.slow
+def test_what_is_damaged_is_taken_out_and_made_anew(compared, places, tmp_path):
+    copy = shutil.copytree(compared[0], tmp_path / "copy")
+    flip_bytes(copy)
+    change_number(copy)
+    assert main(["verify", str(copy), "--repair"]) == 0
+    assert compare(places, copy) == compared[1]
+    assert verify(str(copy)).problems == []
+
+
+def test_the_page_of_a_comparison_shows_every_sound(compared, tmp_path, capsys):
+    assert main(["page", str(compared[0]), "--output", str(tmp_path / "page")]) == 0
+    assert "4 clips" in capsys.readouterr().out
+    text = (tmp_path / "page" / "index.html").read_text()
+    assert text.count('class="row"') == 4
+    assert text.count('class="play"') == 4 + 4 + 2  # references, ours, and theirs that can be heard
+    assert "not a readable audio file" in text
+    assert "it is silent" in text
+    assert "theirs: 1 other lengths: still" in text
+    assert "CLAP similarity to the reference" in text
+    sounds = list((tmp_path / "page" / "page-media").glob("*.wav"))
+    assert len(sounds) == 10
+    with pytest.raises(ConfigError, match="--metrics goes with soundtracks"):
+        page.run(str(compared[0]), PageSettings(), metrics=str(compared[0]))
 
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):

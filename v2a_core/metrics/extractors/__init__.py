@@ -1,8 +1,8 @@
 """What metrics are computed from: each extractor gives named columns of an evaluated segment. One file each.
 
 A new one is a file that registers itself, with its settings if it has any, and a line here. The columns of those that
-describe a segment are a part of the rows that `v2a evaluate` writes; a published network has a folder of its own, with
-a row a sound, so that another network is added without hearing the others again.
+describe a segment are a part of the rows that `v2a evaluate` writes; a published network, or what is as slow as one,
+has a folder of its own, with a row a sound, so that another one is added without hearing the others again.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from v2a_core.registry import Registry
 
 if TYPE_CHECKING:
     from v2a_core.metrics.extractors.base import BatchExtractor, SoundExtractor
-    from v2a_core.metrics.extractors.network import NetworkExtractor
+    from v2a_core.metrics.extractors.folder import FolderExtractor
 
 # In the order of the columns.
-EXTRACTORS: Registry[type[SoundExtractor] | type[BatchExtractor] | type[NetworkExtractor]] = Registry(
+EXTRACTORS: Registry[type[SoundExtractor] | type[BatchExtractor] | type[FolderExtractor]] = Registry(
     "extractor",
     "v2a.extractors",
     {
@@ -31,5 +31,7 @@ EXTRACTORS: Registry[type[SoundExtractor] | type[BatchExtractor] | type[NetworkE
         "vggish": "v2a_core.metrics.extractors.vggish",
         "wav2clip": "v2a_core.metrics.extractors.wav2clip",
         "passt": "v2a_core.metrics.extractors.passt",
+        "librosa-onsets": "v2a_core.metrics.extractors.librosa_onsets",
+        "motion": "v2a_core.metrics.extractors.motion",
     },
 )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -20,10 +19,10 @@ import pyarrow as pa
 from v2a_core.config import ConfigError, Settings, setting
 from v2a_core.media.types import Pcm
 from v2a_core.metrics.extractors import EXTRACTORS
+from v2a_core.metrics.extractors.folder import HearingExtractor, Weights, find_file
 from v2a_core.metrics.hearing_protocols import Protocol as HearingProtocol
 from v2a_core.models import ModelError
 from v2a_core.models.digests import sha256
-from v2a_core.models.sources import Finder
 from v2a_core.tables import arrays
 from v2a_core.tables.columns import Column
 from v2a_core.tables.schema import FLOATS
@@ -55,7 +54,7 @@ class Network(Protocol):
         """Move it."""
 
 
-class NetworkExtractor(abc.ABC):
+class NetworkExtractor(HearingExtractor):
     """A published network with its front end.
 
     Args:
@@ -64,22 +63,28 @@ class NetworkExtractor(abc.ABC):
 
     Attributes:
         published: The file that is meant, for messages.
-        columns: What it finds out about a sound; null where it says nothing.
-        sizes: Numbers in a row of each column.
     """
 
     published: ClassVar[str]
-    columns: ClassVar[tuple[Column, ...]]
-    sizes: ClassVar[Mapping[str, int]]
 
     def __init__(self, path: Path, device: str) -> None:
         self._network = self.load(path)
         self._network.to(device)
 
     @classmethod
-    def row_columns(cls) -> list[Column]:
-        """It has a folder of its own."""
-        return []
+    def missing(cls, name: str) -> str:
+        """No settings name its weights."""
+        return f"extractors.{name}.weights names no checkpoint: give {cls.published}"
+
+    @classmethod
+    def check(cls, weights: Weights) -> None:
+        """The checkpoint can be loaded."""
+        cls.load(weights.path())
+
+    @classmethod
+    def opened(cls, weights: Weights, device: str) -> NetworkExtractor:
+        """Fetch the weights where they are not there, and load them."""
+        return cls(weights.path(), device)
 
     @classmethod
     @abc.abstractmethod
@@ -100,32 +105,6 @@ class NetworkExtractor(abc.ABC):
         rate = self._network.sample_rate
         found = self._network.embed([protocol.at_rate(sound, rate) for sound in sounds], rate)
         return {item.name: arrays.vectors(list(found[item.name]), found[item.name].shape[1]) for item in self.columns}
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Weights of an extractor that are there.
-
-    Attributes:
-        extractor: Its name.
-        source: As the settings name them.
-        sha256: Of the file.
-    """
-
-    extractor: str
-    source: str
-    sha256: str
-
-    def path(self) -> Path:
-        """The file on this machine, fetched when it is not there.
-
-        Raises:
-            ModelError: When it cannot be had, or is another file than that of `sha256`.
-        """
-        path = _find(self.extractor, self.source)
-        if sha256(path) != self.sha256:
-            raise ModelError(f"{path} for the extractor {self.extractor!r} is another file than that of {self.sha256}")
-        return path
 
 
 def network(name: str) -> type[NetworkExtractor]:
@@ -155,7 +134,7 @@ def find_weights(name: str, settings: NetworkSettings) -> Weights | None:
     if settings.weights is None:
         return None
     try:
-        found = sha256(_find(name, settings.weights))
+        found = sha256(find_file(name, settings.weights))
     except ModelError as error:
         raise ConfigError(str(error)) from None
     if settings.sha256 not in (None, found):
@@ -164,10 +143,6 @@ def find_weights(name: str, settings: NetworkSettings) -> Weights | None:
             f"{settings.sha256}: give the file that is meant, or correct the setting"
         )
     return Weights(name, settings.weights, found)
-
-
-def _find(name: str, source: str) -> Path:
-    return Finder(f"extractors.{name}").weight_file(source)
 
 
 def embedding_column(meaning: str) -> Column:

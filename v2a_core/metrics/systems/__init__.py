@@ -21,6 +21,7 @@ SET_METRICS: Registry[SetMetric] = Registry(
     "metric of sets",
     "v2a.set_metrics",
     {
+        "clap_frechet": f"{_ROOM}.clap_sets",
         "fd_cnn14_16k": f"{_ROOM}.frechet_sets",
         "fd_cnn14_32k": f"{_ROOM}.frechet_sets",
         "fd_passt": f"{_ROOM}.frechet_sets",
@@ -37,6 +38,7 @@ SET_METRICS: Registry[SetMetric] = Registry(
         "is_cnn14_16k": f"{_ROOM}.inception",
         "is_cnn14_32k": f"{_ROOM}.inception",
         "cs_wav2clip": f"{_ROOM}.clip_scores",
+        "av_align": f"{_ROOM}.av_align_sets",
         "speech_leakage": f"{_ROOM}.leakage",
         "music_leakage": f"{_ROOM}.leakage",
     },

@@ -40,6 +40,7 @@ class Heard:
         frames: The mean of CLIP's normalised embeddings of each video's frames; None: there are none.
         silence: What the extractor says of silence, by column, (rows, D).
         settings: Of metrics of sets.
+        motion: When the references' videos move most; None: nobody looked.
     """
 
     made: Features
@@ -47,6 +48,7 @@ class Heard:
     frames: Features | None
     silence: Mapping[str, npt.NDArray[np.float32]]
     settings: SetSettings
+    motion: Features | None = None
 
     def references(self) -> Features:
         """The references.
@@ -70,6 +72,7 @@ class Estimate:
         error: Standard error of a number whose groups are not left out, NaN for others.
         freedom: Degrees of freedom of `error`.
         beside: What else is worth knowing beside it: what real halves, shuffled pairs or silence would get.
+        values: Of a number that is a mean over sounds, the value of each, by its key.
     """
 
     value: float
@@ -78,6 +81,7 @@ class Estimate:
     error: float = math.nan
     freedom: int = 1
     beside: Mapping[str, float] = field(default_factory=dict)
+    values: Mapping[str, float] = field(default_factory=dict)
 
     def score(self, confidence: float) -> Score:
         """With its interval; none where sources are in fewer than two groups."""
@@ -143,7 +147,9 @@ def mean_of_rows(values: Mapping[str, float], groups: Mapping[str, int], beside:
         raise NotMeasuredError("no sound has a value")
     found = np.array([values[key] for key in keys])
     groups_N = np.array([groups[key] for key in keys])
-    return Estimate(float(found.mean()), len(keys), means_without(found, groups_N), beside=beside)
+    without_G = means_without(found, groups_N)
+    each = dict(zip(keys, found.tolist(), strict=True))
+    return Estimate(float(found.mean()), len(keys), without_G, beside=beside, values=each)
 
 
 def means_without(values_N: Floats, groups_N: npt.NDArray[np.int64]) -> Floats:

@@ -1,6 +1,6 @@
-"""What a network found out about a set of sounds: read once, part by part, kept on disk by groups of sources.
+"""What a network found out about a set of sounds: read once, batch by batch, kept on disk by groups of sources.
 
-The driver's memory holds a group of a column at most, however many sounds there are.
+The driver's memory holds the keys of the sounds and a block of rows, however many sounds there are.
 
 Shapes: N rows of a column, D numbers of a row, G groups.
 """
@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from v2a_core.metrics.base import NotMeasuredError
 from v2a_core.metrics.jackknife import GROUPS, group_of
-from v2a_core.outputs.ledger import part_files, read_part
+from v2a_core.metrics.stored import StoredRows, blocks, gathered
+from v2a_core.outputs.ledger import part_files, read_batches
 from v2a_core.tables import arrays
 from v2a_core.tables.schema import OK
 
@@ -37,6 +38,19 @@ class Member:
 
     key: str
     source: str
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Rows of a column, on disk.
+
+    Attributes:
+        rows_ND: In the order of their keys.
+        groups_N: Of the source of each.
+    """
+
+    rows_ND: StoredRows
+    groups_N: npt.NDArray[np.int64]
 
 
 class Features:
@@ -72,10 +86,9 @@ class Features:
             with self._file(column, group).open("ab") as file:
                 file.write(np.ascontiguousarray(rows_ND, np.float32).tobytes())
 
-    def group(self, column: str, group: int) -> Floats:
-        """The rows of a column of one group, float32 (N, D)."""
-        path, size = self._file(column, group), self._sizes[column]
-        return np.fromfile(path, np.float32).reshape(-1, size) if path.exists() else np.zeros((0, size), np.float32)
+    def group(self, column: str, group: int) -> StoredRows:
+        """The rows of a column of one group."""
+        return StoredRows(self._file(column, group), self._sizes[column])
 
     def owners(self, column: str, group: int) -> Sequence[str]:
         """The key of each of these rows."""
@@ -93,36 +106,47 @@ class Features:
         """D."""
         return self._sizes[column]
 
-    def drawn(self, column: str, most: int) -> tuple[Floats, npt.NDArray[np.int64]]:
-        """Rows of a column with their groups, float32 (N, D) and int64 (N,), in the order of their keys.
+    def drawn(self, column: str, most: int | None = None) -> Drawn:
+        """Rows of a column in the order of their keys; they are put into a file of their own once.
 
         Args:
             column: Which.
-            most: Of more sounds, those with the lowest hashes are taken: the same ones of every system.
+            most: Of more rows, those of the sounds with the lowest hashes are taken: the same ones of every system.
 
         Raises:
             NotMeasuredError: When there are none.
         """
-        each = max(1, -(-self.count(column) // max(1, len(self.keys))))
-        chosen = set(sorted(self.keys, key=_hash)[: max(1, most // each)])
-        found: list[tuple[str, int, Floats]] = []
-        for group in self.occupied(column):
-            rows_ND = self.group(column, group)
-            named = enumerate(self.owners(column, group))
-            found += [(key, group, rows_ND[row]) for row, key in named if key in chosen]
-        if not found:
+        chosen = sorted(self.keys)
+        if most is not None and self.count(column) > most:
+            each = -(-self.count(column) // len(self.keys))
+            chosen = sorted(sorted(self.keys, key=_hash)[: max(1, most // each)])
+        places = self._places(column, chosen)
+        count = sum(map(len, places.values()))
+        if not count:
             raise NotMeasuredError("no sound has features")
-        found.sort(key=lambda item: item[0])
-        return np.stack([item[2] for item in found]), np.array([item[1] for item in found], np.int64)
+        path, groups_N = self._folder / f"{column}-drawn-{most}.f32", np.empty(count, np.int64)
+        self._put(column, places, path, groups_N)
+        return Drawn(StoredRows(path, self._sizes[column]), groups_N)
 
     def pairs(self, other: Features, column: str) -> Iterable[tuple[list[str], Floats, Floats]]:
-        """For each group the keys that both sets have, and their rows of a column with one row a sound."""
+        """Keys that both sets have, and their rows of a column with one row a sound; block by block, a group each."""
         for group in self.occupied(column):
-            mine = dict(zip(self.owners(column, group), self.group(column, group), strict=True))
-            theirs = dict(zip(other.owners(column, group), other.group(column, group), strict=True))
-            keys = sorted(mine.keys() & theirs.keys())
-            if keys:
-                yield keys, np.stack([mine[key] for key in keys]), np.stack([theirs[key] for key in keys])
+            theirs = {key: row for row, key in enumerate(other.owners(column, group))}
+            start = 0
+            for mine_ND in blocks(self.group(column, group)):
+                owners = self.owners(column, group)[start : start + len(mine_ND)]
+                start += len(mine_ND)
+                mine = {key: row for row, key in enumerate(owners) if key in theirs}
+                keys = sorted(mine)
+                if keys:
+                    wanted = [theirs[key] for key in keys]
+                    yield keys, mine_ND[[mine[key] for key in keys]], other.group(column, group).take(wanted)
+
+    def each(self, column: str, group: int) -> dict[str, Floats]:
+        """The rows (N, D) of each sound of a group, none for a sound that has none: for columns of few numbers."""
+        found = {key: np.zeros((0, self._sizes[column]), np.float32) for key, of in self.keys.items() if of == group}
+        rows_ND, owners = gathered(self.group(column, group)), np.array(self.owners(column, group), dtype=object)
+        return found | {key: rows_ND[owners == key] for key in dict.fromkeys(owners)}
 
     def reasons(self) -> Counter[str]:
         """Why sounds have no features, with their numbers."""
@@ -131,6 +155,31 @@ class Features:
     def kept(self, name: str) -> Path:
         """A file of this set for what was computed of it."""
         return self._folder / f"{name}.npz"
+
+    def _places(self, column: str, keys: Sequence[str]) -> dict[str, list[int]]:
+        """Where the rows of each of these sounds stand when they are put in this order."""
+        each: Counter[str] = Counter()
+        for group in self.occupied(column):
+            each.update(self.owners(column, group))
+        places, next_one = {}, 0
+        for key in keys:
+            places[key] = list(range(next_one, next_one + each[key]))
+            next_one += each[key]
+        return places
+
+    def _put(self, column: str, places: dict[str, list[int]], path: Path, groups_N: npt.NDArray[np.int64]) -> None:
+        """Write rows to their places, and their groups beside them."""
+        with path.open("wb") as file:
+            for group in self.occupied(column):
+                owners = iter(self.owners(column, group))
+                for rows_ND in blocks(self.group(column, group)):
+                    for row_D in rows_ND:
+                        left = places.get(next(owners))
+                        if left:
+                            place = left.pop(0)
+                            groups_N[place] = group
+                            file.seek(place * row_D.nbytes)
+                            file.write(row_D.tobytes())
 
     def _file(self, column: str, group: int) -> Path:
         return self._folder / f"{column}-{group}.f32"
@@ -151,21 +200,27 @@ def read_features(
     wanted = pa.array(list(members), pa.string())
     names = ["segment_id", "status", "reject_type", "silent", *columns]
     for uri in part_files(rows):
-        table = read_part(uri, names)
-        table = table.filter(pa.compute.is_in(table["segment_id"], value_set=wanted))
-        vectors = {name: arrays.read_vectors(table[name]) for name in columns}
-        about = table.select(["segment_id", "status", "reject_type", "silent"]).to_pylist()
-        for place, row in enumerate(about):
-            for member in members[row["segment_id"]]:
-                if row["status"] != OK:
-                    found.rejected[member.key] = row["reject_type"]
-                    continue
-                cells = {name: vectors[name][place] for name in columns}
-                rows_of = {name: cell.reshape(-1, columns[name]) for name, cell in cells.items() if cell is not None}
-                found.add(member, rows_of)
-                if row["silent"]:
-                    found.silent.add(member.key)
+        for table in read_batches(uri, names):
+            _take(found, table.filter(pa.compute.is_in(table["segment_id"], value_set=wanted)), members, columns)
     return found
+
+
+def _take(
+    found: Features, table: pa.Table, members: Mapping[str, Sequence[Member]], columns: Mapping[str, int]
+) -> None:
+    """Add rows of a network's folder."""
+    vectors = {name: arrays.read_vectors(table[name]) for name in columns}
+    about = table.select(["segment_id", "status", "reject_type", "silent"]).to_pylist()
+    for place, row in enumerate(about):
+        for member in members[row["segment_id"]]:
+            if row["status"] != OK:
+                found.rejected[member.key] = row["reject_type"]
+                continue
+            cells = {name: vectors[name][place] for name in columns}
+            rows_of = {name: cell.reshape(-1, columns[name]) for name, cell in cells.items() if cell is not None}
+            found.add(member, rows_of)
+            if row["silent"]:
+                found.silent.add(member.key)
 
 
 def _hash(key: str) -> bytes:

@@ -1,9 +1,12 @@
-"""Fréchet distances of a network's embeddings: FD (CNN14, PaSST) and FAD (VGGish), moments in one pass over each group.
+"""Fréchet distances of a network's embeddings: FD (CNN14, PaSST) and FAD (VGGish), moments in one pass over the rows.
 
 Source of the interval: leaving out groups of sources from both sets, as in `v2a_core.metrics.jackknife`.
 """
 
 from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +14,8 @@ import numpy.typing as npt
 from v2a_core.metrics import frechet
 from v2a_core.metrics.base import NotMeasuredError
 from v2a_core.metrics.jackknife import GROUPS
-from v2a_core.metrics.moments import Moments, merged, moments
+from v2a_core.metrics.moments import Moments, merged, moments, nothing
+from v2a_core.metrics.stored import blocks, gathered
 from v2a_core.metrics.systems import SET_METRICS
 from v2a_core.metrics.systems.base import DistanceOfEmbeddings, Estimate, Heard, without_each
 from v2a_core.metrics.systems.features import Features
@@ -66,11 +70,11 @@ def _gaussian(features: Features, groups: list[int]) -> frechet.Gaussian:
     if count < frechet.LEAST_ROWS:
         raise NotMeasuredError(f"a Fréchet distance needs at least {frechet.LEAST_ROWS} rows in each set, not {count}")
     if count <= features.size(_COLUMN):  # the rows themselves are the smaller factor
-        return frechet.fit(np.concatenate([features.group(_COLUMN, group) for group in groups]))
+        return frechet.fit(np.concatenate([gathered(features.group(_COLUMN, group)) for group in groups]))
     left = [group for group in range(GROUPS) if group not in groups]
     if len(left) != 1:
-        return merged(moments(features.group(_COLUMN, group)) for group in groups).gaussian()
-    return _whole(features).without(moments(features.group(_COLUMN, left[0]))).gaussian()
+        return _moments(features, groups).gaussian()
+    return _whole(features).without(_moments(features, left)).gaussian()
 
 
 def _whole(features: Features) -> Moments:
@@ -79,9 +83,15 @@ def _whole(features: Features) -> Moments:
     if kept.exists():
         with np.load(kept) as content:
             return Moments(int(content["count"]), content["mean"], content["scatter"])
-    found = merged(moments(features.group(_COLUMN, group)) for group in range(GROUPS))
+    found = _moments(features, range(GROUPS))
     np.savez(kept, count=found.count, mean=found.mean_D, scatter=found.scatter_DD)
     return found
+
+
+def _moments(features: Features, groups: Iterable[int]) -> Moments:
+    """The moments of some groups, from blocks of their rows."""
+    parts = (moments(rows_ND) for group in groups for rows_ND in blocks(features.group(_COLUMN, group)))
+    return merged(itertools.chain([nothing(features.size(_COLUMN))], parts))
 
 
 def _of_one(sound_D: npt.NDArray[np.float32], reference: frechet.Gaussian) -> float:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from v2a_core.metrics.base import NotMeasuredError
-from v2a_core.metrics.class_probabilities import inception_score
+from v2a_core.metrics.class_probabilities import SPLITS, inception_score, inception_scores
+from v2a_core.metrics.jackknife import GROUPS
 from v2a_core.metrics.systems import SET_METRICS
-from v2a_core.metrics.systems.base import Estimate, Heard, without_each
+from v2a_core.metrics.systems.base import Estimate, Heard
+from v2a_core.metrics.systems.features import Drawn
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -26,20 +35,23 @@ class InceptionOfSets:
 
     def compute(self, heard: Heard) -> Estimate:
         """With the references' own score beside it."""
-        logits_NK, groups_N = heard.made.drawn("logits", len(heard.made.keys))
-
-        def without(group: int | None) -> float:
-            return inception_score(logits_NK[groups_N != (-1 if group is None else group)]).mean
-
-        value = without(None)
+        made = heard.made.drawn("logits")
+        value, without_G = _scores(made)
         beside = {}
-        try:
-            reference = heard.references()
-            beside["references"] = inception_score(reference.drawn("logits", len(reference.keys))[0]).mean
-        except NotMeasuredError:
-            pass  # without references there is nothing to show beside it
-        without_G = without_each(without, heard.made.occupied("logits"))
-        return Estimate(value, len(logits_NK), without_G, beside=beside)
+        with contextlib.suppress(NotMeasuredError):  # without references there is nothing to show beside it
+            beside["references"] = inception_score(heard.references().drawn("logits").rows_ND).mean
+        return Estimate(value, len(made.groups_N), without_G, beside=beside)
+
+
+def _scores(made: Drawn) -> tuple[float, Floats]:
+    """The score, and that without each group that leaves enough rows, (G,); in one pass over the rows."""
+    occupied = np.unique(made.groups_N)
+    kept = {int(group): made.groups_N != group for group in occupied}
+    useful = [group for group, keep_N in kept.items() if keep_N.sum() >= SPLITS]
+    found = inception_scores(made.rows_ND, [made.groups_N >= 0, *(kept[group] for group in useful)])
+    without_G = np.full(GROUPS, math.nan)
+    without_G[useful] = [score.mean for score in found[1:]]
+    return found[0].mean, without_G
 
 
 for _name, _title, _extractor in (

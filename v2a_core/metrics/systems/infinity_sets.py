@@ -18,9 +18,9 @@ class InfinityOfSets(DistanceOfEmbeddings):
     def compute(self, heard: Heard) -> Estimate:
         """Of at most `most_rows` rows, against all references."""
         reference = gaussian(heard.references())
-        made_ND, _ = heard.made.drawn("embedding", heard.settings.most_rows)
+        made_ND = heard.made.drawn("embedding", heard.settings.most_rows).rows_ND
         found = frechet_infinity(made_ND, reference, seed=heard.settings.seed)
-        beside = {"fit": found.fit, "slope": found.slope}
+        beside = {"fit": found.fit, "slope": found.slope, "rows": float(len(made_ND))}
         freedom = max(1, len(found.sizes_S) - 2)
         return Estimate(found.value, len(heard.made.keys), error=_error(found), freedom=freedom, beside=beside)
 

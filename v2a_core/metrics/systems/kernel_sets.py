@@ -17,19 +17,20 @@ class KernelOfSets(DistanceOfEmbeddings):
     """See `v2a_core.metrics.kernel`."""
 
     def compute(self, heard: Heard) -> Estimate:
-        """Of at most `most_rows` rows of each set; two halves of the references beside it."""
+        """Of at most `most_rows` rows of each set, which stand beside it; so do two halves of the references."""
         most = heard.settings.most_rows
-        made_ND, made_N = heard.made.drawn("embedding", most)
-        reference_MD, reference_M = heard.references().drawn("embedding", most)
-        bandwidth = median_distance(reference_MD, heard.settings.seed)
-        sums = kernel_sums(made_ND, reference_MD, bandwidth, (made_N, reference_M), GROUPS)
-        occupied = sorted({*made_N.tolist(), *reference_M.tolist()})
+        made, reference = heard.made.drawn("embedding", most), heard.references().drawn("embedding", most)
+        bandwidth = median_distance(reference.rows_ND, heard.settings.seed)
+        groups = made.groups_N, reference.groups_N
+        sums = kernel_sums(made.rows_ND, reference.rows_ND, bandwidth, groups, GROUPS)
+        occupied = sorted({*made.groups_N.tolist(), *reference.groups_N.tolist()})
 
         def without(group: int | None) -> float:
             return sums.distance(np.arange(GROUPS) != (-1 if group is None else group))
 
         halves = _real_halves(sums)
-        beside = {"bandwidth": bandwidth, **({} if math.isnan(halves) else {"real_halves": halves})}
+        beside = {"bandwidth": bandwidth, "rows": float(len(made.rows_ND))}
+        beside |= {} if math.isnan(halves) else {"real_halves": halves}
         return Estimate(without(None), len(heard.made.keys), without_each(without, occupied), beside=beside)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from v2a_core.metrics.base import NotMeasuredError, Score
-from v2a_core.metrics.extractors.network import Weights, network
+from v2a_core.metrics.extractors.folder import Weights, folder_extractor, hearing_extractor
 from v2a_core.metrics.hearing_protocols import Protocol
+from v2a_core.metrics.stored import gathered
 from v2a_core.metrics.systems import SET_METRICS
 from v2a_core.metrics.systems.base import Estimate, Heard, SetSettings, difference
+from v2a_core.metrics.systems.clap_sets import EXTRACTOR as CLAP
+from v2a_core.metrics.systems.clap_sets import EvaluatedRows
 from v2a_core.metrics.systems.features import Features, Member, read_features
 
+MOTION = "motion"  # the extractor of videos
 Members = Mapping[str, Sequence[Member]]
 
 
@@ -28,7 +32,7 @@ class Folders:
 
     Attributes:
         weights: Of the network.
-        made: Folder or URI of the rows of the systems' sounds.
+        made: Folder or URI of the rows of the systems' sounds; empty of an extractor that sees videos.
         reference: Of the references' sounds, and of silence.
     """
 
@@ -47,6 +51,7 @@ class Sets:
         frames: Mean frames of the videos; None: there are none.
         silence: Sound id of silence.
         folders: Of each network that was used, by its name.
+        rows: The evaluated rows of each system, by its name, and the sha256 of the CLAP that they are of.
     """
 
     systems: Mapping[str, Members]
@@ -54,6 +59,7 @@ class Sets:
     frames: Features | None
     silence: str
     folders: Mapping[str, Folders]
+    rows: tuple[Mapping[str, EvaluatedRows], str]
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,9 @@ class Measured:
     rejected: dict[str, dict[str, Counter[str]]] = field(default_factory=dict)
 
 
-def measure_sets(sets: Sets, protocol: Protocol, settings: SetSettings, folder: Path) -> Measured:
+def measure_sets(
+    sets: Sets, protocol: Protocol, settings: SetSettings, folder: Path, only: Collection[str] | None = None
+) -> Measured:
     """Every metric of the registry, of every system; one network after the other.
 
     Args:
@@ -109,19 +117,18 @@ def measure_sets(sets: Sets, protocol: Protocol, settings: SetSettings, folder: 
         protocol: What was heard of each sound.
         settings: How.
         folder: An empty one for features on their way.
+        only: Names of the metrics that are wanted; None: all.
     """
     found: dict[str, dict[str, SetResult]] = {name: {} for name in sets.systems}
     rejected: dict[str, dict[str, Counter[str]]] = {name: {} for name in sets.systems}
-    metrics = {name: SET_METRICS[name].component for name in SET_METRICS.names()}
+    metrics = {name: SET_METRICS[name].component for name in SET_METRICS.names() if only is None or name in only}
     for extractor in dict.fromkeys(metric.extractor for metric in metrics.values()):
         names = [name for name, metric in metrics.items() if metric.extractor == extractor]
-        folders = sets.folders.get(extractor)
-        heard = _heard(sets, folders, settings, folder / extractor) if folders else {}
+        heard, sha256 = _heard_by(extractor, sets, settings, folder / extractor)
         for system in sets.systems:
             if system in heard:
                 rejected[system][extractor] = heard[system].made.reasons()
             for name in names:
-                sha256 = folders.weights.sha256 if folders else ""
                 found[system][name] = _measure(name, heard.get(system), extractor, sha256, protocol)
     ordered = {system: [results[name] for name in metrics] for system, results in found.items()}
     return Measured(ordered, rejected)
@@ -140,13 +147,24 @@ def differences(results: Mapping[str, Sequence[SetResult]], confidence: float) -
     return found
 
 
+def _heard_by(extractor: str, sets: Sets, settings: SetSettings, folder: Path) -> tuple[dict[str, Heard], str]:
+    """What an extractor says of each system, and the sha256 of its weights; nothing when it was not used."""
+    if extractor == CLAP:
+        rows, sha256 = sets.rows
+        heard = {name: found.heard(settings, folder / f"system-{n}") for n, (name, found) in enumerate(rows.items())}
+        return heard, sha256
+    folders = sets.folders.get(extractor)
+    return (_heard(sets, folders, settings, folder), folders.weights.sha256) if folders else ({}, "")
+
+
 def _heard(sets: Sets, folders: Folders, settings: SetSettings, folder: Path) -> dict[str, Heard]:
     """What the network says of each system and of the references."""
-    sizes = network(folders.weights.extractor).sizes
+    sizes = folder_extractor(folders.weights.extractor).sizes
     reference = None
     if sets.reference:
         reference = read_features(folders.reference, sets.reference, sizes, folder / "reference")
     silence = _silence(sets, folders, sizes, folder / "silence")
+    motion = _motion(sets, folder / "motion")
     return {
         system: Heard(
             read_features(folders.made, members, sizes, folder / f"system-{number}"),
@@ -154,9 +172,18 @@ def _heard(sets: Sets, folders: Folders, settings: SetSettings, folder: Path) ->
             sets.frames,
             silence,
             settings,
+            motion,
         )
         for number, (system, members) in enumerate(sets.systems.items())
     }
+
+
+def _motion(sets: Sets, folder: Path) -> Features | None:
+    """How the references' videos move; None when nobody looked."""
+    folders = sets.folders.get(MOTION)
+    if folders is None or not sets.reference:
+        return None
+    return read_features(folders.reference, sets.reference, folder_extractor(MOTION).sizes, folder)
 
 
 def _silence(
@@ -166,15 +193,20 @@ def _silence(
     found = read_features(folders.reference, members, sizes, folder)
     if not found.keys:
         return {}
-    return {name: np.concatenate([found.group(name, group) for group in found.occupied(name)]) for name in sizes}
+    return {name: gathered(found.drawn(name).rows_ND) for name in sizes}
+
+
+def _missing(extractor: str) -> str:
+    if extractor == CLAP:
+        return "there are no rows that CLAP heard"
+    return hearing_extractor(extractor).missing(extractor)
 
 
 def _measure(name: str, heard: Heard | None, extractor: str, sha256: str, protocol: Protocol) -> SetResult:
     metric = SET_METRICS[name].component
     head = (name, metric.title, metric.better, extractor, sha256, protocol)
     if heard is None:
-        published = network(extractor).published
-        return SetResult(*head, reason=f"extractors.{extractor}.weights names no checkpoint: give {published}")
+        return SetResult(*head, reason=_missing(extractor))
     if not heard.made.keys:
         return SetResult(*head, reason="no sound could be heard")
     try:

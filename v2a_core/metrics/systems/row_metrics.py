@@ -14,7 +14,7 @@ from v2a_core.metrics.systems.base import Estimate, without_each
 from v2a_core.metrics.systems.measure import SetResult
 
 # Without a group only the value is wanted, not another interval.
-_NO_INTERVAL = {"resamples": 10, "clap_frechet": {"resamples": 0}}
+_NO_INTERVAL = {"resamples": 10}
 
 
 def row_results(
@@ -49,7 +49,16 @@ def _estimate(name: str, rows: Rows, settings: MetricSettings) -> Estimate:
         return load_metric(name, quick).compute(kept, quick).value
 
     beside = {} if whole.chance is None else {"shuffled_pairs": whole.chance}
-    return Estimate(whole.value, whole.count, without_each(without, sorted(set(groups))), beside=beside)
+    without_G, values = without_each(without, sorted(set(groups))), _values(load_metric(name, quick).needs, rows)
+    return Estimate(whole.value, whole.count, without_G, beside=beside, values=values)
+
+
+def _values(needs: Sequence[str], rows: Rows) -> dict[str, float]:
+    """The value of each sound where the metric is a mean of one column, by the name of its source."""
+    if len(needs) != 1:
+        return {}
+    pairs = zip(rows["source_name"], rows[needs[0]], strict=True)
+    return {source: float(value) for source, value in pairs if value is not None}
 
 
 def _kept(values: Sequence[Any], groups: Sequence[int], without: int | None) -> list[Any]:

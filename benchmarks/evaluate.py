@@ -1,0 +1,257 @@
+"""What the networks of `v2a evaluate` cost in the job, in a bare loop, and beside the packages that people use.
+
+Run `python benchmarks/evaluate.py` (300 sounds of 10 s; `--sounds 24 --rounds 1 --extractors wav2clip` for a quick
+look). With random weights in the published layouts, on the same sounds:
+
+(a) the network of a package, where `--packages FOLDER` holds it, as tests/data/make_oracles.py asks for them: one
+    sound after the other in one process with all cores;
+(b) our network in the same way;
+(c) our network in a bare loop, a process a core: the ceiling of the job;
+(d) the extraction of `v2a evaluate`, Ray and all.
+
+(a) and (b) run in turns, so do (c) and (d), since machines change their speed from minute to minute; their ratios are
+medians of the rounds. Goals: (b) at least as fast as (a), (d) at least 0.9 x (c) without the start of both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "helpers"))  # weights in the published layouts
+
+SECONDS, RATE, BATCH = 10, 16_000, 8
+EXTRACTORS = ("cnn14-16k", "cnn14-32k", "vggish", "wav2clip", "passt")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the sounds and the weights lie.
+
+    Attributes:
+        folder: Of both.
+        packages: Folder of the packages; None: there are none.
+        extractor: Which network.
+    """
+
+    folder: Path
+    packages: Path | None
+    extractor: str
+
+    @property
+    def weights(self) -> Path:
+        """The checkpoint."""
+        return self.folder / f"{self.extractor}.pth"
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sounds", type=int, default=300)
+    parser.add_argument("--few", type=int, help="of (a) and (b), which run in one process (default: a tenth)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--extractors", nargs="+", choices=EXTRACTORS, default=list(EXTRACTORS))
+    parser.add_argument("--packages", type=Path, help="folder of the packages of (a)")
+    parser.add_argument("--way", choices=WAYS, help="work in this process; how the ways are started")
+    parser.add_argument("--folder", type=Path, help="of --way")
+    parser.add_argument("--part", type=int, nargs=2, default=(0, 1), help="of --way: which sounds")
+    arguments = parser.parse_args()
+    if arguments.way:
+        place = Place(arguments.folder, arguments.packages, arguments.extractors[0])
+        files = sorted((arguments.folder / "sounds").iterdir())[: arguments.sounds]
+        print(json.dumps(WAYS[arguments.way](place, files[arguments.part[0] :: arguments.part[1]])))
+        return
+    few = arguments.few or max(2, arguments.sounds // 10)
+    print("| network | package /s | ours /s | ratio | bare loop /s | job /s | ratio | with its start |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    for extractor in arguments.extractors:
+        with tempfile.TemporaryDirectory(prefix="v2a-bench-") as name:
+            place = Place(Path(name), arguments.packages, extractor)
+            _write(place, arguments.sounds)
+            _compare(place, arguments.sounds, few, arguments.rounds)
+
+
+def _compare(place: Place, sounds: int, few: int, rounds: int) -> None:
+    """One row of the table."""
+    theirs, ours, bare, job, whole = [], [], [], [], []
+    for _ in range(rounds):
+        theirs.append(_rate("package", place, few))
+        ours.append(_rate("ours", place, few))
+        bare.append(_rate("bare", place, sounds, len(os.sched_getaffinity(0))))
+        started = time.perf_counter()
+        job.append(_rate("job", place, sounds))
+        whole.append(sounds / (time.perf_counter() - started))
+    known = [rate for rate in theirs if rate]
+    package = f"{statistics.median(known):.2f}" if known else "not there"
+    network = f"{_ratio(ours, theirs):.2f}" if known else ""
+    print(
+        f"| {place.extractor} | {package} | {statistics.median(ours):.2f} | {network} | {statistics.median(bare):.2f} "
+        f"| {statistics.median(job):.2f} | {_ratio(job, bare):.2f} | {_ratio(whole, bare):.2f} |",
+        flush=True,
+    )
+
+
+def _ratio(first: list[float], second: list[float]) -> float:
+    return statistics.median(a / b for a, b in zip(first, second, strict=True))
+
+
+def _rate(way: str, place: Place, sounds: int, processes: int = 1) -> float:
+    """Sounds per second of working, without imports and loading; 0 where it cannot run."""
+    command = [sys.executable, __file__, "--way", way, "--folder", str(place.folder), "--sounds", str(sounds)]
+    command += ["--extractors", place.extractor, *(["--packages", str(place.packages)] if place.packages else [])]
+    parts = [[*command, "--part", str(part), str(processes)] for part in range(processes)]
+    running = [subprocess.Popen(part, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for part in parts]
+    said = [process.communicate()[0].splitlines()[-1:] for process in running]
+    seconds = [float(json.loads(lines[0])) if lines else 0.0 for lines in said]
+    assert not any(process.returncode for process in running), f"{way} of {place.extractor} failed"
+    return sounds / max(seconds) if max(seconds) else 0.0
+
+
+def _package(place: Place, files: list[Path]) -> float:
+    """(a): seconds; 0 without the package."""
+    if place.packages is None:
+        return 0.0
+    sys.path.insert(0, str(place.packages))
+    try:
+        network, rate = PACKAGES[place.extractor](place.packages)
+    except ImportError as error:
+        print(f"{place.extractor}: {error}", file=sys.stderr)
+        return 0.0
+    from v2a_core.media.sinc_resample import sinc_resample
+
+    started = time.perf_counter()
+    with torch.inference_mode():
+        for path in files:
+            samples, own = soundfile.read(path, dtype="float32")
+            network(sinc_resample(samples, own, rate))
+    return time.perf_counter() - started
+
+
+def _ours(place: Place, files: list[Path]) -> float:
+    """(b) and, a process a core, (c): seconds."""
+    from v2a_core.media.write import read_pcm
+    from v2a_core.metrics.extractors.network import network
+    from v2a_core.metrics.hearing_protocols import PROTOCOLS
+
+    extractor = network(place.extractor)(place.weights, "cpu")
+    started = time.perf_counter()
+    for start in range(0, len(files), BATCH):
+        extractor.extract([read_pcm(path) for path in files[start : start + BATCH]], PROTOCOLS["paper"])
+    return time.perf_counter() - started
+
+
+def _bare(place: Place, files: list[Path]) -> float:
+    torch.set_num_threads(1)
+    return _ours(place, files)
+
+
+def _job(place: Place, files: list[Path]) -> float:
+    """(d): seconds of its stream."""
+    from v2a_core.config import load
+    from v2a_core.metrics.hearing_protocols import PROTOCOLS
+    from v2a_core.metrics.systems.sets import file_entry, sound_set
+    from v2a_core.models.digests import sha256
+    from workflows.evaluate.config import EvaluateJob
+    from workflows.evaluate.extraction import Asking, chosen_weights, extract
+
+    settings = [f"extractors.{place.extractor}.weights={place.weights}"]
+    job = load(EvaluateJob, job="evaluate", overrides=settings)
+    (weights,) = chosen_weights(job).values()
+    sounds = sound_set([file_entry(path.stem, path.stem, str(path), sha256(path)) for path in files]).sounds()
+    with tempfile.TemporaryDirectory(dir=place.folder) as output:
+        rows = Path(extract(output, sounds, Asking(weights, PROTOCOLS["paper"]), job, {"models": "miniature"}))
+        summary = json.loads((rows.parent / "summary.json").read_text())
+    assert summary["counts"]["rows_done_now"] == len(files), summary["counts"]
+    return float(summary["seconds"]["total"])
+
+
+WAYS: dict[str, Callable[[Place, list[Path]], float]] = {
+    "package": _package,
+    "ours": _ours,
+    "bare": _bare,
+    "job": _job,
+}
+
+
+def _cnn14(rate: int, window: int, hop: int, highest: int, packages: Path) -> tuple[Callable[..., Any], int]:
+    import types
+
+    for name in ("panns_inference", "panns_inference.config"):  # which calls wget when it is imported
+        sys.modules[name] = types.ModuleType(name)
+    sys.modules["panns_inference"].__path__ = [str(packages / "panns_inference")]
+    from panns_inference.models import Cnn14
+
+    network = Cnn14(rate, window, hop, 64, 50, highest, 527).eval()
+    return lambda sound: network(torch.from_numpy(sound)[None]), rate
+
+
+def _vggish(packages: Path) -> tuple[Callable[..., Any], int]:
+    import types
+
+    sys.modules.setdefault("resampy", types.ModuleType("resampy"))
+    from torchvggish import torchvggish, vggish_input
+
+    network = torchvggish._vgg().eval()
+    return lambda sound: network(vggish_input.waveform_to_examples(sound.astype(np.float64), 16_000)), 16_000
+
+
+def _wav2clip(packages: Path) -> tuple[Callable[..., Any], int]:
+    from wav2clip.model.encoder import MLPLayers, ResNetExtractor
+
+    encoder, transform = ResNetExtractor(scenario="supervise").encoder.eval(), MLPLayers().eval()
+    return lambda sound: transform(encoder(torch.from_numpy(sound)[None])), 16_000
+
+
+def _passt(packages: Path) -> tuple[Callable[..., Any], int]:
+    from v2a_core.compute.torchvision_import import prepare_torchvision
+
+    prepare_torchvision()
+    from hear21passt.models.passt import get_model
+    from hear21passt.models.preprocess import AugmentMelSTFT
+    from hear21passt.wrapper import PasstBasicWrapper
+
+    mel = AugmentMelSTFT(n_mels=128, sr=32000, win_length=800, hopsize=320, n_fft=1024, freqm=48, timem=192,
+                         htk=False, fmin=0.0, fmax=None, norm=1, fmin_aug_range=10, fmax_aug_range=2000)  # fmt: skip
+    network = PasstBasicWrapper(
+        mel=mel, net=get_model("passt_s_swa_p16_128_ap476", pretrained=False), mode="all"
+    ).eval()
+    return lambda sound: network(torch.from_numpy(sound)[None, :320_000]), 32_000
+
+
+PACKAGES: dict[str, Callable[[Path], tuple[Callable[..., Any], int]]] = {
+    "cnn14-16k": lambda packages: _cnn14(16_000, 512, 160, 8000, packages),
+    "cnn14-32k": lambda packages: _cnn14(32_000, 1024, 320, 14_000, packages),
+    "vggish": _vggish,
+    "wav2clip": _wav2clip,
+    "passt": _passt,
+}
+
+
+def _write(place: Place, sounds: int) -> None:
+    """Noise, each sound another one, and a checkpoint."""
+    from helpers_networks import published_weights
+
+    (place.folder / "sounds").mkdir()
+    random = np.random.default_rng(0)
+    for number in range(sounds):
+        samples = (0.1 * random.standard_normal(SECONDS * RATE)).astype(np.float32)
+        soundfile.write(place.folder / "sounds" / f"{number:05d}.wav", samples, RATE, "PCM_16")
+    torch.save(published_weights(place.extractor), place.weights)
+
+
+if __name__ == "__main__":
+    main()

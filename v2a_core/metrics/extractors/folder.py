@@ -1,0 +1,148 @@
+"""Extractors whose findings have a folder of their own, with a row a sound: networks, and what is slow besides."""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow as pa
+
+from v2a_core.config import ConfigError
+from v2a_core.media.types import Pcm
+from v2a_core.metrics.extractors import EXTRACTORS
+from v2a_core.metrics.hearing_protocols import Protocol
+from v2a_core.models import ModelError
+from v2a_core.models.digests import sha256
+from v2a_core.models.sources import Finder
+from v2a_core.tables.columns import Column
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the findings of an extractor depend on: its weights, or the program that it is.
+
+    Attributes:
+        extractor: Its name.
+        source: Of the weights, as the settings name them; of others, the program and its version.
+        sha256: Of the file of weights; of others, of `source`.
+    """
+
+    extractor: str
+    source: str
+    sha256: str
+
+    def path(self) -> Path:
+        """The file of weights on this machine, fetched when it is not there.
+
+        Raises:
+            ModelError: When it cannot be had, or is another file than that of `sha256`.
+        """
+        path = find_file(self.extractor, self.source)
+        if sha256(path) != self.sha256:
+            raise ModelError(f"{path} for the extractor {self.extractor!r} is another file than that of {self.sha256}")
+        return path
+
+
+class FolderExtractor(abc.ABC):
+    """Finds something out about each sound, or about the video that it belongs to.
+
+    Attributes:
+        columns: What it finds out; null where it says nothing.
+        sizes: Numbers in a row of each column.
+    """
+
+    columns: ClassVar[tuple[Column, ...]]
+    sizes: ClassVar[Mapping[str, int]]
+
+    @classmethod
+    def row_columns(cls) -> list[Column]:
+        """It has a folder of its own."""
+        return []
+
+
+class HearingExtractor(FolderExtractor):
+    """Hears sounds by themselves, where models run."""
+
+    @classmethod
+    @abc.abstractmethod
+    def missing(cls, name: str) -> str:
+        """Why there are no findings, and what to do.
+
+        Args:
+            name: Of the extractor.
+        """
+
+    @classmethod
+    @abc.abstractmethod
+    def check(cls, weights: Weights) -> None:
+        """See whether it runs, before anything is made.
+
+        Raises:
+            ModelError: When its weights do not fit.
+        """
+
+    @classmethod
+    @abc.abstractmethod
+    def opened(cls, weights: Weights, device: str) -> HearingExtractor:
+        """The extractor, loaded.
+
+        Args:
+            weights: What the findings depend on.
+            device: Where it runs.
+        """
+
+    @abc.abstractmethod
+    def extract(self, sounds: Sequence[Pcm], protocol: Protocol) -> Mapping[str, pa.Array]:
+        """Each of `columns`, a value a sound.
+
+        Args:
+            sounds: As they are in their files, of at least a sample each.
+            protocol: What is heard of them.
+        """
+
+
+def folder_extractor(name: str) -> type[FolderExtractor]:
+    """The extractor of a name.
+
+    Raises:
+        ConfigError: When there is none of this name with a folder of its own.
+    """
+    component = EXTRACTORS[name].component
+    if not issubclass(component, FolderExtractor):
+        raise ConfigError(f"the extractor {name!r} has no folder of its own")
+    return component
+
+
+def hearing_extractor(name: str) -> type[HearingExtractor]:
+    """The extractor of a name.
+
+    Raises:
+        ConfigError: When there is none of this name that hears sounds by themselves.
+    """
+    component = EXTRACTORS[name].component
+    if not issubclass(component, HearingExtractor):
+        raise ConfigError(f"the extractor {name!r} hears no sounds by themselves")
+    return component
+
+
+def of_program(name: str, program: str) -> Weights:
+    """What the findings of an extractor without weights depend on.
+
+    Args:
+        name: Of the extractor.
+        program: Its library and version.
+    """
+    return Weights(name, program, hashlib.sha256(program.encode()).hexdigest())
+
+
+def find_file(name: str, source: str) -> Path:
+    """The file of an extractor's weights on this machine, fetched when it is not there.
+
+    Raises:
+        ModelError: When it cannot be had.
+    """
+    return Finder(f"extractors.{name}").weight_file(source)

@@ -1,0 +1,67 @@
+"""What a comparison knows of each clip: where its sounds lie, and what they score; the page of systems is of it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from v2a_core import storage
+from v2a_core.metrics.systems.measure import SetResult
+from v2a_core.metrics.systems.places import LookedAt
+from v2a_core.tables.clips import CLIPS, CLIPS_FILE, SOUNDS_FILE, SYSTEM_SOUNDS
+from workflows.evaluate.comparison import REFERENCES, System
+
+
+def write_clips(
+    output: str,
+    systems: Sequence[System],
+    wanted: Mapping[str, LookedAt],
+    results: Mapping[str, Sequence[SetResult]],
+) -> None:
+    """Write both tables.
+
+    Args:
+        output: Folder or URI of the comparison.
+        systems: Whose files were looked at.
+        wanted: The references' files.
+        results: The metrics of each system, by its name.
+    """
+    rows = [_row(REFERENCES, key, item) for key, item in wanted.items()]
+    rows += [_row(system.name, key, item) for system in systems for key, item in system.found.items()]
+    _write(storage.join(output, SOUNDS_FILE), pa.Table.from_pylist(rows, schema=SYSTEM_SOUNDS))
+    columns = list(zip(*_values(results), strict=True)) or [()] * len(CLIPS)
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, CLIPS, strict=True)]
+    _write(storage.join(output, CLIPS_FILE), pa.Table.from_arrays(arrays, schema=CLIPS))
+
+
+def _row(system: str, key: str, item: LookedAt) -> dict[str, object]:
+    return {
+        "system": system,
+        "id": key,
+        "uri": item.place.uri,
+        "is_video": item.place.source is not None,
+        "label": item.place.label,
+        "caption": item.place.caption,
+        "sha256": item.sha256 or None,
+        "sample_rate_hz": item.sample_rate or None,
+        "length_s": item.length_s or None,
+        "silent": item.silent,
+        "error": item.error or None,
+    }
+
+
+def _values(results: Mapping[str, Sequence[SetResult]]) -> Iterator[tuple[str, str, str, float]]:
+    for system, found in results.items():
+        for result in found:
+            if result.estimate is not None:
+                for key, value in result.estimate.values.items():
+                    yield system, key, result.name, value
+
+
+def _write(uri: str, table: pa.Table) -> None:
+    file = io.BytesIO()
+    pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+    storage.write_bytes(uri, file.getvalue())
