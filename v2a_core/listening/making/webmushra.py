@@ -8,7 +8,6 @@ Source: audiolabs/webMUSHRA, doc/experimenter.md and lib/webmushra/pages/LikertM
 from __future__ import annotations
 
 import html
-from typing import Any
 
 import yaml
 
@@ -17,6 +16,7 @@ from v2a_core.listening.key import Item, Key
 from v2a_core.listening.making.config import MakingSettings
 from v2a_core.listening.making.consent import SENT, consent_text, paragraphs
 from v2a_core.listening.questions import LABELS, QUESTIONS, QuestionName
+from v2a_core.protocols import JSON
 
 # The field by which answers of one person are told from those of the next: webMUSHRA's table has no session.
 LISTENER_FIELD = "listener"
@@ -73,7 +73,7 @@ def write_config(folder: str, key: Key, settings: MakingSettings, consent: str |
     return uri
 
 
-def _page(key: Key, item: Item, question: QuestionName, films: bool) -> dict[str, Any]:
+def _page(key: Key, item: Item, question: QuestionName, films: bool) -> dict[str, JSON]:
     folder = f"{_RESOURCES}/{key.test}"
     film = f'<video src="{folder}/{item.id}.mp4" controls muted playsinline width="480"></video>' if films else ""
     return {
@@ -88,7 +88,7 @@ def _page(key: Key, item: Item, question: QuestionName, films: bool) -> dict[str
     }
 
 
-def _finish() -> dict[str, Any]:
+def _finish() -> dict[str, JSON]:
     return {
         "type": "finish",
         "name": "Thank you",
