@@ -129,6 +129,7 @@ def test_with_the_keyboard_alone_on_a_phone_and_with_a_screen_reader(made, brows
         assert page.trouble() == []
 
 
+@pytest.mark.slow
 def test_who_stops_saves_what_there_is_and_the_next_person_begins_anew(made, browser, tmp_path):
     page_file, key, data = made
     with browser.page(page_file.as_uri(), downloads=tmp_path) as page:
