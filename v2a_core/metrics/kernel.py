@@ -28,6 +28,7 @@ SCALE = 100.0
 LEAST_ROWS = 2
 MEDIAN_ROWS = 4000  # 8 million distances; the median of more is the same to three digits
 _BLOCK = 1024
+_FEW = 128
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,33 @@ def median_distance(reference_MD: Vectors, seed: int = 0, most: int = MEDIAN_ROW
         raise NotMeasuredError(f"a bandwidth needs at least two reference rows, not {len(reference_MD)}")
     chosen_M = np.zeros(len(reference_MD), bool)
     chosen_M[np.random.default_rng(seed).permutation(len(reference_MD))[:most]] = True
-    rows_ND = gathered(reference_MD, chosen_M).astype(np.float64)
-    squared = _squared_distances(rows_ND, rows_ND)[np.triu_indices(len(rows_ND), 1)]
+    squared = _pairs(gathered(reference_MD, chosen_M))
     middle = (len(squared) - 1) // 2
-    median = float(np.sqrt(np.partition(squared, middle)[middle]))
+    squared.partition(middle)
+    median = float(np.sqrt(squared[middle]))
     if not median > 0:
         raise NotMeasuredError("more than half of the reference's rows are alike: there is no bandwidth")
     return median
+
+
+def _pairs(rows_ND: npt.NDArray[Any]) -> Floats:
+    """The squared distance of each pair of rows, (N (N - 1) / 2,); of a few rows to all others at a time."""
+    count, start = len(rows_ND), 0
+    found = np.empty(count * (count - 1) // 2)
+    for first in range(0, count, _FEW):
+        block_ND = np.asarray(rows_ND[first : first + _FEW], np.float64)
+        squared_NM = np.concatenate(
+            [
+                _squared_distances(block_ND, np.asarray(rows_ND[other : other + _BLOCK], np.float64))
+                for other in range(first, count, _BLOCK)
+            ],
+            axis=1,
+        )
+        for place, distances_M in enumerate(squared_NM):
+            after_M = distances_M[place + 1 :]
+            found[start : start + len(after_M)] = after_M
+            start += len(after_M)
+    return found
 
 
 def kernel_sums(

@@ -173,13 +173,11 @@ def _charts(content: Mapping[str, Any], systems: Sequence[str]) -> list[Chart]:
 def _bar(system: str, result: Mapping[str, Any], differences: Mapping[str, Mapping[str, Any]]) -> Bar:
     if "value" not in result:
         return Bar(system, None, reason=result.get("not_measured", "not a number"))
-    difference = ""
-    if system in differences and "value" in differences[system]:
-        found = differences[system]
-        difference = f"{found['value']:+.3f}"
-        if "low" in found:
-            difference += f" ({found['low']:+.3f} to {found['high']:+.3f})"
-    return Bar(system, result["value"], result.get("low"), result.get("high"), result["count"], difference=difference)
+    found = differences.get(system, {})
+    difference = f"{found['value']:+.3f}" if "value" in found else ""
+    surely = f"{found['low']:+.3f} to {found['high']:+.3f}" if "low" in found else ""
+    interval = (result.get("low"), result.get("high"))
+    return Bar(system, result["value"], *interval, result["count"], difference=difference, surely=surely)
 
 
 def _files(files: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -64,7 +64,8 @@ class Bar:
         low, high: The interval; None where there is none.
         count: Sounds.
         reason: Why it was not measured.
-        difference: Of the first system, with its interval, in words; empty for the first one itself.
+        difference: From the first system, as text; empty for the first one itself.
+        surely: Its interval, as text; empty where there is none.
     """
 
     system: str
@@ -74,6 +75,7 @@ class Bar:
     count: int = 0
     reason: str = ""
     difference: str = ""
+    surely: str = ""
 
 
 @dataclass(frozen=True)
