@@ -9,7 +9,6 @@ from typing import Any, Unpack
 from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.metrics.extractors.folder import Weights
-from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.metrics.systems.calibration import METRICS, PUBLISHED, agreements, calibration_to_markdown, grid
 from v2a_core.metrics.systems.files import files_to_markdown
 from v2a_core.metrics.systems.measure import SetResult
@@ -84,7 +83,7 @@ def run(
         with hold(output, NAME, steal=asked.get("steal", False)):
             claimed = manifest.open_output(output, mine)
             content = _write(output, _cells(calibrated, job, asked), job)
-            outputs = [place for way, by in _ways(weights) for place in feature_outputs(by, way)]
+            outputs = [place for way in _ways(calibrated) for place in feature_outputs(way)]
             close(output, claimed, (JSON_FILE, TABLE_FILE), outputs, files)
         return content
 
@@ -93,32 +92,28 @@ def _local(asked: Asked) -> Any:
     return load_bundle(asked.get("models", Request.models)).resolve()
 
 
-def _ways(weights: Mapping[str, Weights]) -> list[tuple[Protocol, dict[str, Weights]]]:
+def _ways(calibrated: _Calibrated) -> list[Compared]:
     """The grid, with the networks that hear each way: audioldm_eval decimated what CNN14 heard, and nothing else."""
     found = []
     for protocol in grid():
-        names = [name for name in weights if protocol.resampling == "sinc" or name.startswith("cnn14")]
-        if names:
-            found.append((protocol, {name: weights[name] for name in names}))
+        weights = {
+            name: by
+            for name, by in calibrated.weights.items()
+            if protocol.resampling == "sinc" or name.startswith("cnn14")
+        }
+        if weights:
+            sets, reference, embeddings = calibrated.sets, calibrated.reference, calibrated.embeddings
+            found.append(Compared(calibrated.output, sets, reference, embeddings, weights, protocol, only=METRICS))
     return found
 
 
 def _cells(calibrated: _Calibrated, job: EvaluateJob, asked: Asked) -> dict[str, Cells]:
     """The metrics of each system, by the protocol's name."""
     found: dict[str, Cells] = {name: {} for name in calibrated.sets}
-    for protocol, weights in _ways(calibrated.weights):
-        print(f"calibrate: {protocol.name}", flush=True)
-        compared = Compared(
-            calibrated.output,
-            calibrated.sets,
-            calibrated.reference,
-            calibrated.embeddings,
-            weights,
-            protocol,
-            only=METRICS,
-        )
+    for compared in _ways(calibrated):
+        print(f"calibrate: {compared.protocol.name}", flush=True)
         for system, results in compare(compared, job, asked).results.items():
-            found[system][protocol.name] = results
+            found[system][compared.protocol.name] = results
     return found
 
 

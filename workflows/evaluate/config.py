@@ -19,6 +19,10 @@ class EvaluateJob(JobSettings):
     protocol: ProtocolName = setting(
         "paper", "what is heard of a sound: `paper`: 10 s, the first channel; `av-benchmark`: 8 s, the channels' mean"
     )
+    round_trip: bool = setting(
+        False,
+        "networks hear references also after the bundle's VAE and vocoder: the best a mapper could reach",
+    )
     allow_unfinished: bool = setting(False, "evaluate soundtracks whose job has not finished")
     decoder: GuardSettings = setting(GuardSettings, "limits of the decoder process of the originals")
     encoders: EncoderSettings = setting(EncoderSettings, "how CLAP runs")

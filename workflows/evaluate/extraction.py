@@ -25,7 +25,7 @@ from v2a_core.metrics.extractors.librosa_onsets import LibrosaOnsets
 from v2a_core.metrics.extractors.motion import MotionSettings, VideoMotion
 from v2a_core.metrics.extractors.network import NetworkSettings, find_weights, networks
 from v2a_core.metrics.hearing_protocols import Protocol
-from v2a_core.models import ModelError
+from v2a_core.models import Bundle, ModelError
 from v2a_core.outputs.ledger import Ledger, embeddings_ledger
 from v2a_core.protocols import JSON
 from v2a_core.stages.motion import see_video
@@ -71,10 +71,13 @@ class Asking:
     Attributes:
         weights: Of which extractor.
         protocol: What it hears of them.
+        after: What sounds went through before: the fingerprint of a generator, whose VAE and vocoder they came back
+            from. Empty: nothing.
     """
 
     weights: Weights
     protocol: Protocol
+    after: str = ""
 
 
 def extract(place: str, sounds: pa.Table, asking: Asking, job: EvaluateJob, asked: Asked) -> str:
@@ -114,7 +117,7 @@ def hears(weights: Weights) -> bool:
 
 
 def _open(job: EvaluateJob, asking: Asking, models: Models, sounds: pa.Table) -> Extraction:
-    return Extraction(models, job, asking, sounds)
+    return (RoundTripExtraction if asking.after else Extraction)(models, job, asking, sounds)
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,21 @@ class HearSounds(ActorStage):
 
 
 @dataclass(frozen=True)
+class ThroughModels(ActorStage):
+    """Sounds in, what comes back of them out; an actor holds VAE and vocoder."""
+
+    bundle: Bundle
+    protocol: Protocol
+
+    def load(self) -> Callable[[pa.Table], pa.Table]:
+        """Load both."""
+        from v2a_core.stages.round_trip import RoundTrip, through
+
+        trip = RoundTrip(self.bundle.resolve(), device())
+        return lambda batch: through(batch, trip, self.protocol)
+
+
+@dataclass(frozen=True)
 class Extraction(StreamingJob[pa.Table]):
     """Sounds become rows with what an extractor found out about them or their videos.
 
@@ -184,6 +202,7 @@ class Extraction(StreamingJob[pa.Table]):
             "extractor": weights.extractor,
             "sha256": weights.sha256,
             "protocol": dict(self.asking.protocol.describe()),
+            **({"after": self.asking.after} if self.asking.after else {}),
         }
         return Identity(content, {})
 
@@ -221,5 +240,20 @@ class Extraction(StreamingJob[pa.Table]):
         transit = self.rows().transit
         if not hears(self.asking.weights):
             return run_tasks(data, SeeVideos(self.settings.decoder, self.asking.protocol, transit), pools)
-        data = run_tasks(data, ReadSounds(self.settings.decoder, transit), pools)
+        data = self.between(run_tasks(data, ReadSounds(self.settings.decoder, transit), pools), pools)
         return run_actors(data, HearSounds(self.asking), pools, batch_size=pools.segments_per_batch)
+
+    def between(self, data: Dataset, pools: Pools) -> Dataset:
+        """What sounds go through before they are heard: nothing."""
+        return data
+
+
+class RoundTripExtraction(Extraction):
+    """The same of what comes back from the generator's VAE and vocoder."""
+
+    model_stages: ClassVar[int] = 2
+
+    def between(self, data: Dataset, pools: Pools) -> Dataset:
+        """Through both of them."""
+        stage = ThroughModels(self.models.bundle, self.asking.protocol)
+        return run_actors(data, stage, pools, batch_size=pools.segments_per_batch, gpu="beside")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Unpack
 
@@ -19,13 +19,13 @@ from v2a_core.metrics.extractors.folder import Weights
 from v2a_core.metrics.extractors.schema import evaluated_schema, read_schema
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
 from v2a_core.metrics.systems.clap_sets import EvaluatedRows
-from v2a_core.metrics.systems.measure import SetResult
 from v2a_core.metrics.systems.sets import of_index, originals_of
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import Ledger, embeddings_ledger
 from v2a_core.outputs.manifest import Manifest
 from v2a_core.protocols import JSON
 from v2a_core.stages.listen import ReadSettings, described, sound_extractors
+from v2a_core.stages.round_trip import check_round_trip
 from v2a_core.tables.schema import ROWS_FOLDER
 from v2a_core.verification.retry import forget
 from workflows.cluster_runtime.pools import Pools
@@ -130,6 +130,8 @@ def open_evaluation(
     local = models.local
     if soundtracks.made_by is not None:
         inputs.check_space(soundtracks.place, soundtracks.made_by, local)
+    if job.round_trip:
+        check_round_trip(local)
     references = References(embeddings, inputs.read_references(embeddings, local)) if embeddings else None
     return Evaluation(models, job, soundtracks, references, job.judge or inputs.own_judge(local), weights, asked)
 
@@ -229,23 +231,28 @@ class Evaluation(StreamingJob[pa.Table]):
         """The metrics, over all rows of these soundtracks."""
         place, index, local = self.soundtracks.place, self.soundtracks.index, self.models.local
         facts = Reported(output, place, self.judge, local.name, local.fingerprints()["audio"])
-        metrics = report(facts, index, self.references, self._sets(output), self.settings)
-        outputs: list[JSON] = [*feature_outputs(self.weights, PROTOCOLS[self.settings.protocol])]
+        compared = self._compared(output)
+        sets = compare(compared, self.settings, self.asked).results[_SYSTEM] if compared else ()
+        metrics = report(facts, index, self.references, sets, self.settings)
+        outputs: list[JSON] = [*(feature_outputs(compared) if compared else ())]
         return {**super().tell(output), "metrics": metrics, "outputs": outputs}
 
-    def _sets(self, output: str) -> Sequence[SetResult]:
-        """Metrics of the whole set; of one of several systems there are none before all of them are there."""
-        soundtracks, job = self.soundtracks, self.settings
+    def _compared(self, output: str) -> Compared | None:
+        """What is measured as a whole set; of one of several systems nothing before all of them are there."""
+        soundtracks, job, local = self.soundtracks, self.settings, self.models.local
         if soundtracks.made_by is None:
-            return ()
-        index, length_s = soundtracks.index, soundtracks.segments.length_s
-        originals = originals_of(inputs.with_sources(index, True), length_s) if job.originals else None
-        made = {_SYSTEM: of_index(index, soundtracks.place, length_s)}
-        embeddings = self.references.place if self.references else None
-        of_references = self.references.embeddings if self.references else None
+            return None
+        index, length_s, references = soundtracks.index, soundtracks.segments.length_s, self.references
         ids = index["source_id"].combine_chunks()
-        rows = {_SYSTEM: EvaluatedRows(storage.join(output, ROWS_FOLDER), ids, of_references)}
-        clap = self.models.local.fingerprints()["audio"]
-        protocol = PROTOCOLS[job.protocol]
-        compared = Compared(output, made, originals, embeddings, self.weights, protocol, rows, clap)
-        return compare(compared, job, self.asked).results[_SYSTEM]
+        of_references = references.embeddings if references else None
+        return Compared(
+            output,
+            {_SYSTEM: of_index(index, soundtracks.place, length_s)},
+            originals_of(inputs.with_sources(index, True), length_s) if job.originals else None,
+            references.place if references else None,
+            self.weights,
+            PROTOCOLS[job.protocol],
+            {_SYSTEM: EvaluatedRows(storage.join(output, ROWS_FOLDER), ids, of_references)},
+            local.fingerprints()["audio"],
+            round_trip=local.fingerprints()["generator"] if job.round_trip else "",
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from v2a_core import storage
@@ -21,7 +21,7 @@ from workflows.evaluate.extraction import Asking, extract, feature_folder, hears
 
 FEATURES_FOLDER = "features"
 # Beside what systems made: references are heard once for all of them.
-_MADE, _REFERENCES = "made", "references"
+_MADE, _REFERENCES, _ROUND_TRIP = "made", "references", "round-trip"
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Compared:
         rows: The evaluated rows of each system; empty: there are none.
         clap: Fingerprint of the CLAP that they are of.
         only: Names of the metrics of sets that are wanted; None: all.
+        round_trip: Fingerprint of the generator whose VAE and vocoder the references go through, too; empty: of none.
     """
 
     output: str
@@ -49,14 +50,21 @@ class Compared:
     rows: Mapping[str, EvaluatedRows] = field(default_factory=dict)
     clap: str = ""
     only: Collection[str] | None = None
+    round_trip: str = ""
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether there are references that go through VAE and vocoder."""
+        return bool(self.round_trip) and self.reference is not None and self.reference.table.num_rows > 0
 
 
-def feature_outputs(weights: Mapping[str, Weights], protocol: Protocol) -> list[str]:
+def feature_outputs(compared: Compared) -> list[str]:
     """The outputs that a comparison makes of networks, by their places in its own."""
+    heard = (_MADE, _REFERENCES, *((_ROUND_TRIP,) if compared.comes_back else ()))
     return [
-        feature_folder(f"{FEATURES_FOLDER}/{kind}", found, protocol)
-        for found in weights.values()
-        for kind in ((_MADE, _REFERENCES) if hears(found) else (_REFERENCES,))
+        feature_folder(f"{FEATURES_FOLDER}/{kind}", found, compared.protocol)
+        for found in compared.weights.values()
+        for kind in (heard if hears(found) else (_REFERENCES,))
     ]
 
 
@@ -75,10 +83,14 @@ def compare(compared: Compared, job: EvaluateJob, asked: Asked) -> Measured:
     for name, weights in compared.weights.items():
         asking, made = Asking(weights, protocol), ""
         heard = extract(storage.join(features, _REFERENCES), once([reference, silence]), asking, job, asked)
+        back = ""
         if hears(weights):
             sounds = once(list(compared.systems.values()))
             made = extract(storage.join(features, _MADE), sounds, asking, job, asked)
-        folders[name] = Folders(weights, made, heard)
+            if compared.comes_back:
+                there = replace(asking, after=compared.round_trip)
+                back = extract(storage.join(features, _ROUND_TRIP), once([reference]), there, job, asked)
+        folders[name] = Folders(weights, made, heard, back)
     with tempfile.TemporaryDirectory(prefix="v2a-") as folder:
         members = {system: found.members() for system, found in compared.systems.items()}
         sets = Sets(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 import numpy as np
@@ -22,10 +22,11 @@ from v2a_core.metrics.systems.measure import SetResult, differences
 from v2a_core.metrics.systems.places import LookedAt
 from v2a_core.metrics.systems.row_metrics import row_results
 from v2a_core.metrics.systems.table import sets_to_markdown
-from v2a_core.models import load_bundle
+from v2a_core.models import LocalBundle, load_bundle
 from v2a_core.outputs import manifest
 from v2a_core.outputs.lease import hold
 from v2a_core.protocols import JSON
+from v2a_core.stages.round_trip import check_round_trip
 from v2a_core.storage import StorageAccess
 from v2a_core.tables import arrays
 from v2a_core.tables.clips import CLIPS_FILE, SOUNDS_FILE
@@ -94,29 +95,45 @@ def run(
         if asked.get("dry_run"):
             return {"files": {name: found.to_dict() for name, found in files.items()}}
         local = load_bundle(asked.get("models", Request.models)).resolve()
+        if job.round_trip:
+            check_round_trip(local)
         mine = new_manifest(NAME, {"protocol": job.protocol}, local, job)
         manifest.same(output, mine)
         with hold(output, NAME, steal=asked.get("steal", False)):
             claimed = manifest.open_output(output, mine)
             evaluated = {item.name: _evaluate(item, wanted, output, job, asked) for item in looked}
-            compared = Compared(
-                output,
-                {item.name: sounds_of(item) for item in looked},
-                wanted_sounds(wanted),
-                embeddings,
-                weights,
-                PROTOCOLS[job.protocol],
-                {name: found.rows for name, found in evaluated.items()},
-                local.fingerprints()["audio"],
-            )
+            compared = _compared(output, evaluated, (looked, wanted), local, job)
+            compared = replace(compared, embeddings=embeddings, weights=weights)
             measured = compare(compared, job, asked).results
             results = {name: [*evaluated[name].results, *measured[name]] for name in evaluated}
             content = _write(output, results, files, {REFERENCES: references, **systems}, job)
             write_clips(output, looked, wanted, results)
             outputs = [f"{SYSTEMS_FOLDER}/{item.name}" for item in looked if item.heard]
-            outputs += feature_outputs(weights, compared.protocol)
+            outputs += feature_outputs(compared)
             close(output, claimed, (JSON_FILE, TABLE_FILE, SOUNDS_FILE, CLIPS_FILE), outputs, files)
         return content
+
+
+def _compared(
+    output: str,
+    evaluated: Mapping[str, _Evaluated],
+    sounds: tuple[Sequence[System], Mapping[str, LookedAt]],
+    local: LocalBundle,
+    job: EvaluateJob,
+) -> Compared:
+    """What is compared as whole sets, before it is known what hears it."""
+    (looked, wanted), fingerprints = sounds, local.fingerprints()
+    return Compared(
+        output,
+        {item.name: sounds_of(item) for item in looked},
+        wanted_sounds(wanted),
+        None,
+        {},
+        PROTOCOLS[job.protocol],
+        {name: found.rows for name, found in evaluated.items()},
+        fingerprints["audio"],
+        round_trip=fingerprints["generator"] if job.round_trip else "",
+    )
 
 
 @dataclass(frozen=True)

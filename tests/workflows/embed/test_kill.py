@@ -17,6 +17,7 @@ import helpers_catalog
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import ray
 from helpers_processes import below, command_of, job_environment, wait_until
 
 from v2a_core.outputs.ledger import part_files
@@ -49,13 +50,14 @@ def test_sigkill_half_way_then_the_same_command(ray_session, tmp_path):
     for index in range(5):
         helpers_catalog.video(catalog / f"{index}.mp4", 2.0, hue=40 * index, tone_hz=200 + 60 * index)
     output = tmp_path / "killed"
-    process = subprocess.Popen(command(catalog, output), env=job_environment(), start_new_session=True)
+    # In the Ray of the tests: what starts a Ray of its own takes longer.
+    environment = job_environment(RAY_ADDRESS=ray.get_runtime_context().gcs_address)
+    process = subprocess.Popen(command(catalog, output), env=environment, start_new_session=True)
     wait_until(lambda: len(part_files(f"{output}/rows")) >= 2, process, 120)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     half = rows(output)
     assert 0 < len(half) < 10
-    # In the Ray of the tests: what starts a Ray of its own takes longer.
     assert main(["embed", *command(catalog, output)[3:]]) == 0
     undisturbed = tmp_path / "undisturbed"
     assert main(["embed", *command(catalog, undisturbed)[3:]]) == 0

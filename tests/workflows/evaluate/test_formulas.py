@@ -25,16 +25,17 @@ from workflows.evaluate import systems
 KEYS = [f"clip{number:02d}" for number in range(14)]
 NETWORKS = ("cnn14-16k", "vggish", "wav2clip")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # nine jobs on Ray
 
 
 @pytest.fixture(scope="module")
 def measured(ray_session, tmp_path_factory):
     """Two systems against videos with sound: the comparison's folder and what it says."""
     root = tmp_path_factory.mktemp("formulas")
-    made = seeded_sounds([1.0 + 0.05 * (number % 4) for number in range(3 * len(KEYS))])
+    lengths = [1.0 + 0.05 * (number % 4) for number in range(2 * len(KEYS))]
+    sounds, wide = seeded_sounds(lengths), seeded_sounds(lengths, 44_100)
     for number, key in enumerate(KEYS):
-        ours, theirs, real = made[3 * number : 3 * number + 3]
+        ours, real, theirs = sounds[2 * number], sounds[2 * number + 1], wide[number]
         for system, samples, rate in (("ours", ours, 16_000), ("theirs", np.stack([theirs] * 2, axis=1), 44_100)):
             (root / system).mkdir(exist_ok=True)
             soundfile.write(root / system / f"{key}.wav", samples, rate, "FLOAT")

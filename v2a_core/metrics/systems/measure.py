@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from v2a_core.metrics.systems.clap_sets import EXTRACTOR as CLAP
 from v2a_core.metrics.systems.clap_sets import EvaluatedRows
 from v2a_core.metrics.systems.features import Features, Member, read_features
 
+ROUND_TRIP = "/round-trip"  # no name of a system
 MOTION = "motion"  # the extractor of videos
 Members = Mapping[str, Sequence[Member]]
 
@@ -34,11 +35,13 @@ class Folders:
         weights: Of the network.
         made: Folder or URI of the rows of the systems' sounds; empty of an extractor that sees videos.
         reference: Of the references' sounds, and of silence.
+        round_trip: Of what comes back of the references from the generator's VAE and vocoder; empty: nobody asked.
     """
 
     weights: Weights
     made: str
     reference: str
+    round_trip: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,11 +128,15 @@ def measure_sets(
     for extractor in dict.fromkeys(metric.extractor for metric in metrics.values()):
         names = [name for name, metric in metrics.items() if metric.extractor == extractor]
         heard, sha256 = _heard_by(extractor, sets, settings, folder / extractor)
+        ceiling = None
+        if ROUND_TRIP in heard:
+            ceiling = {name: _measure(name, heard[ROUND_TRIP], extractor, sha256, protocol) for name in names}
         for system in sets.systems:
             if system in heard:
                 rejected[system][extractor] = heard[system].made.reasons()
             for name in names:
-                found[system][name] = _measure(name, heard.get(system), extractor, sha256, protocol)
+                result = _measure(name, heard.get(system), extractor, sha256, protocol)
+                found[system][name] = result if ceiling is None else _beside(result, ceiling[name])
     ordered = {system: [results[name] for name in metrics] for system, results in found.items()}
     return Measured(ordered, rejected)
 
@@ -165,16 +172,19 @@ def _heard(sets: Sets, folders: Folders, settings: SetSettings, folder: Path) ->
         reference = read_features(folders.reference, sets.reference, sizes, folder / "reference")
     silence = _silence(sets, folders, sizes, folder / "silence")
     motion = _motion(sets, folder / "motion")
+    rows = {system: (folders.made, members) for system, members in sets.systems.items()}
+    if folders.round_trip:
+        rows[ROUND_TRIP] = (folders.round_trip, sets.reference)
     return {
         system: Heard(
-            read_features(folders.made, members, sizes, folder / f"system-{number}"),
+            read_features(place, members, sizes, folder / f"system-{number}"),
             reference,
             sets.frames,
             silence,
             settings,
             motion,
         )
-        for number, (system, members) in enumerate(sets.systems.items())
+        for number, (system, (place, members)) in enumerate(rows.items())
     }
 
 
@@ -191,9 +201,15 @@ def _silence(
 ) -> dict[str, npt.NDArray[np.float32]]:
     members = {sets.silence: [Member("silence", "silence")]}
     found = read_features(folders.reference, members, sizes, folder)
-    if not found.keys:
-        return {}
-    return {name: gathered(found.drawn(name).rows_ND) for name in sizes}
+    return {name: gathered(found.drawn(name).rows_ND) for name in sizes if found.count(name)}
+
+
+def _beside(result: SetResult, ceiling: SetResult) -> SetResult:
+    """A result with what the references score after VAE and vocoder beside it."""
+    if result.estimate is None or ceiling.estimate is None:
+        return result
+    beside = {**result.estimate.beside, "vae_vocoder": ceiling.estimate.value}
+    return replace(result, estimate=replace(result.estimate, beside=beside))
 
 
 def _missing(extractor: str) -> str:

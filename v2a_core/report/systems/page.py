@@ -9,6 +9,7 @@ from pathlib import Path
 from v2a_core import pages, storage
 from v2a_core.compute.threads import ScopedThreads
 from v2a_core.media.config import GuardSettings
+from v2a_core.media.resample import is_silent
 from v2a_core.media.types import MediaError
 from v2a_core.report.plots import RATE, Posters, read_waveform, spectrogram_png, waveform_path
 from v2a_core.report.shelf import Shelf
@@ -148,7 +149,7 @@ class Painter:
         try:
             with storage.local_copy(sound.uri) as path:
                 waveform = read_waveform(path)
-            if waveform is None:
+            if waveform is None or is_silent(waveform):
                 return Take(system, sound, nothing="it has no sound" if sound.is_video else "it is silent")
             audio = self._shelf.place(sound.uri, name) if not sound.is_video else None
         except (MediaError, OSError) as error:
