@@ -55,6 +55,7 @@ class Bundle:
             vision=self._part("vision", said.vision),
             audio=self._part("audio", said.audio),
             generator=self._part("generator", said.generator),
+            adapter=None if said.adapter is None else self._part("adapter", said.adapter),
         )
 
     def _part(self, name: str, settings: SettingsT) -> Part[SettingsT]:
