@@ -30,6 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         *("v2a_core.encoders", "v2a_core.captioners", "v2a_core.mappers", "v2a_core.generators", "v2a_core.metrics"),
         "v2a_core.outputs",
     ),
+    ("v2a_core.timing",),
     ("v2a_core.stages",),
     (
         *("v2a_core.training", "v2a_core.interpolation", "v2a_core.report", "v2a_core.listening"),

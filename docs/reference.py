@@ -48,13 +48,13 @@ TABLES: tuple[tuple[str, str, Iterable[Column]], ...] = (
     ),
     (
         "Sounds of systems",
-        "`v2a evaluate --system`, `sounds.parquet`: a row a file of each system and of the references, of those, too, "
-        "that cannot be heard.",
+        "`v2a evaluate --system …`, `sounds.parquet`: a row a file of each system and of the references, of those, "
+        "too, that cannot be heard.",
         SYSTEM_SOUND_COLUMNS,
     ),
     (
         "Clips of systems",
-        "`v2a evaluate --system`, `clips.parquet`: a row for each clip and metric that is a mean over clips.",
+        "`v2a evaluate --system …`, `clips.parquet`: a row for each clip and metric that is a mean over clips.",
         CLIP_COLUMNS,
     ),
     (

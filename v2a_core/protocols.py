@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +87,36 @@ class ConditionMapper(Protocol):
         """L2-normalised float32 (B, 512)."""
 
 
+CURVE_HZ = 50  # values of a curve a second
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How loud a soundtrack shall be over time, and where something begins to sound: `CURVE_HZ` values a second.
+
+    Attributes:
+        level_F: Float32 (F,), 0..1: mu-law (255) of the amplitude as a share of that of the loudest moment, which is 1.
+        onset_F: Float32 (F,), 0..1: 1 where something begins, half of it beside; 0 elsewhere.
+        weight_F: Float32 (F,), 0..1: how much the curve counts there; 0: the generator is free.
+        holds: Whether the last level goes on where the soundtrack is longer; else the generator is free there.
+    """
+
+    level_F: Floats
+    onset_F: Floats
+    weight_F: Floats
+    holds: bool = False
+
+    def lasting(self, frames: int) -> Curve:
+        """The curve cut or extended to so many values."""
+        more = max(0, frames - len(self.level_F))
+        level_F, onset_F, weight_F = (
+            np.pad(values_F[:frames], (0, more)) for values_F in (self.level_F, self.onset_F, self.weight_F)
+        )
+        if self.holds and more:
+            level_F[-more:], weight_F[-more:] = self.level_F[-1], self.weight_F[-1]
+        return Curve(level_F, onset_F, weight_F, self.holds)
+
+
 @dataclass(frozen=True)
 class Track:
     """A soundtrack to make.
@@ -96,6 +127,7 @@ class Track:
         starts_s: Where the segments begin in the soundtrack, ascending, the first one at 0.
         length_s: Length of the soundtrack; the last segment reaches it.
         null_D: What guidance leads away from; None for the generator's own.
+        curve: What it follows in time; only a `CurveFollower` can.
     """
 
     conditions_ND: Floats
@@ -103,6 +135,7 @@ class Track:
     starts_s: Sequence[float]
     length_s: float
     null_D: Floats | None = None
+    curve: Curve | None = None
 
 
 class TextEncoder(Protocol):
@@ -133,4 +166,19 @@ class Generator(TextEncoder, Protocol):
         """The waveform of each track, float32 (round(length_s * sample_rate),); it depends on its track only.
 
         One that could not be made is NaN.
+        """
+
+
+@runtime_checkable
+class CurveFollower(Protocol):
+    """A generator that can follow the curves of tracks, once it has an adapter."""
+
+    def use_adapter(self, adapter: Path) -> None:
+        """Load an adapter, whose folder was found to be one of this generator's.
+
+        Args:
+            adapter: Its weight file; its description lies beside it.
+
+        Raises:
+            ValueError: When it does not fit.
         """

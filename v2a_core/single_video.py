@@ -9,7 +9,7 @@ import functools
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from v2a_core import storage
 from v2a_core.catalog import CatalogSettings, Source, list_sources, source_id
 from v2a_core.config import ConfigError, load
 from v2a_core.generators import check_settings, load_generator, tell_doubt
+from v2a_core.generators.adapters import find_adapter
 from v2a_core.mappers.choice import canonical_mapper, check_mapper, load_condition_mapper, unlike_training
 from v2a_core.media.loudness import finish_waveform
 from v2a_core.media.types import MediaError
@@ -27,6 +28,7 @@ from v2a_core.protocols import ConditionMapper, Generator, VisionEncoder
 from v2a_core.stages.config import SoundSettings
 from v2a_core.stages.decode import DecodeSettings, decode_rows
 from v2a_core.stages.embed import embed_frames
+from v2a_core.stages.follow import ToFollow, choose
 from v2a_core.stages.gather import SourceGatherer
 from v2a_core.stages.generate import SoundtrackJob, SoundtrackMaker
 from v2a_core.stages.map import map_conditions
@@ -62,6 +64,9 @@ def soundtrack(
     seed: int | None = None,
     prompt: str = "",
     negative_prompt: str = "",
+    curve: str | None = None,
+    reference_audio: str | None = None,
+    adapter: str | None = None,
     settings: Sequence[str] = (),
     config: str | None = None,
     device: str | None = None,
@@ -75,20 +80,27 @@ def soundtrack(
         seed: Another one gives another sound; None: that of the settings, 0.
         prompt: What shall be heard, beside what is seen.
         negative_prompt: What shall not be heard.
+        curve: A file or URI that the sound follows in time: a CSV with the columns `time_s`, `level` (0..1) and maybe
+            `onset`, or a sound whose envelope is taken.
+        reference_audio: The same, of a sound alone.
+        adapter: Folder or URI of what makes the generator follow it; None: the bundle's own.
         settings: Settings of `v2a generate` as behind its `--set`, such as `"generator.guidance_scale=3"`.
         config: A YAML file of them, or the name of one in configs/generate/.
         device: `cpu`, `cuda`, ...; by default a GPU where there is one.
 
     Raises:
-        ConfigError: For a wrong setting, a video that is none, or a mapper of other embedding spaces.
+        ConfigError: For a wrong setting, a video that is none, a mapper of other embedding spaces, or a curve that
+            cannot be followed.
         MediaError: When the video cannot be fetched, decoded or seen; says at which stage, and why.
     """
     chosen = _with(
         load(SoundSettings, job="generate", source=config, overrides=settings), seed, prompt, negative_prompt
     )
+    asked = ToFollow(curve, reference_audio, adapter)
+    asked.check()
     with storage.reach(StorageAccess(chosen.storage)):
         source = _one_source(video)
-        maker = _Maker(chosen, models, canonical_mapper(mapper), device)
+        maker = _Maker(chosen, models, canonical_mapper(mapper), asked.canonical(), device)
         row = maker.make(source)
         if row["status"] != OK:
             raise MediaError(row["reject_stage"], row["reject_type"], row["reject_message"])
@@ -122,10 +134,17 @@ class _Loaded:
     generator: Generator
 
 
+class _AdapterKey(NamedTuple):
+    """An adapter, and its fingerprint: one that was trained anew in its folder is loaded anew."""
+
+    place: str | None
+    fingerprint: str
+
+
 class _Maker:
     """The stages, with their models."""
 
-    def __init__(self, settings: SoundSettings, models: str, mapper: str, device: str | None) -> None:
+    def __init__(self, settings: SoundSettings, models: str, mapper: str, asked: ToFollow, device: str | None) -> None:
         from v2a_core.compute.precision import default_device
 
         self._settings = settings
@@ -134,18 +153,21 @@ class _Maker:
         check_settings(local, settings.generator)
         # The fingerprint is a part of the key: a mapper that was trained anew in its folder is loaded anew.
         fingerprint = check_mapper(mapper, settings.sampling, local)
+        self._followed = choose(asked, local)
         unlike = unlike_training(mapper, settings.segments, settings.frames)
         if unlike:
             warnings.warn(unlike, stacklevel=3)
         kept = SoundSettings(encoders=settings.encoders, sampling=settings.sampling, generator=settings.generator)
-        self._models = _load(models, mapper, fingerprint, kept.model_dump_json(), self._device)
+        adapter = _AdapterKey(self._followed.adapter, self._followed.fingerprint) if self._followed else None
+        self._models = _load(models, mapper, fingerprint, adapter, kept.model_dump_json(), self._device)
 
     def make(self, source: Source) -> _Made:
         """The row of a source, of `gather.SOUNDTRACKS`, with its waveform or with what was wrong."""
         gathered = pa.concat_tables(self._gathered(source))
         job = self._settings
+        curve = self._followed.curve if self._followed else None
         maker = SoundtrackMaker(
-            self._models.generator, SoundtrackJob(job.seed, job.join, job.text, job.candidates), self._listener()
+            self._models.generator, SoundtrackJob(job.seed, job.join, job.text, job.candidates, curve), self._listener()
         )
         row: _Made
         (row,) = [row for table in maker.make(gathered) for row in table.to_pylist()]
@@ -171,7 +193,9 @@ class _Maker:
 
 
 @functools.lru_cache(maxsize=1)
-def _load(models: str, mapper: str, fingerprint: str, settings_json: str, device: str) -> _Loaded:
+def _load(
+    models: str, mapper: str, fingerprint: str, adapter: _AdapterKey | None, settings_json: str, device: str
+) -> _Loaded:
     from v2a_core import encoders
 
     settings = SoundSettings.model_validate_json(settings_json)
@@ -183,7 +207,7 @@ def _load(models: str, mapper: str, fingerprint: str, settings_json: str, device
         local,
         encoders.build_vision(local, settings.encoders, device),
         load_condition_mapper(mapper, device, settings.sampling),
-        load_generator(local, settings.generator, device),
+        load_generator(local, settings.generator, device, adapter and find_adapter(adapter.place, local)),
     )
 
 

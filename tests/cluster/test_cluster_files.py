@@ -65,6 +65,7 @@ def test_launcher_starts_ray_with_a_token_and_a_private_dashboard(launcher: dict
     assert f"--address=$RAY_HEAD_IP:{port[1]}" in worker
 
 
+@pytest.mark.slow
 def test_rays_aws_provider_launches_every_node_type(
     launcher: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

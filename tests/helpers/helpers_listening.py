@@ -19,6 +19,7 @@ from v2a_core.listening.making.make import Made, Wanted, make_test
 from v2a_core.media.config import GuardSettings
 
 RATE = 16_000
+LENGTH_S = 1.1  # of what systems make of a video
 
 
 def noise(seconds: float, level: float, seed: int) -> np.ndarray:
@@ -33,9 +34,9 @@ def write_sound(path: Path, samples: np.ndarray, rate: int = RATE) -> None:
 def write_systems(root: Path, keys: list[str], names: tuple[str, ...] = ("ours", "other", "third")) -> dict[str, str]:
     """Videos by id in `videos`, and a folder of sounds by id for each system, each of another level."""
     for number, key in enumerate(keys):
-        video(root / "videos" / f"{key}.mp4", 1.6, hue=20 * number)
+        video(root / "videos" / f"{key}.mp4", 1.25, hue=20 * number)
         for place, name in enumerate(names):
-            write_sound(root / name / f"{key}.wav", noise(1.5, 0.02 * 3**place, number))
+            write_sound(root / name / f"{key}.wav", noise(LENGTH_S, 0.02 * 3**place, number))
     return {name: str(root / name) for name in names}
 
 

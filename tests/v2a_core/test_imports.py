@@ -72,6 +72,7 @@ print(open_clip_models({{}}).CLIP.bert, [name for name in sys.modules if name.st
     assert result.stderr.count("open_clip is loaded whole") == 1
 
 
+@pytest.mark.slow
 def test_who_imports_open_clip_in_the_same_process_gets_all_of_it():
     code = """
 from v2a_core.encoders.open_clip_import import open_clip_models
@@ -97,6 +98,7 @@ print(counters is torch._dynamo.utils.counters, is_compile_supported("cpu"))
     assert result.stderr.count("torchvision asks torch's compiler for counters") == 1
 
 
+@pytest.mark.slow
 def test_what_torchvision_takes_from_the_compiler_is_there_when_it_is_called():
     code = """
 import torch

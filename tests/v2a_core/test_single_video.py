@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 
+import helpers_adapter
 import helpers_catalog
 import numpy as np
 import pytest
+import soundfile
 
 import v2a_core
 from v2a_core.config import ConfigError
@@ -51,6 +53,24 @@ def test_a_video_has_a_soundtrack_of_its_length(video, mapper, monkeypatch, tmp_
     assert made(video, "none").shape == waveform.shape
     assert made(video, mapper, "candidates.count=2").shape == waveform.shape
     assert not list(tmp_path.iterdir())
+
+
+def test_a_curve_is_followed(video, mapper, tmp_path):
+    adapter = str(helpers_adapter.random_adapter(tmp_path / "adapter", load_bundle("miniature").resolve()))
+    (tmp_path / "curve.csv").write_text("time_s,level,onset\n0,0.1,0\n1.5,0.1,0\n1.5,1,1\n2.5,0.2,0\n")
+    curve = str(tmp_path / "curve.csv")
+    followed, free = made(video, mapper, curve=curve, adapter=adapter), made(video, mapper)
+    assert np.abs(followed - free).max() > 1e-3
+    np.testing.assert_array_equal(made(video, mapper, curve=curve, adapter=adapter), followed)
+    np.testing.assert_array_equal(made(video, mapper, "generator.adapter.scale=0", curve=curve, adapter=adapter), free)
+    soundfile.write(tmp_path / "sound.wav", followed, 16_000)
+    assert np.abs(made(video, mapper, reference_audio=str(tmp_path / "sound.wav"), adapter=adapter) - free).max() > 1e-3
+    with pytest.raises(ConfigError, match="are two curves"):
+        made(video, mapper, curve=curve, reference_audio=curve)
+    with pytest.raises(ConfigError, match="has nothing to follow"):
+        made(video, mapper, adapter=adapter)
+    with pytest.raises(ConfigError, match="there is no file"):
+        made(video, mapper, curve=str(tmp_path / "gone.csv"), adapter=adapter)
 
 
 def test_what_is_wrong_is_said(mapper, tmp_path):

@@ -13,7 +13,8 @@ from v2a_core.config import ConfigError
 from v2a_core.generators.config import GeneratorSettings
 from v2a_core.models import LocalBundle
 from v2a_core.models.kinds import GENERATORS
-from v2a_core.protocols import Generator, TextEncoder
+from v2a_core.models.parts import AdapterSource, Part
+from v2a_core.protocols import CurveFollower, Generator, TextEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -38,20 +39,31 @@ def tell_doubt(bundle: LocalBundle) -> None:
         logger.warning("the generator of the bundle %r: %s", bundle.name, bundle.generator.settings.doubt)
 
 
-def load_generator(bundle: LocalBundle, settings: GeneratorSettings, device: str = "cpu") -> Generator:
+def load_generator(
+    bundle: LocalBundle,
+    settings: GeneratorSettings,
+    device: str = "cpu",
+    adapter: Part[AdapterSource] | None = None,
+) -> Generator:
     """The generator of a bundle.
 
     Args:
         bundle: The models.
         settings: How it samples.
         device: `cpu`, `cuda`, `cuda:1`, ...
+        adapter: What makes it follow curves, checked to be one of this generator (`adapters.check_adapter`).
 
     Raises:
-        ConfigError: For settings of another generator.
+        ConfigError: For settings of another generator, or one that follows no curves.
         ValueError: For a checkpoint that cannot be used.
     """
     check_settings(bundle, settings)
-    return GENERATORS[bundle.generator_name].component.load(bundle.generator, settings, device)
+    generator = GENERATORS[bundle.generator_name].component.load(bundle.generator, settings, device)
+    if adapter is not None:
+        if not isinstance(generator, CurveFollower):
+            raise ConfigError(f"the generator {bundle.generator_name!r} follows no curves: leave the adapter out")
+        generator.use_adapter(adapter.path)
+    return generator
 
 
 def load_text_encoder(bundle: LocalBundle, device: str = "cpu") -> TextEncoder:

@@ -31,6 +31,10 @@ class GeneratorSettings(Settings):
         """What of them the sound depends on."""
         return self.model_dump(mode="json")
 
+    def following(self) -> dict[str, pydantic.JsonValue]:
+        """What of them it depends on beside that, where it follows a curve."""
+        return {}
+
 
 GENERATOR = OneOf(GENERATORS, "audioldm")
 AnyGeneratorSettings = Annotated[GeneratorSettings, GENERATOR]

@@ -131,7 +131,8 @@ def _manifest(
             "ends": [{"kind": end.kind, "given": end.given} for end in ends],
             "settings": settings.model_dump(exclude={"decoder", "storage", "output_storage", "generator"}),
             "generator": settings.generator.identity(),
-            "models": local.fingerprints(),
+            # What follows curves has no part in it.
+            "models": {name: digest for name, digest in local.fingerprints().items() if name != "adapter"},
             "mapper": mapped_by.fingerprint,
         },
         config=settings.model_dump(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 import pydantic
 
@@ -80,6 +80,14 @@ class Key(pydantic.BaseModel):
     headphones: list[int]
     items: list[Item]
     program: dict[str, str]
+
+    @pydantic.model_validator(mode="after")
+    def _every_sound_is_of_a_system(self) -> Self:
+        names = [stimulus.id for item in self.items for stimulus in item.stimuli]
+        unknown = {stimulus.system for item in self.items for stimulus in item.stimuli} - set(self.systems)
+        if unknown or len(set(names)) < len(names) or not self.systems:
+            raise ValueError(f"a blind name stands for two sounds, or for one of no system ({sorted(unknown)})")
+        return self
 
     @property
     def rated(self) -> list[Item]:

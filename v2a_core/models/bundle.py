@@ -55,6 +55,7 @@ class Bundle:
             vision=self._part("vision", said.vision),
             audio=self._part("audio", said.audio),
             generator=self._part("generator", said.generator),
+            adapter=None if said.adapter is None else self._part("adapter", said.adapter),
         )
 
     def _part(self, name: str, settings: SettingsT) -> Part[SettingsT]:
@@ -124,14 +125,14 @@ def _read_bundle(file: Path, base: str, overrides: Sequence[str]) -> Bundle:
 def _unpinned(settings: BundleSettings, overrides: Sequence[str]) -> BundleSettings:
     """What the file says of weights does not hold for those that are put in their place."""
     told = {override.partition("=")[0].strip() for override in overrides}
-    others = {key.removesuffix(".weights") for key in told if key.endswith(".weights")}
+    others = {key.partition(".")[0] for key in told if key.endswith((".weights", ".checkpoint"))}
     kept = {name: digest for name, digest in settings.checksums.items() if name.partition("/")[0] not in others}
-    moved = {
-        name: part.moved(part.weights)
+    replaced = {
+        name: part.model_copy(update={"revision": ""})
         for name, part in settings.parts().items()
         if name in others and f"{name}.revision" not in told
     }
-    return settings.model_copy(update={"checksums": kept, **moved})
+    return settings.model_copy(update={"checksums": kept, **replaced})
 
 
 def _absolute(settings: BundleSettings) -> BundleSettings:

@@ -14,7 +14,15 @@ from v2a_core.models import digests, finite
 from v2a_core.models.checkpoints import first_not_finite_in
 from v2a_core.models.errors import ModelError
 from v2a_core.models.kinds import GENERATORS
-from v2a_core.models.parts import AudioSettings, AudioTraits, Part, PartSettings, VisionSettings, VisionTraits
+from v2a_core.models.parts import (
+    AdapterSource,
+    AudioSettings,
+    AudioTraits,
+    Part,
+    PartSettings,
+    VisionSettings,
+    VisionTraits,
+)
 from v2a_core.models.settings import GeneratorSource
 
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
@@ -31,6 +39,7 @@ class LocalBundle:
         vision: What sees.
         audio: What hears.
         generator: What sounds.
+        adapter: What makes it follow a curve in time; None: it cannot.
     """
 
     name: str
@@ -39,10 +48,12 @@ class LocalBundle:
     vision: Part[VisionSettings]
     audio: Part[AudioSettings]
     generator: Part[GeneratorSource]
+    adapter: Part[AdapterSource] | None = None
 
     def parts(self) -> dict[str, Part[PartSettings]]:
         """All parts by name."""
-        return {"vision": self.vision, "audio": self.audio, "generator": self.generator}
+        parts: dict[str, Part[PartSettings]] = {"vision": self.vision, "audio": self.audio, "generator": self.generator}
+        return parts if self.adapter is None else {**parts, "adapter": self.adapter}
 
     @property
     def vision_traits(self) -> VisionTraits:

@@ -136,6 +136,20 @@ class PartSettings(Settings):
         return {}
 
 
+ADAPTER_FILE = "adapter.safetensors"
+
+
+class AdapterSource(PartSettings):
+    """What a bundle says about the adapter of its generator, which makes sounds follow a curve in time."""
+
+    weights: str = setting(..., f"folder of the adapter, with {ADAPTER_FILE} and config.json: {SOURCE}")
+
+    def find(self, finder: Finder) -> Found:
+        """Its weights, and the description beside them; see `PartSettings.find`."""
+        path = finder.weight_file(self.weights, beside=("config.json",), prefer=(ADAPTER_FILE,))
+        return Found(path, with_beside(path, "config.json"))
+
+
 class EncoderSource(PartSettings, abc.ABC):
     """What a bundle says about an encoder: fields for what must be said; `traits` reads what the files say themselves.
 

@@ -6,7 +6,15 @@ from typing import Annotated
 
 from v2a_core.config import Settings, setting
 from v2a_core.models.kinds import AUDIO_ENCODERS, GENERATORS, VISION_ENCODERS
-from v2a_core.models.parts import AudioSettings, Found, GeneratorWeights, Part, PartSettings, VisionSettings
+from v2a_core.models.parts import (
+    AdapterSource,
+    AudioSettings,
+    Found,
+    GeneratorWeights,
+    Part,
+    PartSettings,
+    VisionSettings,
+)
 from v2a_core.models.sources import Finder
 from v2a_core.registry import NameOf, OneOf
 
@@ -41,8 +49,10 @@ class BundleSettings(Settings):
     vision: Annotated[VisionSettings, OneOf(VISION_ENCODERS, "clip", "encoder")] = setting(..., "what sees")
     audio: Annotated[AudioSettings, OneOf(AUDIO_ENCODERS, "clap", "encoder")] = setting(..., "what hears")
     generator: GeneratorSource = setting(..., "what sounds")
-    checksums: dict[str, str] = setting({}, "sha256 of files, by vision/NAME, audio/NAME, generator/PATH")
+    adapter: AdapterSource | None = setting(None, "what makes it follow a curve in time (`--curve`); none: it cannot")
+    checksums: dict[str, str] = setting({}, "sha256 of files, by vision/NAME, audio/NAME, generator/PATH, adapter/NAME")
 
     def parts(self) -> dict[str, PartSettings]:
         """What is said about each part, by its name."""
-        return {"vision": self.vision, "audio": self.audio, "generator": self.generator}
+        parts: dict[str, PartSettings] = {"vision": self.vision, "audio": self.audio, "generator": self.generator}
+        return parts if self.adapter is None else {**parts, "adapter": self.adapter}

@@ -14,7 +14,7 @@ from v2a_core.compute.seeds import segment_seed
 from v2a_core.generators.ranking import CandidateSettings, Listener
 from v2a_core.generators.windows import JoinSettings
 from v2a_core.media.types import MediaError
-from v2a_core.protocols import Generator, Track
+from v2a_core.protocols import Curve, Generator, Track
 from v2a_core.stages.prompts import TextConditions, TextSettings
 from v2a_core.tables import arrays, rows
 from v2a_core.tables.schema import EMBEDDING_DIM, OK
@@ -33,12 +33,14 @@ class SoundtrackJob:
         join: How segments meet.
         text: What is said beside what is seen.
         candidates: How many are made.
+        curve: What it follows in time, from its beginning on; None: nothing.
     """
 
     seed: int
     join: JoinSettings
     text: TextSettings
     candidates: CandidateSettings
+    curve: Curve | None = None
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,9 @@ class SoundtrackMaker:
             prompt, negative = self._text.prompts(rows.unpack_source(values["source"]))
             mixed = self._text.mix(np.asarray(conditions, np.float32), prompt)
             null = self._text.embed(negative) if negative else None
+            starts_s, length_s = values["starts_s"], values["duration_s"]
             tracks = [
-                Track(mixed, self._seeds(values["segment_ids"], number), values["starts_s"], values["duration_s"], null)
+                Track(mixed, self._seeds(values["segment_ids"], number), starts_s, length_s, null, self._job.curve)
                 for number in range(self._job.candidates.count)
             ]
             orders.append(_Order(row, prompt, negative, tracks))

@@ -99,6 +99,9 @@ def _add_score(actions: Actions) -> None:
     score.add_argument("--output", metavar="DIR", help="local folder for score.json and score.md")
     score.add_argument("--per-class", type=count, metavar="N", help="scenes of each kind")
     score.add_argument("--judge", metavar="DIR", help="folder of the judge (default: the bundle's)")
+    score.add_argument(
+        "--curves", action="store_true", help="only how sounds follow curves, a few minutes; writes following.json"
+    )
     add_storage_option(score)
     score.set_defaults(action=_score)
 
@@ -187,10 +190,11 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _score(arguments: argparse.Namespace) -> int:
     with reached_storage(arguments):
-        from v2a_core.miniature.score import score
+        from v2a_core.miniature.score import score, score_following
 
         output, judge = (Path(folder) if folder else None for folder in (arguments.output, arguments.judge))
-        score(arguments.bundle, output=output, per_class=arguments.per_class, judge=judge)
+        measure = score_following if arguments.curves else score
+        measure(arguments.bundle, output=output, per_class=arguments.per_class, judge=judge)
         return DONE
 
 

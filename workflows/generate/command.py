@@ -21,10 +21,22 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--embeddings", metavar="URI", help="what `v2a embed` wrote for the catalog: what is there is not decoded again"
     )
+    parser.add_argument(
+        "--curve",
+        metavar="FILE",
+        help="what the loudness follows: a CSV with time_s, level (0 to 1) and maybe onset, or a sound; file or URI",
+    )
+    parser.add_argument(
+        "--reference-audio", metavar="FILE", help="a sound whose loudness and onsets are followed; file or URI"
+    )
+    parser.add_argument(
+        "--adapter", metavar="FOLDER", help="what makes the generator follow a curve (default: the bundle's own)"
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments, "generate", GenerateJob)
+    from v2a_core.stages.follow import ToFollow
     from workflows.generate import job
 
     job.run(
@@ -33,6 +45,7 @@ def _run(arguments: argparse.Namespace) -> int:
         settings,
         mapper=arguments.mapper,
         embeddings=arguments.embeddings,
+        to_follow=ToFollow(arguments.curve, arguments.reference_audio, arguments.adapter),
         **asked_of_catalog(arguments),
     )
     return DONE

@@ -18,6 +18,7 @@ from v2a_core.outputs.ledger import Ledger, index_ledger
 from v2a_core.protocols import JSON
 from v2a_core.stages import reuse
 from v2a_core.stages.finish import FinishJob, Marks
+from v2a_core.stages.follow import Following, ToFollow, choose
 from v2a_core.stages.gather import SOUNDTRACKS
 from v2a_core.stages.prompts import said_otherwise
 from v2a_core.tables.schema import INDEX, INDEX_FOLDER
@@ -36,6 +37,7 @@ from workflows.streaming.summary import Tally
 
 # UNet, VAE and vocoder are parts of generate.
 STAGES = ("decode", "vision", "map", "generate", "unet", "vae", "vocoder", "finish")
+_NOTHING = ToFollow()
 
 
 def run(
@@ -45,6 +47,7 @@ def run(
     *,
     mapper: str | None = None,
     embeddings: str | None = None,
+    to_follow: ToFollow = _NOTHING,
     **asked: Unpack[AskedOfCatalog],
 ) -> dict[str, Any]:
     """Make the soundtracks that are not made yet.
@@ -55,27 +58,30 @@ def run(
         job: The configuration.
         mapper: Folder or URI of an exported mapper; `none` for CLIP straight into the generator.
         embeddings: What `v2a embed` wrote for this catalog, or a part of it: those sources are not decoded.
+        to_follow: A curve that every soundtrack follows in time, and the adapter for it.
         asked: Models, limit, dry run, ..., as `AskedOfCatalog` says.
 
     Returns:
         The summary, as written to `summary.json`.
 
     Raises:
-        ConfigError: Wrong configuration, an empty catalog, a mapper of other spaces, or an output made differently.
+        ConfigError: Wrong configuration, an empty catalog, a mapper of other spaces, a curve that cannot be followed,
+            or an output made differently.
         TooManyRejectsError: More rejected sources than the limits allow, or nothing good at all.
         UnfinishedError: Some sources could not be fetched, or their files not written; the next run tries them again.
     """
     check_apart(catalog, output)
     conditions.check(mapper, embeddings, job)
+    to_follow.check()
     # Workers do not stand where the command was given.
     output, mapper = storage.canonical(output), mapper and canonical_mapper(mapper)
-    embeddings = embeddings and storage.canonical(embeddings)
+    embeddings, to_follow = embeddings and storage.canonical(embeddings), to_follow.canonical()
     request = Request(output, **asked)
 
     def opened(models: Models, listing: Listing) -> Generation:
         check_settings(models.local, job.generator)
         made_from = conditions.choose(mapper, job, models.local)
-        return Generation(models, job, listing, output, made_from, embeddings)
+        return Generation(models, job, listing, output, made_from, choose(to_follow, models.local), embeddings)
 
     return run_catalog(request, Generation.name, catalog, job, opened)
 
@@ -87,6 +93,7 @@ class Generation(CatalogJob):
     Attributes:
         output: Folder or URI of the run.
         made_from: What makes the conditions.
+        followed: What the soundtracks follow in time; None: nothing.
         embeddings: What `v2a embed` wrote for the catalog, or a part of it.
     """
 
@@ -96,6 +103,7 @@ class Generation(CatalogJob):
     settings: GenerateJob
     output: str
     made_from: conditions.Origin
+    followed: Following | None
     embeddings: str | None
 
     def identity(self) -> Identity:
@@ -107,7 +115,7 @@ class Generation(CatalogJob):
             "segments": job.segments.model_dump(),
             "frames": job.frames.model_dump(),
             "sampling": job.sampling.model_dump() if job.sampling else None,
-            **sound_identity(job),
+            **sound_identity(job, self.followed),
             "finish": job.finish.model_dump(),
             "models": {"vision": fingerprints["vision"], "generator": fingerprints["generator"]},
             "mapper": self.made_from.fingerprint,
@@ -144,15 +152,17 @@ class Generation(CatalogJob):
         # A task gives its sounds on when it ends: with more than a batch in a task, finishing would begin late.
         batch = pools.soundtracks_per_batch
         data = in_blocks_of(data, batch, pools)
-        stage = GenerateStage(models.bundle, job.generator, job.encoders, soundtrack_job(job))
+        sound = soundtrack_job(job, self.followed)
+        stage = GenerateStage(models.bundle, job.generator, job.encoders, sound, self.followed)
         data = run_actors(data, stage, pools, batch_size=batch)
         # Encoding and uploading run in CPU tasks of their own: the generator never waits for them.
         finishing = FinishJob(output, job.finish, self._marks(), job.seed, job.decoder)
         return run_tasks(data, FinishStage(finishing), pools, batch_size=1)
 
     def tell(self, output: str) -> dict[str, JSON]:
-        """The bundle, and what made the conditions."""
-        return {**super().tell(output), "mapper": self.made_from.mapper}
+        """The bundle, what made the conditions, and what was followed."""
+        adapter = {} if self.followed is None else {"adapter": self.followed.fingerprint}
+        return {**super().tell(output), "mapper": self.made_from.mapper, **adapter}
 
     def _marks(self) -> Marks:
         """What every file says of itself."""

@@ -8,32 +8,39 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from v2a_core.encoders.config import EncoderSettings
+from v2a_core.generators.adapters import find_adapter
 from v2a_core.generators.config import GeneratorSettings
 from v2a_core.models import Bundle
 from v2a_core.protocols import JSON
 from v2a_core.stages.finish import FinishJob, finish_row
+from v2a_core.stages.follow import Following
 from v2a_core.stages.gather import SOUNDTRACKS, SourceGatherer
 from v2a_core.stages.generate import SoundtrackJob, SoundtrackMaker
 from v2a_core.storage import retrying
 from v2a_core.tables import rows
+from v2a_core.timing.files import digest
 from workflows.cluster_runtime.pools import Worker, device
 from workflows.generate.config import GenerateJob
 from workflows.streaming.stages import ActorStage
 
 
-def soundtrack_job(job: GenerateJob) -> SoundtrackJob:
+def soundtrack_job(job: GenerateJob, followed: Following | None) -> SoundtrackJob:
     """What of the job's configuration the sound depends on, beside the generator's."""
-    return SoundtrackJob(job.seed, job.join, job.text, job.candidates)
+    return SoundtrackJob(job.seed, job.join, job.text, job.candidates, followed.curve if followed else None)
 
 
-def sound_identity(job: GenerateJob) -> dict[str, JSON]:
+def sound_identity(job: GenerateJob, followed: Following | None) -> dict[str, JSON]:
     """The same for a manifest: what must not change between runs into one output."""
-    return {
+    content: dict[str, JSON] = {
         "generator": job.generator.identity(),
         "join": job.join.model_dump(),
         "text": job.text.model_dump(),
         "candidates": job.candidates.model_dump(),
     }
+    if followed is None:  # as it was before anything could be followed: such outputs are gone on with
+        return content
+    curve = {"digest": digest(followed.curve), "adapter": followed.fingerprint, **job.generator.following()}
+    return {**content, "curve": curve}
 
 
 @dataclass(frozen=True)
@@ -53,13 +60,15 @@ class GatherStage(ActorStage):
 class GenerateStage(ActorStage):
     """Gathered sources in, with waveforms out.
 
-    An actor holds the generator, and CLAP's audio tower when candidates are ranked.
+    An actor holds the generator, its adapter when a curve is followed, and CLAP's audio tower when candidates are
+    ranked.
     """
 
     bundle: Bundle
     settings: GeneratorSettings
     encoders: EncoderSettings
     job: SoundtrackJob
+    followed: Following | None
 
     def load(self) -> Callable[[pa.Table], Iterator[pa.Table]]:
         """Load the generator."""
@@ -71,7 +80,8 @@ class GenerateStage(ActorStage):
         listener = None
         if self.job.candidates.count > 1:
             listener = Listener(build_audio(local, self.encoders, on), local.media_spec())
-        generator = load_generator(local, self.settings, on)
+        adapter = find_adapter(self.followed.adapter, local) if self.followed else None
+        generator = load_generator(local, self.settings, on, adapter)
         return SoundtrackMaker(generator, self.job, listener).make
 
 

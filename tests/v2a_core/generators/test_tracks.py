@@ -46,7 +46,11 @@ TRACKS = [track(1, 10), track(3, 20), track(2, 30, null_D=unit(1, 99)[0]), track
 
 @pytest.mark.parametrize(
     ("sampler", "eta"),
-    [("dpm-solver++", 0.0), pytest.param("dpm-solver++-sde", 0.0, marks=pytest.mark.slow), ("ddim", 1.0)],
+    [
+        ("dpm-solver++", 0.0),
+        pytest.param("dpm-solver++-sde", 0.0, marks=pytest.mark.slow),
+        pytest.param("ddim", 1.0, marks=pytest.mark.slow),
+    ],
 )
 def test_a_track_is_the_same_in_any_batch_and_order(folder: Path, sampler: str, eta: float) -> None:
     choice = {"sampler": sampler, "eta": eta}

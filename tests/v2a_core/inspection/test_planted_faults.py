@@ -186,6 +186,7 @@ def test_what_cannot_be_checked_says_what_to_give(planted):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # two minutes of a processor, and more beside others
 def test_the_miniature_passes():
     rows = list(inspect(open_bundle(load_bundle("miniature"), device="cpu")))
     assert wrong(rows) == []

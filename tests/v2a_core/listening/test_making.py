@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from helpers_catalog import still
-from helpers_listening import RATE, key_of, make, noise, page_data, write_sound, write_systems
+from helpers_listening import LENGTH_S, RATE, key_of, make, noise, page_data, write_sound, write_systems
 from helpers_media import tone
 
 from v2a_core.config import ConfigError
@@ -50,7 +49,7 @@ def test_sounds_of_an_item_have_one_loudness_length_and_picture(made):
     assert len(key.rated) == 4
     assert len(key.items) == 5
     for item in key.items:
-        assert item.length_s == pytest.approx(1.5, abs=0.01)
+        assert item.length_s == pytest.approx(LENGTH_S, abs=0.01)
         pictures, levels = set(), []
         for stimulus in item.stimuli:
             path = root / "page" / "media" / f"{stimulus.id}.mp4"
@@ -121,7 +120,10 @@ def test_the_same_test_for_webmushra(made):
     root, found = made
     (config,) = (root / "mushra" / "configs").glob("*.yaml")
     assert config.stem == found.key.test
-    content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    text = config.read_text(encoding="utf-8")
+    # What webMUSHRA's own reader of YAML loses without a word.
+    assert not re.search(r"^ *- - ", text, re.MULTILINE)
+    content = yaml.safe_load(text)
     assert content["testId"] == found.key.test
     consent, practice, (order, *items), end = content["pages"]
     assert (consent["type"], order, end["type"]) == ("consent", "random", "finish")
@@ -195,7 +197,7 @@ def test_sounds_of_other_lengths_rates_and_channels_become_alike(tmp_path):
     write_sound(tmp_path / "other" / "one.wav", np.stack([tone(4.0, 300.0, 44_100)] * 2, axis=1), 44_100)
     found = make(tmp_path, systems, webmushra=True)
     (item,) = found.key.items
-    assert item.length_s == pytest.approx(1.5, abs=0.01)
+    assert item.length_s == pytest.approx(LENGTH_S, abs=0.01)
     shapes = {read_pcm(path).samples_TC.shape for path in (tmp_path / "mushra").rglob("*.wav")}
     assert len(shapes) == 1
     assert next(iter(shapes))[1] == 1
@@ -291,4 +293,10 @@ def test_a_key_that_is_none_is_named(tmp_path):
         (tmp_path / "key.json").write_text(content)
         with pytest.raises(ConfigError, match=f"is no key of a listening test.*{why}"):
             read_key(str(tmp_path / "key.json"))
-    assert os.listdir(tmp_path) == ["key.json"]
+    systems = write_systems(tmp_path, ["one"], ("ours", "other"))
+    make(tmp_path, systems)
+    whole = json.loads((tmp_path / "page.key.json").read_text())
+    whole["systems"] = ["ours"]
+    (tmp_path / "page.key.json").write_text(json.dumps(whole))
+    with pytest.raises(ConfigError, match=r"of no system \(\['other'\]\)"):
+        read_key(str(tmp_path / "page.key.json"))

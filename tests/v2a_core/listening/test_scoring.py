@@ -23,7 +23,7 @@ QUICK = ScoringSettings(resamples=100)
 
 
 @pytest.fixture(scope="module")
-def test_of_three(tmp_path_factory):
+def trio(tmp_path_factory):
     root = tmp_path_factory.mktemp("scored")
     made = make(root, write_systems(root, [f"scene-{number}" for number in range(6)]), items=5, forms=6)
     return root, made.key, page_data(made.page)
@@ -43,10 +43,10 @@ def score(test, *places: Path, **settings):
     )
 
 
-def test_ratings_come_to_the_systems_that_made_the_sounds(test_of_three, tmp_path):
-    _, key, _ = test_of_three
-    listeners(test_of_three, tmp_path, 8, spread=0.0)
-    scored = score(test_of_three, tmp_path)
+def test_ratings_come_to_the_systems_that_made_the_sounds(trio, tmp_path):
+    _, key, _ = trio
+    listeners(trio, tmp_path, 8, spread=0.0)
+    scored = score(trio, tmp_path)
     assert len(scored.counted) == 8
     for found in scored.answered:
         assert [score.mean for score in found.opinions] == [4, 3, 3]
@@ -59,9 +59,9 @@ def test_ratings_come_to_the_systems_that_made_the_sounds(test_of_three, tmp_pat
     assert np.isfinite(ratings).all()
 
 
-def test_what_is_written_is_whole(test_of_three, tmp_path):
-    listeners(test_of_three, tmp_path / "results", 6)
-    scored = score(test_of_three, tmp_path / "results")
+def test_what_is_written_is_whole(trio, tmp_path):
+    listeners(trio, tmp_path / "results", 6)
+    scored = score(trio, tmp_path / "results")
     text = write_scored(scored, str(tmp_path / "out"))
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "listening.json", "listening.md", "ratings.csv", "opinions.png", "figure-5.png",
@@ -85,9 +85,9 @@ def test_what_is_written_is_whole(test_of_three, tmp_path):
     assert np.mean(first) == pytest.approx(fidelity["opinions"]["ours"]["mean"])
 
 
-def test_listeners_who_fail_are_listed_with_why_and_do_not_count(test_of_three, tmp_path):
-    _, key, _ = test_of_three
-    good = listeners(test_of_three, tmp_path, 4)
+def test_listeners_who_fail_are_listed_with_why_and_do_not_count(trio, tmp_path):
+    _, key, _ = trio
+    good = listeners(trio, tmp_path, 4)
 
     def spoil(number: int, **changes) -> dict:
         return {**good[0], "session": f"bad-{number}", "listener": f"bad {number}", **changes}
@@ -114,7 +114,7 @@ def test_listeners_who_fail_are_listed_with_why_and_do_not_count(test_of_three, 
     ]
     for number, (result, _) in enumerate(bad):
         save(tmp_path, 100 + number, result)
-    scored = score(test_of_three, tmp_path)
+    scored = score(trio, tmp_path)
     assert [checked.session.listener for checked in scored.counted] == [result["listener"] for result in good]
     told = {checked.session.listener: "; ".join(checked.reasons) for checked in scored.listeners if checked.reasons}
     assert len(told) == len(bad)
@@ -123,12 +123,12 @@ def test_listeners_who_fail_are_listed_with_why_and_do_not_count(test_of_three, 
     text = write_scored(scored, str(tmp_path / "out"))
     assert "Listeners who fail a check (they do not count)" in text
     assert "- bad 2: listened through loudspeakers" in text
-    assert len(score(test_of_three, tmp_path, keep_failed=True).counted) == 13
+    assert len(score(trio, tmp_path, keep_failed=True).counted) == 13
 
 
-def test_broken_odd_and_doubled_files_are_listed_and_never_fatal(test_of_three, tmp_path):
-    _, key, _ = test_of_three
-    good = listeners(test_of_three, tmp_path, 3)
+def test_broken_odd_and_doubled_files_are_listed_and_never_fatal(trio, tmp_path):
+    _, key, _ = trio
+    good = listeners(trio, tmp_path, 3)
     shutil.copy(next(tmp_path.glob("*00.json")), tmp_path / "listening (1).json")
     (tmp_path / "below").mkdir()
     (tmp_path / "below" / "mail.txt").write_text(
@@ -143,7 +143,7 @@ def test_broken_odd_and_doubled_files_are_listed_and_never_fatal(test_of_three, 
     (tmp_path / "type.json").write_text(json.dumps({**good[0], "session": "z", "form": "four"}))
     (tmp_path / "same person.json").write_text(json.dumps({**good[1], "session": "w", "listener": " Listener  1 "}))
     (tmp_path / "=HYPERLINK(1).json").write_text("{}")
-    scored = score(test_of_three, tmp_path)
+    scored = score(trio, tmp_path)
     assert {checked.session.listener for checked in scored.counted} == {
         "listener 0",
         "listener 1",
@@ -169,18 +169,18 @@ def test_broken_odd_and_doubled_files_are_listed_and_never_fatal(test_of_three, 
     assert "Files and listeners left out, of 14 files" in text
 
 
-def test_of_doubled_sessions_the_fuller_one_counts(test_of_three, tmp_path):
-    (result,) = listeners(test_of_three, tmp_path / "a", 1)
+def test_of_doubled_sessions_the_fuller_one_counts(trio, tmp_path):
+    (result,) = listeners(trio, tmp_path / "a", 1)
     (tmp_path / "a" / "0-early.json").write_text(json.dumps({**result, "answers": result["answers"][:9]}))
-    scored = score(test_of_three, tmp_path / "a")
+    scored = score(trio, tmp_path / "a")
     (counted,) = scored.counted
     assert counted.session.rated == 36
     (out,) = scored.read.left_out
     assert out.file.endswith("0-early.json")
 
 
-def test_ratings_that_cannot_be_are_left_out_one_by_one(test_of_three, tmp_path):
-    (result,) = listeners(test_of_three, tmp_path / "whole", 1)
+def test_ratings_that_cannot_be_are_left_out_one_by_one(trio, tmp_path):
+    (result,) = listeners(trio, tmp_path / "whole", 1)
     answers = [dict(answer) for answer in result["answers"]]
     counted = [place for place, answer in enumerate(answers) if not answer["practice"] and not answer["repeat"]]
     answers[counted[0]]["ratings"] = {"fidelity": 9, "relevance": 4}
@@ -188,7 +188,7 @@ def test_ratings_that_cannot_be_are_left_out_one_by_one(test_of_three, tmp_path)
     answers.append({**answers[counted[2]], "stimulus": "s-unknown"})
     answers.append({**answers[counted[2]], "ratings": {"fidelity": 1, "relevance": 1}})
     save(tmp_path / "odd", 0, {**result, "answers": answers})
-    (checked,) = score(test_of_three, tmp_path / "odd").listeners
+    (checked,) = score(trio, tmp_path / "odd").listeners
     assert checked.session.problems == (
         "answers about no sound of this test: 1",
         "ratings that are not on 1 to 5, or answer what was not asked: 2",
@@ -213,10 +213,10 @@ def mushra_rows(test, results: list[dict], listener: str = "listener") -> str:
     return file.getvalue()
 
 
-def test_a_table_of_webmushra_says_the_same_as_files_of_the_page(test_of_three, tmp_path):
-    results = listeners(test_of_three, tmp_path / "page", 5)
-    (tmp_path / "lms.csv").write_text(mushra_rows(test_of_three, results))
-    ours, theirs = score(test_of_three, tmp_path / "page"), score(test_of_three, tmp_path / "lms.csv")
+def test_a_table_of_webmushra_says_the_same_as_files_of_the_page(trio, tmp_path):
+    results = listeners(trio, tmp_path / "page", 5)
+    (tmp_path / "lms.csv").write_text(mushra_rows(trio, results))
+    ours, theirs = score(trio, tmp_path / "page"), score(trio, tmp_path / "lms.csv")
     assert [checked.session.listener for checked in theirs.counted] == [f"listener {number}" for number in range(5)]
     for one, other in zip(ours.answered, theirs.answered, strict=True):
         assert one.opinions == other.opinions
@@ -224,37 +224,37 @@ def test_a_table_of_webmushra_says_the_same_as_files_of_the_page(test_of_three, 
     assert theirs.listeners[0].headphones is None  # nobody asked there
 
 
-def test_listeners_without_a_name_are_told_apart_and_odd_rows_told(test_of_three, tmp_path):
-    results = listeners(test_of_three, tmp_path / "page", 3)
-    text = mushra_rows(test_of_three, [{**result, "listener": ""} for result in results])
+def test_listeners_without_a_name_are_told_apart_and_odd_rows_told(trio, tmp_path):
+    results = listeners(trio, tmp_path / "page", 3)
+    text = mushra_rows(trio, [{**result, "listener": ""} for result in results])
     lines = text.splitlines()
     lines[5] = lines[5].replace(lines[5].split(",")[3], " NA ")
     lines[6] = lines[6].replace(lines[6].split(",")[3], " much ")
     lines.insert(4, "another-test,,x.fidelity, 3 ,s1,5")
     (tmp_path / "lms.csv").write_text("\n".join(lines) + "\n")
     shutil.copy(tmp_path / "lms.csv", tmp_path / "lms-copy.csv")
-    scored = score(test_of_three, tmp_path / "lms.csv", tmp_path / "lms-copy.csv")
+    scored = score(trio, tmp_path / "lms.csv", tmp_path / "lms-copy.csv")
     assert [checked.session.rated for checked in scored.listeners] == [28, 30, 30]
     assert scored.listeners[0].session.problems == (
         "rows of another test, or broken: 1",
         "ratings that are no numbers: 1",
     )
     assert sum("the same session as in" in out.reason for out in scored.read.left_out) == 3
-    (tmp_path / "foreign.csv").write_text(text.replace(test_of_three[1].test, "t0"))
+    (tmp_path / "foreign.csv").write_text(text.replace(trio[1].test, "t0"))
     (tmp_path / "latin.csv").write_bytes(text.encode().replace(b"8123", b"\xff"))
-    told = score(test_of_three, tmp_path / "lms.csv", tmp_path / "foreign.csv", tmp_path / "latin.csv").read.left_out
+    told = score(trio, tmp_path / "lms.csv", tmp_path / "foreign.csv", tmp_path / "latin.csv").read.left_out
     assert any("none of its 108 rows is of the test" in out.reason for out in told)
     assert any("it is broken" in out.reason for out in told)
 
 
-def test_a_test_that_nobody_finished_says_so(test_of_three, tmp_path):
+def test_a_test_that_nobody_finished_says_so(trio, tmp_path):
     with pytest.raises(ConfigError, match="there is no such file or folder"):
-        score(test_of_three, tmp_path / "nothing")
+        score(trio, tmp_path / "nothing")
     (tmp_path / "results").mkdir()
     with pytest.raises(ConfigError, match="nobody has answered yet"):
-        score(test_of_three, tmp_path / "results")
+        score(trio, tmp_path / "results")
     (tmp_path / "results" / "broken.json").write_text("{")
-    scored = score(test_of_three, tmp_path / "results")
+    scored = score(trio, tmp_path / "results")
     assert scored.answered[0].reason == "some system was not rated at all"
     text = write_scored(scored, str(tmp_path / "out"))
     assert "0 of 0 listeners count" in text
@@ -262,13 +262,13 @@ def test_a_test_that_nobody_finished_says_so(test_of_three, tmp_path):
     assert not (tmp_path / "out" / "figure-5.png").exists()
 
 
-def test_another_system_can_be_ours_and_one_alone_is_scored(test_of_three, tmp_path):
-    listeners(test_of_three, tmp_path / "three", 4)
-    scored = score(test_of_three, tmp_path / "three", ours="third")
+def test_another_system_can_be_ours_and_one_alone_is_scored(trio, tmp_path):
+    listeners(trio, tmp_path / "three", 4)
+    scored = score(trio, tmp_path / "three", ours="third")
     assert scored.answered[0].differences is not None
     assert scored.answered[0].differences.values_S[2] == 0
     with pytest.raises(ConfigError, match=r"scoring\.ours = 'nobody': the test has the systems ours, other, third"):
-        score(test_of_three, tmp_path / "three", ours="nobody")
+        score(trio, tmp_path / "three", ours="nobody")
     root = tmp_path / "alone"
     made = make(root, write_systems(root, ["one", "two"], ("ours",)), questions="relevance")
     for number in range(3):
@@ -280,11 +280,11 @@ def test_another_system_can_be_ours_and_one_alone_is_scored(test_of_three, tmp_p
     assert "Paired comparisons" not in write_scored(alone, str(root / "out"))
 
 
-def test_names_of_strangers_end_no_cell_and_are_no_formula(test_of_three, tmp_path):
-    _, key, data = test_of_three
+def test_names_of_strangers_end_no_cell_and_are_no_formula(trio, tmp_path):
+    _, key, data = trio
     name = "=1+1|<img src=x>`"
     save(tmp_path / "results", 0, {**answered(key, data, LIKING, 0, name=name), "device": "loudspeakers"})
-    text = write_scored(score(test_of_three, tmp_path / "results"), str(tmp_path / "out"))
+    text = write_scored(score(trio, tmp_path / "results"), str(tmp_path / "out"))
     assert "=1+1\\|&lt;img src=x>'" in text
     assert "\n'=1+1|" in (tmp_path / "out" / "ratings.csv").read_text()
 

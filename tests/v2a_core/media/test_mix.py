@@ -65,6 +65,7 @@ def test_a_silent_video_gets_the_soundtrack_as_it_is(tmp_path: Path, silent: np.
     assert np.abs(heard[RATE // 2 : RATE]).max() == pytest.approx(0.4, rel=0.05)
 
 
+@pytest.mark.slow
 def test_minutes_are_mixed_in_little_memory(tmp_path: Path) -> None:
     there = tmp_path / "there.m4a"
     write_audio(there, tone(240.0, 400.0, 16_000), 16_000, as_it_comes("m4a"))

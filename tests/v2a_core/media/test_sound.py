@@ -128,6 +128,7 @@ def test_blocks_are_resampled_like_the_whole(rates: tuple[int, int], samples: in
     np.testing.assert_allclose(np.concatenate(pieces), resample(waveform, *rates), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_long_sound_is_finished_in_the_memory_of_two_waveforms(tmp_path: Path) -> None:
     waveform = np.random.default_rng(0).standard_normal(16_000 * 600).astype(np.float32) * np.float32(0.1)
     tracemalloc.start()

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import math
 
+import helpers_adapter
+import helpers_models
 import numpy as np
 import pytest
 
@@ -13,16 +15,19 @@ from v2a_core.metrics.extractors.judge import Judge
 from v2a_core.miniature.score import ScoreSettings, score
 from v2a_core.miniature.score.agreement import compare
 from v2a_core.miniature.score.config import MetricSettings
+from v2a_core.miniature.score.following import Followed, must_follow, others_of
 from v2a_core.miniature.score.lines import Line, Ordering, format_table, worst_part
 from v2a_core.miniature.score.mapping import SeenAndHeard, train_and_map, without_mapper
+from v2a_core.miniature.score.run import score_following
 from v2a_core.miniature.score.systems import MAPPERS
 from v2a_core.miniature.score.zero_shot import class_embeddings, nearest
-from v2a_core.miniature.world import KINDS
+from v2a_core.miniature.world import KINDS, WorldSettings, sample
 
 TINY = ScoreSettings(
     per_class=2,
     stills_per_class=1,
     comparison_per_class=1,
+    follow_per_class=2,
     pairs=12,
     length_s=1.0,
     mapper_steps=2,
@@ -51,7 +56,13 @@ LINES = {
     "tempo",
     "stills",
     "seconds",
+    "onsets_free",
+    "onsets_own",
+    "onsets_other",
+    "level_own",
+    "class_own",
 }
+OPEN_LINES = {"onsets_free"}  # what a curve is compared with
 
 
 def at(value: float, spread: float = 0.01) -> Score:
@@ -59,20 +70,26 @@ def at(value: float, spread: float = 0.01) -> Score:
 
 
 @pytest.fixture(scope="module")
-def scored(tmp_path_factory):
-    """The untrained bundle and an untrained judge: near chance everywhere, and everything there."""
+def bundle(tmp_path_factory):
+    """The miniature with a random adapter."""
+    return helpers_adapter.bundle_with_adapter(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="module")
+def scored(bundle, tmp_path_factory):
+    """An untrained judge: near chance everywhere, and everything there."""
     output = tmp_path_factory.mktemp("score")
     judge = tmp_path_factory.mktemp("judge")
     Judge(KINDS).save(judge)
-    return score("miniature", output=output, settings=TINY, judge=judge), output
+    return score(bundle, output=output, settings=TINY, judge=judge), output
 
 
 @pytest.mark.slow
 def test_any_bundle_gets_every_line_with_its_target(scored):
     result, output = scored
     assert set(result["lines"]) == LINES
-    for line in result["lines"].values():
-        assert line["verdict"] in ("held", "NOT HELD")
+    for name, line in result["lines"].items():
+        assert name in OPEN_LINES or line["verdict"] in ("held", "NOT HELD")
         assert "value" in line or line["count"] == 0
     assert json.loads((output / "score.json").read_text()) == json.loads(json.dumps(result))
 
@@ -99,20 +116,60 @@ def test_every_ordering_says_whether_it_held(scored):
         wanted = sorted(values, reverse=ordering["better"] == "higher")
         assert ordering["held"] == (values == wanted and len(set(values)) == len(values))
     text = (output / "score.md").read_text()
-    assert text.count("held") + text.count("HELD") >= len(LINES) + 8
+    assert text.count("held") + text.count("HELD") >= len(LINES - OPEN_LINES) + 8
+    assert result["held"]["lines"].endswith(f"of {len(LINES - OPEN_LINES)}")
     assert "diffusion Transformer < diffusion MLP < regression Transformer < regression MLP" in text
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_score_in_processes_side_by_side(scored, tmp_path):
+def test_the_same_seed_gives_the_same_score_in_processes_side_by_side(scored, bundle, tmp_path):
     first, _ = scored
     Judge(KINDS).save(tmp_path)  # other random weights: what depends on the judge differs, the rest does not
     settings = TINY.model_copy(update={"processes": 2})
-    second = score("miniature", settings=settings, judge=tmp_path)
+    second = score(bundle, settings=settings, judge=tmp_path)
     for name in ("true embedding", "diffusion Transformer", "regression MLP"):
         a, b = first["systems"][name], second["systems"][name]
         assert a["frechet"]["value"] == pytest.approx(b["frechet"]["value"], rel=1e-2)
         assert a["condition_cosine"]["value"] == pytest.approx(b["condition_cosine"]["value"], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_curves_alone_are_scored_with_the_same_numbers(scored, bundle, tmp_path):
+    Judge(KINDS).save(tmp_path / "judge")
+    found = score_following(bundle, output=tmp_path, settings=TINY, judge=tmp_path / "judge")
+    assert set(found) == {name for name in LINES if name.endswith(("_free", "_own", "_other"))}
+    for name in ("onsets_free", "onsets_own", "onsets_other", "level_own"):
+        assert found[name]["value"] == pytest.approx(scored[0]["lines"][name]["value"], abs=0.02)
+    assert json.loads((tmp_path / "following.json").read_text()) == json.loads(json.dumps(found))
+
+
+def test_a_bundle_without_an_adapter_has_no_curves_to_score():
+    with pytest.raises(ConfigError, match="'miniature-untrained' has no adapter"):
+        score_following(str(helpers_models.miniature().generator_path.parent), settings=TINY)
+
+
+def test_another_scene_is_one_of_the_same_kind():
+    assert others_of([0, 13, 35], 36, "own") == [0, 13, 35]
+    assert others_of([0, 13, 35], 36, "other") == [12, 25, 11]
+    assert others_of([0, 11], 12, "other") == [1, 0]
+    assert others_of([0, 11], 12, "free") == [None, None]
+
+
+def test_lines_say_how_closely_curves_are_followed():
+    def followed(agreement: float, right: int) -> Followed:
+        values = np.array([agreement, agreement, np.nan], np.float32)
+        return Followed(values, values, np.array([0, 1, 2 if right == 3 else 5]))
+
+    scenes = [sample(WorldSettings(), "test", index) for index in range(4)]
+    found = {"free": followed(0.4, 3), "own": followed(0.9, 3), "other": followed(0.6, 3)}
+    lines = {line.name: line for line in must_follow(found, scenes, MetricSettings())}
+    assert lines["onsets_own"].score.count == 2  # one of them has no onsets
+    verdicts = {name: line.verdict for name, line in lines.items()}
+    assert verdicts == {
+        "onsets_free": "", "onsets_own": "held", "onsets_other": "NOT HELD", "level_own": "held", "class_own": "held",
+    }  # fmt: skip
+    found["own"] = followed(0.5, 2)
+    assert {line.name for line in must_follow(found, scenes, MetricSettings()) if line.verdict == "held"} == set()
 
 
 def test_a_line_is_held_at_its_target_and_not_beyond():

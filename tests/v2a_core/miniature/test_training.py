@@ -84,7 +84,7 @@ class TestLoop:
 
 class TestStages:
     def test_every_stage_is_in_one_lane_and_waits_for_nothing_unknown(self) -> None:
-        assert sorted(stage for lane in run.LANES for stage in lane) == sorted(STAGES)
+        assert sorted([*run.ON_BUNDLE, *(stage for lane in run.LANES for stage in lane)]) == sorted(STAGES)
         assert all(need in STAGES for needs in run.NEEDS.values() for need in needs)
 
     def test_no_lane_waits_for_itself(self) -> None:
@@ -99,6 +99,10 @@ class TestStages:
     def test_a_stage_without_its_needs_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="stage unet needs judge, clap, vae"):
             train_miniature(tmp_path / "out", work=tmp_path / "work", stages=["unet"])
+
+    def test_the_adapter_needs_a_bundle(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match=r"trains on a finished bundle, and .* holds none: .*`v2a models fetch"):
+            train_miniature(tmp_path / "out", work=tmp_path / "work", stages=["envelope"])
 
 
 @pytest.fixture(scope="module")

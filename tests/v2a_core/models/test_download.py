@@ -224,6 +224,8 @@ def test_the_lock_of_a_fetched_bundle_tells_what_has_changed(
 def test_weights_of_ones_own_are_not_held_to_the_digests_of_the_published_ones() -> None:
     own = load_bundle("paper", ["vision.weights=/data/own.safetensors"]).settings
     assert (own.vision.revision, own.checksums) == ("", {})
+    checkpoint = load_bundle("paper", ["generator.checkpoint=/data/a.ckpt", "generator.weights=ema"]).settings.generator
+    assert (checkpoint.checkpoint, checkpoint.weights) == ("/data/a.ckpt", "ema")
     published = load_bundle("paper", ["generator.weights=/data/audioldm"]).settings
     assert len(published.vision.revision) == 40
     assert list(published.checksums) == ["vision/open_clip_model.safetensors"]

@@ -77,9 +77,9 @@ def train(
     ("method", "network", "epochs"),
     [
         ("regression", "mlp", 6),
-        ("regression", "transformer", 6),
+        pytest.param("regression", "transformer", 6, marks=pytest.mark.slow),
         ("diffusion", "transformer", 15),
-        ("diffusion", "mlp", 15),
+        pytest.param("diffusion", "mlp", 15, marks=pytest.mark.slow),
         ("flow", "mlp", 15),
     ],
 )

@@ -73,7 +73,8 @@ def places(*machines: tuple[int, int]) -> dict[str, Counter[str]]:
     return {name: Counter(columns[name]) for name in ("vision", "mapper", "generator")}
 
 
-@pytest.mark.parametrize("gpus", [2, pytest.param(1, marks=pytest.mark.slow), pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("gpus", [1, 2, 8])
 def test_each_gpu_of_a_machine_has_one_of_each(gpus: int) -> None:
     for stage, found in places((4 * gpus, gpus)).items():
         assert len(found) == gpus, (stage, found)

@@ -105,6 +105,7 @@ def check_bad_day(s3_server, access, bucket, folder, count, capfd, secret, mappe
     assert secret not in everything_written(bucket, access) + captured.out + captured.err
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_bad_day_changes_no_row_and_shows_no_secret(ray_session, s3_server, access, tmp_path, capfd, planted_secret):
     check_bad_day(s3_server, access, "bad-day", tmp_path / "catalog", 3, capfd, planted_secret)

@@ -7,6 +7,7 @@ from typing import Literal
 import pydantic
 
 from v2a_core.config import setting
+from v2a_core.generators.adapters import AdapterSettings
 from v2a_core.generators.config import GeneratorSettings
 
 # What AudioLDM was trained on; twice that is the longest window it is asked to see.
@@ -40,6 +41,7 @@ class AudioLdmSettings(GeneratorSettings):
     compile: bool = setting(
         False, "torch.compile of the UNet: a minute or more at the start, up to twice the speed of its steps on a GPU"
     )
+    adapter: AdapterSettings = setting(AdapterSettings, "how a curve is followed, where there is one (`--curve`)")
 
     @property
     def max_duration_s(self) -> float:
@@ -52,8 +54,12 @@ class AudioLdmSettings(GeneratorSettings):
         return f"{self.sampler}, {self.num_inference_steps} steps, guidance {self.guidance_scale:g}"
 
     def identity(self) -> dict[str, pydantic.JsonValue]:
-        """All but what only changes the speed."""
-        return self.model_dump(mode="json", exclude={"micro_batch", "compile"})
+        """All but what only changes the speed, and what only counts where there is a curve."""
+        return self.model_dump(mode="json", exclude={"micro_batch", "compile", "adapter"})
+
+    def following(self) -> dict[str, pydantic.JsonValue]:
+        """How strongly, and how long."""
+        return self.adapter.model_dump(mode="json")
 
     @pydantic.field_validator("eta")
     @classmethod

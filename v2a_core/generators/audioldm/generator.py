@@ -21,6 +21,8 @@ import torch
 
 from v2a_core.compute.memory import Batches
 from v2a_core.compute.precision import choose_dtype
+from v2a_core.generators.audioldm.adapter import CurveTape, EnvelopeAdapter, Residuals, Steering
+from v2a_core.generators.audioldm.adapter_file import latents_of, load_envelope_adapter
 from v2a_core.generators.audioldm.components import as_source, build_scheduler, load_parts
 from v2a_core.generators.audioldm.config import MAX_DURATION_S, TRAINED_S, AudioLdmSettings
 from v2a_core.generators.audioldm.decoding import LatentDecoder
@@ -28,7 +30,7 @@ from v2a_core.generators.audioldm.layout import AudioLdmSource
 from v2a_core.generators.audioldm.sampling import Predictor, SegmentNoise, View, denoise
 from v2a_core.generators.audioldm.text import TextEmbedder
 from v2a_core.generators.windows import Layout, Window, lay_out
-from v2a_core.protocols import Track
+from v2a_core.protocols import Curve, Track
 
 Floats = npt.NDArray[np.float32]
 
@@ -47,6 +49,7 @@ class _Plan:
     seeds: Sequence[int]
     layout: Layout
     samples: int
+    curve: Curve | None = None
 
 
 class AudioLdmGenerator:
@@ -74,6 +77,7 @@ class AudioLdmGenerator:
             raise ValueError(
                 f"num_inference_steps = {settings.num_inference_steps}; {self._source.path} knows {trained_steps}"
             )
+        self._adapter: EnvelopeAdapter | None = None
         self._text: TextEmbedder | None = None
         self._null: Floats | None = None
         self.sample_rate = self.parts.geometry.sample_rate
@@ -100,6 +104,15 @@ class AudioLdmGenerator:
             text = self._text or TextEmbedder(self._source, "cpu")
             self._null = text.embed_text([""])[0]
         return self._null
+
+    def use_adapter(self, adapter: Path) -> None:
+        """Follow the curves of tracks from now on; see `CurveFollower`.
+
+        Raises:
+            ModelError: When the adapter is for other latents, or another UNet.
+        """
+        latents = latents_of(self.parts.geometry)
+        self._adapter = load_envelope_adapter(adapter, self.parts.unet.config, latents).to(self._device)
 
     def embed_text(self, texts: Sequence[str]) -> Floats:
         """CLAP text embeddings, float32 (N, D), L2-normalised. The text encoder stays loaded from the first call on."""
@@ -168,7 +181,10 @@ class AudioLdmGenerator:
         if window_s > MAX_DURATION_S + 1e-6:
             raise ValueError(f"windows of {window_s:g} s: AudioLDM makes sounds of up to {MAX_DURATION_S} s at once")
         nulls = None if track.null_D is None else np.repeat(self._unit(track.null_D[None]), count, axis=0)
-        return _Plan(self._unit(track.conditions_ND), nulls, track.seeds, layout, samples)
+        curve = None if self._settings.adapter.is_off else track.curve
+        if curve is not None and self._adapter is None:
+            raise ValueError("a track with a curve, and no adapter to follow it: see `use_adapter`")
+        return _Plan(self._unit(track.conditions_ND), nulls, track.seeds, layout, samples, curve)
 
     def _groups(self, plans: Sequence[_Plan]) -> Iterator[list[_Plan]]:
         """Neighbours that are denoised together."""
@@ -235,9 +251,25 @@ class AudioLdmGenerator:
             None if nulls_ND is None else nulls_ND.to(self._device, dtype),
             settings.guidance_scale,
             self._windows,
+            self._steering(plans),
         )
         scheduler = build_scheduler(settings.sampler, parts.scheduler_config)
         return denoise(predict, scheduler, noise, num_inference_steps=settings.num_inference_steps, eta=settings.eta)
+
+    def _steering(self, plans: Sequence[_Plan]) -> Steering | None:
+        """What the curves of tracks add to the UNet; None when no track follows one."""
+        adapter, settings = self._adapter, self._settings
+        if adapter is None or all(plan.curve is None for plan in plans):
+            return None
+        rows: list[Residuals | None] = []
+        for plan in plans:
+            if plan.curve is None:
+                rows += [None] * len(plan.layout.windows)
+                continue
+            tape = CurveTape(adapter, plan.curve, plan.layout.frames, settings.adapter.scale)
+            rows += [tape.part(window.start, len(window.weights_H)) for window in plan.layout.windows]
+        steps = round(settings.adapter.steps_share * settings.num_inference_steps)
+        return Steering(self.parts.unet, adapter.entries, rows, steps)
 
     def _nulls(self, plans: Sequence[_Plan]) -> torch.Tensor | None:
         if self._settings.guidance_scale <= 1:

@@ -10,6 +10,7 @@ the channels last: a window is a slice of contiguous memory.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 
 from v2a_core.compute.memory import Batches
+from v2a_core.generators.audioldm.adapter import Steering
 
 Predict = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -78,6 +80,7 @@ class Predictor:
         nulls_ND: For each condition what guidance leads away from; None for no guidance.
         guidance_scale: w in  null + w * (conditioned - null)  (classifier-free guidance, arXiv:2207.12598).
         batches: How many windows go through the UNet at once.
+        steering: What curves add to it; its rows are those of the conditions.
     """
 
     def __init__(
@@ -89,14 +92,16 @@ class Predictor:
         nulls_ND: torch.Tensor | None,
         guidance_scale: float,
         batches: Batches,
+        steering: Steering | None = None,
     ) -> None:
         self._unet, self._dtype = unet, dtype
         self._views = views
         self._conditions_ND, self._nulls_ND = conditions_ND, nulls_ND
-        self._guidance_scale, self._batches = guidance_scale, batches
+        self._guidance_scale, self._batches, self._steering = guidance_scale, batches, steering
+        self._step = 0
 
     def __call__(self, tape_HWC: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-        """Float32 (H, W, C) for a tape of the same shape."""
+        """Float32 (H, W, C) for a tape of the same shape; called once a step, in the order of the steps."""
         predicted_HWC = torch.zeros_like(tape_HWC)
 
         def run(views: Sequence[View]) -> None:
@@ -106,6 +111,7 @@ class Predictor:
                 predicted_HWC[view.start : view.start + view.frames] += share_HWC
 
         self._batches.run(self._views, run, key=lambda view: view.frames)
+        self._step += 1
         return predicted_HWC
 
     def _predict(self, tape_HWC: torch.Tensor, views: Sequence[View], timestep: torch.Tensor) -> torch.Tensor:
@@ -117,14 +123,24 @@ class Predictor:
             inputs_BHWC = inputs_BHWC.repeat(2, 1, 1, 1)
             labels_BD = torch.cat([self._nulls_ND[rows], labels_BD])
         inputs_BCHW = inputs_BHWC.permute(0, 3, 1, 2)  # in memory: channels last
-        made_BCHW: torch.Tensor = self._unet(
-            inputs_BCHW, timestep, encoder_hidden_states=None, class_labels=labels_BD
-        ).sample
+        made_BCHW = self._steered(inputs_BCHW, timestep, labels_BD, [view.condition for view in views])
         made_BHWC = made_BCHW.permute(0, 2, 3, 1).float()
         if self._nulls_ND is None:
             return made_BHWC
         away_BHWC, towards_BHWC = made_BHWC.chunk(2)
         return away_BHWC + self._guidance_scale * (towards_BHWC - away_BHWC)
+
+    def _steered(
+        self, inputs_BCHW: torch.Tensor, timestep: torch.Tensor, labels_BD: torch.Tensor, rows: Sequence[int]
+    ) -> torch.Tensor:
+        """What the UNet makes; its last rows, those under their own condition, follow their curves."""
+        unet, scope = self._unet, contextlib.ExitStack()
+        if self._steering is not None and self._steering.concerns(rows, self._step):
+            unet = self._steering.unet
+            scope.enter_context(self._steering.adding(rows))
+        with scope:
+            made: torch.Tensor = unet(inputs_BCHW, timestep, encoder_hidden_states=None, class_labels=labels_BD).sample
+        return made
 
 
 def denoise(

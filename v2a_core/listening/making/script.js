@@ -53,11 +53,8 @@ const counted = () => screens.filter((screen) => screen.kind === "item" && !scre
 const letter = (place) => String.fromCharCode(65 + place);
 const keyOf = (screen, stimulus) => `${stimulus.id}${screen.repeat ? "+" : ""}`;
 
-function takeOf(screen, stimulus) {
-  const key = keyOf(screen, stimulus);
-  state.takes[key] ||= { ratings: {}, plays: 0, played_s: 0, failed: false };
-  return state.takes[key];
-}
+const untouched = () => ({ ratings: {}, plays: 0, played_s: 0, failed: false });
+const takeOf = (screen, stimulus) => state.takes[keyOf(screen, stimulus)] || untouched();
 
 const stimuliOf = (screen) => screen.order.map((place) => screen.item.stimuli[place]);
 
@@ -117,7 +114,7 @@ const players = () => [...document.querySelectorAll("video, audio")];
 
 function stop(player) {
   player.pause();
-  if (player.readyState) player.currentTime = 0;
+  if (player.readyState && player.currentTime) player.currentTime = 0; // no seek that a start would have to wait for
 }
 
 const stopAll = () => players().forEach(stop);
@@ -148,7 +145,7 @@ function showItem(screen) {
 }
 
 function card(screen, stimulus, name) {
-  const take = takeOf(screen, stimulus);
+  const take = (state.takes[keyOf(screen, stimulus)] ||= untouched());
   const player = make(test.films ? "video" : "audio", { src: stimulus.file, preload: "auto", playsInline: true, disablePictureInPicture: true });
   const heard = make("span", { className: "heard" });
   const bar = make("progress", { max: 1, value: 0 });
@@ -160,14 +157,18 @@ function card(screen, stimulus, name) {
   };
   const article = make("article", { className: "take" });
   article.setAttribute("aria-label", `Sound ${name}`);
-  let began = 0;
+  let reached = 0; // seconds of this playing
   const play = button(player, name, (on) => {
     article.classList.toggle("now", on);
-    if (on) began = Date.now();
-    else if (began) { take.played_s = Math.round((take.played_s + (Date.now() - began) / 1000) * 100) / 100; began = 0; keep(); }
+    if (!on) take.played_s = Math.round((take.played_s + reached) * 100) / 100;
+    reached = 0;
+    keep();
   });
   player.addEventListener("click", () => toggle(player));
-  player.addEventListener("timeupdate", () => { bar.value = player.duration ? player.currentTime / player.duration : 0; });
+  player.addEventListener("timeupdate", () => {
+    if (!player.paused || player.ended) reached = Math.max(reached, player.currentTime);
+    bar.value = player.duration ? player.currentTime / player.duration : 0;
+  });
   player.addEventListener("ended", () => { take.plays += 1; told(); keep(); });
   player.addEventListener("error", () => {
     take.failed = true;
@@ -176,12 +177,11 @@ function card(screen, stimulus, name) {
   });
   told();
   article.append(make("div", { className: "head" }, make("h3", { textContent: `Sound ${name}` }), heard), player, play, bar);
-  article.append(...test.questions.map((question) => rating(screen, stimulus, question, name)));
+  article.append(...test.questions.map((question) => rating(take, stimulus, question, name)));
   return article;
 }
 
-function rating(screen, stimulus, question, name) {
-  const take = takeOf(screen, stimulus);
+function rating(take, stimulus, question, name) {
   const [topic, ...rest] = question.text.split(":");
   const legend = make("legend", {}, make("span", { className: "unseen", textContent: `Sound ${name}, ` }), make("b", { textContent: topic }), `:${rest.join(":")}`);
   const points = test.labels.map((label, place) => {

@@ -8,7 +8,8 @@ Source: audiolabs/webMUSHRA, doc/experimenter.md and lib/webmushra/pages/LikertM
 from __future__ import annotations
 
 import html
-from typing import Any
+import re
+import sys
 
 import yaml
 
@@ -17,6 +18,7 @@ from v2a_core.listening.key import Item, Key
 from v2a_core.listening.making.config import MakingSettings
 from v2a_core.listening.making.consent import SENT, consent_text, paragraphs
 from v2a_core.listening.questions import LABELS, QUESTIONS, QuestionName
+from v2a_core.protocols import JSON
 
 # The field by which answers of one person are told from those of the next: webMUSHRA's table has no session.
 LISTENER_FIELD = "listener"
@@ -48,7 +50,7 @@ def write_config(folder: str, key: Key, settings: MakingSettings, consent: str |
     """
     practice = [[_page(key, item, name, films) for name in key.questions] for item in key.items if item.practice]
     rated = [[_page(key, item, name, films) for name in key.questions] for item in key.rated]
-    config = {
+    config: dict[str, JSON] = {
         "testname": settings.title,
         "testId": key.test,
         "bufferSize": 2048,
@@ -69,11 +71,19 @@ def write_config(folder: str, key: Key, settings: MakingSettings, consent: str |
         ],
     }
     uri = storage.join(folder, "configs", f"{key.test}.yaml")
-    storage.write_bytes(uri, yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120).encode())
+    storage.write_bytes(uri, _yaml(config).encode())
     return uri
 
 
-def _page(key: Key, item: Item, question: QuestionName, films: bool) -> dict[str, Any]:
+def _yaml(config: dict[str, JSON]) -> str:
+    """YAML as webMUSHRA's reader takes it: a text on one line, and no list that begins on the line of another."""
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=sys.maxsize)
+    while (apart := re.sub(r"^( *)- (- .*)$", r"\1-\n\1  \2", text, flags=re.MULTILINE)) != text:
+        text = apart
+    return text
+
+
+def _page(key: Key, item: Item, question: QuestionName, films: bool) -> dict[str, JSON]:
     folder = f"{_RESOURCES}/{key.test}"
     film = f'<video src="{folder}/{item.id}.mp4" controls muted playsinline width="480"></video>' if films else ""
     return {
@@ -88,7 +98,7 @@ def _page(key: Key, item: Item, question: QuestionName, films: bool) -> dict[str
     }
 
 
-def _finish() -> dict[str, Any]:
+def _finish() -> dict[str, JSON]:
     return {
         "type": "finish",
         "name": "Thank you",
@@ -100,4 +110,4 @@ def _finish() -> dict[str, Any]:
 
 
 def _html(text: str) -> str:
-    return "".join(f"<p>{html.escape(part)}</p>" for part in paragraphs(text))
+    return "".join(f"<p>{html.escape(' '.join(part.split()))}</p>" for part in paragraphs(text))

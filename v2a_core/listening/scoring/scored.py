@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from v2a_core.listening.key import Key
 from v2a_core.listening.opinion import OpinionScore
+from v2a_core.listening.recode import Floats
 from v2a_core.listening.scoring.checks import Checked
 from v2a_core.listening.scoring.config import ScoringSettings
 from v2a_core.listening.scoring.measure import Answered
 from v2a_core.listening.scoring.reading import Read
+from v2a_core.protocols import JSON
 from v2a_core.version import program
 
 
@@ -41,26 +42,24 @@ class Scored:
         """Number of the system that others are compared with."""
         return self.key.systems.index(self.settings.ours or self.key.systems[0])
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, JSON]:
         """For JSON; what is not a number is null."""
-        told: dict[str, Any] = _finite(
-            {
-                "test": self.key.test,
-                "program": program(),
-                "systems": self.key.systems,
-                "ours": self.key.systems[self.ours],
-                "items": [item.key for item in self.key.rated],
-                "settings": self.settings.model_dump(),
-                "listeners": [_listener(checked, checked in self.counted) for checked in self.listeners],
-                "left_out": [asdict(found) for found in self.read.left_out],
-                "files": self.read.files,
-                "questions": {found.question: _question(found, self.key.systems) for found in self.answered},
-            }
-        )
-        return told
+        told: dict[str, JSON] = {
+            "test": self.key.test,
+            "program": program(),
+            "systems": self.key.systems,
+            "ours": self.key.systems[self.ours],
+            "items": [item.key for item in self.key.rated],
+            "settings": self.settings.model_dump(),
+            "listeners": [_listener(checked, checked in self.counted) for checked in self.listeners],
+            "left_out": [asdict(found) for found in self.read.left_out],
+            "files": self.read.files,
+            "questions": {found.question: _question(found, self.key.systems) for found in self.answered},
+        }
+        return {name: _finite(value) for name, value in told.items()}
 
 
-def _listener(checked: Checked, counts: bool) -> dict[str, Any]:
+def _listener(checked: Checked, counts: bool) -> dict[str, JSON]:
     session = checked.session
     return {
         "listener": session.name,
@@ -77,8 +76,8 @@ def _listener(checked: Checked, counts: bool) -> dict[str, Any]:
     }
 
 
-def _question(found: Answered, systems: Sequence[str]) -> dict[str, Any]:
-    told: dict[str, Any] = {"listeners": found.listeners, "ratings": found.ratings}
+def _question(found: Answered, systems: Sequence[str]) -> dict[str, JSON]:
+    told: dict[str, JSON] = {"listeners": found.listeners, "ratings": found.ratings}
     if found.reason:
         told["not_measured"] = found.reason
     told["opinions"] = {name: _opinion(score) for name, score in zip(systems, found.opinions, strict=False)}
@@ -94,16 +93,16 @@ def _question(found: Answered, systems: Sequence[str]) -> dict[str, Any]:
     return told
 
 
-def _opinion(score: OpinionScore) -> dict[str, Any]:
+def _opinion(score: OpinionScore) -> dict[str, JSON]:
     return dict(score._asdict())
 
 
-def _with_intervals(systems: Sequence[str], values: Any, low: Any, high: Any) -> dict[str, Any]:
+def _with_intervals(systems: Sequence[str], values: Floats, low: Floats, high: Floats) -> dict[str, JSON]:
     found = zip(systems, values, low, high, strict=True)
     return {name: {"value": float(v), "low": float(a), "high": float(b)} for name, v, a, b in found}
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: JSON) -> JSON:
     """The same with null for what is not a number: JSON has no other word for it."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}

@@ -34,7 +34,7 @@ def _head(scored: Scored) -> Iterator[str]:
 
 def _opinions(scored: Scored) -> Iterator[str]:
     """As the paper's table 2."""
-    yield from ("## Mean opinion scores", "")
+    yield from ("## Mean opinion scores (the paper's table 2)", "")
     yield from _by_system(scored, [_score(scored, found) for found in scored.answered])
 
 
@@ -60,7 +60,7 @@ def _differences(scored: Scored) -> Iterator[str]:
         return
     ours = _cell(scored.key.systems[scored.ours])
     share = 100 / (1 + math.exp(-scored.settings.jmd_unit))
-    yield from ("", f"## Just meaningful differences from {ours}", "")
+    yield from ("", f"## Just meaningful differences from {ours} (the paper's figure 5)", "")
     yield f"From the cumulative-logit model; one step is a preference of {share:.0f} %, ties aside."
     yield from ("", *_by_system(scored, [_steps(scored, found) for found in scored.answered]))
     doubtful = [found.question for found in scored.answered if found.differences and not found.differences.agrees]

@@ -7,7 +7,7 @@ from pathlib import Path
 from v2a_core.miniature.score.config import ScoreSettings
 from v2a_core.protocols import JSON
 
-__all__ = ["ScoreSettings", "score"]
+__all__ = ["ScoreSettings", "score", "score_following"]
 
 
 def score(
@@ -23,3 +23,12 @@ def score(
     from v2a_core.miniature.score.run import score as run
 
     return run(bundle, output=output, per_class=per_class, seed=seed, settings=settings, judge=judge)
+
+
+def score_following(
+    bundle: str, *, output: Path | None = None, per_class: int | None = None, judge: Path | None = None
+) -> dict[str, JSON]:
+    """Measure only how sounds follow curves; see `v2a_core.miniature.score.run.score_following`."""
+    from v2a_core.miniature.score.run import score_following as run
+
+    return run(bundle, output=output, per_class=per_class, judge=judge)

@@ -26,6 +26,7 @@ class ScoreSettings(Settings):
     per_class: int = setting(20, "held-out scenes of each kind", ge=1)
     stills_per_class: int = setting(5, "held-out stills of each kind, in the other drawing style", ge=1)
     comparison_per_class: int = setting(4, "scenes of each kind that the mappers compared are heard on", ge=1)
+    follow_per_class: int = setting(10, "scenes of each kind on which it is heard how curves are followed", ge=1)
     pairs: int = setting(1200, "training scenes that mappers are trained on", ge=12)
     length_s: float = setting(5.0, "length of a scene and of what is made for it", unit="s", ge=0.5, le=10)
     frames_per_second: float = setting(1.0, "frames of a scene that are seen", unit="1/s", gt=0)

@@ -111,6 +111,15 @@ def with_interval(score: Score) -> str:
     return f"{format_number(score.value)} ({format_interval(score)})"
 
 
+def lines_table(lines: Sequence[Line]) -> str:
+    """Numbers with their targets, as Markdown."""
+    rows = []
+    for line in lines:
+        target = "" if line.target is None else f"{'<=' if line.at_most else '>='} {line.target:.2f}"
+        rows.append([line.title, format_number(line.score.value), format_interval(line.score), target, line.verdict])
+    return format_table(["must hold", "value", "interval", "target", ""], rows)
+
+
 def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table whose columns line up, so that it reads on a terminal too."""
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]

@@ -12,11 +12,12 @@ from v2a_core.miniature.score.judgement import SystemScores
 from v2a_core.miniature.score.lines import (
     HELD,
     JSON_FILE,
+    OPEN,
     Line,
     Ordering,
-    format_interval,
     format_number,
     format_table,
+    lines_table,
     with_interval,
 )
 from v2a_core.miniature.score.mapping import Mapped
@@ -95,12 +96,7 @@ class ScoreReport:
         return text
 
     def _lines(self) -> str:
-        rows = []
-        for line in self.lines:
-            target = "" if line.target is None else f"{'<=' if line.at_most else '>='} {line.target:.2f}"
-            number = format_number(line.score.value)
-            rows.append([line.title, number, format_interval(line.score), target, line.verdict])
-        return format_table(["must hold", "value", "interval", "target", ""], rows)
+        return lines_table(self.lines)
 
     def _systems(self) -> str:
         names = [field.name for field in fields(SystemScores)]
@@ -149,5 +145,5 @@ def _system(scores: SystemScores) -> dict[str, JSON]:
 
 
 def _held(items: Sequence[Line] | Sequence[Ordering]) -> str:
-    verdicts = [item.verdict for item in items]
+    verdicts = [item.verdict for item in items if item.verdict != OPEN]
     return f"{sum(verdict.startswith(HELD) for verdict in verdicts)} of {len(verdicts)}"

@@ -13,12 +13,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from v2a_core import storage
+from v2a_core.config import ConfigError
 from v2a_core.generators import load_generator
+from v2a_core.generators.adapters import check_adapter
 from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.metrics.base import Score
 from v2a_core.metrics.inputs import own_judge
 from v2a_core.miniature.score.config import ScoreSettings
+from v2a_core.miniature.score.following import follow_all, must_follow
 from v2a_core.miniature.score.judgement import accuracy, compare, must_hold, orderings, score_systems
+from v2a_core.miniature.score.lines import lines_table
 from v2a_core.miniature.score.mapping import without_mapper
 from v2a_core.miniature.score.report import ScoreReport
 from v2a_core.miniature.score.studio import Crew, Studio
@@ -29,6 +34,7 @@ from v2a_core.models import LocalBundle, load_bundle
 from v2a_core.protocols import JSON
 
 TIMED_CLIPS = 3
+FOLLOWING_FILE = "following.json"
 
 
 def score(
@@ -57,12 +63,50 @@ def score(
     if per_class is not None:
         settings = settings.model_copy(update={"per_class": per_class})
     local = load_bundle(bundle).resolve()
+    if local.adapter is not None:
+        check_adapter(local.adapter, local)
     judge = judge or _own_judge(local)
     report = _measure(local, judge, settings, seed)
     print(report.to_markdown(), flush=True)
     if output is not None:
         report.write(output)
     return report.to_dict()
+
+
+def score_following(
+    bundle: str,
+    *,
+    output: Path | None = None,
+    per_class: int | None = None,
+    seed: int = 0,
+    settings: ScoreSettings | None = None,
+    judge: Path | None = None,
+) -> dict[str, JSON]:
+    """Measure only how a bundle's sounds follow curves, and print the lines; see `score`.
+
+    Returns:
+        The lines by name, as in `following.json`.
+
+    Raises:
+        ConfigError: For a bundle without an adapter, or with that of another generator.
+    """
+    settings = settings or ScoreSettings()
+    count = settings.follow_per_class if per_class is None else per_class
+    settings = settings.model_copy(update={"per_class": count, "follow_per_class": count, "stills_per_class": 1})
+    local = load_bundle(bundle).resolve()
+    if local.adapter is None:
+        raise ConfigError(f"the bundle {local.name!r} has no adapter: its generator follows no curve")
+    check_adapter(local.adapter, local)
+    judge = judge or _own_judge(local)
+    with Crew(local, judge, settings) as crew:
+        held_out = observe_held_out(crew, Studio(local, judge, settings), settings, seed)
+        followed = follow_all(crew, held_out, settings)
+    lines = must_follow(followed, held_out.scenes, settings.metrics)
+    print(lines_table(lines), flush=True)
+    told: dict[str, JSON] = {line.name: line.to_dict() for line in lines}
+    if output is not None:
+        storage.write_json(str(output / FOLLOWING_FILE), told)
+    return told
 
 
 class _Clock:
@@ -92,6 +136,8 @@ def _measure(local: LocalBundle, judge: Path | None, settings: ScoreSettings, se
             mapped = train_mappers(crew, held_out, settings, seed)
         with clock.part("sounds"):
             systems = make_all(crew, held_out, mapped, studio.generator.embed_text, settings)
+        with clock.part("curves"):
+            followed = follow_all(crew, held_out, settings) if local.adapter else None
     with clock.part("time of a clip"):
         seconds = _time_a_clip(local, held_out, settings.length_s)
     with clock.part("numbers"):
@@ -101,6 +147,7 @@ def _measure(local: LocalBundle, judge: Path | None, settings: ScoreSettings, se
         stills = accuracy(systems.stills.kinds_N, kinds_of(held_out.still_scenes), metrics)
         few = min(settings.comparison_per_class * len(KINDS), len(held_out.scenes))
         lines = must_hold(scores, stills, clip, clap, seconds)
+        lines += must_follow(followed, held_out.scenes, metrics) if followed else []
         ordered = orderings(scores, compare(systems, held_out, metrics, few))
     about: dict[str, JSON] = {"name": local.name, "trained": local.trained, "fingerprints": local.fingerprints()}
     return ScoreReport(

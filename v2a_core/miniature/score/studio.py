@@ -27,7 +27,7 @@ from v2a_core.generators import load_generator
 from v2a_core.generators.audioldm.generator import AudioLdmGenerator
 from v2a_core.media.log_mel import SAMPLE_RATE, log_mel
 from v2a_core.media.resample import clap_waveform
-from v2a_core.metrics.extractors.judge import Judge, load_judge
+from v2a_core.metrics.extractors.judge import Judge, Verdicts, load_judge
 from v2a_core.metrics.extractors.pitch import centroid_hz
 from v2a_core.metrics.extractors.tempo import tempo_hz
 from v2a_core.miniature.score.config import ScoreSettings
@@ -77,13 +77,16 @@ class Studio:
         local: The bundle.
         judge: Folder of the judge; None for an untrained one, whose verdicts mean nothing.
         settings: Of the score.
+
+    Attributes:
+        length_s: Length of all sounds, seconds.
     """
 
     def __init__(self, local: LocalBundle, judge: Path | None, settings: ScoreSettings) -> None:
         self._local, self._settings, self._judge_folder = local, settings, judge
         self._spec = local.media_spec()
         self._world = WorldSettings(seed=settings.world_seed)
-        self._length_s = settings.length_s
+        self.length_s = settings.length_s
 
     @functools.cached_property
     def clip(self) -> VisionEncoder:
@@ -98,7 +101,7 @@ class Studio:
     @functools.cached_property
     def generator(self) -> Generator:
         """The bundle's generator."""
-        return load_generator(self._local, self._settings.generator)
+        return load_generator(self._local, self._settings.generator, adapter=self._local.adapter)
 
     @functools.cached_property
     def judge(self) -> Judge:
@@ -121,22 +124,22 @@ class Studio:
         else:
             rate = self._settings.frames_per_second
             pictures = [
-                render_frames(scene, length_s=self._length_s, size=size, frames_per_second=rate) for scene in scenes
+                render_frames(scene, length_s=self.length_s, size=size, frames_per_second=rate) for scene in scenes
             ]
         flat = self.clip.encode(np.concatenate(pictures)).astype(np.float16)
         return np.split(flat, np.cumsum([len(item) for item in pictures])[:-1])
 
     def embed(self, split: Split, indices: Sequence[int]) -> Floats:
         """CLAP embeddings of the sounds of scenes, (N, D)."""
-        return self._embed(np.stack([self._sound(split, index) for index in indices]), SAMPLE_RATE)
+        return self._embed(np.stack([self.sound(split, index) for index in indices]), SAMPLE_RATE)
 
     def listen(self, split: Split, indices: Sequence[int]) -> Heard:
         """The sounds of scenes, heard."""
-        return self._hear(np.stack([self._sound(split, index) for index in indices]), SAMPLE_RATE)
+        return self._hear(np.stack([self.sound(split, index) for index in indices]), SAMPLE_RATE)
 
     def make(self, conditions_ND: Floats, seeds: Sequence[int]) -> Heard:
         """Sounds made from conditions (N, D), heard. A sound that could not be made is silence."""
-        made_NT = np.nan_to_num(self.generator.generate(conditions_ND, seeds, self._length_s))
+        made_NT = np.nan_to_num(self.generator.generate(conditions_ND, seeds, self.length_s))
         return self._hear(made_NT, self.generator.sample_rate)
 
     @torch.inference_mode()
@@ -147,27 +150,34 @@ class Studio:
         parts = self.generator.parts
         sizes = parts.geometry
         # As long as what the generator makes for this length: whole latents.
-        grid_s = sizes.latent_shape(self._length_s)[1] * sizes.vae_factor * sizes.hop_length / sizes.sample_rate
-        waveforms = np.stack([self._sound(split, index, grid_s) for index in indices])
+        grid_s = sizes.latent_shape(self.length_s)[1] * sizes.vae_factor * sizes.hop_length / sizes.sample_rate
+        waveforms = np.stack([self.sound(split, index, grid_s) for index in indices])
         waveforms -= waveforms.mean(axis=1, keepdims=True)
         waveforms *= PEAK / (np.abs(waveforms).max(axis=1, keepdims=True) + 1e-8)
         mels_N1FM = log_mel(torch.from_numpy(waveforms))[:, None].to(parts.vae.dtype)
         latents_NCHW = parts.vae.encode(mels_N1FM).latent_dist.mean
         again_NFM = parts.vae.decode(latents_NCHW).sample[:, 0].float()
-        made_NT = parts.vocoder(again_NFM)[:, : sizes.samples(self._length_s)].numpy()
+        made_NT = parts.vocoder(again_NFM)[:, : sizes.samples(self.length_s)].numpy()
         return self._hear(np.nan_to_num(made_NT), SAMPLE_RATE)
 
-    def _sound(self, split: Split, index: int, length_s: float | None = None) -> Floats:
-        return render_sound(self.scene(split, index), length_s=length_s or self._length_s, sample_rate=SAMPLE_RATE)
+    def sound(self, split: Split, index: int, length_s: float | None = None) -> Floats:
+        """The sound of a scene, float32 (T,)."""
+        return render_sound(self.scene(split, index), length_s=length_s or self.length_s, sample_rate=SAMPLE_RATE)
 
     def _embed(self, waveforms_NT: Floats, sample_rate: int) -> Floats:
         return self.clap.encode(np.stack([clap_waveform(item, sample_rate, self._spec) for item in waveforms_NT]))
 
+    def named(self, waveforms_NT: Floats, sample_rate: int) -> npt.NDArray[np.int64]:
+        """Index of the kind that the judge names, for each of some sounds, (N,)."""
+        return self._named(self.judge.hear(waveforms_NT, sample_rate))
+
+    def _named(self, verdicts: Verdicts) -> npt.NDArray[np.int64]:
+        return np.array([KINDS.index(self.judge.kinds[best]) for best in verdicts.probabilities_BK.argmax(axis=1)])
+
     def _hear(self, waveforms_NT: Floats, sample_rate: int) -> Heard:
         verdicts = self.judge.hear(waveforms_NT, sample_rate)
-        names = [self.judge.kinds[best] for best in verdicts.probabilities_BK.argmax(axis=1)]
         return Heard(
-            np.array([KINDS.index(name) for name in names]),
+            self._named(verdicts),
             verdicts.attributes_B3,
             self._embed(waveforms_NT, sample_rate),
             _logs([centroid_hz(item, sample_rate) for item in waveforms_NT]),

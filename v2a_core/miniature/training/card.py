@@ -35,6 +35,9 @@ for validation, on two CPU cores. The test split was not looked at. No data of o
   that of the empty text. Averaged weights. It then goes on (adapt) with conditions that mappers made of pictures of the
   training split, each half by mappers that learned from the other half.
 - Judge: a convolutional classifier of real renders, tilted and hissed at. Nothing else was trained with it.
+- Adapter (stage `envelope`, on the finished bundle): makes the frozen UNet follow a curve of loudness and onsets.
+  Learned from sounds alone: their embeddings with noise, and their envelopes, some smoothed or without onsets. What it
+  was trained with is in `adapter/config.json`.
 
 | stage | steps | minutes | on the validation split |
 |---|---|---|---|

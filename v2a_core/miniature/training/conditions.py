@@ -63,11 +63,17 @@ class Conditions:
             condition_BD[mapped_B] = self.mapped_NVD[index_B[mapped_B], views_B[mapped_B] % views]
         text_B = torch.from_numpy(choice_B < NULL_SHARE + TEXT_SHARE)
         condition_BD[text_B] = self.texts_NVD[index_B[text_B], views_B[text_B]]
-        length_B1 = torch.from_numpy(rng.uniform(0, MAX_NOISE, (count, 1)).astype(np.float32))
-        noise_BD = torch.randn(count, EMBEDDING_DIM) * EMBEDDING_DIM**-0.5
-        condition_BD = functional.normalize(condition_BD + length_B1 * noise_BD, dim=-1)
+        condition_BD = with_noise(condition_BD, rng)
         condition_BD[torch.from_numpy(choice_B < NULL_SHARE)] = self.null_D
         return condition_BD
+
+
+def with_noise(condition_BD: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Embeddings (B, D) beside which a mapper might land, L2-normalised."""
+    count = len(condition_BD)
+    length_B1 = torch.from_numpy(rng.uniform(0, MAX_NOISE, (count, 1)).astype(np.float32))
+    noise_BD = torch.randn(count, EMBEDDING_DIM) * EMBEDDING_DIM**-0.5
+    return functional.normalize(condition_BD + length_B1 * noise_BD, dim=-1)
 
 
 def prepare_conditions(sounds: Sounds, towers: Towers, cache: Path) -> Conditions:

@@ -28,6 +28,7 @@ FRAMES = 512  # 5.12 s: what the UNet is trained on, and what it makes for a seg
 SAMPLES = FRAMES * HOP_LENGTH
 COUNTS: dict[Split, int] = {"train": 6000, "validation": 480}
 SHARD = 240  # scenes a file: what is lost when rendering is killed
+FULL_SCALE = 32767  # of int16
 PEAK = 0.5  # as AudioLDM scales its training waveforms
 
 
@@ -58,7 +59,7 @@ class Sounds:
 
     def waveforms(self, rows: npt.NDArray[np.int64]) -> Floats:
         """Float32 (len(rows), T), -1..1."""
-        return self.waveforms_NT[rows].astype(np.float32) / 32767
+        return self.waveforms_NT[rows].astype(np.float32) / FULL_SCALE
 
     def mels(self, rows: npt.NDArray[np.int64]) -> torch.Tensor:
         """Float32 (len(rows), F, M)."""
@@ -102,8 +103,8 @@ def render_sounds(work: Path, seed: int, part: int, parts: int) -> None:
                 continue
             rows = slice(start, min(start + SHARD, count))
             scenes = [sample(world(seed), split, row) for row in range(rows.start, rows.stop)]
-            waveforms_NT[rows] = np.stack([_waveform(scene) for scene in scenes])
-            mels_NFM[rows] = log_mel(torch.from_numpy(waveforms_NT[rows] / np.float32(32767))).numpy()
+            waveforms_NT[rows] = np.stack([training_waveform(scene) for scene in scenes])
+            mels_NFM[rows] = log_mel(torch.from_numpy(waveforms_NT[rows] / np.float32(FULL_SCALE))).numpy()
             waveforms_NT.flush()
             mels_NFM.flush()
             storage.write_bytes(str(done), b"")
@@ -123,10 +124,11 @@ def _file(work: Path, split: Split, what: str) -> Path:
     return work / f"{split}-{what}.npy"
 
 
-def _waveform(scene: Scene) -> npt.NDArray[np.int16]:
+def training_waveform(scene: Scene) -> npt.NDArray[np.int16]:
+    """The sound of a scene as models are trained on it: 16 kHz, mean removed, peak 0.5 of full scale, int16 (T,)."""
     waveform = render_sound(scene, length_s=SAMPLES / SAMPLE_RATE, sample_rate=SAMPLE_RATE)
     waveform = waveform - waveform.mean()
-    samples: npt.NDArray[np.int16] = np.round(waveform * (PEAK * 32767 / (np.abs(waveform).max() + 1e-8))).astype(
+    samples: npt.NDArray[np.int16] = np.round(waveform * (PEAK * FULL_SCALE / (np.abs(waveform).max() + 1e-8))).astype(
         np.int16
     )
     return samples

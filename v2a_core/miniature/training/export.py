@@ -6,10 +6,15 @@ import json
 from pathlib import Path
 
 import torch
+import yaml
 
 from v2a_core import storage
+from v2a_core.config import read_yaml
 from v2a_core.encoders.clap import CLAP_CONFIG
 from v2a_core.encoders.clip import OPEN_CLIP_CONFIG
+from v2a_core.generators.adapters import save_adapter
+from v2a_core.generators.audioldm.adapter_file import describe_adapter
+from v2a_core.generators.audioldm.components import load_parts
 from v2a_core.metrics.extractors.judge import Judge
 from v2a_core.miniature.audioldm import build_unet, build_vocoder, save_parts
 from v2a_core.miniature.bundle import describe
@@ -17,17 +22,19 @@ from v2a_core.miniature.clap import CHECKPOINT, laion_text, with_module
 from v2a_core.miniature.clap import MODEL_CONFIG as CLAP_MODEL_CONFIG
 from v2a_core.miniature.clip import PREPROCESS_CONFIG
 from v2a_core.miniature.text import build_tokenizer
+from v2a_core.miniature.training import envelope
 from v2a_core.miniature.training.card import model_card
 from v2a_core.miniature.training.clap import Towers, load_towers
 from v2a_core.miniature.training.clip import CLIP_CONFIG
-from v2a_core.miniature.training.loop import load_weights
+from v2a_core.miniature.training.loop import DONE, load_weights
 from v2a_core.miniature.training.unet import SCHEDULER
 from v2a_core.miniature.training.vae import load_vae
 from v2a_core.miniature.world import KINDS
-from v2a_core.models import digests
-from v2a_core.models.bundle import CHECKSUMS_FILE
+from v2a_core.models import LocalBundle, digests
+from v2a_core.models.bundle import BUNDLE_FILE, CHECKSUMS_FILE
 
 CARD_FILE = "MODEL_CARD.md"
+ADAPTER = "adapter"
 # Follow from the configuration, or are no part of the embedding.
 _LEFT_OUT = (
     "relative_position_index",
@@ -56,6 +63,32 @@ def export_bundle(output: Path, *, work: Path, seed: int) -> None:
     (output / CARD_FILE).write_text(model_card(output, work=work, seed=seed), encoding="utf-8")
     storage.write_json(str(output / CHECKSUMS_FILE), _checksums(output))
     describe(output, name="miniature", trained=True)
+
+
+def add_adapter(output: Path, local: LocalBundle, *, work: Path, seed: int) -> None:
+    """Add the trained adapter to a bundle, in half precision.
+
+    Args:
+        output: Folder of the bundle.
+        local: The same, as it is there.
+        work: Folder of the finished stage.
+        seed: That it was trained with.
+    """
+    summary = json.loads((work / envelope.NAME / DONE).read_text(encoding="utf-8"))
+    del summary["minutes"]  # the same training gives the same files
+    sizes = load_parts(local.generator_path, "cpu", torch.float32).geometry
+    training = {"seed": seed, "sounds": envelope.SOUNDS, "batch": envelope.PLAN.batch, **summary}
+    config = describe_adapter(local, sizes, envelope.WIDTH, training)
+    tensors = load_weights(work / envelope.NAME, "adapter")
+    folder = output / ADAPTER
+    save_adapter(str(folder), {name: tensor.half() for name, tensor in tensors.items()}, config)
+    listed = storage.read_json(str(output / CHECKSUMS_FILE)) if (output / CHECKSUMS_FILE).is_file() else {}
+    kept = {name: digest for name, digest in listed.items() if not name.startswith(f"{ADAPTER}/")}
+    own = {f"{ADAPTER}/{name}": digests.sha256(path) for name, path in digests.tree(folder).items()}
+    said = read_yaml(output / BUNDLE_FILE)
+    storage.write_json(str(output / CHECKSUMS_FILE), {**kept, **own})
+    described = {**said, ADAPTER: {"weights": f"./{ADAPTER}"}}
+    storage.write_bytes(str(output / BUNDLE_FILE), yaml.safe_dump(described, sort_keys=False).encode())
 
 
 def _export_clip(folder: Path, work: Path) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from v2a_core import storage
 from v2a_core.compute.processes import end_with_parent
 from v2a_core.compute.threads import prepare_torch
 from v2a_core.miniature.training.data import prepare_files, render_sounds
 from v2a_core.miniature.training.loop import DONE
+from v2a_core.models import load_bundle
+from v2a_core.models.bundle import BUNDLE_FILE
 
 # What each stage reads from others. `sounds-*` render the training data, half each.
 NEEDS: dict[str, tuple[str, ...]] = {
@@ -28,8 +31,11 @@ NEEDS: dict[str, tuple[str, ...]] = {
 }
 # Who runs what, in order, so that both processes are busy from beginning to end.
 LANES = (("sounds-0", "judge", "clap", "unet", "adapt"), ("sounds-1", "vae", "clip", "vocoder"))
-STAGES = tuple(NEEDS)
+# What is trained on a finished bundle, as it is shipped: when the others are done, or on any that is in the output.
+ON_BUNDLE = ("envelope",)
+STAGES = (*NEEDS, *ON_BUNDLE)
 POLL_S = 2.0
+THREADS = 2  # of what runs alone
 
 
 def train_miniature(
@@ -45,7 +51,8 @@ def train_miniature(
     A stage that has finished is skipped, one that was stopped goes on from its last checkpoint.
 
     Args:
-        output: Folder of the bundle; written when all stages have finished.
+        output: Folder of the bundle; written when all stages have finished. Of a bundle that lies there already, stage
+            `envelope` alone trains the adapter, which is added to it.
         work: Folder of training data, checkpoints and logs; about 2 GB.
         stages: Names of the stages to run (see `STAGES`); all by default.
         seed: Of the world, the weights and the order of the data.
@@ -57,33 +64,44 @@ def train_miniature(
         RuntimeError: When a stage failed; what went wrong is in its output.
     """
     wanted = set(STAGES if stages is None else stages)
-    _check(wanted, work)
-    prepare_files(work, seed)
-    _run_lanes([[stage for stage in lane if stage in wanted] for lane in LANES], work, seed, dict(minutes or {}))
-    if all(_is_done(work, stage) for stage in STAGES):
+    _check(wanted, work, output)
+    limits = dict(minutes or {})
+    lanes = [[stage for stage in lane if stage in wanted] for lane in LANES]
+    if any(lanes):
+        prepare_files(work, seed)
+    _run_processes([(_run_lane, (lane, work, seed, limits)) for lane in lanes if lane])
+    if all(_is_done(work, stage) for stage in NEEDS):
         from v2a_core.miniature.training.export import export_bundle
 
         export_bundle(output, work=work, seed=seed)
+    if "envelope" in wanted:
+        _run_processes([(_run_on_bundle, (output, work, seed, limits.get("envelope")))])
 
 
-def _check(wanted: set[str], work: Path) -> None:
+def _check(wanted: set[str], work: Path, output: Path) -> None:
     unknown = sorted(wanted - set(STAGES))
     if unknown:
         raise ValueError(f"no such stages: {', '.join(unknown)}; known are {', '.join(STAGES)}")
     for stage in sorted(wanted):
-        lacking = [need for need in NEEDS[stage] if need not in wanted and not _is_done(work, need)]
+        lacking = [need for need in NEEDS.get(stage, ()) if need not in wanted and not _is_done(work, need)]
         if lacking and not _is_done(work, stage):
             raise ValueError(f"stage {stage} needs {', '.join(lacking)}: run these too")
+    comes = all(stage in wanted or _is_done(work, stage) for stage in NEEDS)
+    if wanted & set(ON_BUNDLE) and not comes and not (output / BUNDLE_FILE).is_file():
+        raise ValueError(
+            f"stage envelope trains on a finished bundle, and {output} holds none: run the other stages, too, or put a "
+            f"bundle there: `v2a models fetch miniature --output {output}`"
+        )
 
 
-def _run_lanes(lanes: Sequence[Sequence[str]], work: Path, seed: int, minutes: Mapping[str, float]) -> None:
-    """Run the stages of each lane in a process of its own.
+def _run_processes(works: Sequence[tuple[Callable[..., None], tuple[object, ...]]]) -> None:
+    """Run functions with their arguments, each in a process of its own.
 
     Raises:
-        RuntimeError: When a stage failed.
+        RuntimeError: When one failed.
     """
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_run_lane, args=(lane, work, seed, minutes)) for lane in lanes if lane]
+    processes = [context.Process(target=function, args=arguments) for function, arguments in works]
     for process in processes:
         process.start()
     try:
@@ -119,9 +137,40 @@ def _run_lane(lane: Sequence[str], work: Path, seed: int, minutes: Mapping[str, 
         run_one(stage, work, seed, minutes.get(stage))
 
 
+def _run_on_bundle(output: Path, work: Path, seed: int, minutes: float | None) -> None:
+    end_with_parent()
+    prepare_torch(threads=THREADS)
+    run_envelope(output, work, seed, minutes)
+
+
+def run_envelope(output: Path, work: Path, seed: int, minutes: float | None = None) -> None:
+    """Train the adapter of the bundle in `output`, and add it to it, in this process.
+
+    Raises:
+        ValueError: When the work folder holds an adapter of another generator or seed.
+    """
+    from v2a_core.miniature.training.envelope import NAME, PLAN, EnvelopeStage
+    from v2a_core.miniature.training.export import add_adapter
+    from v2a_core.miniature.training.loop import run_stage
+
+    local = load_bundle(str(output)).resolve()
+    mark, made_from = work / NAME / "made-from", f"{local.generator.fingerprint} seed {seed}"
+    if mark.is_file() and mark.read_text(encoding="utf-8") != made_from:
+        raise ValueError(
+            f"{mark.parent} is of another generator than that of {output}, or another seed: delete it, or give another "
+            "--work"
+        )
+    storage.write_bytes(str(mark), made_from.encode())
+    if _is_done(work, NAME):
+        print(f"{NAME}: done before", flush=True)
+    else:
+        plan = PLAN if minutes is None else replace(PLAN, minutes=minutes)
+        run_stage(NAME, EnvelopeStage(work, seed, local, plan), work / NAME, seed)
+    add_adapter(output, local, work=work, seed=seed)
+
+
 def run_one(name: str, work: Path, seed: int, minutes: float | None = None) -> None:
     """Run one stage in this process."""
-    from v2a_core import storage
     from v2a_core.miniature.training.loop import run_stage
 
     if name.startswith("sounds-"):
