@@ -122,17 +122,18 @@ def test_a_phone_shows_all_of_it_without_sideways_scrolling(few):
 
 @needs_chromium
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # 1,500 plots are drawn
 def test_five_hundred_clips_do_not_choke_it(tmp_path):
     path = Path(write_systems_page(str(tmp_path / "page" / "index.html"), report(tmp_path / "sounds", 500, 0.5)))
     assert path.stat().st_size < 6e6
     with Browser() as browser:
         started = time.monotonic()
         with browser.page(path.as_uri()) as page:
-            assert time.monotonic() - started < 15
+            assert time.monotonic() - started < 30
             assert page.js("document.querySelectorAll('.row').length") == 500
             sorting = "(() => { const t = performance.now(); document.querySelector('#order').click(); "
             sorting += "document.body.offsetHeight; return performance.now() - t; })()"
-            assert page.js(sorting) < 2000
+            assert page.js(sorting) < 3000
             # Media and pictures come when they are wanted.
             assert page.js("document.querySelectorAll('audio, video').length") == 0
             seen = [address for address in page.requests() if address.endswith((".png", ".jpg"))]
