@@ -116,6 +116,7 @@ def test_one_call_without_ray_follows_the_same(followed: Path, given: dict[str, 
     assert np.abs(free.waveform - one.waveform).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_without_a_curve_manifests_are_as_they_were(ray_session: None, given: dict[str, str], tmp_path: Path) -> None:
     run(given, tmp_path, ToFollow(), "generator.adapter.scale=3")
     manifest = json.loads((tmp_path / "manifest.json").read_text())
