@@ -1,4 +1,4 @@
-"""Memory of the statistics of `v2a evaluate` over more and more sounds: it does not grow with them.
+"""Memory of the statistics of `v2a evaluate` over more and more sounds: how little it grows with them.
 
 Run `python benchmarks/evaluate_memory.py` (1,000 and 10,000 sounds; give other numbers as arguments). For each number
 features of CNN14's size, logits, CLAP's embeddings and the other columns of evaluated rows are written as the job

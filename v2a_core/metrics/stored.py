@@ -1,4 +1,4 @@
-"""Rows of vectors on disk, read block by block: what a statistic of many sounds is computed from in flat memory.
+"""Rows of vectors on disk, read block by block: what a statistic of many sounds is computed from.
 
 Shapes: N rows, D numbers of a row.
 """

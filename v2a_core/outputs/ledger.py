@@ -165,15 +165,18 @@ def read_part(uri: str, columns: Sequence[str]) -> pa.Table:
 
 
 def read_batches(uri: str, columns: Sequence[str], rows: int = 1024) -> Iterator[pa.Table]:
-    """Some columns of a part, a few rows at a time: what is in memory does not depend on the part's size.
+    """Some columns of a part, a few rows at a time; a row group is in memory, not the part.
 
     Raises:
         UnreadablePartError: When it is damaged; names it and what to do.
     """
     with storage.open_read(uri) as file, reading(uri):
         parquet = pq.ParquetFile(file, page_checksum_verification=True)
-        for batch in parquet.iter_batches(rows, columns=list(columns)):
-            yield pa.Table.from_batches([batch])
+        for group in range(parquet.num_row_groups):
+            # By row group: a batch reader's memory grows with the file.
+            table = parquet.read_row_group(group, columns=list(columns), use_threads=False)
+            for start in range(0, table.num_rows, rows):
+                yield table.slice(start, rows).combine_chunks()
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """What a network found out about a set of sounds: read once, batch by batch, kept on disk by groups of sources.
 
-The driver's memory holds the keys of the sounds and a block of rows, however many sounds there are.
+Of the rows no more than a block is held at once.
 
 Shapes: N rows of a column, D numbers of a row, G groups.
 """
