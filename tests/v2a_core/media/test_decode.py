@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -145,6 +146,13 @@ def test_containers_and_codecs_give_the_same_frames(tmp_path: Path, name: str, c
     np.testing.assert_allclose(second.frame_times_s, [1.12, 1.36, 1.6, 1.84], atol=0.002)
     assert not first.damaged
     assert first.source_duration_s == pytest.approx(2.0, abs=0.05)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel of Linux")
+def test_no_encoder_of_the_tests_changes_how_they_are_scheduled(tmp_path: Path) -> None:
+    before = os.sched_getscheduler(0)
+    render(tmp_path / "a.mp4", codec="libsvtav1", size=(96, 64))
+    assert os.sched_getscheduler(0) == before
 
 
 def test_a_whole_source_has_a_bounded_number_of_frames_and_the_sound_that_is_heard(tmp_path: Path) -> None:
