@@ -231,7 +231,7 @@ def test_an_extractor_and_a_metric(world: World) -> None:
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        ("train", ["mapper.method.turn = 1.0", "mapper.network.bias = True", "[average | middle | random | last]"]),
+        ("train", ["mapper.method.turn = 1.0", "mapper.network.bias = true", "[average | middle | random | last]"]),
         (
             "generate",
             [

@@ -84,8 +84,12 @@ def test_a_bundle_that_is_refused_has_a_report_of_that(tmp_path, capsys, fault, 
     elif fault == "changed":
         weights.write_bytes(weights.read_bytes()[:-1000])
     else:
-        with (bundle / "bundle.yaml").open("a") as file:
-            file.write("  checkpoint: ./audio/clap_miniature.pt\n")
+        said = (bundle / "bundle.yaml").read_text(encoding="utf-8")
+        generator = "  weights: ./generator\n"
+        assert generator in said
+        (bundle / "bundle.yaml").write_text(
+            said.replace(generator, f"{generator}  checkpoint: ./audio/clap_miniature.pt\n"), encoding="utf-8"
+        )
     assert main(["models", "check", str(bundle), "--output", str(output), "--device", "cpu"]) == 1
     printed = capsys.readouterr().out
     said = json.loads((output / "check.json").read_text())

@@ -179,16 +179,16 @@ def test_what_is_damaged_is_taken_out_and_made_anew(compared, places, tmp_path):
 
 def test_the_page_of_a_comparison_shows_every_sound(compared, tmp_path, capsys):
     assert main(["page", str(compared[0]), "--output", str(tmp_path / "page")]) == 0
-    assert "4 clips" in capsys.readouterr().out
+    assert "7 clips" in capsys.readouterr().out
     text = (tmp_path / "page" / "index.html").read_text()
-    assert text.count('class="row"') == 4
-    assert text.count('class="play"') == 4 + 4 + 2  # references, ours, and theirs that can be heard
+    assert text.count('class="row"') == 7  # those without a reference, too
+    assert text.count('class="play"') == 4 + 6 + 3  # references, ours, and theirs that can be heard
     assert "not a readable audio file" in text
     assert "it is silent" in text
     assert "theirs: 1 other lengths: still" in text
     assert "CLAP similarity to the reference" in text
     sounds = list((tmp_path / "page" / "page-media").glob("*.wav"))
-    assert len(sounds) == 10
+    assert len(sounds) == 13
     with pytest.raises(ConfigError, match="--metrics goes with soundtracks"):
         page.run(str(compared[0]), PageSettings(), metrics=str(compared[0]))
 
