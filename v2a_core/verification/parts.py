@@ -158,11 +158,13 @@ def _check_evaluated(table: pa.Table) -> list[Finding]:
 
 def _check_features(table: pa.Table) -> list[Finding]:
     ok = _mask(pc.equal(table["status"], OK))
-    return [
-        *_check_status(table),
-        *_findings(table, "ok, but without an embedding", ok & _mask(pc.is_null(table["embedding"]))),
-        *_check_finite(table, "embedding", arrays.read_vectors(table["embedding"])),
-    ]
+    findings = _check_status(table)
+    if "embedding" in table.column_names:  # what is found out about motion is none
+        findings += _findings(table, "ok, but without an embedding", ok & _mask(pc.is_null(table["embedding"])))
+    for field in table.schema:
+        if pa.types.is_list(field.type) and pa.types.is_floating(field.type.value_type):
+            findings += _check_finite(table, field.name, arrays.read_vectors(table[field.name]))
+    return findings
 
 
 _CHECKS: dict[str, Callable[[pa.Table], list[Finding]]] = {
