@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Sequence
 
 from v2a_core.config import ConfigError
-from workflows.command.arguments import add_job_arguments, add_run_arguments, asked_of_run
+from workflows.command.arguments import add_job_arguments, add_run_arguments, asked_of_run, named_places
 from workflows.command.commands import COMMANDS, Command
 from workflows.command.exit_codes import DONE
 from workflows.command.options import load_settings
@@ -43,7 +41,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    systems = _systems(arguments.system)
+    systems = named_places(arguments.system)
     if bool(systems) == bool(arguments.soundtracks):
         raise ConfigError("give either SOUNDTRACKS, or a --system NAME=PLACE for each system that is compared")
     if arguments.references and not systems:
@@ -66,23 +64,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
     job.run(arguments.soundtracks, arguments.output, settings, embeddings=embeddings, **asked)
     return DONE
-
-
-def _systems(given: Sequence[str]) -> dict[str, str]:
-    """Places by names.
-
-    Raises:
-        ConfigError: For what is no NAME=PLACE, a name twice, and a name that is no name of a folder.
-    """
-    found: dict[str, str] = {}
-    for text in given:
-        name, sign, place = text.partition("=")
-        if not sign or not place or not re.fullmatch(r"[\w][\w.+-]*", name):
-            raise ConfigError(f"--system {text!r}: give NAME=PLACE, with a name of letters, digits, dots, + and -")
-        if name in found:
-            raise ConfigError(f"--system {name} is given twice: {found[name]!r} and {place!r}")
-        found[name] = place
-    return found
 
 
 COMMANDS.add("evaluate", Command("soundtracks and references -> metrics", _add_arguments, _run), EvaluateJob)
