@@ -17,7 +17,7 @@ from v2a_core.metrics.config import MetricSettings
 from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
-from v2a_core.metrics.measure import measure, read_rows, row_columns, to_markdown, with_references
+from v2a_core.metrics.measure import Result, measure, read_rows, row_columns, to_markdown, with_references
 from v2a_core.metrics.systems.measure import SetResult
 from v2a_core.metrics.systems.table import sets_to_markdown
 from v2a_core.outputs.ledger import read_columns
@@ -80,12 +80,8 @@ def report(
     note = "the originals, where they have sound" if job.originals else "none"
     if references is not None:
         found, note = with_references(found, dict(references.embeddings))
-    results = measure(found, job.metrics)
-    made_by, heard = provenance(facts.audio, facts.judge, job), PROTOCOLS[job.protocol].describe()
-    metrics: dict[str, JSON] = {}
-    for result in results:
-        extractor, sha256 = made_by[result.name]
-        metrics[result.name] = result.to_dict() | {"extractor": extractor, "sha256": sha256, "protocol": heard}
+    results, heard = measure(found, job.metrics), PROTOCOLS[job.protocol].describe()
+    metrics = _told(results, provenance(facts.audio, facts.judge, job), heard)
     metrics |= {result.name: result.to_dict(job.metrics.confidence) for result in sets}
     good = pc.sum(pc.equal(table["status"], OK)).as_py() or 0
     content = {
@@ -104,6 +100,15 @@ def report(
     storage.write_bytes(storage.join(facts.output, TABLE_FILE), text.encode())
     print(text, flush=True)
     return metrics
+
+
+def _told(results: Sequence[Result], made_by: Mapping[str, tuple[str, str]], heard: str) -> dict[str, JSON]:
+    """Each metric with what it was computed from."""
+    told: dict[str, JSON] = {}
+    for result in results:
+        extractor, sha256 = made_by[result.name]
+        told[result.name] = result.to_dict() | {"extractor": extractor, "sha256": sha256, "protocol": heard}
+    return told
 
 
 def provenance(clap: str, judge: str | None, job: EvaluateJob) -> dict[str, tuple[str, str]]:

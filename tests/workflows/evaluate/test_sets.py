@@ -41,6 +41,7 @@ def features(output: Path, kind: str, extractor: str) -> Path:
     return folder
 
 
+@pytest.mark.slow  # a comparison of systems does the same, in test_systems.py
 def test_a_network_hears_each_sound_once_as_it_is(soundtracks, weights, tmp_path, capsys):
     settings = job(f"extractors.wav2clip.weights={weights}")
     summary = evaluate.run(str(soundtracks), str(tmp_path), settings, models="miniature")

@@ -61,6 +61,7 @@ def test_a_second_run_is_refused_before_it_reads_or_writes_anything(ray_session,
     assert len(ids(output)) == 8
 
 
+@pytest.mark.slow
 def test_what_is_stolen_is_not_written_by_whom_it_was_stolen_from(ray_session, catalog, tmp_path, monkeypatch):
     output, taken = tmp_path / "out", threading.Event()
     real = lease.Lease.check
