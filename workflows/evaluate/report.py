@@ -102,7 +102,7 @@ def report(
     return metrics
 
 
-def _told(results: Sequence[Result], made_by: Mapping[str, tuple[str, str]], heard: str) -> dict[str, JSON]:
+def _told(results: Sequence[Result], made_by: Mapping[str, tuple[str, str]], heard: JSON) -> dict[str, JSON]:
     """Each metric with what it was computed from."""
     told: dict[str, JSON] = {}
     for result in results:
