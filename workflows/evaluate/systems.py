@@ -66,6 +66,7 @@ def run(
     job: EvaluateJob,
     *,
     embeddings: str | None = None,
+    pairs: Sequence[tuple[str, str]] = (),
     **asked: Unpack[Asked],
 ) -> dict[str, Any]:
     """Evaluate each system, then compare them.
@@ -77,6 +78,7 @@ def run(
         output: Folder or URI: `metrics.json`, `metrics.md`, `systems/NAME/`, `features/`.
         job: The configuration.
         embeddings: Folder or URI that `v2a embed` wrote of the videos, for the CLIP score.
+        pairs: Systems whose differences are told, too: the first minus the second.
         asked: Models, dry run, address, ...
 
     Returns:
@@ -106,7 +108,7 @@ def run(
             compared = replace(compared, embeddings=embeddings, weights=weights)
             measured = compare(compared, job, asked).results
             results = {name: [*evaluated[name].results, *measured[name]] for name in evaluated}
-            content = _write(output, results, files, {REFERENCES: references, **systems}, job)
+            content = _write(output, results, files, {REFERENCES: references, **systems}, job, pairs)
             write_clips(output, looked, wanted, results)
             outputs = [f"{SYSTEMS_FOLDER}/{item.name}" for item in looked if item.heard]
             outputs += feature_outputs(compared)
@@ -203,6 +205,7 @@ def _write(
     files: Mapping[str, Files],
     places: Mapping[str, str | None],
     job: EvaluateJob,
+    pairs: Sequence[tuple[str, str]],
 ) -> dict[str, Any]:
     """Write and print the comparison."""
     confidence = job.metrics.confidence
@@ -218,9 +221,18 @@ def _write(
             name: {system: score.to_dict() for system, score in scores.items()}
             for name, scores in differences(results, confidence).items()
         },
+        "pairs": [_pair(results, first, second, confidence) for first, second in pairs],
     }
     text = files_to_markdown(files) + sets_to_markdown(results, confidence)
     storage.write_json(storage.join(output, JSON_FILE), content)
     storage.write_bytes(storage.join(output, TABLE_FILE), text.encode())
     print(text, flush=True)
     return content
+
+
+def _pair(
+    results: Mapping[str, Sequence[SetResult]], first: str, second: str, confidence: float
+) -> dict[str, str | dict[str, Any]]:
+    """The first system minus the second, by metric."""
+    found = differences({second: results[second], first: results[first]}, confidence)
+    return {"first": first, "second": second, "differences": {name: found[name][first].to_dict() for name in found}}
