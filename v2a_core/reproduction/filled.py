@@ -89,13 +89,17 @@ class FilledTable:
         return self.cells[row.name, column.name]
 
     def reasons(self) -> dict[str, list[str]]:
-        """Why places are empty: the reasons, and of which row and column each is."""
+        """Why places are empty: the reasons, and the rows and columns that each is of."""
         found: dict[str, list[str]] = {}
         for row in self.table.rows:
+            by_reason: dict[str, list[str]] = {}
             for column in self.table.columns:
                 reason = self.cell(row, column).reason
                 if reason:
-                    found.setdefault(reason, []).append(f"{row.title} ({column.title})")
+                    by_reason.setdefault(reason, []).append(column.title)
+            for reason, columns in by_reason.items():
+                whole = len(columns) == len(self.table.columns)
+                found.setdefault(reason, []).append(row.title if whole else f"{row.title} ({', '.join(columns)})")
         return found
 
     def to_dict(self) -> dict[str, JSON]:

@@ -74,7 +74,7 @@ FD = Column("fd", "FD", "lower", "videos", ("fd_cnn14_32k", "fd_cnn14_16k"), ("c
 FAD = Column("fad", "FAD", "lower", "videos", ("fad_vggish",))
 # What stands in for relevance: whether a judge of sounds hears the kind that is seen.
 CS = Column("cs", "CS", "higher", "videos", ("cs_wav2clip",), ("class_accuracy",))
-PICTURES_CS = Column("pictures_cs", "CS, ImageHear", "higher", "pictures", ("cs_wav2clip",), ("class_accuracy",))
+PICTURES_CS = Column("pictures_cs", "CS of pictures", "higher", "pictures", ("cs_wav2clip",), ("class_accuracy",))
 SECONDS = Column("seconds", "inference, s", "lower", "work", digits=2)
 PARAMETERS = Column("parameters", "trainable, M", "lower", "work", digits=2)
 GENERATOR_SECONDS = Column("generator_seconds", "generator, s", "lower", "work", digits=2)
@@ -127,14 +127,14 @@ TABLES: Mapping[int, Table] = {
             "Mappers",
             _QUALITY,
             (
-                Row("regression-mlp", "regression, MLP", {"fd": 35.059, "cs": 9.927, "pictures_cs": 12.048}),
+                Row("regression-mlp", "regression MLP", {"fd": 35.059, "cs": 9.927, "pictures_cs": 12.048}),
                 Row(
                     "regression-transformer",
-                    "regression, Transformer",
+                    "regression Transformer",
                     {"fd": 29.378, "cs": 10.076, "pictures_cs": 12.317},
                 ),
-                Row("diffusion-mlp", "diffusion, MLP", {"fd": 28.803, "cs": 8.685, "pictures_cs": 10.449}),
-                Row(OURS, "diffusion, Transformer", _OURS),
+                Row("diffusion-mlp", "diffusion MLP", {"fd": 28.803, "cs": 8.685, "pictures_cs": 10.449}),
+                Row(OURS, "diffusion Transformer", _OURS),
             ),
         ),
         Table(
@@ -152,10 +152,10 @@ TABLES: Mapping[int, Table] = {
             "What sees",
             _QUALITY,
             (
-                Row("blip-no-mapper", "BLIP, no mapper", {"fd": 53.621, "cs": 4.948, "pictures_cs": 4.314}),
-                Row("no-mapper", "CLIP, no mapper", _NO_MAPPER),
-                Row("blip", "BLIP, mapper", {"fd": 24.788, "cs": 9.402, "pictures_cs": 10.836}),
-                Row(OURS, "CLIP, mapper", _OURS),
+                Row("blip-no-mapper", "BLIP without a mapper", {"fd": 53.621, "cs": 4.948, "pictures_cs": 4.314}),
+                Row("no-mapper", "CLIP without a mapper", _NO_MAPPER),
+                Row("blip", "BLIP with a mapper", {"fd": 24.788, "cs": 9.402, "pictures_cs": 10.836}),
+                Row(OURS, "CLIP with a mapper", _OURS),
             ),
         ),
         Table(

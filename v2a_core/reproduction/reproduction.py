@@ -49,9 +49,11 @@ class Reproduction:
 
     def verdicts(self) -> str:
         """How many orderings of the paper have which verdict, in words."""
+        if not self.tables:
+            return "No table was asked for"
         found = verdicts(self.tables)
         counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(found.items()))
-        return f"{sum(found.values())} orderings of the paper: {counts or 'none was measured'}"
+        return f"Orderings of the paper: {counts or 'none was measured'}"
 
     def to_dict(self) -> dict[str, JSON]:
         """Plain data for JSON."""

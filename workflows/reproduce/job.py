@@ -71,17 +71,15 @@ def _run(asked: Reproduce, started: float) -> dict[str, Any]:
     scored = scoring.score(making)
     drawn = figures.draw(making)
     spent_s = time.monotonic() - started
-    found = Reproduction(
-        fill(asked.selection, scored.measured), drawn, _made_with(making, spent_s), _notes(making), scored.pages
-    )
+    earlier_s = [float(str(run.get("seconds", 0))) for run in claimed["runs"]]
+    about = _made_with(making, [*earlier_s, spent_s])
+    found = Reproduction(fill(asked.selection, scored.measured), drawn, about, _notes(making), scored.pages)
     content = _write(asked, found)
     inside = [asked.places.inside(place) for place in (*outputs, *scored.outputs)]
     inside += [asked.places.inside(asked.places.interpolation)] if 7 in asked.selection.figures else []
-    files = [TABLES_MD, TABLES_JSON, TABLES_TEX, PAGE, *(figure.file for figure in drawn if figure.file)]
-    _close(output, claimed, files, inside, found)
-    print(
-        f"reproduce: done in {spent_s:.0f} s, {found.verdicts()}\nreproduce: open {asked.places.of(PAGE)}", flush=True
-    )
+    _close(asked, claimed, inside, found, spent_s)
+    print(f"reproduce: done in {spent_s:.0f} s. {found.verdicts()}", flush=True)
+    print(f"reproduce: open {asked.places.of(PAGE)}", flush=True)
     return content
 
 
@@ -99,22 +97,27 @@ def _manifest(asked: Reproduce, bundles: models.Models) -> Manifest:
     )
 
 
-def _made_with(making: Making, spent_s: float) -> dict[str, str]:
+def _made_with(making: Making, spent_s: Sequence[float]) -> dict[str, str]:
+    """What a reader must know.
+
+    Args:
+        making: What was made, and of what.
+        spent_s: Seconds of each run that ended.
+    """
     asked, local = making.asked, making.models.local
     made = jobs.generate_job(asked, via_text=False)
     through = jobs.generate_job(asked, via_text=True).via_text
     learned = "the miniature world" if not asked.catalog else ", ".join(asked.catalog)
-    steps = (
-        f"{made.generator.num_inference_steps} steps" if hasattr(made.generator, "num_inference_steps") else "as set"
-    )
+    sampled = made.generator.model_dump()
+    steps = f"{sampled.get('num_inference_steps', '?')} steps of {sampled.get('sampler', made.generator.kind)}"
     return {
         "models": ", ".join(f"{bundle.name}{'' if bundle.trained else ' (untrained)'}" for bundle in local.values()),
         "learned from": learned,
         "sounds for": f"{len(making.data.sources)} videos{', and pictures' if making.data.pictures else ''}",
-        "generator": f"{steps}, {made.candidates.count} candidates",
+        "generator": f"{steps}, candidates: {made.candidates.count}",
         "via text": f"by {through}",
         "seed": str(asked.settings.seed),
-        "this run": f"{spent_s:.0f} s",
+        "time": f"{sum(spent_s):.0f} s in {len(spent_s)} {'run' if len(spent_s) == 1 else 'runs'}",
         "inference": "seconds of work a clip, all stages added up, on this machine and beside whatever else it did",
     }
 
@@ -139,7 +142,11 @@ def _write(asked: Reproduce, found: Reproduction) -> dict[str, JSON]:
     return content
 
 
-def _close(output: str, claimed: Manifest, files: Sequence[str], inside: Sequence[str], found: Reproduction) -> None:
-    written: dict[str, JSON] = {name: sha256_of(storage.join(output, name))[0] for name in files}
+def _close(asked: Reproduce, claimed: Manifest, inside: Sequence[str], found: Reproduction, spent_s: float) -> None:
+    """Record what was written, so that what is lost or changed is noticed."""
+    output, pictures = asked.places.output, [figure.file for figure in found.figures if figure.file]
+    names = [TABLES_MD, TABLES_JSON, TABLES_TEX, PAGE, *pictures]
+    files: dict[str, JSON] = {name: sha256_of(storage.join(output, name))[0] for name in names}
     counts: dict[str, JSON] = {"tables": len(found.tables), "figures": len(found.figures)}
-    manifest.close_output(output, claimed, {"status": "done", "counts": counts, "files": written, "outputs": [*inside]})
+    summary: dict[str, JSON] = {"status": "done", "counts": counts, "seconds": round(spent_s, 1)}
+    manifest.close_output(output, claimed, {**summary, "files": files, "outputs": [*inside]})
