@@ -38,7 +38,7 @@ def small(tmp_path_factory) -> list[str]:
 def parts(output: Path) -> dict[str, int]:
     """Every part of every output, and every sound, with when it was written."""
     files = [*output.glob("*/*/rows/*.parquet"), *output.glob("*/*/*/*/rows/*.parquet")]
-    files += [*output.glob("soundtracks/*/*/*"), *output.glob("mappers/*/*/mapper.safetensors")]
+    files += [*output.glob("soundtracks/*/[!.]*/*"), *output.glob("mappers/*/*/mapper.safetensors")]
     files += [*output.glob("scores/*/metrics.json"), *output.glob("scores/*/index.html"), *output.glob("figures/*")]
     return {str(file): file.stat().st_mtime_ns for file in files if "figure-3" not in file.name}
 
