@@ -48,10 +48,14 @@ def parts(output: Path) -> dict[str, int]:
 def test_two_rows_of_a_table_and_the_same_again(ray_session, tmp_path, small, capsys):
     output = tmp_path / "reproduction"
     only = [f"--only={row}" for row in ROWS]
-    command = ["reproduce", "--output", str(output), "--tables", "4", "--figures", "3,7", *only, *small]
+    command = ["reproduce", "--output", str(output), "--tables", "1,4", "--figures", "3,7", *only, *small]
     assert main(command) == 0
     content = json.loads((output / "tables.json").read_text())
-    (table,) = content["tables"]
+    first, table = content["tables"]
+    (ours,) = [row["columns"] for row in first["rows"] if row["name"] == "ours"]
+    assert 0 < ours["seconds"]["ours"]["value"] < 60
+    assert 0 < ours["parameters"]["ours"]["value"] < ours["parameters"]["paper"] == 48.83
+    assert "--system im2wav=PLACE" in (output / "tables.md").read_text()
     rows = {row["name"]: row["columns"] for row in table["rows"]}
     assert [name for name, columns in rows.items() if columns["fd"]["ours"]] == list(ROWS)
     assert rows["ours"]["fd"]["paper"] == 24.168
