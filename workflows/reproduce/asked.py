@@ -56,6 +56,12 @@ class Reproduce:
         return Places(storage.canonical(self.output))
 
     @property
+    def wanted_external(self) -> dict[str, str]:
+        """Of the systems of others those whose rows are asked for."""
+        wanted = self.selection.names()
+        return {name: storage.canonical(place) for name, place in self.external.items() if name in wanted}
+
+    @property
     def in_small(self) -> bool:
         """Whether the models are the miniature's."""
         return load_bundle(self.models).name == MINIATURE
@@ -134,18 +140,35 @@ class Reproduce:
         ]
         if not sources:
             raise ConfigError(f"--test {' '.join(self.test)}: there is no video in it")
-        for source in sources:
-            if source.member is not None or source.start_s is not None:
-                what = "inside a tar shard" if source.member is not None else "a span of a longer video"
-                raise ConfigError(
-                    f"--test: {storage.public(source.uri)} is {what}; give videos that are files of their own, whose "
-                    "sounds are compared as a whole"
-                )
+        _check_files("--test", sources)
         return sources
 
     def list_pictures(self) -> list[Source]:
         """The pictures that get sounds; none when none are given."""
         if not self.pictures:
             return []
-        sources = list_catalog(self.pictures, self.settings.pictures, None).sources
-        return [source for source in sources if source.kind == "image"]
+        listed = list_catalog(self.pictures, self.settings.pictures, None).sources
+        sources = [source for source in listed if source.kind == "image"]
+        _check_files("--pictures", sources)
+        return sources
+
+
+def _check_files(option: str, sources: Sequence[Source]) -> None:
+    """Refuse what no table of files can name: it is written down, and without passwords.
+
+    Raises:
+        ConfigError: Naming the first of them.
+    """
+    for source in sources:
+        what = ""
+        if source.member is not None:
+            what = "inside a tar shard"
+        elif source.start_s is not None:
+            what = "a span of a longer video"
+        elif storage.public(source.uri) != source.uri:
+            what = "behind a password or a signature"
+        if what:
+            raise ConfigError(
+                f"{option}: {storage.public(source.uri)} is {what}; give files of their own, whose sounds are compared "
+                "as a whole"
+            )

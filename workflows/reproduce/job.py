@@ -65,6 +65,7 @@ def _run(asked: Reproduce, started: float) -> dict[str, Any]:
     """From the models on; what an earlier run made in the same output is not made again."""
     output = asked.places.output
     bundles = models.resolve(asked, (system.bundle for system in asked.selection.systems()))
+    jobs.check_weights(asked)
     claimed = manifest.open_output(output, _manifest(asked, bundles))
     making = Making(asked, data.prepare(asked), bundles)
     outputs = making.make()
@@ -86,7 +87,8 @@ def _run(asked: Reproduce, started: float) -> dict[str, Any]:
 def _manifest(asked: Reproduce, bundles: models.Models) -> Manifest:
     local, settings = bundles.local["main"], asked.settings
     world: dict[str, JSON] = {"world": settings.world.model_dump()}
-    given: dict[str, JSON] = {"catalog": [*asked.catalog], "test": [*asked.test]}
+    named = {"catalog": asked.catalog, "test": asked.test}
+    given: dict[str, JSON] = {name: [storage.public(uri) for uri in uris] for name, uris in named.items()}
     identity: dict[str, JSON] = {"seed": settings.seed, "models": {**local.fingerprints()}}
     return manifest.new(
         NAME,
@@ -107,7 +109,7 @@ def _made_with(making: Making, spent_s: Sequence[float]) -> dict[str, str]:
     asked, local = making.asked, making.models.local
     made = jobs.generate_job(asked, via_text=False)
     through = jobs.generate_job(asked, via_text=True).via_text
-    learned = "the miniature world" if not asked.catalog else ", ".join(asked.catalog)
+    learned = "the miniature world" if not asked.catalog else ", ".join(storage.public(uri) for uri in asked.catalog)
     sampled = made.generator.model_dump()
     steps = f"{sampled.get('num_inference_steps', '?')} steps of {sampled.get('sampler', made.generator.kind)}"
     return {

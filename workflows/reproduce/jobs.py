@@ -10,6 +10,7 @@ from v2a_core.config import ConfigError, build, load
 from v2a_core.interpolation.config import InterpolationSettings
 from workflows.embed.config import EmbedJob
 from workflows.evaluate.config import EvaluateJob
+from workflows.evaluate.extraction import chosen_weights
 from workflows.generate.config import GenerateJob
 from workflows.reproduce.asked import MINIATURE, Reproduce
 from workflows.reproduce.config import AUTO
@@ -76,6 +77,20 @@ def check(asked: Reproduce) -> None:
     evaluate_job(asked)
     for runs in asked.selection.mappers().values():
         sweep_of(asked, runs)
+
+
+def check_weights(asked: Reproduce) -> None:
+    """Fetch what captions and what hears, so that what cannot be had is told before hours of work.
+
+    Raises:
+        ConfigError: When weights cannot be had.
+    """
+    if any(system.via_text for system in asked.selection.systems()):
+        made = generate_job(asked, via_text=True)
+        if made.captions:
+            made.captioner.check()
+    if asked.selection.names():
+        chosen_weights(evaluate_job(asked))
 
 
 def _texts(asked: Reproduce) -> str:

@@ -11,7 +11,7 @@ from v2a_core.protocols import JSON
 from v2a_core.reproduction.comparison import Comparison
 from v2a_core.reproduction.filled import Measured
 from v2a_core.reproduction.orderings import wanted_pairs
-from v2a_core.reproduction.systems import SYSTEMS, BundleRole, System
+from v2a_core.reproduction.systems import BundleRole, System
 from v2a_core.reproduction.work import generator_millions, trained_millions, work_of
 from v2a_core.storage.checksums import sha256_of
 from workflows.evaluate import systems as evaluate
@@ -46,12 +46,13 @@ class Scored:
 def score(making: Making) -> Scored:
     """Compare what was made, and take stock of the work."""
     selection = making.asked.selection
-    systems = [SYSTEMS[name] for name in selection.names() if name in SYSTEMS]
-    if not systems:
+    # Ours is the first: what the others stand beside.
+    systems = [system for system in selection.systems() if system.name in selection.names()]
+    if not systems and not making.asked.wanted_external:
         return Scored(Measured(), [], {})
     found: dict[str, Comparison] = {}
     pages = {}
-    for of in ("videos", *(("pictures",) if making.data.pictures else ())):
+    for of in ("videos", *(("pictures",) if making.data.pictures and systems else ())):
         print(f"reproduce: scores of the {of}", flush=True)
         found[of] = _compare(making, systems, of)
         if making.asked.settings.listen_to:
@@ -65,7 +66,7 @@ def _compare(making: Making, systems: list[System], of: str) -> Comparison:
     """Compare the systems; the same comparison is not made twice, unless there are sounds of others in it."""
     asked, output = making.asked, making.places.scores(of)
     places = {system.name: _index(making, system, of) for system in systems}
-    external = asked.external if of == "videos" else {}
+    external = asked.wanted_external if of == "videos" else {}
     pairs = wanted_pairs(asked.selection.tables, {*places, *external})
     job = jobs.evaluate_job(asked)
     request: dict[str, JSON] = {
@@ -75,7 +76,7 @@ def _compare(making: Making, systems: list[System], of: str) -> Comparison:
         "models": dict(making.models.local["main"].fingerprints()),
     }
     if external:
-        request["external"] = {name: storage.canonical(place) for name, place in external.items()}
+        request["external"] = {name: storage.public(place) for name, place in external.items()}
     seen = making.places.shown(making.models.eyes("main"))
     # Frames of CLIP ViT-B/32 are for the CLIP score; embeddings of another encoder are no use.
     with_frames = _CLIP_SCORE in chosen_weights(job) and storage.exists(seen)
