@@ -34,6 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("v2a_core.stages",),
     (
         *("v2a_core.training", "v2a_core.interpolation", "v2a_core.report", "v2a_core.listening"),
+        "v2a_core.reproduction",
         *("v2a_core.inspection", "v2a_core.verification", "v2a_core.miniature", "v2a_core.single_video", "v2a_core"),
     ),
     ("workflows.cluster_runtime", "workflows.command", "workflows"),
@@ -42,7 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         *("workflows.embed", "workflows.train", "workflows.generate"),
         *("workflows.evaluate", "workflows.interpolate", "workflows.page", "workflows.listening"),
     ),
-    ("workflows.demo",),
+    ("workflows.demo", "workflows.reproduce"),
     ("workflows.cli",),
 )
 # Components of one kind are exchanged without a look at those of another: nothing points from one to another.

@@ -27,6 +27,8 @@ LATENT_CHANNELS = 8
 
 VAE_CHANNELS = [16, 32, 64, 96]  # three halvings: 8 mel frames a latent frame (AudioLDM: 4)
 
+UNET_CHANNELS = [64, 96, 128]
+
 VAE_CONFIG: dict[str, JSON] = {
     "in_channels": 1,
     "out_channels": 1,
@@ -43,8 +45,8 @@ UNET_CONFIG: dict[str, JSON] = {
     "out_channels": LATENT_CHANNELS,
     "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
     "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
-    "block_out_channels": [64, 96, 128],
-    "cross_attention_dim": [64, 96, 128],  # self-attention in place of cross-attention, as in AudioLDM
+    "block_out_channels": UNET_CHANNELS,
+    "cross_attention_dim": UNET_CHANNELS,  # self-attention in place of cross-attention, as in AudioLDM
     "layers_per_block": 1,
     "attention_head_dim": 4,
     "norm_num_groups": 16,
@@ -138,15 +140,25 @@ def build_vae(seed: int) -> AutoencoderKL:
         return AutoencoderKL(**VAE_CONFIG).eval()
 
 
-def build_unet(seed: int) -> UNet2DConditionModel:
-    """A tiny UNet on latents (B, 8, H, W), conditioned on class labels (B, 512) of unit length."""
+def build_unet(seed: int, width: int = 1) -> UNet2DConditionModel:
+    """A tiny UNet on latents (B, 8, H, W), conditioned on class labels (B, 512) of unit length.
+
+    Args:
+        seed: Of its weights.
+        width: How many times as many channels as the miniature's it has.
+    """
     prepare_torchvision()
     from diffusers import UNet2DConditionModel
 
     with seeded(seed):
-        unet = UNet2DConditionModel(**UNET_CONFIG).eval()
+        unet = UNet2DConditionModel(**_widened(width)).eval()
         torch.nn.init.normal_(unet.class_embedding.weight, std=CLASS_EMBEDDING_STD)
     return unet
+
+
+def _widened(width: int) -> dict[str, Any]:
+    channels = [width * count for count in UNET_CHANNELS]
+    return {**UNET_CONFIG, "block_out_channels": channels, "cross_attention_dim": channels}
 
 
 def build_scheduler() -> DDIMScheduler:

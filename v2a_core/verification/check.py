@@ -11,9 +11,10 @@ from v2a_core.verification.files import (
     check_interpolation,
     check_mapper,
     check_metrics,
+    check_reproduction,
     check_summary,
 )
-from v2a_core.verification.folders import check_folder, check_parts, outputs_in, parts_of
+from v2a_core.verification.folders import REPRODUCTION, check_folder, check_parts, outputs_in, parts_of
 from v2a_core.verification.reader import PartReader
 from v2a_core.verification.report import Report
 from v2a_core.verification.rows import check_rows
@@ -52,6 +53,9 @@ def _verify(output: str, reader: PartReader) -> Report:
             _check_parts(report, reader)
     elif report.job in COMPARISONS:
         check_comparison(report)
+        _check_parts(report, reader)
+    elif report.job == REPRODUCTION:
+        check_reproduction(report)
         _check_parts(report, reader)
     elif report.job == "train":
         check_mapper(report)

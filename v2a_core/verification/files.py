@@ -1,4 +1,4 @@
-"""Outputs that are files and not rows: a mapper, metrics, an interpolation."""
+"""Outputs that are files and not rows: a mapper, metrics, an interpolation, a reproduction."""
 
 from __future__ import annotations
 
@@ -76,6 +76,11 @@ def check_comparison(report: Report) -> None:
     """The metrics and their table are those that were written."""
     _check_written(report)
     report.summary = "a comparison of systems"
+
+
+def check_reproduction(report: Report) -> None:
+    """Tables, figures and page are those that were written."""
+    report.summary = f"a reproduction of {_check_written(report)} files"
 
 
 def _check_written(report: Report) -> int:

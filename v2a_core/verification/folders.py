@@ -1,4 +1,4 @@
-"""Outputs in outputs: a folder of several (the demo's, a sweep's), and an evaluation's parts."""
+"""Outputs in outputs: a folder of several (the demo's, a sweep's), and the parts of an evaluation or a reproduction."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from v2a_core.outputs.manifest import Manifest
 from v2a_core.verification.files import last_run
 from v2a_core.verification.report import Report
 
-# Where an evaluation keeps outputs, and how many folders below: systems/NAME, features/KIND/NETWORK/WEIGHTS.
+# Where outputs keep others, and how many folders below. An evaluation: systems/NAME, features/KIND/NETWORK/WEIGHTS.
 _PLACES = (("systems", 1), ("features", 3))
+_OF_REPRODUCTION = (("embeddings", 1), ("mappers", 2), ("soundtracks", 1), ("scores", 1), ("interpolations", 1))
+REPRODUCTION = "reproduce"
 _PAGE, _CATALOG, _SWEEP = "index.html", "catalog.json", "sweep.json"
 
 
@@ -33,7 +35,7 @@ def folders_in(folder: str) -> list[str]:
 
 
 def parts_of(output: str, made_by: Manifest) -> tuple[list[str], list[str]]:
-    """The outputs inside an evaluation, by their places in it: those that are there, and those that are recorded.
+    """The outputs inside an evaluation or a reproduction, by their places: those there, and those recorded.
 
     Args:
         output: Folder or URI.
@@ -42,18 +44,20 @@ def parts_of(output: str, made_by: Manifest) -> tuple[list[str], list[str]]:
     runs = made_by.get("runs") or [{}]
     recorded = runs[-1].get("outputs")
     names = [str(name) for name in recorded] if isinstance(recorded, list) else []
-    return [name for place in _PLACES for name in _outputs_below(output, *place)], names
+    places = _OF_REPRODUCTION if made_by.get("job") == REPRODUCTION else _PLACES
+    return [name for place in places for name in _outputs_below(output, *place)], names
 
 
 def check_parts(report: Report, lost: Iterable[str]) -> None:
-    """Take over what is wrong inside of an evaluation.
+    """Take over what is wrong inside of an evaluation or a reproduction.
 
     Args:
         report: With the reports of what is inside.
         lost: Outputs that are recorded and not there.
     """
     _take_over(report)
-    report.problems += [f"{name}: this part of the evaluation is gone: run {report.again}" for name in lost]
+    what = "reproduction" if report.job == REPRODUCTION else "evaluation"
+    report.problems += [f"{name}: this part of the {what} is gone: run {report.again}" for name in lost]
     rows = sum(inside.rows for inside in report.inside)
     if report.inside:
         own = f"{report.summary}, with " if report.summary else ""

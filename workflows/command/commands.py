@@ -43,6 +43,7 @@ COMMANDS: Registry[Command] = Registry(
         "page": "workflows.page.command",
         "listening": "workflows.listening.command",
         "demo": "workflows.demo.command",
+        "reproduce": "workflows.reproduce.command",
         "models": "workflows.cli.models",
     },
 )

@@ -97,13 +97,17 @@ def report(
         "not_heard": not_heard,
         "metrics": metrics,
     }
-    storage.write_json(storage.join(facts.output, JSON_FILE), content)
     text = to_markdown(results, job.metrics.confidence)
     text += sets_to_markdown({"": sets}, job.metrics.confidence) if sets else ""
-    text += not_heard_to_markdown({"": not_heard})
-    storage.write_bytes(storage.join(facts.output, TABLE_FILE), text.encode())
-    print(text, flush=True)
+    write_report(facts.output, content, text + not_heard_to_markdown({"": not_heard}))
     return metrics
+
+
+def write_report(output: str, content: Mapping[str, Any], text: str) -> None:
+    """Write both forms of a report, and print the one for people."""
+    storage.write_json(storage.join(output, JSON_FILE), content)
+    storage.write_bytes(storage.join(output, TABLE_FILE), text.encode())
+    print(text, flush=True)
 
 
 def _told(results: Sequence[Result], made_by: Mapping[str, tuple[str, str]], heard: JSON) -> dict[str, JSON]:

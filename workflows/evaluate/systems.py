@@ -48,7 +48,7 @@ from workflows.evaluate.comparison import (
 )
 from workflows.evaluate.config import EvaluateJob
 from workflows.evaluate.extraction import chosen_weights
-from workflows.evaluate.report import JSON_FILE, TABLE_FILE, provenance, read_evaluated
+from workflows.evaluate.report import JSON_FILE, TABLE_FILE, provenance, read_evaluated, write_report
 from workflows.evaluate.sets import Compared, compare, feature_outputs
 from workflows.streaming.job import Request
 from workflows.streaming.run import Entrance
@@ -66,6 +66,7 @@ def run(
     job: EvaluateJob,
     *,
     embeddings: str | None = None,
+    pairs: Sequence[tuple[str, str]] = (),
     **asked: Unpack[Asked],
 ) -> dict[str, Any]:
     """Evaluate each system, then compare them.
@@ -77,6 +78,7 @@ def run(
         output: Folder or URI: `metrics.json`, `metrics.md`, `systems/NAME/`, `features/`.
         job: The configuration.
         embeddings: Folder or URI that `v2a embed` wrote of the videos, for the CLIP score.
+        pairs: Systems whose differences are told, too: the first minus the second.
         asked: Models, dry run, address, ...
 
     Returns:
@@ -107,7 +109,7 @@ def run(
             measured = compare(compared, job, asked)
             results = {name: [*evaluated[name].results, *found] for name, found in measured.results.items()}
             measured = replace(measured, results=results)
-            content = _write(output, measured, files, {REFERENCES: references, **systems}, job)
+            content = _write(output, measured, files, {REFERENCES: references, **systems}, job, pairs)
             write_clips(output, looked, wanted, results)
             outputs = [f"{SYSTEMS_FOLDER}/{item.name}" for item in looked if item.heard]
             outputs += feature_outputs(compared)
@@ -204,6 +206,7 @@ def _write(
     files: Mapping[str, Files],
     places: Mapping[str, str | None],
     job: EvaluateJob,
+    pairs: Sequence[tuple[str, str]],
 ) -> dict[str, Any]:
     """Write and print the comparison."""
     confidence, results = job.metrics.confidence, measured.results
@@ -220,9 +223,16 @@ def _write(
             name: {system: score.to_dict() for system, score in scores.items()}
             for name, scores in differences(results, confidence).items()
         },
+        "pairs": [_pair(results, first, second, confidence) for first, second in pairs],
     }
     text = files_to_markdown(files) + sets_to_markdown(results, confidence) + not_heard_to_markdown(measured.not_heard)
-    storage.write_json(storage.join(output, JSON_FILE), content)
-    storage.write_bytes(storage.join(output, TABLE_FILE), text.encode())
-    print(text, flush=True)
+    write_report(output, content, text)
     return content
+
+
+def _pair(
+    results: Mapping[str, Sequence[SetResult]], first: str, second: str, confidence: float
+) -> dict[str, str | dict[str, Any]]:
+    """The first system minus the second, by metric."""
+    found = differences({second: results[second], first: results[first]}, confidence)
+    return {"first": first, "second": second, "differences": {name: found[name][first].to_dict() for name in found}}

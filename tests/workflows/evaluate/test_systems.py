@@ -18,6 +18,8 @@ from helpers_networks import published_weights
 from v2a_core.config import ConfigError
 from v2a_core.media.write import read_audio
 from v2a_core.outputs.ledger import part_files
+from v2a_core.reproduction.comparison import Comparison
+from v2a_core.reproduction.paper import FAD, FD
 from v2a_core.verification import verify
 from workflows.cli.main import main
 from workflows.evaluate import systems
@@ -58,7 +60,9 @@ def settings(places: Path, *more: str):
 
 def compare(places: Path, output: Path) -> dict:
     named = {"ours": str(places / "soundtracks"), "theirs": str(places / "theirs")}
-    return systems.run(named, str(places / "references"), str(output), settings(places), models="miniature")
+    pairs = [("ours", "theirs"), ("theirs", "ours")]
+    references = str(places / "references")
+    return systems.run(named, references, str(output), settings(places), pairs=pairs, models="miniature")
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +99,15 @@ def test_numbers_stand_side_by_side_with_what_made_them(compared):
     assert {"theirs"} == content["differences"]["clap_frechet"].keys()
     difference = content["differences"]["clap_frechet"]["theirs"]["value"]
     assert difference == pytest.approx(theirs["clap_frechet"]["value"] - ours["clap_frechet"]["value"])
+    there, back = (pair["differences"]["clap_frechet"] for pair in content["pairs"])
+    assert (content["pairs"][0]["first"], content["pairs"][0]["second"]) == ("ours", "theirs")
+    assert there["value"] == pytest.approx(-back["value"])
+    assert back == content["differences"]["clap_frechet"]["theirs"]
+    found = Comparison.read(content)
+    assert found.metric(FD) == "clap_frechet"
+    assert found.pairs["theirs", "ours"]["clap_frechet"].value == back["value"]
+    assert found.reference("class_accuracy") == found.score("ours", "class_accuracy_reference")
+    assert "vggish.weights names no checkpoint" in found.reason("theirs", FAD.metrics)
     text = (output / "metrics.md").read_text()
     assert "theirs, other lengths: still" in text
     assert "Minus ours, with intervals of the pairs" in text
