@@ -30,7 +30,7 @@ TABLES: tuple[tuple[str, str, Iterable[Column]], ...] = (
         "Embeddings",
         "`v2a embed`, `rows/`: a row a segment. Of a source that could not be read at all there is one row, rejected, "
         "with `segment_index` -1.",
-        embedding_columns(),
+        embedding_columns(timing=True),
     ),
     ("Index", "`v2a generate`, `index/`: a row a source, with the soundtrack that was made for it.", INDEX_COLUMNS),
     (

@@ -77,11 +77,37 @@ _SEGMENT = (
 )
 
 
-def embedding_columns(vision_dim: int = EMBEDDING_DIM) -> tuple[Column, ...]:
+def timing_columns(vision_dim: int = EMBEDDING_DIM) -> tuple[Column, ...]:
+    """The columns of the denser frames, which embeddings have with `frames.timing_fps`.
+
+    Args:
+        vision_dim: Numbers in a frame's embedding.
+    """
+    only = "with `frames.timing_fps`: "
+    return (
+        Column(
+            "timing_times_s", FLOATS, f"{only}when each of the denser frames is shown, from the start of the source; s"
+        ),
+        Column(
+            "timing_motion",
+            FLOATS,
+            f"{only}how much each of them differs from the one before: the mean difference of their grey levels in 32 "
+            "x 32 fields, as a share of white; 0 to 1",
+        ),
+        Column(
+            "timing_frames",
+            pa.list_(pa.list_(pa.float16(), vision_dim)),
+            f"{only}the embedding of each of them, as in `vision_frames`",
+        ),
+    )
+
+
+def embedding_columns(vision_dim: int = EMBEDDING_DIM, timing: bool = False) -> tuple[Column, ...]:
     """The columns of embeddings.
 
     Args:
         vision_dim: Numbers in a frame's embedding.
+        timing: Whether there are denser frames.
     """
     return (
         Column(
@@ -113,19 +139,21 @@ def embedding_columns(vision_dim: int = EMBEDDING_DIM) -> tuple[Column, ...]:
             FLOAT,
             "what could be decoded of the source's declared length, times the share of the segment's frames; 0 to 1",
         ),
+        *(timing_columns(vision_dim) if timing else ()),
         *STATUS,
     )
 
 
-def embeddings_schema(vision_dim: int = EMBEDDING_DIM) -> pa.Schema:
+def embeddings_schema(vision_dim: int = EMBEDDING_DIM, timing: bool = False) -> pa.Schema:
     """Embeddings: a row a segment.
 
     A source that could not be decoded at all is one rejected row with segment_index -1 and segment_count 0.
 
     Args:
         vision_dim: Numbers in a frame's embedding.
+        timing: Whether there are denser frames.
     """
-    return schema_of(embedding_columns(vision_dim))
+    return schema_of(embedding_columns(vision_dim, timing))
 
 
 def vision_dim_of(schema: pa.Schema) -> int:
