@@ -17,7 +17,7 @@ import pytest
 
 from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.tables.latest import latest
-from v2a_core.tables.schema import INDEX, UNFINISHED, embeddings_schema
+from v2a_core.tables.schema import UNFINISHED, embeddings_schema, index_schema
 
 ROOT = Path(__file__).parents[2]
 OUTPUTS = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
@@ -56,7 +56,7 @@ def test_every_worked_page_quotes_a_file() -> None:
     ("title", "schema"),
     [
         ("Embeddings", embeddings_schema(timing=True)),
-        ("Index", INDEX),
+        ("Index", index_schema(timing=True)),
         ("Evaluated segments", evaluated_schema()),
         ("Unfinished", UNFINISHED),
     ],

@@ -7,6 +7,7 @@ have a row and at least one of them is good. Everything else is decoded.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +23,22 @@ from v2a_core.tables.rows import TRANSIT, catalog_fields, unpack_source
 from v2a_core.tables.schema import OK, ROWS_FOLDER, embeddings_schema
 
 _ROWS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Denser:
+    """What is read of the denser frames; nothing by default.
+
+    Attributes:
+        motion: When they are shown, and how much moves.
+        frames: Their embeddings.
+    """
+
+    motion: bool = False
+    frames: bool = False
+
+
+_NOTHING = Denser()
 
 
 def seen_schema(vision_dim: int, timing: bool = False) -> pa.Schema:
@@ -93,23 +110,24 @@ def find(embeddings: str, wanted: Collection[str]) -> dict[str, list[str]]:
     return found
 
 
-def read(part: str, sources: Mapping[str, str], vision_dim: int, timing: bool = False) -> Iterator[pa.Table]:
+def read(part: str, sources: Mapping[str, str], vision_dim: int, denser: Denser = _NOTHING) -> Iterator[pa.Table]:
     """Rows of `seen_schema` of some sources of a part, a few at a time.
 
     Args:
         part: URI of a Parquet file.
         sources: For each wanted source id, its `Source`, packed (`rows.pack_source`).
         vision_dim: Numbers in a frame's embedding.
-        timing: Whether the denser frames are read, too.
+        denser: What is read of the denser frames.
     """
     wanted = pa.array(list(sources), pa.string())
-    columns = [name for name in embeddings_schema(vision_dim, timing).names if name != "clap_embedding"]
+    left_out = {"clap_embedding", *(() if denser.frames else ("timing_frames",))}
+    columns = [name for name in embeddings_schema(vision_dim, denser.motion).names if name not in left_out]
     with storage.open_read(part) as file:
         for batch in pq.ParquetFile(file).iter_batches(_ROWS_AT_ONCE, columns=columns):
             table = pa.Table.from_batches([batch])
             table = table.filter(pc.is_in(table["source_id"], value_set=wanted))
             if table.num_rows:
-                yield _travelling(table, sources, seen_schema(vision_dim, timing))
+                yield _travelling(table, sources, seen_schema(vision_dim, denser.frames))
 
 
 def _travelling(table: pa.Table, sources: Mapping[str, str], schema: pa.Schema) -> pa.Table:

@@ -213,7 +213,30 @@ _MAKING = (
     Column("condition_texts", pa.list_(TEXT), "the text of each segment, with `--via-text`"),
 )
 
-INDEX_COLUMNS = (*CATALOG, *_SOUNDTRACK, *_MAKING, *STATUS)
+CURVE_PARTS = 3  # level, onset, weight
+_CURVE = Column(
+    "curve",
+    pa.list_(pa.list_(pa.float16(), CURVE_PARTS)),
+    "with `--timing`: the curve that was predicted, and followed: level, onset and weight (how sure it is), 0 to 1, 50 "
+    "times a second",
+)
+
+
+def index_columns(timing: bool = False) -> tuple[Column, ...]:
+    """The columns of the index.
+
+    Args:
+        timing: Whether curves were predicted.
+    """
+    return (*CATALOG, *_SOUNDTRACK, *_MAKING, *((_CURVE,) if timing else ()), *STATUS)
+
+
+def index_schema(timing: bool = False) -> pa.Schema:
+    """The index: a row a source; see `index_columns`."""
+    return schema_of(index_columns(timing))
+
+
+INDEX_COLUMNS = index_columns()
 INDEX = schema_of(INDEX_COLUMNS)
 
 # What could not be fetched or written, a row a source.

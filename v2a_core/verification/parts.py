@@ -158,6 +158,11 @@ def _check_index(table: pa.Table) -> list[Finding]:
         *_findings(table, "ok, but without a soundtrack", ok & _mask(pc.is_null(table["audio_path"]))),
         *_findings(table, "a file without its checksum", nameless[0] | nameless[1]),
         *_check_finite(table, "conditions", list(arrays.read_vector_lists(table["conditions"]))),
+        *(
+            _check_finite(table, "curve", list(arrays.read_vector_lists(table["curve"])))
+            if "curve" in table.column_names
+            else ()
+        ),
     ]
 
 

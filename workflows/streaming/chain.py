@@ -95,7 +95,8 @@ def read_embedded(
         for part, ids in parts.items()
     ]
     # Reading is mostly waiting.
-    stage = ReadEmbeddedStage(settings.vision_dim, settings.decode.embeds_timed)
+    denser = reuse.Denser(settings.decode.frames.timing_fps > 0, settings.decode.embeds_timed)
+    stage = ReadEmbeddedStage(settings.vision_dim, denser)
     cpus = pools.decode_cpus / 2
     return run_tasks(from_tables(blocks), stage, pools, batch_size=1, cpus=cpus)
 
@@ -141,14 +142,14 @@ class ReadEmbeddedStage:
     """Names of files of `v2a embed` in, what they hold of some sources out."""
 
     vision_dim: int
-    timing: bool
+    denser: reuse.Denser
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Read a file."""
         for item in batch.to_pylist():
             sources = dict(zip(item["ids"], item["sources"], strict=True))
-            yield from reuse.read(item["part"], sources, self.vision_dim, self.timing)
-        yield reuse.seen_schema(self.vision_dim, self.timing).empty_table()
+            yield from reuse.read(item["part"], sources, self.vision_dim, self.denser)
+        yield reuse.seen_schema(self.vision_dim, self.denser.frames).empty_table()
 
 
 @dataclass(frozen=True)

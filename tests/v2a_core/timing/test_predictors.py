@@ -128,7 +128,7 @@ def test_a_damaged_predictor_is_refused(local: LocalBundle, tmp_path: Path) -> N
         file.write(b"x")
     with pytest.raises(ModelError, match="is damaged or was changed"):
         GruSettings(weights=str(folder)).check(local)
-    (folder / "config.json").write_text('{"vision_space": "x", "schema_version": 9}')
+    (folder / "config.json").write_text('{"unsure_spread": 1, "schema_version": 9}')
     with pytest.raises(ModelError, match="has schema version 9, this program reads 1"):
         GruSettings(weights=str(folder)).check(local)
     (folder / "config.json").write_text("{}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from v2a_core.config import Settings
 from v2a_core.models import LocalBundle
@@ -21,6 +21,10 @@ class PredictorSettings(Settings):
     sees: ClassVar[bool] = True
 
     kind: str
+
+    def canonical(self) -> Self:
+        """With absolute paths: workers do not stand where the command was given."""
+        return self
 
     def check(self, local: LocalBundle) -> None:
         """Refuse, in seconds, what cannot be used with a bundle, so that no job starts with it.

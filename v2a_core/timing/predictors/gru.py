@@ -6,10 +6,12 @@ Shapes: G even times, D numbers of an embedding, F values of a curve.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
 import numpy as np
 
+from v2a_core import storage
 from v2a_core.config import setting
 from v2a_core.models import LocalBundle
 from v2a_core.models.checkpoints import load_exactly, load_tensors
@@ -33,6 +35,12 @@ class GruSettings(PredictorSettings):
     least_sure: float = setting(
         0.05, "a segment of which no moment is surer is left free; 0: none, 1: all but the surest", ge=0, le=1
     )
+
+    def canonical(self) -> Self:
+        """See `PredictorSettings.canonical`."""
+        if self.weights is None or not Path(self.weights).exists():
+            return self
+        return self.model_copy(update={"weights": storage.canonical(self.weights)})
 
     def check(self, local: LocalBundle) -> None:
         """See `PredictorSettings.check`."""
@@ -91,7 +99,7 @@ class GruPredictor:
         level_F, spread_F, onset_F = (values[:frames] for values in self._ask(seen))
         config = self.config
         sure_F = (config.unsure_spread - spread_F) / max(config.unsure_spread - config.sure_spread, 1e-6)
-        weight_F = _around(np.clip(sure_F, 0, 1), round(AROUND_S * CURVE_HZ))
+        weight_F = around(np.clip(sure_F, 0, 1), round(AROUND_S * CURVE_HZ))
         if weight_F.max() < self._settings.least_sure:
             return nothing(frames)
         level_F = np.clip(level_F / max(float(level_F.max()), 1e-6), 0, 1)
@@ -129,7 +137,7 @@ def peaks(chances_F: Floats, threshold: float) -> Floats:
     return np.sort(np.array(taken, np.float32))
 
 
-def _around(values_F: Floats, reach: int) -> Floats:
+def around(values_F: Floats, reach: int) -> Floats:
     """Mean of each value's neighbourhood, cut off at the ends, float32 (F,)."""
     sums = np.concatenate([[0.0], np.cumsum(values_F, dtype=np.float64)])
     places = np.arange(len(values_F))

@@ -106,8 +106,8 @@ def read_config(predictor: Part[PredictorSource]) -> TrainedConfig:
     """
     values = predictor.found.json(CONFIG_FILE)
     folder = predictor.path.parent
-    if "vision_space" not in values:
-        raise ModelError(f"{folder} is no curve predictor: it has no {CONFIG_FILE} that names the vision space")
+    if "unsure_spread" not in values:
+        raise ModelError(f"{folder} is no curve predictor: it has no {CONFIG_FILE} of one")
     if values.get("schema_version") != SCHEMA_VERSION:
         raise ModelError(
             f"{folder}/{CONFIG_FILE} has schema version {values.get('schema_version')!r}, this program reads "
