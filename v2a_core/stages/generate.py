@@ -19,6 +19,7 @@ from v2a_core.stages.predict import unpack
 from v2a_core.stages.prompts import TextConditions, TextSettings
 from v2a_core.tables import arrays, rows
 from v2a_core.tables.schema import EMBEDDING_DIM, OK
+from v2a_core.timing.envelope import keeps_to
 
 Floats = npt.NDArray[np.float32]
 
@@ -140,12 +141,14 @@ class SoundtrackMaker:
         return made
 
     def _score(self, sound: Floats, track: Track) -> float:
-        """Similarity to the conditions; less than any for a sound that could not be made."""
+        """Similarity to the conditions, and to the curve if that counts; less than any for what could not be made."""
         if not np.isfinite(sound).all():
             return -np.inf
         if self._listener is None:
             return 0.0
-        return self._listener.similarity(sound, self._generator.sample_rate, track.starts_s, track.conditions_ND)
+        rate, weight = self._generator.sample_rate, self._job.candidates.timing_weight
+        score = self._listener.similarity(sound, rate, track.starts_s, track.conditions_ND)
+        return score + weight * keeps_to(track.curve, sound, rate) if weight and track.curve else score
 
 
 @dataclass

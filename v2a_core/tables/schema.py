@@ -200,7 +200,12 @@ _MAKING = (
     Column("prompt", TEXT, "words beside the pictures: what shall be heard"),
     Column("negative_prompt", TEXT, "what shall not be heard"),
     Column("candidate", INT, "number of the candidate that was kept; null with a single one"),
-    Column("candidate_scores", FLOATS, "CLAP similarity of each candidate to the conditions; cosine"),
+    Column(
+        "candidate_scores",
+        FLOATS,
+        "CLAP similarity of each candidate to the conditions; cosine; with `candidates.timing_weight`, as many times "
+        "the correlation of its level with the curve is added",
+    ),
     Column("loser_paths", pa.list_(TEXT), "candidates that were not kept, relative to the output"),
     Column("ai_generated", pa.bool_(), "true; the metadata of the files say the same"),
     Column("program", TEXT, "name and version of what made it"),
