@@ -25,7 +25,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## small catalog -> embed -> train -> generate -> a page to listen to
 	$(BIN)/v2a demo --output $(DEMO_OUTPUT)
 
-test: $(READY)  ## lint, types, all tests, side by side (a quarter of an hour on two cores)
+test: $(READY)  ## lint, types, all tests, side by side (minutes)
 	$(MAKE) --no-print-directory --jobs --output-sync=target NICE='nice -n 19' lint types test-parts test-jobs
 
 test-parts: $(READY)

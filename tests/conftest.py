@@ -67,9 +67,10 @@ def ray_session() -> Iterator[None]:
     """One local Ray for all workflow tests: starting it costs more than most of them."""
     import ray
 
-    # Workers find the tests' helpers (decoders that misbehave) as this process does.
-    helpers = str(Path(__file__).parent / "helpers")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [helpers, os.environ.get("PYTHONPATH")]))
+    # Workers find the tests' helpers (decoders that misbehave) as this process does, and the toys.
+    helpers = Path(__file__).parent / "helpers"
+    paths = [str(helpers), str(helpers / "toys"), os.environ.get("PYTHONPATH")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
     yield
     ray.shutdown()

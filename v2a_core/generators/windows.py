@@ -96,14 +96,10 @@ def lay_out(
         trained_s: Length of what the generator was trained with.
     """
     if len(starts_s) == 1:
-        total = window_frames(length_s, frame_s, factor)
-        return Layout((0, total), (Window(0, np.ones(total, np.float32)),))
+        return _one_window(window_frames(length_s, frame_s, factor))
     total = math.ceil(length_s / frame_s / factor - 1e-6) * factor
     borders = (0, *(round(start / frame_s) for start in starts_s[1:]), total)
-    halves = [
-        min(overlap_s / frame_s, border - before, after - border) / 2
-        for before, border, after in zip(borders, borders[1:], borders[2:], strict=False)
-    ]
+    halves = _halves(borders, overlap_s / frame_s)
     longest = max(last - first for first, last in itertools.pairwise(borders))
     # Room for moving it onto the grid of the halvings, by up to half a factor and half a frame.
     needed = longest + 2 * math.ceil(max(halves) - 1e-6) + factor + 1
@@ -114,6 +110,17 @@ def lay_out(
         halves = [min(half, room) for half, room in zip(halves, _room(borders, length), strict=True)]
     starts = [_place(first, last, length, total, factor) for first, last in itertools.pairwise(borders)]
     return Layout(borders, blend(starts, length, borders[1:-1], halves))
+
+
+def _one_window(frames: int) -> Layout:
+    """A soundtrack without borders."""
+    return Layout((0, frames), (Window(0, np.ones(frames, np.float32)),))
+
+
+def _halves(borders: Sequence[int], overlap: float) -> list[float]:
+    """Half of the overlap at each inner border, in frames: less where a segment beside it is shorter."""
+    around = zip(borders, borders[1:], borders[2:], strict=False)
+    return [min(overlap, border - before, after - border) / 2 for before, border, after in around]
 
 
 def window_frames(length_s: float, frame_s: float, factor: int) -> int:

@@ -11,15 +11,16 @@ import contextlib
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import NotRequired, cast
 
 from v2a_core import storage
 from v2a_core.compute.threads import ScopedThreads
 from v2a_core.config import ConfigError
 from v2a_core.outputs.holder import Holder, is_gone, this_process
 from v2a_core.outputs.manifest import FILE_NAME
+from v2a_core.protocols import JSON
 from v2a_core.storage.public import public
 
 FOLDER = ".lease"
@@ -44,6 +45,30 @@ class _Record(Holder):
     begun: float
     renewed: float
     released: bool
+    progress: NotRequired[Mapping[str, JSON]]
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who owns an output, or did so last, by its lease.
+
+    Attributes:
+        job: What the run does.
+        host, process: Where it runs.
+        begun, renewed: When it began, and when it last said that it is there; seconds since the epoch, by its clock.
+        released: Whether it has given the output free.
+        gone: Whether its process is known to have ended.
+        progress: How far it is, as the run tells it.
+    """
+
+    job: str
+    host: str
+    process: int
+    begun: float
+    renewed: float
+    released: bool
+    gone: bool
+    progress: Mapping[str, JSON]
 
 
 @dataclass(frozen=True)
@@ -64,6 +89,11 @@ class Lease:
     def __init__(self, output: str, number: int, record: _Record) -> None:
         self._output, self._number, self._record = output, number, record
         self._ended = threading.Event()
+        self._progress: Callable[[], Mapping[str, JSON]] | None = None
+
+    def tell(self, progress: Callable[[], Mapping[str, JSON]]) -> None:
+        """Say with each renewal how far the run is; called from a thread of the lease's own."""
+        self._progress = progress
 
     def check(self) -> None:
         """Go on only as the owner; to be called before what is written counts.
@@ -107,7 +137,8 @@ class Lease:
 
     def _write(self, *, renewed: float | None = None, released: bool = False) -> None:
         renewed = self._record["renewed"] if renewed is None else renewed
-        self._record = cast(_Record, {**self._record, "renewed": renewed, "released": released})
+        told = {"progress": self._progress()} if self._progress else {}
+        self._record = cast(_Record, {**self._record, "renewed": renewed, "released": released, **told})
         storage.write_json(_uri(self._output, self._number), self._record)
 
 
@@ -134,6 +165,24 @@ def hold(output: str, job: str, *, steal: bool = False) -> Iterator[Lease]:
                     lease.end()
         finally:
             lease.release()
+
+
+def owner(output: str) -> Owner | None:
+    """Who owns an output, or owned it last; None when nobody is known to."""
+    held = _highest(output)
+    if held is None or held.record is None:
+        return None
+    record = held.record
+    return Owner(
+        record["job"],
+        record["host"],
+        record["process"],
+        record["begun"],
+        record["renewed"],
+        record["released"],
+        is_gone(record),
+        record.get("progress", {}),
+    )
 
 
 def _acquire(output: str, job: str, steal: bool) -> Lease:
@@ -196,13 +245,14 @@ def _in_use(output: str, record: _Record | None, silent_s: float) -> OutputInUse
         return OutputInUseError(f"{public(output)}: another run takes it over just now; try again when that has ended")
     return OutputInUseError(
         f"{public(output)} belongs to a run of `v2a {record['job']}`: process {record['process']} on {record['host']}, "
-        f"begun {_ago(time.time() - record['begun'])}, last heard of {_ago(silent_s)}. Wait until it ends, or use "
+        f"begun {ago(time.time() - record['begun'])}, last heard of {ago(silent_s)}. Wait until it ends, or use "
         f"another --output; if it is dead, this command takes over from {DEAD_S:.0f} s after it was last heard of, and "
         "with --steal at once"
     )
 
 
-def _ago(seconds: float) -> str:
+def ago(seconds: float) -> str:
+    """A time that has passed, for people."""
     for unit, size in (("h", 3600.0), ("min", 60.0)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit} ago"
@@ -219,7 +269,7 @@ def _read(uri: str) -> _Record | None:
         content = storage.read_json(uri)
     except (FileNotFoundError, ValueError):
         return None
-    is_record = isinstance(content, dict) and _Record.__annotations__.keys() <= content.keys()
+    is_record = isinstance(content, dict) and _Record.__required_keys__ <= content.keys()
     return cast(_Record, content) if is_record else None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,10 +35,11 @@ class PartSettings(Settings):
     interval_share: float = setting(
         0.05, "of the run's time so far, when that is longer: a kill costs this share, long runs get large parts", ge=0
     )
+    interval_most_s: float = setting(600.0, "but never less often than this", unit="s", ge=0)
 
 
 class PartWriter:
-    """Buffers rows and writes them as `part-*.parquet`, atomically.
+    """Buffers rows and writes them as `part-*.parquet`, atomically; any thread may.
 
     Attributes:
         written: Rows of each part that was written, by its file name, for the manifest.
@@ -66,6 +68,9 @@ class PartWriter:
         self._before_commit = before_commit
         self._folder, self._id_column, self._seen, self._settings = folder, id_column, seen, settings
         self._schema = schema.with_metadata(metadata)
+        # Sorted by label and split, so that row-group statistics let a reader skip.
+        self._order = [("split", "ascending"), ("label", "ascending"), (id_column, "ascending")]
+        self._lock = threading.RLock()
         self._buffer: list[pa.Table] = []
         self._bytes = 0
         self._started = self._last_write = time.monotonic()
@@ -75,27 +80,22 @@ class PartWriter:
 
     def add(self, table: pa.Table) -> pa.Table:
         """Take rows over; returns those that were new."""
-        ids = table[self._id_column].to_pylist()
-        fresh = []
-        for row, identity in enumerate(ids):
-            if identity not in self._seen:
-                self._seen.add(identity)
-                fresh.append(row)
-        rows = table if len(fresh) == len(ids) else table.take(pa.array(fresh, pa.int64()))
-        rows = stamped(rows, self._schema)
-        if rows.num_rows:
-            self._buffer.append(rows)
-            self._bytes += rows.nbytes
-        self.flush_if_due()
-        return rows
+        with self._lock:
+            rows = stamped(self._new(table), self._schema)
+            if rows.num_rows:
+                self._buffer.append(rows)
+                self._bytes += rows.nbytes
+            self.flush_if_due()
+            return rows
 
     def flush_if_due(self) -> None:
         """Write a part when enough rows or enough time have come together."""
-        now, wait = time.monotonic(), self._settings.interval_s
-        if wait:
-            wait = max(wait, self._settings.interval_share * (now - self._started))
-        if self._bytes >= self._settings.target_mb * 2**20 or now - self._last_write >= wait:
-            self.flush()
+        with self._lock:
+            now, settings = time.monotonic(), self._settings
+            share_s = min(settings.interval_share * (now - self._started), settings.interval_most_s)
+            wait_s = max(settings.interval_s, share_s) if settings.interval_s else 0.0
+            if self._bytes >= settings.target_mb * 2**20 or now - self._last_write >= wait_s:
+                self.flush()
 
     def flush(self) -> None:
         """Write what is buffered.
@@ -103,19 +103,28 @@ class PartWriter:
         Raises:
             StorageStopError: When the output was renamed or removed meanwhile.
         """
-        self._last_write = time.monotonic()
-        if self._claimed:
-            storage.check_there(self._output, FILE_NAME)
-        if not self._buffer:
-            return
-        if self._before_commit is not None:
-            self._before_commit()
-        table = pa.concat_tables(self._buffer)
-        # Sorted by label and split, so that row-group statistics let a reader skip.
-        order = pc.sort_indices(table, [("split", "ascending"), ("label", "ascending"), (self._id_column, "ascending")])
-        name = write_part(self._folder, table.take(order), time.time_ns())
-        self._buffer, self._bytes = [], 0
-        self.written[name] = table.num_rows
+        with self._lock:
+            self._last_write = time.monotonic()
+            if self._claimed:
+                storage.check_there(self._output, FILE_NAME)
+            if not self._buffer:
+                return
+            if self._before_commit is not None:
+                self._before_commit()
+            table = pa.concat_tables(self._buffer)
+            name = write_part(self._folder, table.take(pc.sort_indices(table, self._order)), time.time_ns())
+            self._buffer, self._bytes = [], 0
+            self.written[name] = table.num_rows
+
+    def _new(self, table: pa.Table) -> pa.Table:
+        """The rows whose ids were not seen before; they are now."""
+        ids = table[self._id_column].to_pylist()
+        fresh = []
+        for row, identity in enumerate(ids):
+            if identity not in self._seen:
+                self._seen.add(identity)
+                fresh.append(row)
+        return table if len(fresh) == len(ids) else table.take(pa.array(fresh, pa.int64()))
 
 
 def write_part(folder: str, table: pa.Table, stamp: int) -> str:
@@ -131,8 +140,16 @@ def write_part(folder: str, table: pa.Table, stamp: int) -> str:
     """
     with tempfile.TemporaryDirectory(prefix="v2a-") as temporary:
         path = Path(temporary) / "part.parquet"
-        # With checksums of pages, a reader of some columns notices damage to them too.
-        pq.write_table(table, path, compression="zstd", row_group_size=_ROW_GROUP, write_page_checksum=True)
+        pq.write_table(
+            table,
+            path,
+            compression="zstd",
+            row_group_size=_ROW_GROUP,
+            # Embeddings repeat no number: a dictionary of them would take twice the time, and more room.
+            use_dictionary=[field.name for field in table.schema if pa.types.is_string(field.type)],
+            # With checksums of pages, a reader of some columns notices damage to them too.
+            write_page_checksum=True,
+        )
         name = f"part-{stamp:019d}-{checksum(path)}.parquet"
         storage.upload(path, storage.join(folder, name))
     return name

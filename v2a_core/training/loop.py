@@ -84,9 +84,8 @@ class Trainer:
         feed: Feed | None = None,
         scratch: Path | None = None,
     ) -> None:
-        self._scratch = scratch
         self._model, self._data, self._settings = model, data, settings
-        self._seed, self._device = seed, device
+        self._seed, self._device, self._scratch = seed, device, scratch
         self._report, self._on_progress = report, on_progress
         self._feed = feed or MemoryFeed(data.train, settings.global_batch, seed=seed, device=device)
         self._dtype = training_dtype(settings.precision, device)

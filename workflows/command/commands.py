@@ -39,6 +39,7 @@ COMMANDS: Registry[Command] = Registry(
         "evaluate": "workflows.evaluate.command",
         "interpolate": "workflows.interpolate.command",
         "verify": "workflows.cli.verify",
+        "status": "workflows.cli.status",
         "page": "workflows.page.command",
         "listening": "workflows.listening.command",
         "demo": "workflows.demo.command",

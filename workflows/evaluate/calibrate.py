@@ -68,9 +68,7 @@ def run(
     """
     output = storage.canonical(output)
     with storage.reach(StorageAccess.of_job(job.storage, output, job.output_storage)):
-        weights = {name: found for name, found in chosen_weights(job).items() if hears(found)}
-        if not weights:
-            raise ConfigError("--calibrate needs a network at least: --set extractors.cnn14-16k.weights=...")
+        weights = _networks(job)
         looked, wanted = look(systems, references, max(protocol.length_s for protocol in grid()))
         files = {system.name: system.files for system in looked}
         print(files_to_markdown(files), flush=True)
@@ -86,6 +84,14 @@ def run(
             outputs = [place for way in _ways(calibrated) for place in feature_outputs(way)]
             close(output, claimed, (JSON_FILE, TABLE_FILE), outputs, files)
         return content
+
+
+def _networks(job: EvaluateJob) -> dict[str, Weights]:
+    """Where the weights of each network lie that hears sounds."""
+    weights = {name: found for name, found in chosen_weights(job).items() if hears(found)}
+    if not weights:
+        raise ConfigError("--calibrate needs a network at least: --set extractors.cnn14-16k.weights=...")
+    return weights
 
 
 def _local(asked: Asked) -> Any:

@@ -19,6 +19,7 @@ from v2a_core.metrics.extractors.folder import Weights
 from v2a_core.metrics.extractors.schema import evaluated_schema, read_schema
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
 from v2a_core.metrics.systems.clap_sets import EvaluatedRows
+from v2a_core.metrics.systems.measure import Measured
 from v2a_core.metrics.systems.sets import of_index, originals_of
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import Ledger, embeddings_ledger
@@ -32,7 +33,7 @@ from workflows.cluster_runtime.pools import Pools
 from workflows.command.arguments import Asked
 from workflows.evaluate.config import EvaluateJob
 from workflows.evaluate.extraction import chosen_weights
-from workflows.evaluate.report import References, Reported, report
+from workflows.evaluate.report import SYSTEM, References, Reported, report
 from workflows.evaluate.sets import Compared, compare, feature_outputs
 from workflows.evaluate.stages import ListenStage, ReadStage
 from workflows.streaming.job import DryRun, Identity, Models, Plan, Request, Rows, StreamingJob
@@ -43,7 +44,6 @@ from workflows.streaming.stages import run_actors, run_tasks
 from workflows.streaming.summary import Tally
 
 _SOUNDTRACKS_PER_BLOCK = 4
-_SYSTEM = "soundtracks"  # of an evaluation of one
 
 
 def run(
@@ -232,8 +232,8 @@ class Evaluation(StreamingJob[pa.Table]):
         place, index, local = self.soundtracks.place, self.soundtracks.index, self.models.local
         facts = Reported(output, place, self.judge, local.name, local.fingerprints()["audio"])
         compared = self._compared(output)
-        sets = compare(compared, self.settings, self.asked).results[_SYSTEM] if compared else ()
-        metrics = report(facts, index, self.references, sets, self.settings)
+        measured = compare(compared, self.settings, self.asked) if compared else Measured({SYSTEM: []})
+        metrics = report(facts, index, self.references, measured, self.settings)
         outputs: list[JSON] = [*(feature_outputs(compared) if compared else ())]
         return {**super().tell(output), "metrics": metrics, "outputs": outputs}
 
@@ -247,12 +247,12 @@ class Evaluation(StreamingJob[pa.Table]):
         of_references = references.embeddings if references else None
         return Compared(
             output,
-            {_SYSTEM: of_index(index, soundtracks.place, length_s)},
+            {SYSTEM: of_index(index, soundtracks.place, length_s)},
             originals_of(inputs.with_sources(index, True), length_s) if job.originals else None,
             references.place if references else None,
             self.weights,
             PROTOCOLS[job.protocol],
-            {_SYSTEM: EvaluatedRows(storage.join(output, ROWS_FOLDER), ids, of_references)},
+            {SYSTEM: EvaluatedRows(storage.join(output, ROWS_FOLDER), ids, of_references)},
             local.fingerprints()["audio"],
             round_trip=local.fingerprints()["generator"] if job.round_trip else "",
         )

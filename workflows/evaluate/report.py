@@ -17,15 +17,16 @@ from v2a_core.metrics.config import MetricSettings
 from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
-from v2a_core.metrics.measure import measure, read_rows, row_columns, to_markdown, with_references
-from v2a_core.metrics.systems.measure import SetResult
-from v2a_core.metrics.systems.table import sets_to_markdown
+from v2a_core.metrics.measure import Result, measure, read_rows, row_columns, to_markdown, with_references
+from v2a_core.metrics.systems.measure import Measured
+from v2a_core.metrics.systems.table import not_heard_to_markdown, sets_to_markdown
 from v2a_core.outputs.ledger import read_columns
 from v2a_core.protocols import JSON
 from v2a_core.tables.schema import OK, ROWS_FOLDER
 from workflows.evaluate.config import EvaluateJob
 
 JSON_FILE, TABLE_FILE = "metrics.json", "metrics.md"
+SYSTEM = "soundtracks"  # what an evaluation of one calls it
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Reported:
 
 
 def report(
-    facts: Reported, index: pa.Table, references: References | None, sets: Sequence[SetResult], job: EvaluateJob
+    facts: Reported, index: pa.Table, references: References | None, measured: Measured, job: EvaluateJob
 ) -> dict[str, JSON]:
     """Compute the metrics of these soundtracks, write and print them.
 
@@ -69,7 +70,7 @@ def report(
         facts: What else the files say.
         index: The soundtracks.
         references: To compare with, instead of the originals.
-        sets: Metrics of the whole set, over what networks heard.
+        measured: Metrics of the whole set, over what networks heard.
         job: The configuration.
 
     Returns:
@@ -80,12 +81,9 @@ def report(
     note = "the originals, where they have sound" if job.originals else "none"
     if references is not None:
         found, note = with_references(found, dict(references.embeddings))
-    results = measure(found, job.metrics)
-    made_by, heard = provenance(facts.audio, facts.judge, job), PROTOCOLS[job.protocol].describe()
-    metrics: dict[str, JSON] = {}
-    for result in results:
-        extractor, sha256 = made_by[result.name]
-        metrics[result.name] = result.to_dict() | {"extractor": extractor, "sha256": sha256, "protocol": heard}
+    results, heard = measure(found, job.metrics), PROTOCOLS[job.protocol].describe()
+    metrics = _told(results, provenance(facts.audio, facts.judge, job), heard)
+    sets, not_heard = measured.results[SYSTEM], measured.not_heard.get(SYSTEM, {})
     metrics |= {result.name: result.to_dict(job.metrics.confidence) for result in sets}
     good = pc.sum(pc.equal(table["status"], OK)).as_py() or 0
     content = {
@@ -96,14 +94,25 @@ def report(
         "counts": {"soundtracks": index.num_rows, "segments": good, "rejected": table.num_rows - good},
         "confidence": job.metrics.confidence,
         "protocol": heard,
+        "not_heard": not_heard,
         "metrics": metrics,
     }
     storage.write_json(storage.join(facts.output, JSON_FILE), content)
     text = to_markdown(results, job.metrics.confidence)
     text += sets_to_markdown({"": sets}, job.metrics.confidence) if sets else ""
+    text += not_heard_to_markdown({"": not_heard})
     storage.write_bytes(storage.join(facts.output, TABLE_FILE), text.encode())
     print(text, flush=True)
     return metrics
+
+
+def _told(results: Sequence[Result], made_by: Mapping[str, tuple[str, str]], heard: JSON) -> dict[str, JSON]:
+    """Each metric with what it was computed from."""
+    told: dict[str, JSON] = {}
+    for result in results:
+        extractor, sha256 = made_by[result.name]
+        told[result.name] = result.to_dict() | {"extractor": extractor, "sha256": sha256, "protocol": heard}
+    return told
 
 
 def provenance(clap: str, judge: str | None, job: EvaluateJob) -> dict[str, tuple[str, str]]:

@@ -18,10 +18,10 @@ from v2a_core.metrics import inputs
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
 from v2a_core.metrics.systems.clap_sets import EvaluatedRows
 from v2a_core.metrics.systems.files import Files, files_to_markdown
-from v2a_core.metrics.systems.measure import SetResult, differences
+from v2a_core.metrics.systems.measure import Measured, SetResult, differences
 from v2a_core.metrics.systems.places import LookedAt
 from v2a_core.metrics.systems.row_metrics import row_results
-from v2a_core.metrics.systems.table import sets_to_markdown
+from v2a_core.metrics.systems.table import not_heard_to_markdown, sets_to_markdown
 from v2a_core.models import LocalBundle, load_bundle
 from v2a_core.outputs import manifest
 from v2a_core.outputs.lease import hold
@@ -104,9 +104,10 @@ def run(
             evaluated = {item.name: _evaluate(item, wanted, output, job, asked) for item in looked}
             compared = _compared(output, evaluated, (looked, wanted), local, job)
             compared = replace(compared, embeddings=embeddings, weights=weights)
-            measured = compare(compared, job, asked).results
-            results = {name: [*evaluated[name].results, *measured[name]] for name in evaluated}
-            content = _write(output, results, files, {REFERENCES: references, **systems}, job)
+            measured = compare(compared, job, asked)
+            results = {name: [*evaluated[name].results, *found] for name, found in measured.results.items()}
+            measured = replace(measured, results=results)
+            content = _write(output, measured, files, {REFERENCES: references, **systems}, job)
             write_clips(output, looked, wanted, results)
             outputs = [f"{SYSTEMS_FOLDER}/{item.name}" for item in looked if item.heard]
             outputs += feature_outputs(compared)
@@ -199,18 +200,19 @@ def _reference(key: str, item: LookedAt) -> dict[str, Any]:
 
 def _write(
     output: str,
-    results: Mapping[str, Sequence[SetResult]],
+    measured: Measured,
     files: Mapping[str, Files],
     places: Mapping[str, str | None],
     job: EvaluateJob,
 ) -> dict[str, Any]:
     """Write and print the comparison."""
-    confidence = job.metrics.confidence
+    confidence, results = job.metrics.confidence, measured.results
     content: dict[str, Any] = {
         "places": places,
         "protocol": PROTOCOLS[job.protocol].describe(),
         "confidence": confidence,
         "files": {name: found.to_dict() for name, found in files.items()},
+        "not_heard": measured.not_heard,
         "systems": {
             name: {result.name: result.to_dict(confidence) for result in found} for name, found in results.items()
         },
@@ -219,7 +221,7 @@ def _write(
             for name, scores in differences(results, confidence).items()
         },
     }
-    text = files_to_markdown(files) + sets_to_markdown(results, confidence)
+    text = files_to_markdown(files) + sets_to_markdown(results, confidence) + not_heard_to_markdown(measured.not_heard)
     storage.write_json(storage.join(output, JSON_FILE), content)
     storage.write_bytes(storage.join(output, TABLE_FILE), text.encode())
     print(text, flush=True)

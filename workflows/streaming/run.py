@@ -98,6 +98,7 @@ def _run(
         return job.show(DryRun(request, checked, tally, ready.plan()))
     # What is done is read by the owner alone: nobody else can do more of it meanwhile.
     with hold(request.output, job.name, steal=request.steal) as lease:
+        lease.tell(tally.progress)
         return _make(ready, lease)
 
 

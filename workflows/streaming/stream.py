@@ -14,6 +14,7 @@ from v2a_core.outputs.unfinished import Unfinished
 from v2a_core.storage.trouble import StorageStopError, stop, stops_run
 from workflows.cluster_runtime.counters import RunMetrics
 from workflows.cluster_runtime.restarts import bound_restarts
+from workflows.streaming.commits import commit_in_time
 from workflows.streaming.config import LimitSettings
 from workflows.streaming.progress import RunProgress
 from workflows.streaming.summary import Tally
@@ -82,7 +83,7 @@ def stream(data: Dataset | None, rejected: pa.Table, sink: Sink) -> None:
 def _run_chain(data: Dataset, sink: Sink, bar: RunProgress) -> None:
     tally, metrics = sink.tally, RunMetrics(sink.tally.job, sink.stage_columns)
     bound_restarts(data)
-    with watch(data, tally, sink.limits):
+    with watch(data, tally, sink.limits), commit_in_time(sink.writer) as check_commits:
         # Not a batch ahead: Ray would hold each one back until the next has come, and what hangs would keep it.
         for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             tally.add_seconds(batch, sink.stage_columns)
@@ -91,6 +92,7 @@ def _run_chain(data: Dataset, sink: Sink, bar: RunProgress) -> None:
             metrics.add(batch, written, tally.all_traffic())
             bar.update(len(tally.sources))
             tally.check(sink.limits)
+            check_commits()
 
 
 def own_error(error: RayTaskError) -> Exception:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from v2a_core.media.types import NOT_FOUND
 from v2a_core.outputs.ledger import Ledger, Totals
+from v2a_core.protocols import JSON
 from v2a_core.storage import retrying
 from v2a_core.storage.retrying import Traffic
 from v2a_core.tables.rows import is_missing
@@ -173,6 +174,11 @@ class Tally:
         if retries:
             notes["retries"] = retries
         return notes
+
+    def progress(self) -> dict[str, JSON]:
+        """How far the run is, for whoever looks at its output."""
+        done, elapsed_s = len(self.sources), round(time.monotonic() - self.started, 1)
+        return {"done": done, "planned": self.planned, "elapsed_s": elapsed_s, **self.notes()}
 
     def stages(self) -> dict[str, float]:
         """Seconds of work of each stage so far, over all workers."""

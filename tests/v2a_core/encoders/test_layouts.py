@@ -187,7 +187,12 @@ def load_like_laion(state):
     return tower.eval()
 
 
-@pytest.mark.parametrize("file", LAYOUTS)
+QUICK = {"laion.pt", "half.safetensors"}  # the two that are farthest from what is loaded
+
+
+@pytest.mark.parametrize(
+    "file", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in LAYOUTS]
+)
 def test_clap_equals_laions_tower_for_each_published_form(tmp_path, waveforms, clap_embedding, file):
     content = LAYOUTS[file]()
     if file.endswith(".safetensors"):

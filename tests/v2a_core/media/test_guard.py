@@ -97,12 +97,12 @@ def test_results_equal_those_without_the_guard(tmp_path: Path) -> None:
     ("fault", "error_type"),
     [
         ("crash", "DecoderCrashed"),
-        ("abort", "DecoderCrashed"),
-        ("exit", "DecoderCrashed"),
+        pytest.param("abort", "DecoderCrashed", marks=pytest.mark.slow),
+        pytest.param("exit", "DecoderCrashed", marks=pytest.mark.slow),
         ("hang", "TimeLimit"),
-        ("hang-in-native-code", "TimeLimit"),
+        pytest.param("hang-in-native-code", "TimeLimit", marks=pytest.mark.slow),
         ("leak", "MemoryLimit"),
-        ("allocate", "MemoryLimit"),
+        pytest.param("allocate", "MemoryLimit", marks=pytest.mark.slow),
     ],
 )
 def test_a_fault_costs_its_segment_and_nothing_else(
@@ -120,7 +120,7 @@ def test_a_fault_costs_its_segment_and_nothing_else(
     assert tried(path) == [0, 1, 1, 2]  # the good ones once, the bad one as often as allowed
 
 
-@pytest.mark.parametrize("fault", ["crash", "hang", "leak"])
+@pytest.mark.parametrize("fault", ["crash", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hang", "leak"))])
 def test_a_fault_while_opening_costs_the_source(guard: GuardedDecoder, tmp_path: Path, fault: str) -> None:
     started = time.monotonic()
     with pytest.raises(MediaError) as caught:

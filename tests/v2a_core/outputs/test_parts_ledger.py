@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -80,6 +82,34 @@ def test_parts_are_written_by_size_and_by_time(tmp_path):
     quick = writer(tmp_path / "quick", interval_s=0)
     quick.add(table(row("a", 0, 1)))
     assert list(quick.written.values()) == [1]
+
+
+@pytest.mark.parametrize(("ran_s", "waits_s"), [(100, 60), (4000, 200), (40_000, 600), (400_000, 600)])
+def test_rows_of_a_long_run_wait_no_longer_than_ten_minutes(tmp_path, monkeypatch, ran_s, waits_s):
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    written = writer(tmp_path)
+    clock[0] = ran_s - waits_s + 2.0
+    written.flush()
+    written.add(table(row("a", 0, 2)))
+    clock[0] = ran_s - 1.0
+    written.flush_if_due()
+    assert not written.written
+    clock[0] = ran_s + 3.0
+    written.flush_if_due()
+    assert list(written.written.values()) == [1]
+
+
+def test_only_texts_are_kept_in_dictionaries(tmp_path):
+    """Numbers of embeddings do not repeat."""
+    parts = writer(tmp_path)
+    parts.add(table(*(row("a", index, 2, clap_embedding=np.ones(512, np.float32)) for index in range(2))))
+    parts.flush()
+    group = pq.ParquetFile(next(tmp_path.glob("part-*.parquet"))).metadata.row_group(0)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    kept = {column.path_in_schema for column in columns if any("DICTIONARY" in name for name in column.encodings)}
+    assert {"source_id", "label", "status"} <= kept
+    assert not [path for path in kept if path.startswith(("clap_embedding", "vision_frames"))]
 
 
 def test_parts_hold_the_schema_and_metadata(tmp_path):
@@ -170,15 +200,15 @@ def test_the_newest_version_of_a_source_counts(tmp_path):
 def test_every_source_keeps_the_rows_of_its_last_version_and_no_others(found):
     keys = pa.array([f"k{key}" for key, _, _ in found], pa.string())
     ids = pa.array([f"k{key}v{version}" for key, version, _ in found], pa.string())
-    times = pa.array([time for _, _, time in found], pa.timestamp("us", "UTC"))
+    times = pa.array([stamp for _, _, stamp in found], pa.timestamp("us", "UTC"))
     kept = latest(pa.table({"source_key": keys, "source_id": ids, "recorded_at": times})).to_pylist()
     newest = {}
-    for key, version, time in found:
-        newest[key] = max(newest.get(key, (-1, "")), (time, f"k{key}v{version}"))
+    for key, version, stamp in found:
+        newest[key] = max(newest.get(key, (-1, "")), (stamp, f"k{key}v{version}"))
     last_times = {}
-    for key, version, time in found:
+    for key, version, stamp in found:
         name = f"k{key}v{version}"
-        last_times[name] = max(last_times.get(name, -1), time)
+        last_times[name] = max(last_times.get(name, -1), stamp)
     assert {row["source_key"] for row in kept} == {f"k{key}" for key, _, _ in found}
     for key in newest:
         versions = {row["source_id"] for row in kept if row["source_key"] == f"k{key}"}

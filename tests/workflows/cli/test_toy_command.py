@@ -10,6 +10,8 @@ from pathlib import Path
 
 import helpers_catalog
 import pytest
+import ray
+from helpers_processes import job_environment
 
 from v2a_core.outputs.ledger import read_columns
 
@@ -18,8 +20,8 @@ SHORT = ("--models=miniature", "--set=segments.length_s=1.0", "--set=output.inte
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """As if the package of the toy was installed, and one whose command cannot be imported."""
+def environment(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """As if the toy was installed, and a package whose command cannot be imported; with the Ray of the tests."""
     site = tmp_path_factory.mktemp("site")
     for name, line in (("toy", "brightness = toy_brightness.command"), ("broken", "broken = no_such_module_here")):
         folder = site / f"v2a_{name}-1.0.dist-info"
@@ -27,7 +29,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: v2a-{name}\nVersion: 1.0\n")
         (folder / "entry_points.txt").write_text(f"[v2a.commands]\n{line}\n")
     paths = [str(site), str(TOYS), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    address = ray.get_runtime_context().gcs_address
+    return job_environment(PYTHONPATH=os.pathsep.join(paths), RAY_ADDRESS=address)
 
 
 def v2a(environment: dict[str, str], *arguments: str | Path) -> subprocess.CompletedProcess[str]:

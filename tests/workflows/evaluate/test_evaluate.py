@@ -168,6 +168,7 @@ def test_what_does_not_fit_is_refused(soundtracks, judge, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_sound_that_was_damaged_and_is_whole_again_is_heard(made, soundtracks, evaluated, judge, tmp_path):
     sounds, metrics = tmp_path / "sounds", tmp_path / "metrics"
     shutil.copytree(soundtracks, sounds)
@@ -195,6 +196,12 @@ def test_outputs_travel(soundtracks, evaluated, judge, tmp_path, monkeypatch):
     summary = evaluate.run("sounds", "../metrics", job(f"judge={judge}"), models="miniature")
     assert (summary["counts"]["sources_done_before"], summary["counts"]["sources_done_now"]) == (6, 0)
     assert summary["totals"]["rows_good"] == 7
+
+
+@pytest.mark.slow
+def test_a_sound_that_is_away_is_heard_by_the_next_run(soundtracks, judge, tmp_path, monkeypatch):
+    shutil.copytree(soundtracks, tmp_path / "sounds")
+    monkeypatch.chdir(tmp_path)
     lost = next(Path("sounds/audio/rain").glob("*.wav"))
     lost.rename("away.wav")
     with pytest.raises(UnfinishedError, match=r"1 source could not be fetched .*no file .*sounds/audio/rain/one"):

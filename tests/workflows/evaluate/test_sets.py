@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ def features(output: Path, kind: str, extractor: str) -> Path:
     return folder
 
 
+@pytest.mark.slow  # a comparison of systems does the same, in test_systems.py
 def test_a_network_hears_each_sound_once_as_it_is(soundtracks, weights, tmp_path, capsys):
     settings = job(f"extractors.wav2clip.weights={weights}")
     summary = evaluate.run(str(soundtracks), str(tmp_path), settings, models="miniature")
@@ -69,6 +71,17 @@ def test_a_network_hears_each_sound_once_as_it_is(soundtracks, weights, tmp_path
     for kind in ("made", "references"):
         assert verify(str(features(tmp_path, kind, "wav2clip"))).problems == []
     assert verify(str(tmp_path)).problems == []
+
+
+@pytest.mark.slow
+def test_how_many_sounds_a_network_has_nothing_of_is_told(soundtracks, weights, tmp_path):
+    damaged = shutil.copytree(soundtracks, tmp_path / "damaged")
+    victim = next(row for row in manifest_index(damaged) if len(row["segment_ids"]) == 1)
+    (damaged / victim["audio_path"]).write_bytes(b"RIFF, it says")
+    output = tmp_path / "out"
+    evaluate.run(str(damaged), str(output), job(f"extractors.wav2clip.weights={weights}"), models="miniature")
+    assert json.loads((output / "metrics.json").read_text())["not_heard"] == {"wav2clip": {"Changed": 1}}
+    assert "- wav2clip: 1 (Changed 1)" in (output / "metrics.md").read_text()
 
 
 def manifest_index(soundtracks: Path) -> list[dict]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import helpers_catalog
@@ -19,8 +21,11 @@ from v2a_core.config import load
 from v2a_core.outputs import lease
 from v2a_core.outputs.lease import LeaseLostError, OutputInUseError, hold
 from v2a_core.outputs.ledger import part_files
+from v2a_core.outputs.status import Status, read_status
+from workflows.cli.main import main
 from workflows.embed import job as embed
 from workflows.embed.config import EmbedJob
+from workflows.streaming import commits, stream
 from workflows.train import job as train
 from workflows.train.config import TrainJob
 
@@ -61,6 +66,44 @@ def test_a_second_run_is_refused_before_it_reads_or_writes_anything(ray_session,
     assert len(ids(output)) == 8
 
 
+def test_how_far_a_run_is_can_be_read_from_its_output(ray_session, catalog, tmp_path, monkeypatch, capsys):
+    """Also while nothing arrives, and what has arrived is committed then."""
+    output, seen, real = tmp_path / "out", [], stream.Sink.take
+    monkeypatch.setattr(lease, "RENEW_S", 0.05)
+    monkeypatch.setattr(commits, "LOOK_S", 0.05)
+
+    def take(self, table):
+        written = real(self, table)
+        seen.append(_status_when(output, lambda found: found.parts and found.owner.progress.get("done")))
+        return written
+
+    monkeypatch.setattr(stream.Sink, "take", take)
+    settings = [*SETTINGS, "output.interval_s=0.2", "pools.sources_per_block=1"]
+    embed.run([str(catalog)], str(output), load(EmbedJob, job="embed", overrides=settings), models="miniature")
+    assert {status.state for status in seen} == {"running"}
+    assert {status.owner.process for status in seen} == {os.getpid()}
+    done = [status.owner.progress["done"] for status in seen]
+    assert done == sorted(done)
+    assert (done[0], done[-1]) == (seen[0].owner.progress["rows"] // 2, 4)
+    assert {status.owner.progress["planned"] for status in seen} == {4}
+    assert 0 <= seen[0].eta_s < 600
+    assert "progress: " in "\n".join(seen[0].lines())
+    assert main(["status", str(output), "--json"]) == 0
+    ended = json.loads(capsys.readouterr().out.split("\n", 1)[1])
+    assert (ended["state"], ended["rows"], ended["parts"]) == ("done", 8, len(part_files(f"{output}/rows")))
+    assert main(["status", str(tmp_path / "none")]) == 2
+    assert "no job of `v2a` has written there" in capsys.readouterr().err
+
+
+def _status_when(output: Path, holds: Callable[[Status], object]) -> Status:
+    deadline = time.monotonic() + 30
+    while not holds(found := read_status(str(output))):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+    return found
+
+
+@pytest.mark.slow
 def test_what_is_stolen_is_not_written_by_whom_it_was_stolen_from(ray_session, catalog, tmp_path, monkeypatch):
     output, taken = tmp_path / "out", threading.Event()
     real = lease.Lease.check

@@ -121,6 +121,7 @@ def test_a_bad_day_with_a_larger_catalog(ray_session, s3_server, access, tmp_pat
     assert {"wav", "mp4", "parquet", "json"} <= files
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_jobs_of_one_process_reach_each_their_own_store(ray_session, s3_server, tmp_path):
     """At once, with workers that Ray may use for both."""

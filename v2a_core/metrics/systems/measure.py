@@ -103,11 +103,11 @@ class Measured:
 
     Attributes:
         results: Of each system, by its name, in the order of the registry.
-        rejected: How many sounds a network has nothing of, by system and extractor, and why.
+        not_heard: How many sounds a network has nothing of and why, by system and extractor.
     """
 
     results: dict[str, list[SetResult]]
-    rejected: dict[str, dict[str, Counter[str]]] = field(default_factory=dict)
+    not_heard: dict[str, dict[str, Counter[str]]] = field(default_factory=dict)
 
 
 def measure_sets(
@@ -123,7 +123,7 @@ def measure_sets(
         only: Names of the metrics that are wanted; None: all.
     """
     found: dict[str, dict[str, SetResult]] = {name: {} for name in sets.systems}
-    rejected: dict[str, dict[str, Counter[str]]] = {name: {} for name in sets.systems}
+    not_heard: dict[str, dict[str, Counter[str]]] = {}
     metrics = {name: SET_METRICS[name].component for name in SET_METRICS.names() if only is None or name in only}
     for extractor in dict.fromkeys(metric.extractor for metric in metrics.values()):
         names = [name for name, metric in metrics.items() if metric.extractor == extractor]
@@ -132,13 +132,14 @@ def measure_sets(
         if ROUND_TRIP in heard:
             ceiling = {name: _measure(name, heard[ROUND_TRIP], extractor, sha256, protocol) for name in names}
         for system in sets.systems:
-            if system in heard:
-                rejected[system][extractor] = heard[system].made.reasons()
+            reasons = heard[system].made.reasons() if system in heard else None
+            if reasons:
+                not_heard.setdefault(system, {})[extractor] = reasons
             for name in names:
                 result = _measure(name, heard.get(system), extractor, sha256, protocol)
                 found[system][name] = result if ceiling is None else _beside(result, ceiling[name])
     ordered = {system: [results[name] for name in metrics] for system, results in found.items()}
-    return Measured(ordered, rejected)
+    return Measured(ordered, not_heard)
 
 
 def differences(results: Mapping[str, Sequence[SetResult]], confidence: float) -> dict[str, dict[str, Score]]:

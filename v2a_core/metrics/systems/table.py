@@ -9,6 +9,17 @@ from v2a_core.metrics.base import Score
 from v2a_core.metrics.systems.measure import SetResult, differences
 
 
+def not_heard_to_markdown(not_heard: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
+    """How many sounds a network has nothing of, and why; by system (empty: a single one) and network."""
+    lines = [
+        f"- {', '.join(filter(None, (_plain(system), extractor)))}: {sum(reasons.values())} "
+        f"({', '.join(f'{_plain(reason)} {count}' for reason, count in sorted(reasons.items()))})"
+        for system, found in not_heard.items()
+        for extractor, reasons in found.items()
+    ]
+    return "\n".join(["", "Sounds that a network has nothing of:", "", *lines, ""]) if lines else ""
+
+
 def sets_to_markdown(results: Mapping[str, Sequence[SetResult]], confidence: float) -> str:
     """The metrics of sets of one or several systems, and why others were not measured.
 

@@ -37,6 +37,7 @@ def test_the_front_end_equals_the_original():
     np.testing.assert_allclose(ours, expected("passt")["mel"], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_equals_the_original_network_and_front_end(loaded):
     theirs = expected("passt")
     sounds = seeded_sounds([4.0], 32_000)
