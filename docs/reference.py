@@ -17,7 +17,7 @@ from v2a_core.models import BundleSettings
 from v2a_core.tables.clips import CLIP_COLUMNS, SYSTEM_SOUND_COLUMNS
 from v2a_core.tables.columns import Column
 from v2a_core.tables.features import feature_columns
-from v2a_core.tables.schema import INDEX_COLUMNS, SCHEMA_VERSION, UNFINISHED_COLUMNS, embedding_columns
+from v2a_core.tables.schema import SCHEMA_VERSION, UNFINISHED_COLUMNS, embedding_columns, index_columns
 from workflows.command.commands import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,9 +30,13 @@ TABLES: tuple[tuple[str, str, Iterable[Column]], ...] = (
         "Embeddings",
         "`v2a embed`, `rows/`: a row a segment. Of a source that could not be read at all there is one row, rejected, "
         "with `segment_index` -1.",
-        embedding_columns(),
+        embedding_columns(timing=True),
     ),
-    ("Index", "`v2a generate`, `index/`: a row a source, with the soundtrack that was made for it.", INDEX_COLUMNS),
+    (
+        "Index",
+        "`v2a generate`, `index/`: a row a source, with the soundtrack that was made for it.",
+        index_columns(timing=True),
+    ),
     (
         "Evaluated segments",
         "`v2a evaluate`, `rows/`: a row a segment of a soundtrack. What belongs to the original sound is null where "

@@ -118,6 +118,33 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Watched:
+    """What is seen of a segment over time, from which its curve is predicted.
+
+    Attributes:
+        times_s_N: Float32 (N,), ascending: when each frame is shown, seconds from the beginning of the segment.
+        motion_N: Float32 (N,), 0..1: how much each frame differs from the one before, see `media.motion_energy`.
+        frames_ND: Float (N, D), L2-normalised: the vision encoder's embeddings; None where only motion was measured.
+        length_s: Of the segment.
+    """
+
+    times_s_N: Floats
+    motion_N: Floats
+    frames_ND: AnyFloats | None
+    length_s: float
+
+
+class CurvePredictor(Protocol):
+    """Pictures to curves."""
+
+    def predict(self, watched: Sequence[Watched]) -> list[Curve]:
+        """The curve of each segment, ceil(length_s * `CURVE_HZ`) values; the same for any number of them at once.
+
+        `weight_F` says how sure it is: 1 as sure as it gets, 0 for what it knows nothing about, such as a still.
+        """
+
+
+@dataclass(frozen=True)
 class Track:
     """A soundtrack to make.
 

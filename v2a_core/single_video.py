@@ -6,6 +6,7 @@ With the same seed and settings it is the same sound: a segment's noise depends 
 from __future__ import annotations
 
 import functools
+import json
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,10 +33,12 @@ from v2a_core.stages.follow import ToFollow, choose
 from v2a_core.stages.gather import SourceGatherer
 from v2a_core.stages.generate import SoundtrackJob, SoundtrackMaker
 from v2a_core.stages.map import map_conditions
+from v2a_core.stages.predict import predict_curves
 from v2a_core.storage import StorageAccess
 from v2a_core.tables import rows
 from v2a_core.tables.rows import DecodedRow
 from v2a_core.tables.schema import OK
+from v2a_core.timing import predictors
 
 if TYPE_CHECKING:
     from v2a_core.generators.ranking import Listener
@@ -66,6 +69,7 @@ def soundtrack(
     negative_prompt: str = "",
     curve: str | None = None,
     reference_audio: str | None = None,
+    timing: str | None = None,
     adapter: str | None = None,
     settings: Sequence[str] = (),
     config: str | None = None,
@@ -83,6 +87,8 @@ def soundtrack(
         curve: A file or URI that the sound follows in time: a CSV with the columns `time_s`, `level` (0..1) and maybe
             `onset`, or a sound whose envelope is taken.
         reference_audio: The same, of a sound alone.
+        timing: What predicts such a curve from the pictures, `gru` or `motion`; `off`: nothing does; None: as the
+            settings say.
         adapter: Folder or URI of what makes the generator follow it; None: the bundle's own.
         settings: Settings of `v2a generate` as behind its `--set`, such as `"generator.guidance_scale=3"`.
         config: A YAML file of them, or the name of one in configs/generate/.
@@ -93,11 +99,10 @@ def soundtrack(
             cannot be followed.
         MediaError: When the video cannot be fetched, decoded or seen; says at which stage, and why.
     """
-    chosen = _with(
-        load(SoundSettings, job="generate", source=config, overrides=settings), seed, prompt, negative_prompt
-    )
+    said = settings if timing is None else [*settings, f"timing={json.dumps(timing)}"]
+    chosen = _with(load(SoundSettings, job="generate", source=config, overrides=said), seed, prompt, negative_prompt)
     asked = ToFollow(curve, reference_audio, adapter)
-    asked.check()
+    asked.check(chosen.timing)
     with storage.reach(StorageAccess(chosen.storage)):
         source = _one_source(video)
         maker = _Maker(chosen, models, canonical_mapper(mapper), asked.canonical(), device)
@@ -153,7 +158,7 @@ class _Maker:
         check_settings(local, settings.generator)
         # The fingerprint is a part of the key: a mapper that was trained anew in its folder is loaded anew.
         fingerprint = check_mapper(mapper, settings.sampling, local)
-        self._followed = choose(asked, local)
+        self._followed = choose(asked, local, settings)
         unlike = unlike_training(mapper, settings.segments, settings.frames)
         if unlike:
             warnings.warn(unlike, stacklevel=3)
@@ -175,12 +180,17 @@ class _Maker:
 
     def _gathered(self, source: Source) -> Iterator[pa.Table]:
         job, models = self._settings, self._models
-        spec = models.local.media_spec()
-        decode = DecodeSettings(job.segments, job.frames, job.decoder, spec, want_audio=False)
+        spec, followed = models.local.media_spec(), self._followed
+        settings = followed.predictor if followed else None
+        frames = followed.frames(job.frames) if followed else job.frames
+        sees = settings is not None and settings.sees
+        decode = DecodeSettings(job.segments, frames, job.decoder, spec, want_audio=False, timed_pixels=sees)
+        predictor = predictors.build(settings, models.local, self._device) if settings else None
         gatherer = SourceGatherer()
         for batch in _batches(decode_rows(source, source_id(source, job.segments, job.frames), (), decode)):
-            seen = embed_frames(rows.table(batch), models.encoder, spec.image_size)
-            yield gatherer.add(map_conditions(seen, models.mapper, job.seed))
+            seen = embed_frames(rows.table(batch), models.encoder, spec.image_size, sees)
+            mapped = map_conditions(seen, models.mapper, job.seed)
+            yield gatherer.add(predict_curves(mapped, predictor, sees) if predictor else mapped)
 
     def _listener(self) -> Listener | None:
         if self._settings.candidates.count < 2:

@@ -158,4 +158,4 @@ def _microseconds(seconds: float | None) -> int | None:
 @functools.lru_cache(maxsize=8)
 def _sampling(segments: SegmentSettings, frames: FrameSettings) -> tuple[str, str]:
     """The settings as text, made once: a catalog has millions of sources and one sampling."""
-    return segments.model_dump_json(), frames.model_dump_json()
+    return segments.model_dump_json(), frames.seen.model_dump_json()

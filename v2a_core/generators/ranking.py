@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pydantic
 
 from v2a_core.config import Settings, setting
 from v2a_core.media.resample import clap_waveform
@@ -19,10 +21,23 @@ _SEGMENTS_AT_ONCE = 16  # 30 MB of CLAP's input
 
 
 class CandidateSettings(Settings):
-    """How many sounds are made for a source. AudioLDM's own choice is the best of 3."""
+    """How many sounds are made for a source, and which is best. AudioLDM's own choice is the best of 3."""
 
     count: int = setting(1, "sounds made for a source; the one closest to its conditions is kept", ge=1, le=32)
     keep_losers: bool = setting(False, "write the others too, to candidates/")
+    timing_weight: float = setting(
+        0.0,
+        "where a curve is followed, what keeping to it counts beside closeness to the conditions: so many times the "
+        "correlation of the levels; 0: nothing",
+        ge=0,
+        le=10,
+    )
+
+    @pydantic.model_serializer(mode="wrap")
+    def _as_before_timing(self, written: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Where timing counts nothing it is not written, as when it could not: such outputs are gone on with."""
+        values: dict[str, Any] = written(self)
+        return values if self.timing_weight else {key: val for key, val in values.items() if key != "timing_weight"}
 
 
 class Listener:

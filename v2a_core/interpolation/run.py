@@ -132,7 +132,9 @@ def _manifest(
             "settings": settings.model_dump(exclude={"decoder", "storage", "output_storage", "generator"}),
             "generator": settings.generator.identity(),
             # What follows curves has no part in it.
-            "models": {name: digest for name, digest in local.fingerprints().items() if name != "adapter"},
+            "models": {
+                name: digest for name, digest in local.fingerprints().items() if name not in ("adapter", "predictor")
+            },
             "mapper": mapped_by.fingerprint,
         },
         config=settings.model_dump(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 
@@ -39,6 +39,32 @@ class FrameSettings(Settings):
         0.1, "a source or segment of which less than this can be decoded is rejected", ge=0, le=1
     )
     image_segment_s: float = setting(10.0, "length of the sound a still image stands for", unit="s", gt=0, le=20)
+    timing_fps: float = setting(
+        0.0,
+        "denser frames, a second, from which is predicted when things sound: their motion and embeddings; 0: none",
+        unit="1/s",
+        ge=0,
+        le=50,
+    )
+
+    @pydantic.model_serializer(mode="wrap")
+    def _as_before_timing(self, written: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without denser frames it is written as when there were none: such outputs are gone on with."""
+        values: dict[str, Any] = written(self)
+        return values if self.timing_fps else {key: value for key, value in values.items() if key != "timing_fps"}
+
+    @property
+    def seen(self) -> FrameSettings:
+        """The same without denser frames, which change nothing of the others, nor the noise of a segment."""
+        return self.model_copy(update={"timing_fps": 0.0})
+
+    @pydantic.model_validator(mode="after")
+    def _timed_are_exact(self) -> Self:
+        if self.timing_fps and self.sampling == "fast":
+            raise ValueError(
+                "frames.sampling = fast skips frames, frames.timing_fps looks at when each is shown: choose"
+            )
+        return self
 
     @pydantic.model_validator(mode="after")
     def _all_are_exact(self) -> Self:

@@ -18,7 +18,8 @@ from v2a_core.media.frames import FallbackReader, stack, wanted
 from v2a_core.media.image import load_image
 from v2a_core.media.probe import Timeline, read_timeline
 from v2a_core.media.resample import clap_waveform, is_silent, rms_dbfs
-from v2a_core.media.types import DecodedSegment, MediaError, MediaSpec, Pcm, Segment
+from v2a_core.media.timed import TimedReader
+from v2a_core.media.types import DecodedSegment, MediaError, MediaSpec, Pcm, Segment, TimedFrames
 
 # A stream that ends before this share of its declared length is damaged; encoders round by less.
 _WHOLE_SHARE = 0.9
@@ -42,6 +43,7 @@ class DecodeRequest:
         skip: Ids of segments that are done already.
         max_duration_s: A longer source is refused.
         max_segments: A source of more segments is refused.
+        timed_pixels: Whether denser frames are given on; else only how much moves in them.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class DecodeRequest:
     max_duration_s: float = GuardSettings().max_duration_s
     max_segments: int = GuardSettings().max_segments
     native: bool = False
+    timed_pixels: bool = True
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ def _decode_image(request: DecodeRequest) -> Iterator[list[Segment] | Decoded]:
                 damaged=False,
                 decoded_share=1.0,
                 source_duration_s=request.frames.image_segment_s,
+                timed=_still(pixels, request) if request.frames.timing_fps else None,
             )
 
 
@@ -120,9 +124,13 @@ def _decode_video(request: DecodeRequest) -> Iterator[list[Segment] | Decoded]:
         audio = None
         if request.want_audio and timeline.has_audio:
             audio = scope.enter_context(AudioReader(request.path, timeline.origin_s, every_channel=request.native))
+        timed = None
+        if request.frames.timing_fps:
+            begin_s = request.start_s or 0.0
+            timed = TimedReader(video, timeline, request.frames.timing_fps, begin_s, request.timed_pixels)
         for segment in wanted:
             try:
-                yield _decode_segment(segment, request, timeline, video, audio)
+                yield _decode_segment(segment, request, timeline, video, audio, timed)
             except MediaError as error:
                 yield SegmentReject(segment, error)
 
@@ -174,18 +182,23 @@ def _plan(request: DecodeRequest, duration_s: float) -> list[Segment]:
 
 
 def _decode_segment(
-    segment: Segment, request: DecodeRequest, timeline: Timeline, video: FallbackReader, audio: AudioReader | None
+    segment: Segment,
+    request: DecodeRequest,
+    timeline: Timeline,
+    video: FallbackReader,
+    audio: AudioReader | None,
+    timed: TimedReader | None,
 ) -> DecodedSegment:
     indices = wanted(segment.start_s, segment.duration_s, timeline, request.frames)
     errors, lost = video.errors, video.lost
-    frames = video.read(indices)
+    frames, denser = (video.read(indices), None) if timed is None else timed.read(segment, indices)
     if not frames:
         raise MediaError(
             "decode",
             "NoFrames",
             f"no frame between {segment.start_s:g} and {segment.start_s + segment.duration_s:g} s can be decoded",
         )
-    lost = video.lost - lost
+    lost = video.lost - lost if timed is None else len(indices) - len(frames)
     share = timeline.decoded_share * (1 - lost / len(indices))
     _refuse_below(share, request, f"{lost} of {len(indices)} frames cannot be decoded")
     frames_NHWC, frame_times_s = stack(frames)
@@ -202,7 +215,14 @@ def _decode_segment(
         decoded_share=share,
         source_duration_s=plan.span_length(timeline.duration_s, request.start_s, request.span_s),
         native=sound.native,
+        timed=denser,
     )
+
+
+def _still(pixels: npt.NDArray[np.uint8], request: DecodeRequest) -> TimedFrames:
+    """A picture that is shown once, and does not move."""
+    nothing = np.zeros(1, np.float32)
+    return TimedFrames(nothing, nothing, pixels[np.newaxis] if request.timed_pixels else None)
 
 
 def _refuse_below(share: float, request: DecodeRequest, reason: str) -> None:

@@ -62,6 +62,21 @@ Frame = tuple[float, npt.NDArray[np.uint8]]  # time, seconds from the first fram
 
 
 @dataclass(frozen=True)
+class TimedFrames:
+    """The denser frames of a segment, from which is predicted when things sound.
+
+    Attributes:
+        times_s_N: When each is shown, float32 (N,), relative to the source's start; ascending.
+        motion_N: How much each differs from the one before (`motion_energy`), float32 (N,), 0..1.
+        frames_NHWC: uint8, RGB, `image_size` square; None where they were not asked for.
+    """
+
+    times_s_N: npt.NDArray[np.float32]
+    motion_N: npt.NDArray[np.float32]
+    frames_NHWC: npt.NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True)
 class Segment:
     """A span of a source. `segment_id` is the same on every run and machine."""
 
@@ -90,6 +105,7 @@ class DecodedSegment:
             that could be decoded, 0..1.
         source_duration_s: Length of the whole source (of the table row's span when there is one).
         native: The sound as it is in the file, where that was asked for instead of `waveform`; None without audio.
+        timed: The denser frames, where they were asked for.
     """
 
     segment: Segment
@@ -103,6 +119,7 @@ class DecodedSegment:
     decoded_share: float
     source_duration_s: float
     native: Pcm | None = None
+    timed: TimedFrames | None = None
 
 
 # What cannot be fetched or written now may be there, or have room, at the next run: such a reject is never final.

@@ -56,6 +56,7 @@ class Bundle:
             audio=self._part("audio", said.audio),
             generator=self._part("generator", said.generator),
             adapter=None if said.adapter is None else self._part("adapter", said.adapter),
+            predictor=None if said.predictor is None else self._part("predictor", said.predictor),
         )
 
     def _part(self, name: str, settings: SettingsT) -> Part[SettingsT]:

@@ -20,6 +20,7 @@ from v2a_core.models.parts import (
     AudioTraits,
     Part,
     PartSettings,
+    PredictorSource,
     VisionSettings,
     VisionTraits,
 )
@@ -40,6 +41,7 @@ class LocalBundle:
         audio: What hears.
         generator: What sounds.
         adapter: What makes it follow a curve in time; None: it cannot.
+        predictor: What predicts such a curve from what is seen; None: nothing does.
     """
 
     name: str
@@ -49,11 +51,13 @@ class LocalBundle:
     audio: Part[AudioSettings]
     generator: Part[GeneratorSource]
     adapter: Part[AdapterSource] | None = None
+    predictor: Part[PredictorSource] | None = None
 
     def parts(self) -> dict[str, Part[PartSettings]]:
         """All parts by name."""
         parts: dict[str, Part[PartSettings]] = {"vision": self.vision, "audio": self.audio, "generator": self.generator}
-        return parts if self.adapter is None else {**parts, "adapter": self.adapter}
+        extras: dict[str, Part[PartSettings] | None] = {"adapter": self.adapter, "predictor": self.predictor}
+        return parts | {name: part for name, part in extras.items() if part is not None}
 
     @property
     def vision_traits(self) -> VisionTraits:

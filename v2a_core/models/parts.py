@@ -136,7 +136,7 @@ class PartSettings(Settings):
         return {}
 
 
-ADAPTER_FILE = "adapter.safetensors"
+ADAPTER_FILE, PREDICTOR_FILE = "adapter.safetensors", "predictor.safetensors"
 
 
 class AdapterSource(PartSettings):
@@ -147,6 +147,17 @@ class AdapterSource(PartSettings):
     def find(self, finder: Finder) -> Found:
         """Its weights, and the description beside them; see `PartSettings.find`."""
         path = finder.weight_file(self.weights, beside=("config.json",), prefer=(ADAPTER_FILE,))
+        return Found(path, with_beside(path, "config.json"))
+
+
+class PredictorSource(PartSettings):
+    """What a bundle says about what predicts, from the embeddings of what sees, when and how loud it sounds."""
+
+    weights: str = setting(..., f"folder of the predictor, with {PREDICTOR_FILE} and config.json: {SOURCE}")
+
+    def find(self, finder: Finder) -> Found:
+        """Its weights, and the description beside them; see `PartSettings.find`."""
+        path = finder.weight_file(self.weights, beside=("config.json",), prefer=(PREDICTOR_FILE,))
         return Found(path, with_beside(path, "config.json"))
 
 

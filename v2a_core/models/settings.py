@@ -13,6 +13,7 @@ from v2a_core.models.parts import (
     GeneratorWeights,
     Part,
     PartSettings,
+    PredictorSource,
     VisionSettings,
 )
 from v2a_core.models.sources import Finder
@@ -50,9 +51,15 @@ class BundleSettings(Settings):
     audio: Annotated[AudioSettings, OneOf(AUDIO_ENCODERS, "clap", "encoder")] = setting(..., "what hears")
     generator: GeneratorSource = setting(..., "what sounds")
     adapter: AdapterSource | None = setting(None, "what makes it follow a curve in time (`--curve`); none: it cannot")
-    checksums: dict[str, str] = setting({}, "sha256 of files, by vision/NAME, audio/NAME, generator/PATH, adapter/NAME")
+    predictor: PredictorSource | None = setting(
+        None, "what predicts such a curve from what is seen (`--timing gru`); none: nothing does"
+    )
+    checksums: dict[str, str] = setting(
+        {}, "sha256 of files, by vision/NAME, audio/NAME, generator/PATH, adapter/NAME, predictor/NAME"
+    )
 
     def parts(self) -> dict[str, PartSettings]:
         """What is said about each part, by its name."""
         parts: dict[str, PartSettings] = {"vision": self.vision, "audio": self.audio, "generator": self.generator}
-        return parts if self.adapter is None else {**parts, "adapter": self.adapter}
+        extras = {"adapter": self.adapter, "predictor": self.predictor}
+        return parts | {name: part for name, part in extras.items() if part is not None}

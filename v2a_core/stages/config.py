@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pydantic
 
-from v2a_core.config import Settings, setting
+from v2a_core.config import setting
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.generators import windows
 from v2a_core.generators.config import GENERATOR, AnyGeneratorSettings
@@ -12,11 +12,12 @@ from v2a_core.generators.ranking import CandidateSettings
 from v2a_core.generators.windows import JoinSettings
 from v2a_core.mappers.config import SamplingSettings
 from v2a_core.media.config import FinishSettings, FrameSettings, GuardSettings, SegmentSettings
+from v2a_core.stages.follow import TimingSettings
 from v2a_core.stages.prompts import TextSettings
 from v2a_core.storage.config import StorageSettings
 
 
-class SoundSettings(Settings):
+class SoundSettings(TimingSettings):
     """From a source to its sound."""
 
     seed: int = setting(0, "noise of a segment comes from this and its id", ge=0)
@@ -31,6 +32,15 @@ class SoundSettings(Settings):
     candidates: CandidateSettings = setting(CandidateSettings, "several sounds for a source, of which the best is kept")
     finish: FinishSettings = setting(FinishSettings, "level, format, muxing")
     storage: StorageSettings = setting(StorageSettings, "how buckets are reached")
+
+    @pydantic.model_validator(mode="after")
+    def _rate_is_the_predictors(self) -> SoundSettings:
+        if self.frames.timing_fps:
+            raise ValueError(
+                f"frames.timing_fps = {self.frames.timing_fps:g} is for `embed`: a soundtrack takes what its predictor "
+                "looks at (timing)"
+            )
+        return self
 
     @pydantic.model_validator(mode="after")
     def _windows_can_be_generated(self) -> SoundSettings:

@@ -28,7 +28,13 @@ class DecodeSettings:
     spec: MediaSpec
     want_audio: bool
     native: bool = False  # the sound as it is in the file, not as the audio encoder takes it
+    timed_pixels: bool = True  # the denser frames, where there are some, not only how much moves in them
     decoder: str = worker.DECODER  # `module:function`; another one is for tests of what a decoder can do wrong
+
+    @property
+    def embeds_timed(self) -> bool:
+        """Whether denser frames are given on, to be embedded."""
+        return self.timed_pixels and self.frames.timing_fps > 0
 
     def request(self, path: Path, source: Source, source_id: str, done_segments: Collection[str]) -> DecodeRequest:
         """What is to be decoded of a source whose file lies at `path`."""
@@ -44,6 +50,7 @@ class DecodeSettings:
             self.want_audio,
             frozenset(done_segments),
             native=self.native,
+            timed_pixels=self.timed_pixels,
         )
 
 

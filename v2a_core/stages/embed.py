@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from v2a_core.media.types import MediaError
@@ -13,22 +15,59 @@ from v2a_core.tables import arrays, rows
 from v2a_core.tables.schema import EMBEDDING_DIM
 
 
-def embed_frames(batch: pa.Table, encoder: VisionEncoder, image_size: int) -> pa.Table:
-    """Fill `vision_frames`, drop the pixels. Frames of all segments share the encoder's batches."""
+def embed_frames(batch: pa.Table, encoder: VisionEncoder, image_size: int, timing: bool = False) -> pa.Table:
+    """Fill `vision_frames`, drop the pixels. Frames of all segments share the encoder's batches.
+
+    Args:
+        batch: Rows of `rows.TRANSIT`.
+        encoder: What sees.
+        image_size: Of the frames, pixels.
+        timing: Whether `timing_frames` is filled, too: from the denser frames, as far as a row has them.
+    """
     started = time.monotonic()
     frames = rows.read_frames(batch, image_size)
-    present = [item for item in frames if item is not None]
-    flat = encoder.encode(np.concatenate(present)) if present else np.zeros((0, encoder.dim), np.float32)
-    pieces = iter(np.split(flat, np.cumsum([len(item) for item in present])[:-1])) if present else iter(())
-    embedded = [None if item is None else next(pieces) for item in frames]
+    embedded = _embedded(frames, encoder)
     bad = [item is not None and not np.isfinite(item).all() for item in embedded]
+    columns: dict[str, pa.Array] = {}
+    if timing:
+        denser = _embedded(rows.read_frames(batch, image_size, "timing_pixels"), encoder)
+        bad = [
+            is_bad or (item is not None and not np.isfinite(item).all())
+            for is_bad, item in zip(bad, denser, strict=True)
+        ]
+        denser = [None if is_bad else item for item, is_bad in zip(denser, bad, strict=True)]
+        columns["timing_frames"] = arrays.vector_lists(denser, encoder.dim, np.float16)
     embedded = [None if is_bad else item for item, is_bad in zip(embedded, bad, strict=True)]
-    columns = {
+    columns |= {
         "vision_frames": arrays.vector_lists(embedded, encoder.dim, np.float16),
         "vision_s": rows.per_row_seconds(time.monotonic() - started, [item is not None for item in frames]),
     }
-    batch = rows.replace(batch, columns, drop=["frames"])
+    batch = rows.replace(batch, columns, drop=["frames", "timing_pixels"] if timing else ["frames"])
     return rows.reject_where(batch, bad, MediaError("vision", "NonFinite", "the vision embedding is not finite"))
+
+
+def embed_timed(batch: pa.Table, encoder: VisionEncoder, image_size: int) -> pa.Table:
+    """Fill `timing_frames` alone, for what needs the pixels of the other frames itself."""
+    started = time.monotonic()
+    frames = rows.read_frames(batch, image_size, "timing_pixels")
+    embedded = _embedded(frames, encoder)
+    bad = [item is not None and not np.isfinite(item).all() for item in embedded]
+    embedded = [None if is_bad else item for item, is_bad in zip(embedded, bad, strict=True)]
+    columns = {
+        "timing_frames": arrays.vector_lists(embedded, encoder.dim, np.float16),
+        "vision_s": rows.per_row_seconds(time.monotonic() - started, [item is not None for item in frames]),
+    }
+    return rows.replace(batch, columns, drop=["timing_pixels"])
+
+
+def _embedded(
+    frames: Sequence[npt.NDArray[np.uint8] | None], encoder: VisionEncoder
+) -> list[npt.NDArray[np.float32] | None]:
+    """The embeddings of each row's frames, (n, D); None for those without."""
+    present = [item for item in frames if item is not None]
+    flat = encoder.encode(np.concatenate(present)) if present else np.zeros((0, encoder.dim), np.float32)
+    pieces = iter(np.split(flat, np.cumsum([len(item) for item in present])[:-1])) if present else iter(())
+    return [None if item is None else next(pieces) for item in frames]
 
 
 def embed_audio(batch: pa.Table, encoder: AudioEncoder) -> pa.Table:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import pyarrow as pa
 
 from v2a_core.media.types import TRANSIENT_STAGES
-from v2a_core.protocols import Floats
+from v2a_core.protocols import CURVE_HZ, Floats
 from v2a_core.tables import arrays, rows
+from v2a_core.tables.arrays import Array
 from v2a_core.tables.rows import Row
-from v2a_core.tables.schema import EMBEDDING_DIM, INDEX, OK
+from v2a_core.tables.schema import CURVE_PARTS, EMBEDDING_DIM, OK, index_schema
 
-SOUNDTRACKS = pa.schema(
+_TRAVELLING = pa.schema(
     [
-        *INDEX,
         pa.field("source", pa.string()),
         pa.field("waveform", pa.large_binary()),  # float32 (samples,)
         pa.field("losers", pa.list_(pa.large_binary())),  # the same, of the other candidates
@@ -31,6 +32,18 @@ SOUNDTRACKS = pa.schema(
         *rows.TRAFFIC,
     ]
 )
+
+
+def soundtracks_schema(timing: bool = False) -> pa.Schema:
+    """Soundtracks on their way: the index with what only travels.
+
+    Args:
+        timing: Whether each has a curve.
+    """
+    return pa.schema([*index_schema(timing), *_TRAVELLING])
+
+
+SOUNDTRACKS = soundtracks_schema()
 
 _KEPT = ("source_id", "source_key", "source_uri", "source_name", "kind", "label", "split", "caption", "source")
 _REASON = ("status", "reject_stage", "reject_type", "reject_message", "attempts")
@@ -47,6 +60,7 @@ class _MappedRow(TypedDict):
     source_duration_s: float
     condition_text: str | None
     condition: Floats | None
+    curve: Array | None
     status: str
     reject_stage: str | None
 
@@ -65,6 +79,8 @@ class SourceGatherer:
     def add(self, batch: pa.Table) -> pa.Table:
         """Take mapped segments; returns the sources that are now whole, a row each."""
         conditions = arrays.read_vectors(batch["condition"])
+        is_timed = "curve" in batch.column_names
+        curves = arrays.read_vector_lists(batch["curve"]) if is_timed else [None] * batch.num_rows
         names = [
             *_KEPT,
             *_REASON,
@@ -78,29 +94,43 @@ class SourceGatherer:
             "condition_text",
         ]
         whole = []
-        for row, condition in zip(batch.select(names).to_pylist(), conditions, strict=True):
+        for row, condition, curve in zip(batch.select(names).to_pylist(), conditions, curves, strict=True):
             source = row["source_id"]
             if source in self._given:
                 continue
             segments = self._waiting.setdefault(source, {})
-            segments[row["segment_id"]] = row | {"condition": condition}
+            segments[row["segment_id"]] = row | {"condition": condition, "curve": curve}
             if len(segments) >= row["segment_count"]:
                 self._given.add(source)
                 whole.append(_soundtrack(list(self._waiting.pop(source).values())))
-        return _table(whole)
+        return _table(whole, is_timed)
 
 
-def _soundtrack(segments: list[_MappedRow]) -> tuple[Row, Floats | None]:
-    """The row of a source whose segments are all there, and the conditions of the segments, float32 (segments, D)."""
+class _Soundtrack(NamedTuple):
+    """A source whose segments are all there.
+
+    Attributes:
+        row: Its row.
+        conditions_ND: One a segment, float32.
+        curve_FP: Its curve, float16 (F, 3), as `predict.pack` has it.
+    """
+
+    row: Row
+    conditions_ND: Floats | None = None
+    curve_FP: Array | None = None
+
+
+def _soundtrack(segments: list[_MappedRow]) -> _Soundtrack:
+    """The row of a source whose segments are all there, with their conditions and the curve that theirs make."""
     segments = sorted(segments, key=lambda row: row["segment_index"])
     good = [row for row in segments if row["condition"] is not None and row["status"] == OK]
     first = segments[0]
     row = _columns(first, _KEPT) | {name: sum(_numbers(segments, name)) for name in _SUMMED}
     waiting = next((row for row in segments if row["reject_stage"] in TRANSIENT_STAGES), None)
     if waiting is not None:
-        return row | _columns(waiting, _REASON), None
+        return _Soundtrack(row | _columns(waiting, _REASON))
     if not good:
-        return row | _columns(first, _REASON), None
+        return _Soundtrack(row | _columns(first, _REASON))
     # A segment that could not be seen sounds like its nearest good neighbour: one broken stretch costs no soundtrack.
     nearest = [min(good, key=lambda row: abs(row["segment_index"] - index)) for index in range(len(segments))]
     row |= {
@@ -110,7 +140,21 @@ def _soundtrack(segments: list[_MappedRow]) -> tuple[Row, Floats | None]:
         "condition_texts": [segment["condition_text"] for segment in nearest] if good[0]["condition_text"] else None,
         "starts_s": [segment["start_s"] - first["start_s"] for segment in segments],
     }
-    return row, np.stack([segment["condition"] for segment in nearest if segment["condition"] is not None])
+    conditions_ND = np.stack([segment["condition"] for segment in nearest if segment["condition"] is not None])
+    return _Soundtrack(row, conditions_ND, _curve(segments, good[0]["source_duration_s"]))
+
+
+def _curve(segments: Sequence[_MappedRow], length_s: float) -> Array | None:
+    """The curves of segments behind each other; where there is none, the sound is free."""
+    if all(segment["curve"] is None for segment in segments):
+        return None
+    curve_FP = np.zeros((math.ceil(length_s * CURVE_HZ - 1e-6), CURVE_PARTS), np.float16)
+    for segment in segments:
+        if segment["curve"] is not None:
+            place = round((segment["start_s"] - segments[0]["start_s"]) * CURVE_HZ)
+            part_FP = curve_FP[place : place + len(segment["curve"])]
+            part_FP[:] = segment["curve"][: len(part_FP)]
+    return curve_FP
 
 
 def _columns(row: Mapping[str, object], names: Sequence[str]) -> Row:
@@ -122,7 +166,11 @@ def _numbers(rows: Sequence[Mapping[str, object]], name: str) -> Iterator[float]
     return (value for row in rows if isinstance(value := row[name], (int, float)))
 
 
-def _table(soundtracks: list[tuple[Row, Floats | None]]) -> pa.Table:
-    conditions = [conditions for _, conditions in soundtracks]
-    table = pa.Table.from_pylist([row for row, _ in soundtracks], schema=SOUNDTRACKS)
-    return rows.replace(table, {"conditions": arrays.vector_lists(conditions, EMBEDDING_DIM, np.float32)})
+def _table(soundtracks: list[_Soundtrack], is_timed: bool) -> pa.Table:
+    conditions = [item.conditions_ND for item in soundtracks]
+    table = pa.Table.from_pylist([item.row for item in soundtracks], schema=soundtracks_schema(is_timed))
+    columns = {"conditions": arrays.vector_lists(conditions, EMBEDDING_DIM, np.float32)}
+    if is_timed:
+        curves = [item.curve_FP for item in soundtracks]
+        columns["curve"] = arrays.vector_lists(curves, CURVE_PARTS, np.float16)
+    return rows.replace(table, columns)

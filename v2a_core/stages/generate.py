@@ -15,9 +15,11 @@ from v2a_core.generators.ranking import CandidateSettings, Listener
 from v2a_core.generators.windows import JoinSettings
 from v2a_core.media.types import MediaError
 from v2a_core.protocols import Curve, Generator, Track
+from v2a_core.stages.predict import unpack
 from v2a_core.stages.prompts import TextConditions, TextSettings
 from v2a_core.tables import arrays, rows
 from v2a_core.tables.schema import EMBEDDING_DIM, OK
+from v2a_core.timing.envelope import keeps_to
 
 Floats = npt.NDArray[np.float32]
 
@@ -33,7 +35,7 @@ class SoundtrackJob:
         join: How segments meet.
         text: What is said beside what is seen.
         candidates: How many are made.
-        curve: What it follows in time, from its beginning on; None: nothing.
+        curve: What it follows in time, from its beginning on; None: what was predicted for it, if anything.
     """
 
     seed: int
@@ -94,9 +96,11 @@ class SoundtrackMaker:
 
     def _orders(self, batch: pa.Table) -> list[_Order]:
         seen = arrays.read_vector_lists(batch["conditions"])
+        curves = self._curves(batch)
         names = ["segment_ids", "starts_s", "duration_s", "source", "status"]
         orders = []
-        for row, (values, conditions) in enumerate(zip(batch.select(names).to_pylist(), seen, strict=True)):
+        told = zip(batch.select(names).to_pylist(), seen, curves, strict=True)
+        for row, (values, conditions, curve) in enumerate(told):
             if values["status"] != OK or conditions is None:
                 continue
             prompt, negative = self._text.prompts(rows.unpack_source(values["source"]))
@@ -104,11 +108,17 @@ class SoundtrackMaker:
             null = self._text.embed(negative) if negative else None
             starts_s, length_s = values["starts_s"], values["duration_s"]
             tracks = [
-                Track(mixed, self._seeds(values["segment_ids"], number), starts_s, length_s, null, self._job.curve)
+                Track(mixed, self._seeds(values["segment_ids"], number), starts_s, length_s, null, curve)
                 for number in range(self._job.candidates.count)
             ]
             orders.append(_Order(row, prompt, negative, tracks))
         return orders
+
+    def _curves(self, batch: pa.Table) -> list[Curve | None]:
+        """What each soundtrack follows: the one curve of the run, or that which was predicted for it."""
+        if self._job.curve is not None or "curve" not in batch.column_names:
+            return [self._job.curve] * batch.num_rows
+        return [unpack(packed) for packed in arrays.read_vector_lists(batch["curve"])]
 
     def _seeds(self, segment_ids: Sequence[str], candidate: int) -> list[int]:
         # The first candidate is what is made without candidates.
@@ -131,12 +141,14 @@ class SoundtrackMaker:
         return made
 
     def _score(self, sound: Floats, track: Track) -> float:
-        """Similarity to the conditions; less than any for a sound that could not be made."""
+        """Similarity to the conditions, and to the curve if that counts; less than any for what could not be made."""
         if not np.isfinite(sound).all():
             return -np.inf
         if self._listener is None:
             return 0.0
-        return self._listener.similarity(sound, self._generator.sample_rate, track.starts_s, track.conditions_ND)
+        rate, weight = self._generator.sample_rate, self._job.candidates.timing_weight
+        score = self._listener.similarity(sound, rate, track.starts_s, track.conditions_ND)
+        return score + weight * keeps_to(track.curve, sound, rate) if weight and track.curve else score
 
 
 @dataclass

@@ -7,6 +7,7 @@ have a row and at least one of them is good. Everything else is decoded.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,20 +20,40 @@ from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import read_parts
 from v2a_core.protocols import JSON
 from v2a_core.tables.rows import TRANSIT, catalog_fields, unpack_source
-from v2a_core.tables.schema import EMBEDDINGS, OK, ROWS_FOLDER, embeddings_schema
+from v2a_core.tables.schema import OK, ROWS_FOLDER, embeddings_schema
 
 _ROWS_AT_ONCE = 256
-_COLUMNS = [name for name in EMBEDDINGS.names if name != "clap_embedding"]
 
 
-def seen_schema(vision_dim: int) -> pa.Schema:
-    """As the rows are when their frames are embedded, in `vision_dim` numbers each."""
-    frames = embeddings_schema(vision_dim).field("vision_frames")
-    return pa.schema([frames if field.name == frames.name else field for field in TRANSIT if field.name != "frames"])
+@dataclass(frozen=True)
+class Denser:
+    """What is read of the denser frames; nothing by default.
+
+    Attributes:
+        motion: When they are shown, and how much moves.
+        frames: Their embeddings.
+    """
+
+    motion: bool = False
+    frames: bool = False
+
+
+_NOTHING = Denser()
+
+
+def seen_schema(vision_dim: int, timing: bool = False) -> pa.Schema:
+    """As the rows are when their frames are embedded, in `vision_dim` numbers each; with `timing`, the denser too."""
+    schema = embeddings_schema(vision_dim, timing)
+    seen = [name for name in ("vision_frames", "timing_frames") if name in schema.names]
+    dropped = ("frames", "timing_pixels") if timing else ("frames",)
+    fields = [field for field in TRANSIT if field.name not in dropped]
+    return pa.schema([schema.field(field.name) if field.name in seen else field for field in fields])
 
 
 def check(embeddings: str, vision_space: str, segments: SegmentSettings, frames: FrameSettings) -> None:
     """Refuse embeddings that this run would not have made itself.
+
+    What a run does not look at may be there: denser frames, where it predicts no curves.
 
     Raises:
         ConfigError: For no output of `v2a embed`, or one of another vision space or sampling; names both sides.
@@ -43,6 +64,8 @@ def check(embeddings: str, vision_space: str, segments: SegmentSettings, frames:
     for group, settings in (("segments", segments), ("frames", frames)):
         theirs |= {f"{group}.{key}": value for key, value in manifest.group(made_by["identity"], group).items()}
         ours |= {f"{group}.{key}": value for key, value in settings.model_dump().items()}
+    if not frames.timing_fps:
+        theirs.pop("frames.timing_fps", None)
     differences = [
         f"  {key}: the embeddings have {theirs.get(key)!r}, this run {ours.get(key)!r}"
         for key in sorted({*theirs, *ours})
@@ -87,21 +110,24 @@ def find(embeddings: str, wanted: Collection[str]) -> dict[str, list[str]]:
     return found
 
 
-def read(part: str, sources: Mapping[str, str], vision_dim: int) -> Iterator[pa.Table]:
+def read(part: str, sources: Mapping[str, str], vision_dim: int, denser: Denser = _NOTHING) -> Iterator[pa.Table]:
     """Rows of `seen_schema` of some sources of a part, a few at a time.
 
     Args:
         part: URI of a Parquet file.
         sources: For each wanted source id, its `Source`, packed (`rows.pack_source`).
         vision_dim: Numbers in a frame's embedding.
+        denser: What is read of the denser frames.
     """
     wanted = pa.array(list(sources), pa.string())
+    left_out = {"clap_embedding", *(() if denser.frames else ("timing_frames",))}
+    columns = [name for name in embeddings_schema(vision_dim, denser.motion).names if name not in left_out]
     with storage.open_read(part) as file:
-        for batch in pq.ParquetFile(file).iter_batches(_ROWS_AT_ONCE, columns=_COLUMNS):
+        for batch in pq.ParquetFile(file).iter_batches(_ROWS_AT_ONCE, columns=columns):
             table = pa.Table.from_batches([batch])
             table = table.filter(pc.is_in(table["source_id"], value_set=wanted))
             if table.num_rows:
-                yield _travelling(table, sources, seen_schema(vision_dim))
+                yield _travelling(table, sources, seen_schema(vision_dim, denser.frames))
 
 
 def _travelling(table: pa.Table, sources: Mapping[str, str], schema: pa.Schema) -> pa.Table:

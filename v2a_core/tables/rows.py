@@ -22,7 +22,7 @@ from v2a_core.media.types import NOT_FOUND, TRANSIENT_STAGES, DecodedSegment, Me
 from v2a_core.storage.public import public, public_text
 from v2a_core.storage.retrying import Traffic
 from v2a_core.tables.partial import Partial
-from v2a_core.tables.schema import EMBEDDINGS, OK, REJECTED
+from v2a_core.tables.schema import OK, REJECTED, embeddings_schema
 
 # A row on its way into a table, or out of it: which values it holds, and of which types, says the table's schema.
 Row: TypeAlias = dict[str, object]
@@ -31,14 +31,15 @@ Row: TypeAlias = dict[str, object]
 TRAFFIC = (pa.field("bytes_read", pa.int64()), pa.field("retries", pa.int64()))
 
 # An encoder decides how wide its embeddings are: until then the column has no type.
-_UNSEEN = {"vision_frames": pa.null()}
+_UNSEEN = {"vision_frames": pa.null(), "timing_frames": pa.null()}
 
 TRANSIT = pa.schema(
     [
-        *(field.with_type(_UNSEEN.get(field.name, field.type)) for field in EMBEDDINGS),
+        *(field.with_type(_UNSEEN.get(field.name, field.type)) for field in embeddings_schema(timing=True)),
         pa.field("source", pa.string()),  # the Source as JSON
         pa.field("condition_text", pa.string()),  # of systems that go through text
         pa.field("frames", pa.large_binary()),  # uint8 (n, size, size, 3), C order
+        pa.field("timing_pixels", pa.large_binary()),  # the same, of the denser frames
         pa.field("waveform", pa.large_binary()),  # float32 (samples,)
         pa.field("decode_s", pa.float64()),
         *TRAFFIC,
@@ -67,6 +68,8 @@ class DecodedRow(TypedDict, total=False):
     source: str
     source_duration_s: float
     frame_times_s: npt.NDArray[np.float32]
+    timing_times_s: npt.NDArray[np.float32] | None
+    timing_motion: npt.NDArray[np.float32] | None
     audio_rms_dbfs: float | None
     silent: bool
     decoder: str
@@ -78,6 +81,7 @@ class DecodedRow(TypedDict, total=False):
     reject_message: str
     attempts: int
     frames: memoryview
+    timing_pixels: memoryview | None
     waveform: memoryview | None
     native: Pcm | None
     decode_s: float
@@ -109,6 +113,8 @@ def catalog_fields(source: Source, source_id: str) -> DecodedRow:
 
 def decoded_row(source: Source, source_id: str, decoded: DecodedSegment, seconds: float) -> DecodedRow:
     """A row for a decoded segment."""
+    timed = decoded.timed
+    pixels = None if timed is None else timed.frames_NHWC
     return {
         **catalog_fields(source, source_id),
         **_segment_fields(decoded.segment),
@@ -124,6 +130,9 @@ def decoded_row(source: Source, source_id: str, decoded: DecodedSegment, seconds
         "frames": _bytes_of(decoded.frames_NHWC),
         "waveform": None if decoded.waveform is None else _bytes_of(decoded.waveform),
         "native": decoded.native,
+        "timing_times_s": None if timed is None else timed.times_s_N,
+        "timing_motion": None if timed is None else timed.motion_N,
+        "timing_pixels": None if pixels is None else _bytes_of(pixels),
         "decode_s": seconds,
     }
 
@@ -186,9 +195,9 @@ def table(rows: Sequence[Mapping[str, object]]) -> pa.Table:
     return pa.Table.from_pylist(list(rows), schema=TRANSIT)
 
 
-def read_frames(rows: pa.Table, image_size: int) -> list[npt.NDArray[np.uint8] | None]:
+def read_frames(rows: pa.Table, image_size: int, column: str = "frames") -> list[npt.NDArray[np.uint8] | None]:
     """The frames of each row, (n, image_size, image_size, 3); None for rejected rows."""
-    cells = rows["frames"]
+    cells = rows[column]
     return [
         np.frombuffer(cell.as_buffer(), np.uint8).reshape(-1, image_size, image_size, 3) if cell.is_valid else None
         for cell in cells

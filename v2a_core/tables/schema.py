@@ -77,11 +77,37 @@ _SEGMENT = (
 )
 
 
-def embedding_columns(vision_dim: int = EMBEDDING_DIM) -> tuple[Column, ...]:
+def timing_columns(vision_dim: int = EMBEDDING_DIM) -> tuple[Column, ...]:
+    """The columns of the denser frames, which embeddings have with `frames.timing_fps`.
+
+    Args:
+        vision_dim: Numbers in a frame's embedding.
+    """
+    only = "with `frames.timing_fps`: "
+    return (
+        Column(
+            "timing_times_s", FLOATS, f"{only}when each of the denser frames is shown, from the start of the source; s"
+        ),
+        Column(
+            "timing_motion",
+            FLOATS,
+            f"{only}how much each of them differs from the one before: the mean difference of their grey levels in 32 "
+            "x 32 fields, as a share of white; 0 to 1",
+        ),
+        Column(
+            "timing_frames",
+            pa.list_(pa.list_(pa.float16(), vision_dim)),
+            f"{only}the embedding of each of them, as in `vision_frames`",
+        ),
+    )
+
+
+def embedding_columns(vision_dim: int = EMBEDDING_DIM, timing: bool = False) -> tuple[Column, ...]:
     """The columns of embeddings.
 
     Args:
         vision_dim: Numbers in a frame's embedding.
+        timing: Whether there are denser frames.
     """
     return (
         Column(
@@ -113,19 +139,21 @@ def embedding_columns(vision_dim: int = EMBEDDING_DIM) -> tuple[Column, ...]:
             FLOAT,
             "what could be decoded of the source's declared length, times the share of the segment's frames; 0 to 1",
         ),
+        *(timing_columns(vision_dim) if timing else ()),
         *STATUS,
     )
 
 
-def embeddings_schema(vision_dim: int = EMBEDDING_DIM) -> pa.Schema:
+def embeddings_schema(vision_dim: int = EMBEDDING_DIM, timing: bool = False) -> pa.Schema:
     """Embeddings: a row a segment.
 
     A source that could not be decoded at all is one rejected row with segment_index -1 and segment_count 0.
 
     Args:
         vision_dim: Numbers in a frame's embedding.
+        timing: Whether there are denser frames.
     """
-    return schema_of(embedding_columns(vision_dim))
+    return schema_of(embedding_columns(vision_dim, timing))
 
 
 def vision_dim_of(schema: pa.Schema) -> int:
@@ -172,7 +200,12 @@ _MAKING = (
     Column("prompt", TEXT, "words beside the pictures: what shall be heard"),
     Column("negative_prompt", TEXT, "what shall not be heard"),
     Column("candidate", INT, "number of the candidate that was kept; null with a single one"),
-    Column("candidate_scores", FLOATS, "CLAP similarity of each candidate to the conditions; cosine"),
+    Column(
+        "candidate_scores",
+        FLOATS,
+        "CLAP similarity of each candidate to the conditions; cosine; with `candidates.timing_weight`, as many times "
+        "the correlation of its level with the curve is added",
+    ),
     Column("loser_paths", pa.list_(TEXT), "candidates that were not kept, relative to the output"),
     Column("ai_generated", pa.bool_(), "true; the metadata of the files say the same"),
     Column("program", TEXT, "name and version of what made it"),
@@ -185,7 +218,30 @@ _MAKING = (
     Column("condition_texts", pa.list_(TEXT), "the text of each segment, with `--via-text`"),
 )
 
-INDEX_COLUMNS = (*CATALOG, *_SOUNDTRACK, *_MAKING, *STATUS)
+CURVE_PARTS = 3  # level, onset, weight
+_CURVE = Column(
+    "curve",
+    pa.list_(pa.list_(pa.float16(), CURVE_PARTS)),
+    "with `--timing`: the curve that was predicted, and followed: level, onset and weight (how sure it is), 0 to 1, 50 "
+    "times a second",
+)
+
+
+def index_columns(timing: bool = False) -> tuple[Column, ...]:
+    """The columns of the index.
+
+    Args:
+        timing: Whether curves were predicted.
+    """
+    return (*CATALOG, *_SOUNDTRACK, *_MAKING, *((_CURVE,) if timing else ()), *STATUS)
+
+
+def index_schema(timing: bool = False) -> pa.Schema:
+    """The index: a row a source; see `index_columns`."""
+    return schema_of(index_columns(timing))
+
+
+INDEX_COLUMNS = index_columns()
 INDEX = schema_of(INDEX_COLUMNS)
 
 # What could not be fetched or written, a row a source.

@@ -54,6 +54,27 @@ def level(low_T: Floats) -> Floats:
     return compress(rms_F / max(float(rms_F.max(initial=0)), 1e-9))
 
 
+def keeps_to(curve: Curve, waveform_T: Floats, sample_rate: int) -> float:
+    """How closely a sound keeps to a curve: the correlation of their levels, -1..1, each value by its weight.
+
+    0 where one of them does not change, or the curve counts nowhere.
+
+    Args:
+        curve: What was followed.
+        waveform_T: Float32, one channel.
+        sample_rate: Its rate, Hz.
+    """
+    made_F = level(resample(waveform_T, sample_rate, RATE))
+    fitted = curve.lasting(len(made_F))
+    total = float(fitted.weight_F.sum())
+    if not total:
+        return 0.0
+    share_F = fitted.weight_F / total
+    away_2F = np.stack([values_F - (share_F * values_F).sum() for values_F in (made_F, fitted.level_F)])
+    (own, both), (_, other) = (away_2F * share_F) @ away_2F.T
+    return float(both / np.sqrt(own * other)) if min(own, other) > 1e-9 else 0.0
+
+
 def onset_bumps(times_s: AnyFloats, frames: int) -> Floats:
     """1 at the value of each time, half of it at its neighbours, float32 (F,).
 

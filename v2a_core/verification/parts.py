@@ -128,8 +128,23 @@ def _check_embeddings(table: pa.Table) -> list[Finding]:
         *_findings(table, "ok, but without frames", ok & (counts <= 0)),
         *_check_vectors(table, "vision_frames", frames),
         *_check_sounds(table),
+        *_check_timing(table),
         *_findings(table, "as many frame times as frames are needed", ok & (counts > 0) & (counts != times)),
     ]
+
+
+def _check_timing(table: pa.Table) -> list[Finding]:
+    """The denser frames, of embeddings that have them."""
+    if "timing_frames" not in table.column_names:
+        return []
+    frames = list(arrays.read_vector_lists(table["timing_frames"]))
+    counts = np.array([-1 if item is None else len(item) for item in frames], int)
+    found = _check_vectors(table, "timing_frames", frames)
+    for name in ("timing_times_s", "timing_motion"):
+        lengths = pc.fill_null(pc.list_value_length(table[name]), -1).to_numpy()
+        found += _findings(table, f"as many {name} as timing_frames are needed", (counts >= 0) & (counts != lengths))
+        found += _check_finite(table, name, arrays.read_vectors(table[name]))
+    return found
 
 
 def _check_index(table: pa.Table) -> list[Finding]:
@@ -143,6 +158,11 @@ def _check_index(table: pa.Table) -> list[Finding]:
         *_findings(table, "ok, but without a soundtrack", ok & _mask(pc.is_null(table["audio_path"]))),
         *_findings(table, "a file without its checksum", nameless[0] | nameless[1]),
         *_check_finite(table, "conditions", list(arrays.read_vector_lists(table["conditions"]))),
+        *(
+            _check_finite(table, "curve", list(arrays.read_vector_lists(table["curve"])))
+            if "curve" in table.column_names
+            else ()
+        ),
     ]
 
 

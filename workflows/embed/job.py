@@ -78,7 +78,7 @@ class Embedding(CatalogJob):
     def rows(self) -> Rows:
         """A row a segment."""
         local = self.models.local
-        schema = embeddings_schema(local.vision_dim)
+        schema = embeddings_schema(local.vision_dim, timing=self.settings.frames.timing_fps > 0)
         spaces = {"vision_space": local.vision_space, "audio_space": local.audio_space}
         return Rows(ROWS_FOLDER, schema, TRANSIT, "segment_id", embeddings_ledger, spaces)
 
@@ -91,7 +91,7 @@ class Embedding(CatalogJob):
         job, models = self.settings, self.models
         settings = DecodeSettings(job.segments, job.frames, job.decoder, models.local.media_spec(), want_audio=True)
         data = decode(items, settings, pools)
-        stage = EncodeStage(models.bundle, job.encoders)
+        stage = EncodeStage(models.bundle, job.encoders, settings.embeds_timed)
         return run_actors(data, stage, pools, batch_size=segments_at_once(settings, pools.segments_per_batch))
 
 
@@ -105,11 +105,12 @@ class EncodeStage(ActorStage):
 
     bundle: Bundle
     settings: EncoderSettings
+    timing: bool
 
     def load(self) -> Callable[[pa.Table], pa.Table]:
         """Load both encoders."""
         from v2a_core import encoders
 
-        see = VisionStage(self.bundle, self.settings).load()
+        see = VisionStage(self.bundle, self.settings, self.timing).load()
         ears = encoders.build_audio(self.bundle.resolve(), self.settings, device())
         return lambda batch: embed_audio(see(batch), ears)

@@ -30,6 +30,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--reference-audio", metavar="FILE", help="a sound whose loudness and onsets are followed; file or URI"
     )
     parser.add_argument(
+        "--no-timing",
+        action="store_const",
+        const='"off"',
+        dest="flag:timing",
+        help="predict nothing from the pictures, whatever the configuration says: the same as --timing off",
+    )
+    parser.add_argument(
         "--adapter", metavar="FOLDER", help="what makes the generator follow a curve (default: the bundle's own)"
     )
 

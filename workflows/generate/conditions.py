@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 from ray.data import Dataset
@@ -12,16 +12,22 @@ from ray.data import Dataset
 from v2a_core import captioners
 from v2a_core.captioners.config import CaptionerSettings
 from v2a_core.config import ConfigError
+from v2a_core.encoders.config import EncoderSettings
 from v2a_core.mappers.choice import check_mapper, load_condition_mapper, unlike_training
 from v2a_core.mappers.config import SamplingSettings
 from v2a_core.mappers.none import NO_MAPPER
 from v2a_core.models import Bundle, LocalBundle
 from v2a_core.stages import caption
 from v2a_core.stages.decode import DecodeSettings
+from v2a_core.stages.embed import embed_timed
+from v2a_core.stages.follow import Following
 from v2a_core.stages.map import map_conditions
+from v2a_core.stages.predict import predict_curves
+from v2a_core.timing import predictors
+from v2a_core.timing.predictors.config import PredictorSettings
 from workflows.cluster_runtime.pools import Pools, device
 from workflows.generate.config import GenerateJob
-from workflows.streaming.chain import SeeSettings, decode, see
+from workflows.streaming.chain import SeeSettings, decode, see, segments_at_once
 from workflows.streaming.job import Models
 from workflows.streaming.plan import PlannedSource
 from workflows.streaming.stages import ActorStage, run_actors
@@ -99,45 +105,84 @@ def make(
     job: GenerateJob,
     models: Models,
     origin: Origin,
+    followed: Following | None,
     parts: Mapping[str, Sequence[str]],
     pools: Pools,
 ) -> Dataset:
-    """Segments with their conditions, a row each.
+    """Segments with their conditions, and with their curves where these are predicted, a row each.
 
     Args:
         planned: What is to be done.
         job: The configuration.
         models: The models.
         origin: What makes the conditions.
+        followed: What the soundtracks follow in time.
         parts: What `v2a embed` has seen: source ids by file.
         pools: Workers.
     """
     bundle, local = models.bundle, models.local
+    predictor = followed.predictor if followed else None
+    settings = DecodeSettings(
+        job.segments,
+        followed.frames(job.frames) if followed else job.frames,
+        job.decoder,
+        local.media_spec(),
+        want_audio=False,
+        timed_pixels=predictor is not None and predictor.sees,
+    )
     if isinstance(origin, ThroughText):
         # One frame a segment: the one that is captioned, and the proof that there is a picture.
-        frames = job.frames.model_copy(update={"max_frames": 1})
-        settings = DecodeSettings(job.segments, frames, job.decoder, local.media_spec(), want_audio=False)
+        settings = replace(settings, frames=settings.frames.model_copy(update={"max_frames": 1}))
         data = decode(planned, settings, pools)
+        if predictor is not None:
+            watching = WatchStage(bundle, job.encoders, predictor)
+            batch = segments_at_once(settings, pools.segments_per_batch)
+            data = run_actors(data, watching, pools, batch_size=batch, gpu="beside")
         text = TextStage(bundle, origin.via, origin.captioner)
         return run_actors(data, text, pools, batch_size=pools.segments_per_batch, gpu="beside")
-    settings = DecodeSettings(job.segments, job.frames, job.decoder, local.media_spec(), want_audio=False)
     data = see(planned, SeeSettings(settings, bundle, local.vision_dim, job.encoders), parts, pools)
-    mapping, cpus = MapStage(origin.mapper, job.sampling, job.seed), pools.actor_cpus / 2
+    mapping, cpus = MapStage(bundle, origin.mapper, job.sampling, job.seed, predictor), pools.actor_cpus / 2
     return run_actors(data, mapping, pools, batch_size=pools.segments_per_batch, cpus=cpus, gpu="beside")
 
 
 @dataclass(frozen=True)
 class MapStage(ActorStage):
-    """Segments with frame embeddings in, with conditions out; an actor holds the mapper."""
+    """Segments with frame embeddings in, with conditions out; an actor holds the mapper, and what predicts curves."""
 
+    bundle: Bundle
     mapper: str
     sampling: SamplingSettings | None
     seed: int
+    predictor: PredictorSettings | None
 
     def load(self) -> Callable[[pa.Table], pa.Table]:
-        """Load the mapper."""
-        mapper = load_condition_mapper(self.mapper, device(), self.sampling)
-        return lambda batch: map_conditions(batch, mapper, self.seed)
+        """Load the mapper, and the predictor where there is one."""
+        mapper, settings = load_condition_mapper(self.mapper, device(), self.sampling), self.predictor
+        if settings is None:
+            return lambda batch: map_conditions(batch, mapper, self.seed)
+        predictor = predictors.build(settings, self.bundle.resolve(), device())
+        return lambda batch: predict_curves(map_conditions(batch, mapper, self.seed), predictor, settings.sees)
+
+
+@dataclass(frozen=True)
+class WatchStage(ActorStage):
+    """Decoded segments in, with curves out; an actor holds the predictor, and the encoder that it looks through."""
+
+    bundle: Bundle
+    encoders: EncoderSettings
+    predictor: PredictorSettings
+
+    def load(self) -> Callable[[pa.Table], pa.Table]:
+        """Load the predictor, and the vision encoder where it is needed."""
+        from v2a_core import encoders
+
+        local, sees = self.bundle.resolve(), self.predictor.sees
+        predictor = predictors.build(self.predictor, local, device())
+        if not sees:
+            return lambda batch: predict_curves(batch, predictor, sees)
+        encoder = encoders.build_vision(local, self.encoders, device())
+        size = encoder.image_size
+        return lambda batch: predict_curves(embed_timed(batch, encoder, size), predictor, sees)
 
 
 @dataclass(frozen=True)

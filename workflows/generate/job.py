@@ -19,9 +19,9 @@ from v2a_core.protocols import JSON
 from v2a_core.stages import reuse
 from v2a_core.stages.finish import FinishJob, Marks
 from v2a_core.stages.follow import Following, ToFollow, choose
-from v2a_core.stages.gather import SOUNDTRACKS
+from v2a_core.stages.gather import soundtracks_schema
 from v2a_core.stages.prompts import said_otherwise
-from v2a_core.tables.schema import INDEX, INDEX_FOLDER
+from v2a_core.tables.schema import INDEX_FOLDER, index_schema
 from v2a_core.version import __version__
 from workflows.cluster_runtime.pools import Pools
 from workflows.command.arguments import AskedOfCatalog
@@ -58,7 +58,7 @@ def run(
         job: The configuration.
         mapper: Folder or URI of an exported mapper; `none` for CLIP straight into the generator.
         embeddings: What `v2a embed` wrote for this catalog, or a part of it: those sources are not decoded.
-        to_follow: A curve that every soundtrack follows in time, and the adapter for it.
+        to_follow: A curve that every soundtrack follows in time, and the adapter for it, or for predicted curves.
         asked: Models, limit, dry run, ..., as `AskedOfCatalog` says.
 
     Returns:
@@ -72,7 +72,7 @@ def run(
     """
     check_apart(catalog, output)
     conditions.check(mapper, embeddings, job)
-    to_follow.check()
+    to_follow.check(job.timing)
     # Workers do not stand where the command was given.
     output, mapper = storage.canonical(output), mapper and canonical_mapper(mapper)
     embeddings, to_follow = embeddings and storage.canonical(embeddings), to_follow.canonical()
@@ -81,7 +81,8 @@ def run(
     def opened(models: Models, listing: Listing) -> Generation:
         check_settings(models.local, job.generator)
         made_from = conditions.choose(mapper, job, models.local)
-        return Generation(models, job, listing, output, made_from, choose(to_follow, models.local), embeddings)
+        followed = choose(to_follow, models.local, job)
+        return Generation(models, job, listing, output, made_from, followed, embeddings)
 
     return run_catalog(request, Generation.name, catalog, job, opened)
 
@@ -125,7 +126,8 @@ class Generation(CatalogJob):
 
     def rows(self) -> Rows:
         """A row a source, written when its files are there."""
-        return Rows(INDEX_FOLDER, INDEX, SOUNDTRACKS, "source_id", index_ledger)
+        timing = self._predicts
+        return Rows(INDEX_FOLDER, index_schema(timing), soundtracks_schema(timing), "source_id", index_ledger)
 
     def plan(self, ledger: Ledger, tally: Tally) -> Plan[Planned]:
         """The sources without a row; what was made with other words is told, and unfit embeddings are refused."""
@@ -133,7 +135,8 @@ class Generation(CatalogJob):
         if any(source.prompt or source.negative_prompt for source in self.listing.sources):
             self._tell_changed_words()
         if self.embeddings:
-            reuse.check(self.embeddings, self.models.local.vision_space, job.segments, job.frames)
+            frames = self.followed.frames(job.frames) if self.followed else job.frames
+            reuse.check(self.embeddings, self.models.local.vision_space, job.segments, frames)
         return plan
 
     def check_start(self) -> None:
@@ -145,7 +148,7 @@ class Generation(CatalogJob):
         """Conditions, gathered by source, then sounds, then files."""
         job, models = self.settings, self.models
         parts = reuse.find(self.embeddings, {item.source_id for item in items}) if self.embeddings else {}
-        data = conditions.make(items, job, models, self.made_from, parts, pools)
+        data = conditions.make(items, job, models, self.made_from, self.followed, parts, pools)
         # One actor sees all segments, so that it knows when a source is whole: it holds their conditions, no media.
         batch = pools.segments_per_batch
         data = run_actors(data, GatherStage(), pools, batch_size=batch, cpus=pools.gather_cpus, gpu=None, actors=1)
@@ -161,8 +164,19 @@ class Generation(CatalogJob):
 
     def tell(self, output: str) -> dict[str, JSON]:
         """The bundle, what made the conditions, and what was followed."""
-        adapter = {} if self.followed is None else {"adapter": self.followed.fingerprint}
-        return {**super().tell(output), "mapper": self.made_from.mapper, **adapter}
+        return {**super().tell(output), "mapper": self.made_from.mapper, **self.shown()}
+
+    def shown(self) -> dict[str, JSON]:
+        """What is followed, and by which adapter."""
+        followed = self.followed
+        if followed is None:
+            return {}
+        timing = {"timing": dict(followed.predicts)} if followed.predictor else {}
+        return {"adapter": followed.fingerprint, **timing}
+
+    @property
+    def _predicts(self) -> bool:
+        return self.followed is not None and self.followed.predictor is not None
 
     def _marks(self) -> Marks:
         """What every file says of itself."""

@@ -14,7 +14,7 @@ from v2a_core.models import Bundle
 from v2a_core.protocols import JSON
 from v2a_core.stages.finish import FinishJob, finish_row
 from v2a_core.stages.follow import Following
-from v2a_core.stages.gather import SOUNDTRACKS, SourceGatherer
+from v2a_core.stages.gather import SourceGatherer, soundtracks_schema
 from v2a_core.stages.generate import SoundtrackJob, SoundtrackMaker
 from v2a_core.storage import retrying
 from v2a_core.tables import rows
@@ -22,6 +22,9 @@ from v2a_core.timing.files import digest
 from workflows.cluster_runtime.pools import Worker, device
 from workflows.generate.config import GenerateJob
 from workflows.streaming.stages import ActorStage
+
+# Columns of many numbers, which finishing has nothing to do with.
+_AS_THEY_ARE = ("conditions", "curve")
 
 
 def soundtrack_job(job: GenerateJob, followed: Following | None) -> SoundtrackJob:
@@ -39,8 +42,10 @@ def sound_identity(job: GenerateJob, followed: Following | None) -> dict[str, JS
     }
     if followed is None:  # as it was before anything could be followed: such outputs are gone on with
         return content
-    curve = {"digest": digest(followed.curve), "adapter": followed.fingerprint, **job.generator.following()}
-    return {**content, "curve": curve}
+    steered: dict[str, JSON] = {"adapter": followed.fingerprint, **job.generator.following()}
+    if followed.curve is None:
+        return {**content, "timing": {"predictor": dict(followed.predicts), **steered}}
+    return {**content, "curve": {"digest": digest(followed.curve), **steered}}
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,10 @@ class FinishStage:
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Encode and upload the files of a batch of sources."""
         finished = []
-        for row in batch.drop_columns(["conditions"]).to_pylist():
+        kept = [name for name in batch.column_names if name not in _AS_THEY_ARE]
+        for row in batch.select(kept).to_pylist():
             before = retrying.traffic()
             finished.append(rows.with_traffic(finish_row(row, self.job), retrying.traffic().since(before)))
-        table = pa.Table.from_pylist(finished, schema=SOUNDTRACKS).drop_columns(["waveform", "losers"])
-        return rows.replace(table, {"conditions": batch["conditions"]})
+        schema = soundtracks_schema("curve" in batch.column_names)
+        table = pa.Table.from_pylist(finished, schema=schema).drop_columns(["waveform", "losers"])
+        return rows.replace(table, {name: batch[name] for name in _AS_THEY_ARE if name in batch.column_names})

@@ -14,6 +14,7 @@ import ray
 from v2a_core.catalog import source_id
 from v2a_core.catalog.source import source_key
 from v2a_core.outputs.ledger import Ledger
+from v2a_core.protocols import JSON
 from v2a_core.tables import rows
 from workflows.cluster_runtime import connection
 from workflows.cluster_runtime.pools import Pools, prepare_data
@@ -62,10 +63,15 @@ class CatalogJob(StreamingJob[Planned]):
             "to_do": dry.tally.planned,
             "cluster": {name: amount for name, amount in ray.cluster_resources().items() if name in ("CPU", "GPU")},
             "workers": {name: value for name, value in dataclasses.asdict(pools).items() if name != "worker"},
+            **self.shown(),
             "estimate": self._estimate(dry.plan.items, pools) if dry.plan.items else None,
         }
         print(json.dumps(plan, indent=2, ensure_ascii=False), flush=True)
         return plan
+
+    def shown(self) -> dict[str, JSON]:
+        """What a dry run tells of the job beside that; mostly nothing."""
+        return {}
 
     def _estimate(self, planned: Planned, pools: Pools) -> Estimate:
         # Files of the sample end in the memory of the workers that made them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -58,10 +59,10 @@ def see(
     data = []
     if parts:
         known = [item for item in planned if item.source_id in seen]
-        data.append(read_embedded(parts, known, settings.vision_dim, pools))
+        data.append(read_embedded(parts, known, settings, pools))
     if rest:
         # CLIP ViT-B/32 is small: it shares its GPU with the stages behind it.
-        stage = VisionStage(settings.bundle, settings.encoders)
+        stage = VisionStage(settings.bundle, settings.encoders, settings.decode.embeds_timed)
         decoded = decode(rest, settings.decode, pools)
         batch = segments_at_once(settings.decode, pools.segments_per_batch)
         data.append(run_actors(decoded, stage, pools, batch_size=batch, gpu="beside"))
@@ -72,18 +73,20 @@ def segments_at_once(settings: DecodeSettings, most: int) -> int:
     """Segments in a batch of the stage that sees: at most `most`, fewer where each has many frames."""
     frames, segments = settings.frames, settings.segments
     count = frames.max_frames if segments.whole else frames.most(segments.length_s)
+    if settings.embeds_timed:
+        count += math.ceil(segments.length_s * frames.timing_fps)
     return max(1, min(most, _BATCH_BYTES // (count * settings.spec.image_size**2 * 3)))
 
 
 def read_embedded(
-    parts: Mapping[str, Sequence[str]], planned: Sequence[PlannedSource], vision_dim: int, pools: Pools
+    parts: Mapping[str, Sequence[str]], planned: Sequence[PlannedSource], settings: SeeSettings, pools: Pools
 ) -> Dataset:
     """Segments as `VisionStage` leaves them, from the files of `v2a embed`.
 
     Args:
         parts: For each file, the source ids wanted from it.
         planned: These sources.
-        vision_dim: Numbers in a frame's embedding.
+        settings: How they would be seen here.
         pools: Workers.
     """
     packed = {item.source_id: rows.pack_source(item.source) for item in planned}
@@ -92,7 +95,9 @@ def read_embedded(
         for part, ids in parts.items()
     ]
     # Reading is mostly waiting.
-    stage, cpus = ReadEmbeddedStage(vision_dim), pools.decode_cpus / 2
+    denser = reuse.Denser(settings.decode.frames.timing_fps > 0, settings.decode.embeds_timed)
+    stage = ReadEmbeddedStage(settings.vision_dim, denser)
+    cpus = pools.decode_cpus / 2
     return run_tasks(from_tables(blocks), stage, pools, batch_size=1, cpus=cpus)
 
 
@@ -137,20 +142,23 @@ class ReadEmbeddedStage:
     """Names of files of `v2a embed` in, what they hold of some sources out."""
 
     vision_dim: int
+    denser: reuse.Denser
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Read a file."""
         for item in batch.to_pylist():
-            yield from reuse.read(item["part"], dict(zip(item["ids"], item["sources"], strict=True)), self.vision_dim)
-        yield reuse.seen_schema(self.vision_dim).empty_table()
+            sources = dict(zip(item["ids"], item["sources"], strict=True))
+            yield from reuse.read(item["part"], sources, self.vision_dim, self.denser)
+        yield reuse.seen_schema(self.vision_dim, self.denser.frames).empty_table()
 
 
 @dataclass(frozen=True)
 class VisionStage(ActorStage):
-    """Segments with pixels in, with frame embeddings out; an actor holds the vision encoder."""
+    """Segments with pixels in, with frame embeddings out, of denser frames, too; an actor holds the vision encoder."""
 
     bundle: Bundle
     settings: EncoderSettings
+    timing: bool = False
 
     def load(self) -> Callable[[pa.Table], pa.Table]:
         """Load the encoder."""
@@ -159,4 +167,4 @@ class VisionStage(ActorStage):
         local = self.bundle.resolve()
         image_size = local.media_spec().image_size
         encoder = encoders.build_vision(local, self.settings, device())
-        return lambda batch: embed_frames_of(batch, encoder, image_size)
+        return lambda batch: embed_frames_of(batch, encoder, image_size, self.timing)

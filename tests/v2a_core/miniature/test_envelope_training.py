@@ -38,7 +38,7 @@ def trained(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     init_miniature(folder)
     with pytest.MonkeyPatch.context() as patch:
         few(patch)
-        run.run_envelope(folder, work, 0)
+        run.run_on_bundle("envelope", folder, work, 0)
     return folder
 
 
@@ -86,12 +86,12 @@ def test_a_finished_stage_is_not_trained_again_and_the_same_seed_gives_the_same_
 ) -> None:
     few(monkeypatch)
     before = (trained / "adapter" / "adapter.safetensors").read_bytes()
-    run.run_envelope(trained, work, 0)
+    run.run_on_bundle("envelope", trained, work, 0)
     assert "envelope: done before" in capsys.readouterr().out
     assert (trained / "adapter" / "adapter.safetensors").read_bytes() == before
     for file in ("done.json", "weights.safetensors"):
         (work / "envelope" / file).unlink()
-    run.run_envelope(trained, work, 0)
+    run.run_on_bundle("envelope", trained, work, 0)
     first, again = (load_file(path) for path in _two(tmp_path, before, trained))
     assert all(torch.equal(first[name], again[name]) for name in first)
 
@@ -104,7 +104,7 @@ def _two(folder: Path, before: bytes, trained: Path) -> tuple[Path, Path]:
 def test_a_work_folder_of_another_generator_is_refused(trained: Path, work: Path, tmp_path: Path) -> None:
     init_miniature(tmp_path, seed=5)
     with pytest.raises(ValueError, match="is of another generator than that of"):
-        run.run_envelope(tmp_path, work, 0)
+        run.run_on_bundle("envelope", tmp_path, work, 0)
 
 
 def test_a_curve_is_disturbed_as_it_may_be_given_later() -> None:

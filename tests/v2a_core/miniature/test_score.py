@@ -58,11 +58,21 @@ LINES = {
     "seconds",
     "onsets_free",
     "onsets_own",
+    "onsets_own_events",
     "onsets_other",
+    "onsets_motion",
+    "onsets_predicted",
+    "onsets_predicted_events",
+    "onsets_predicted_near",
+    "onsets_ink",
     "level_own",
+    "level_motion",
+    "level_predicted",
+    "class_free",
     "class_own",
+    "class_predicted",
 }
-OPEN_LINES = {"onsets_free"}  # what a curve is compared with
+OPEN_LINES = {"onsets_free", "class_free", "onsets_motion", "level_motion"}  # what a curve is compared with
 
 
 def at(value: float, spread: float = 0.01) -> Score:
@@ -137,7 +147,7 @@ def test_the_same_seed_gives_the_same_score_in_processes_side_by_side(scored, bu
 def test_curves_alone_are_scored_with_the_same_numbers(scored, bundle, tmp_path):
     Judge(KINDS).save(tmp_path / "judge")
     found = score_following(bundle, output=tmp_path, settings=TINY, judge=tmp_path / "judge")
-    assert set(found) == {name for name in LINES if name.endswith(("_free", "_own", "_other"))}
+    assert set(found) == {name for name in LINES if name.startswith(("onsets_", "level_", "class_"))}
     for name in ("onsets_free", "onsets_own", "onsets_other", "level_own"):
         assert found[name]["value"] == pytest.approx(scored[0]["lines"][name]["value"], abs=0.02)
     assert json.loads((tmp_path / "following.json").read_text()) == json.loads(json.dumps(found))
@@ -158,7 +168,7 @@ def test_another_scene_is_one_of_the_same_kind():
 def test_lines_say_how_closely_curves_are_followed():
     def followed(agreement: float, right: int) -> Followed:
         values = np.array([agreement, agreement, np.nan], np.float32)
-        return Followed(values, values, np.array([0, 1, 2 if right == 3 else 5]))
+        return Followed(values, values, values, np.array([0, 1, 2 if right == 3 else 5]))
 
     scenes = [sample(WorldSettings(), "test", index) for index in range(4)]
     found = {"free": followed(0.4, 3), "own": followed(0.9, 3), "other": followed(0.6, 3)}
@@ -166,10 +176,17 @@ def test_lines_say_how_closely_curves_are_followed():
     assert lines["onsets_own"].score.count == 2  # one of them has no onsets
     verdicts = {name: line.verdict for name, line in lines.items()}
     assert verdicts == {
-        "onsets_free": "", "onsets_own": "held", "onsets_other": "NOT HELD", "level_own": "held", "class_own": "held",
+        "onsets_free": "", "onsets_own": "held", "onsets_own_events": "NOT HELD", "onsets_other": "NOT HELD",
+        "level_own": "held", "class_free": "", "class_own": "held",
     }  # fmt: skip
-    found["own"] = followed(0.5, 2)
-    assert {line.name for line in must_follow(found, scenes, MetricSettings()) if line.verdict == "held"} == set()
+    found |= {"own": followed(0.5, 1), "motion": followed(0.5, 3), "ink": followed(0.6, 3)}
+    found["predicted"] = followed(0.8, 3)
+    lines = {line.name: line for line in must_follow(found, scenes, MetricSettings())}
+    assert {name for name, line in lines.items() if line.verdict == "held"} == {
+        "onsets_predicted", "onsets_predicted_near", "level_predicted", "class_own", "class_predicted",
+    }  # fmt: skip
+    assert lines["onsets_predicted_events"].score.count == 0  # rain, a siren and a ball without onsets
+    assert set(lines["onsets_predicted"].score.parts) == {"rain", "siren"}
 
 
 def test_a_line_is_held_at_its_target_and_not_beyond():

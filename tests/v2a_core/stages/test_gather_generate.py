@@ -10,6 +10,7 @@ from v2a_core.catalog import Source
 from v2a_core.generators.ranking import CandidateSettings
 from v2a_core.generators.windows import JoinSettings
 from v2a_core.media.types import MediaError
+from v2a_core.protocols import Curve
 from v2a_core.stages import gather
 from v2a_core.stages.generate import SoundtrackJob, SoundtrackMaker
 from v2a_core.stages.prompts import TextSettings
@@ -173,6 +174,39 @@ def test_the_closest_candidate_is_kept_and_the_others_on_request(broken, kept, l
     assert np.frombuffer(row["waveform"], np.float32)[0] == kept
     assert len(row["losers"]) == losers
     assert row["candidate_scores"] == [-np.inf if number in broken else float(number) for number in range(3)]
+
+
+class Beats(Tones):
+    """Candidate k beats at the time of k, a second each."""
+
+    def generate_tracks(self, tracks, overlap_s):
+        for number, sound in enumerate(super().generate_tracks(tracks, overlap_s)):
+            made = np.full_like(sound, 0.001)
+            made[number * RATE : number * RATE + RATE // 2 : 2] = 1
+            yield made
+
+
+def test_what_keeps_to_the_curve_is_kept_where_that_counts():
+    sources = gather.SourceGatherer().add(mapped(segment("a", 0, 1)))
+    level_F = np.zeros(500, np.float32)
+    level_F[50:75] = 1
+    curve = Curve(level_F, np.zeros_like(level_F), np.ones_like(level_F))
+    kept = {}
+    for weight in (0.0, 1.0):
+        candidates = CandidateSettings(count=3, timing_weight=weight)
+        job = SoundtrackJob(0, JoinSettings(), TextSettings(), candidates, curve)
+        (row,) = [row for table in SoundtrackMaker(Beats(), job, Alike()).make(sources) for row in table.to_pylist()]
+        kept[weight] = row["candidate"]
+        assert (max(row["candidate_scores"]) > 0.7) == bool(weight)
+    assert kept == {0.0: 0, 1.0: 1}
+    assert "timing_weight" not in CandidateSettings().model_dump()
+
+
+class Alike:
+    """To it, all candidates are equally close."""
+
+    def similarity(self, waveform, sample_rate, starts_s, conditions_ND):
+        return 0.0
 
 
 def test_candidates_need_a_listener():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from v2a_core.protocols import CURVE_HZ, Curve
-from v2a_core.timing.envelope import compress, envelope, onset_bumps, rises
+from v2a_core.timing.envelope import compress, envelope, keeps_to, onset_bumps, rises
 
 RATE = 16_000
 
@@ -76,3 +76,18 @@ def test_a_curve_is_cut_held_or_left_free() -> None:
     np.testing.assert_array_equal(held.lasting(4).level_F, values[[0, 1, 1, 1]])
     np.testing.assert_array_equal(held.lasting(4).weight_F, 1)
     np.testing.assert_array_equal(held.lasting(4).onset_F, [*values, 0, 0])
+
+
+def test_a_sound_keeps_to_its_own_curve_and_not_to_that_of_another() -> None:
+    early, late = strikes(0.5, 1.7), strikes(1.1, 2.3)
+    curve = envelope(early, RATE)
+    assert keeps_to(curve, early, RATE) == pytest.approx(1, abs=1e-3)
+    assert keeps_to(curve, 0.1 * early, RATE) > 0.99
+    assert keeps_to(curve, late, RATE) < 0.3
+    assert keeps_to(curve, np.zeros(RATE, np.float32), RATE) == 0
+    free = np.zeros_like(curve.weight_F)
+    assert keeps_to(Curve(curve.level_F, curve.onset_F, free), early, RATE) == 0
+    half = free.copy()
+    half[: round(0.9 * CURVE_HZ)] = 1
+    both = np.concatenate([early[: RATE * 9 // 10], late[RATE * 9 // 10 :]])
+    assert keeps_to(Curve(curve.level_F, curve.onset_F, half), both, RATE) > 0.99

@@ -27,7 +27,7 @@ from v2a_core.miniature.score.lines import lines_table
 from v2a_core.miniature.score.mapping import without_mapper
 from v2a_core.miniature.score.report import ScoreReport
 from v2a_core.miniature.score.studio import Crew, Studio
-from v2a_core.miniature.score.systems import HeldOut, kinds_of, make_all, observe_held_out, train_mappers
+from v2a_core.miniature.score.systems import PAPER, HeldOut, kinds_of, make_all, observe_held_out, train_mappers
 from v2a_core.miniature.score.zero_shot import class_embeddings, clip_text, nearest
 from v2a_core.miniature.world import KINDS
 from v2a_core.models import LocalBundle, load_bundle
@@ -84,13 +84,15 @@ def score_following(
 ) -> dict[str, JSON]:
     """Measure only how a bundle's sounds follow curves, and print the lines; see `score`.
 
+    Unless the settings say otherwise, sounds are sampled as by `v2a generate`, not in the fewer steps of the score.
+
     Returns:
         The lines by name, as in `following.json`.
 
     Raises:
         ConfigError: For a bundle without an adapter, or with that of another generator.
     """
-    settings = settings or ScoreSettings()
+    settings = settings or ScoreSettings(generator=AudioLdmSettings())
     count = settings.follow_per_class if per_class is None else per_class
     settings = settings.model_copy(update={"per_class": count, "follow_per_class": count, "stills_per_class": 1})
     local = load_bundle(bundle).resolve()
@@ -100,7 +102,8 @@ def score_following(
     judge = judge or _own_judge(local)
     with Crew(local, judge, settings) as crew:
         held_out = observe_held_out(crew, Studio(local, judge, settings), settings, seed)
-        followed = follow_all(crew, held_out, settings)
+        mapped = train_mappers(crew, held_out, settings, seed, [PAPER])[PAPER].conditions[0]
+        followed = follow_all(crew, held_out, mapped, settings, local.predictor is not None)
     lines = must_follow(followed, held_out.scenes, settings.metrics)
     print(lines_table(lines), flush=True)
     told: dict[str, JSON] = {line.name: line.to_dict() for line in lines}
@@ -137,7 +140,8 @@ def _measure(local: LocalBundle, judge: Path | None, settings: ScoreSettings, se
         with clock.part("sounds"):
             systems = make_all(crew, held_out, mapped, studio.generator.embed_text, settings)
         with clock.part("curves"):
-            followed = follow_all(crew, held_out, settings) if local.adapter else None
+            conditions_ND, predicts = mapped[PAPER].conditions[0], local.predictor is not None
+            followed = follow_all(crew, held_out, conditions_ND, settings, predicts) if local.adapter else None
     with clock.part("time of a clip"):
         seconds = _time_a_clip(local, held_out, settings.length_s)
     with clock.part("numbers"):

@@ -31,10 +31,15 @@ from v2a_core.metrics.extractors.judge import Judge, Verdicts, load_judge
 from v2a_core.metrics.extractors.pitch import centroid_hz
 from v2a_core.metrics.extractors.tempo import tempo_hz
 from v2a_core.miniature.score.config import ScoreSettings
+from v2a_core.miniature.watching import watch
 from v2a_core.miniature.world import KINDS, Scene, WorldSettings, render_frames, render_sound, render_still, sample
+from v2a_core.miniature.world.canvas import Style
 from v2a_core.miniature.world.scenes import Split
 from v2a_core.models import LocalBundle
-from v2a_core.protocols import AudioEncoder, Generator, VisionEncoder
+from v2a_core.protocols import AudioEncoder, Curve, CurvePredictor, Generator, VisionEncoder
+from v2a_core.timing import predictors
+from v2a_core.timing.predictors import CURVE_PREDICTORS
+from v2a_core.timing.predictors.config import PredictorSettings
 
 Floats = npt.NDArray[np.float32]
 
@@ -87,6 +92,7 @@ class Studio:
         self._spec = local.media_spec()
         self._world = WorldSettings(seed=settings.world_seed)
         self.length_s = settings.length_s
+        self._predictors: dict[str, CurvePredictor] = {}
 
     @functools.cached_property
     def clip(self) -> VisionEncoder:
@@ -128,6 +134,17 @@ class Studio:
             ]
         flat = self.clip.encode(np.concatenate(pictures)).astype(np.float16)
         return np.split(flat, np.cumsum([len(item) for item in pictures])[:-1])
+
+    def predict(self, split: Split, indices: Sequence[int], predictor: str, style: Style) -> list[Curve]:
+        """The curves that a predictor makes of the pictures of scenes."""
+        settings = CURVE_PREDICTORS.settings(predictor)()
+        assert isinstance(settings, PredictorSettings)
+        scenes = [self.scene(split, index) for index in indices]
+        encoder, rate = self.clip if settings.sees else None, settings.rate(self._local)
+        seen = watch(scenes, encoder, rate, self.length_s, self._spec.image_size, style)
+        if predictor not in self._predictors:
+            self._predictors[predictor] = predictors.build(settings, self._local)
+        return self._predictors[predictor].predict(seen)
 
     def embed(self, split: Split, indices: Sequence[int]) -> Floats:
         """CLAP embeddings of the sounds of scenes, (N, D)."""

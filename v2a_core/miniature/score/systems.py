@@ -96,8 +96,10 @@ def observe_held_out(crew: Crew, studio: Studio, settings: ScoreSettings, seed: 
     )
 
 
-def train_mappers(crew: Crew, held_out: HeldOut, settings: ScoreSettings, seed: int) -> dict[str, Mapped]:
-    """All mappers, each on the same pairs of the training split, which are noisy as the world has them."""
+def train_mappers(
+    crew: Crew, held_out: HeldOut, settings: ScoreSettings, seed: int, names: Sequence[str] = tuple(MAPPERS)
+) -> dict[str, Mapped]:
+    """Mappers, each on the same pairs of the training split, which are noisy as the world has them."""
     train = _pairs(crew, "train", range(settings.pairs))
     # Far from the beginning of that split, which may be what is scored.
     count = max(len(KINDS), settings.pairs // 16)
@@ -105,9 +107,9 @@ def train_mappers(crew: Crew, held_out: HeldOut, settings: ScoreSettings, seed: 
     sets = [(held_out.frames, held_out.seeds), (held_out.stills, held_out.still_seeds)]
     jobs = [
         functools.partial(train_and_map, settings.mapper(*kind), settings.training(), train, validation, sets, seed)
-        for kind in MAPPERS.values()
+        for kind in (MAPPERS[name] for name in names)
     ]
-    return dict(zip(MAPPERS, crew.run(jobs), strict=True))
+    return dict(zip(names, crew.run(jobs), strict=True))
 
 
 def make_all(

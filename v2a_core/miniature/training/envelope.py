@@ -143,6 +143,11 @@ def _fresh(parts: AudioLdmParts, seed: int) -> EnvelopeAdapter:
         return EnvelopeAdapter(entries_of(parts.unet.config), stride_of(parts.geometry.frame_s), WIDTH)
 
 
+def build(work: Path, seed: int, local: LocalBundle, plan: Plan = PLAN) -> EnvelopeStage:
+    """The stage, with fresh weights."""
+    return EnvelopeStage(work, seed, local, plan)
+
+
 class _Learned:
     """What is learned from, read once: latents, embeddings and curves of the first sounds of a split.
 

@@ -22,7 +22,7 @@ from v2a_core.miniature.clap import CHECKPOINT, laion_text, with_module
 from v2a_core.miniature.clap import MODEL_CONFIG as CLAP_MODEL_CONFIG
 from v2a_core.miniature.clip import PREPROCESS_CONFIG
 from v2a_core.miniature.text import build_tokenizer
-from v2a_core.miniature.training import envelope
+from v2a_core.miniature.training import envelope, predictor
 from v2a_core.miniature.training.card import model_card
 from v2a_core.miniature.training.clap import Towers, load_towers
 from v2a_core.miniature.training.clip import CLIP_CONFIG
@@ -32,9 +32,10 @@ from v2a_core.miniature.training.vae import load_vae
 from v2a_core.miniature.world import KINDS
 from v2a_core.models import LocalBundle, digests
 from v2a_core.models.bundle import BUNDLE_FILE, CHECKSUMS_FILE
+from v2a_core.timing.predictors.trained import SCHEMA_VERSION, TrainedConfig, save_predictor
 
 CARD_FILE = "MODEL_CARD.md"
-ADAPTER = "adapter"
+ADAPTER, PREDICTOR = "adapter", "predictor"
 # Follow from the configuration, or are no part of the embedding.
 _LEFT_OUT = (
     "relative_position_index",
@@ -80,14 +81,42 @@ def add_adapter(output: Path, local: LocalBundle, *, work: Path, seed: int) -> N
     training = {"seed": seed, "sounds": envelope.SOUNDS, "batch": envelope.PLAN.batch, **summary}
     config = describe_adapter(local, sizes, envelope.WIDTH, training)
     tensors = load_weights(work / envelope.NAME, "adapter")
-    folder = output / ADAPTER
-    save_adapter(str(folder), {name: tensor.half() for name, tensor in tensors.items()}, config)
+    save_adapter(str(output / ADAPTER), {name: tensor.half() for name, tensor in tensors.items()}, config)
+    _add(output, ADAPTER)
+
+
+def add_predictor(output: Path, local: LocalBundle, *, work: Path, seed: int) -> None:
+    """Add the trained predictor of curves to a bundle, in half precision; arguments as of `add_adapter`."""
+    summary = json.loads((work / predictor.NAME / DONE).read_text(encoding="utf-8"))
+    measured = {name: summary.pop(f"validation_{name}") for name in ("threshold", "sure_spread", "unsure_spread")}
+    del summary["minutes"]
+    config = TrainedConfig(
+        schema_version=SCHEMA_VERSION,
+        kind="gru",
+        vision_space=local.vision_space,
+        vision_dim=local.vision_dim,
+        frames_per_second=predictor.RATE,
+        width=predictor.WIDTH,
+        hidden=predictor.HIDDEN,
+        onset_threshold=measured["threshold"],
+        sure_spread=measured["sure_spread"],
+        unsure_spread=measured["unsure_spread"],
+        training={"seed": seed, "scenes": predictor.SCENES, "batch": predictor.PLAN.batch, **summary},
+    )
+    tensors = load_weights(work / predictor.NAME, "network")
+    save_predictor(str(output / PREDICTOR), {name: tensor.half() for name, tensor in tensors.items()}, config)
+    _add(output, PREDICTOR)
+
+
+def _add(output: Path, part: str) -> None:
+    """Make a folder in a bundle a part of it."""
+    folder = output / part
     listed = storage.read_json(str(output / CHECKSUMS_FILE)) if (output / CHECKSUMS_FILE).is_file() else {}
-    kept = {name: digest for name, digest in listed.items() if not name.startswith(f"{ADAPTER}/")}
-    own = {f"{ADAPTER}/{name}": digests.sha256(path) for name, path in digests.tree(folder).items()}
+    kept = {name: digest for name, digest in listed.items() if not name.startswith(f"{part}/")}
+    own = {f"{part}/{name}": digests.sha256(path) for name, path in digests.tree(folder).items()}
     said = read_yaml(output / BUNDLE_FILE)
     storage.write_json(str(output / CHECKSUMS_FILE), {**kept, **own})
-    described = {**said, ADAPTER: {"weights": f"./{ADAPTER}"}}
+    described = {**said, part: {"weights": f"./{part}"}}
     storage.write_bytes(str(output / BUNDLE_FILE), yaml.safe_dump(described, sort_keys=False).encode())
 
 

@@ -32,7 +32,8 @@ NEEDS: dict[str, tuple[str, ...]] = {
 # Who runs what, in order, so that both processes are busy from beginning to end.
 LANES = (("sounds-0", "judge", "clap", "unet", "adapt"), ("sounds-1", "vae", "clip", "vocoder"))
 # What is trained on a finished bundle, as it is shipped: when the others are done, or on any that is in the output.
-ON_BUNDLE = ("envelope",)
+# The part of the bundle that each belongs to.
+ON_BUNDLE = {"envelope": "generator", "predictor": "vision"}
 STAGES = (*NEEDS, *ON_BUNDLE)
 POLL_S = 2.0
 THREADS = 2  # of what runs alone
@@ -52,7 +53,7 @@ def train_miniature(
 
     Args:
         output: Folder of the bundle; written when all stages have finished. Of a bundle that lies there already, stage
-            `envelope` alone trains the adapter, which is added to it.
+            `envelope` alone trains the adapter, and `predictor` the predictor of curves, which are added to it.
         work: Folder of training data, checkpoints and logs; about 2 GB.
         stages: Names of the stages to run (see `STAGES`); all by default.
         seed: Of the world, the weights and the order of the data.
@@ -74,8 +75,9 @@ def train_miniature(
         from v2a_core.miniature.training.export import export_bundle
 
         export_bundle(output, work=work, seed=seed)
-    if "envelope" in wanted:
-        _run_processes([(_run_on_bundle, (output, work, seed, limits.get("envelope")))])
+    for stage in ON_BUNDLE:
+        if stage in wanted:
+            _run_processes([(_run_on_bundle, (stage, output, work, seed, limits.get(stage)))])
 
 
 def _check(wanted: set[str], work: Path, output: Path) -> None:
@@ -87,10 +89,11 @@ def _check(wanted: set[str], work: Path, output: Path) -> None:
         if lacking and not _is_done(work, stage):
             raise ValueError(f"stage {stage} needs {', '.join(lacking)}: run these too")
     comes = all(stage in wanted or _is_done(work, stage) for stage in NEEDS)
-    if wanted & set(ON_BUNDLE) and not comes and not (output / BUNDLE_FILE).is_file():
+    alone = [stage for stage in ON_BUNDLE if stage in wanted]
+    if alone and not comes and not (output / BUNDLE_FILE).is_file():
         raise ValueError(
-            f"stage envelope trains on a finished bundle, and {output} holds none: run the other stages, too, or put a "
-            f"bundle there: `v2a models fetch miniature --output {output}`"
+            f"stage {alone[0]} trains on a finished bundle, and {output} holds none: run the other stages, too, or put "
+            f"a bundle there: `v2a models fetch miniature --output {output}`"
         )
 
 
@@ -137,36 +140,44 @@ def _run_lane(lane: Sequence[str], work: Path, seed: int, minutes: Mapping[str, 
         run_one(stage, work, seed, minutes.get(stage))
 
 
-def _run_on_bundle(output: Path, work: Path, seed: int, minutes: float | None) -> None:
+def _run_on_bundle(stage: str, output: Path, work: Path, seed: int, minutes: float | None) -> None:
     end_with_parent()
     prepare_torch(threads=THREADS)
-    run_envelope(output, work, seed, minutes)
+    run_on_bundle(stage, output, work, seed, minutes)
 
 
-def run_envelope(output: Path, work: Path, seed: int, minutes: float | None = None) -> None:
-    """Train the adapter of the bundle in `output`, and add it to it, in this process.
+def run_on_bundle(stage: str, output: Path, work: Path, seed: int, minutes: float | None = None) -> None:
+    """Train what belongs to the bundle in `output`, and add it to it, in this process.
+
+    Args:
+        stage: Of `ON_BUNDLE`: `envelope` for the adapter, `predictor` for the predictor of curves.
+        output: Folder of the bundle.
+        work: Folder of training data, checkpoints and logs.
+        seed: Of everything.
+        minutes: A limit in time.
 
     Raises:
-        ValueError: When the work folder holds an adapter of another generator or seed.
+        ValueError: When the work folder holds what was trained on another part of its kind, or from another seed.
     """
-    from v2a_core.miniature.training.envelope import NAME, PLAN, EnvelopeStage
-    from v2a_core.miniature.training.export import add_adapter
+    from v2a_core.miniature.training import export
     from v2a_core.miniature.training.loop import run_stage
 
-    local = load_bundle(str(output)).resolve()
-    mark, made_from = work / NAME / "made-from", f"{local.generator.fingerprint} seed {seed}"
+    local, part = load_bundle(str(output)).resolve(), ON_BUNDLE[stage]
+    mark, made_from = work / stage / "made-from", f"{local.parts()[part].fingerprint} seed {seed}"
     if mark.is_file() and mark.read_text(encoding="utf-8") != made_from:
         raise ValueError(
-            f"{mark.parent} is of another generator than that of {output}, or another seed: delete it, or give another "
+            f"{mark.parent} is of another {part} than that of {output}, or another seed: delete it, or give another "
             "--work"
         )
     storage.write_bytes(str(mark), made_from.encode())
-    if _is_done(work, NAME):
-        print(f"{NAME}: done before", flush=True)
+    module = importlib.import_module(f"{__package__}.{stage}")
+    if _is_done(work, stage):
+        print(f"{stage}: done before", flush=True)
     else:
-        plan = PLAN if minutes is None else replace(PLAN, minutes=minutes)
-        run_stage(NAME, EnvelopeStage(work, seed, local, plan), work / NAME, seed)
-    add_adapter(output, local, work=work, seed=seed)
+        plan = module.PLAN if minutes is None else replace(module.PLAN, minutes=minutes)
+        run_stage(stage, module.build(work, seed, local, plan), work / stage, seed)
+    add = {"envelope": export.add_adapter, "predictor": export.add_predictor}[stage]
+    add(output, local, work=work, seed=seed)
 
 
 def run_one(name: str, work: Path, seed: int, minutes: float | None = None) -> None:
