@@ -131,18 +131,28 @@ def make(
         timed_pixels=predictor is not None and predictor.sees,
     )
     if isinstance(origin, ThroughText):
-        # One frame a segment: the one that is captioned, and the proof that there is a picture.
-        settings = replace(settings, frames=settings.frames.model_copy(update={"max_frames": 1}))
-        data = decode(planned, settings, pools)
-        if predictor is not None:
-            watching = WatchStage(bundle, job.encoders, predictor)
-            batch = segments_at_once(settings, pools.segments_per_batch)
-            data = run_actors(data, watching, pools, batch_size=batch, gpu="beside")
-        text = TextStage(bundle, origin.via, origin.captioner)
-        return run_actors(data, text, pools, batch_size=pools.segments_per_batch, gpu="beside")
+        watching = WatchStage(bundle, job.encoders, predictor) if predictor else None
+        return _tell(planned, settings, watching, TextStage(bundle, origin.via, origin.captioner), pools)
     data = see(planned, SeeSettings(settings, bundle, local.vision_dim, job.encoders), parts, pools)
     mapping, cpus = MapStage(bundle, origin.mapper, job.sampling, job.seed, predictor), pools.actor_cpus / 2
     return run_actors(data, mapping, pools, batch_size=pools.segments_per_batch, cpus=cpus, gpu="beside")
+
+
+def _tell(
+    planned: Sequence[PlannedSource],
+    settings: DecodeSettings,
+    watching: WatchStage | None,
+    text: TextStage,
+    pools: Pools,
+) -> Dataset:
+    """Segments with the conditions of texts, and with curves where something watches."""
+    # One frame a segment: the one that is captioned, and the proof that there is a picture.
+    settings = replace(settings, frames=settings.frames.model_copy(update={"max_frames": 1}))
+    data = decode(planned, settings, pools)
+    if watching is not None:
+        batch = segments_at_once(settings, pools.segments_per_batch)
+        data = run_actors(data, watching, pools, batch_size=batch, gpu="beside")
+    return run_actors(data, text, pools, batch_size=pools.segments_per_batch, gpu="beside")
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,7 @@ def follow(
     seeds: Sequence[int],
 ) -> Followed:
     """Make a sound for each scene, and compare it with the real one."""
+    curves: Sequence[Curve | None]
     if way in PREDICTED:
         curves = studio.predict(split, indices, *PREDICTED[way])
     else:
