@@ -23,6 +23,7 @@ SIZES = {
     "vggish": {"embedding": 2 * 128},
     "wav2clip": {"embedding": 512},
     "passt": {"embedding": 768, "logits": 527},
+    "imagebind": {"embedding": 1024},
 }
 
 
