@@ -1,4 +1,4 @@
-"""ImageBind: published names and sizes; the values of its own code on small towers, with its and av-benchmark's inputs."""
+"""ImageBind: published names and sizes; small towers have the values of its own code and of av-benchmark's inputs."""
 
 from __future__ import annotations
 
