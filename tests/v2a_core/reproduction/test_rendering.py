@@ -107,8 +107,8 @@ def test_the_page_escapes_and_links_relatively(found):
 
 def test_what_the_paper_says_and_nobody_noted_is_not_made_up():
     (table,) = fill(select("7", "none", []), Measured())
-    lines = to_markdown(Reproduction([table], [], {})).splitlines()
-    (row,) = [line for line in lines if line.startswith("| AudioLDM-l")]
+    text = to_markdown(Reproduction([table], [], {}))
+    (row,) = [line for line in text.splitlines() if line.startswith("| AudioLDM-l")]
     assert row.count("not known here") == 1
 
 
