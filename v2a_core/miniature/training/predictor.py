@@ -173,7 +173,8 @@ def _learned_from(work: Path, seed: int, local: LocalBundle, split: Split, count
                 sound_T = render_sound(scene, length_s=LENGTH_S, sample_rate=SAMPLE_RATE)
                 level_F, times_s = level(sound_T), onset_times(sound_T, SAMPLE_RATE)
                 assert seen.frames_ND is not None
-                values = (seen.frames_ND, seen.motion_N, level_F, onset_bumps(times_s, len(level_F)), times_s)
+                bumps_F = onset_bumps(times_s, len(level_F))
+                values: list[npt.NDArray[np.generic]] = [seen.frames_ND, seen.motion_N, level_F, bumps_F, times_s]
                 for name, value in zip(names, values, strict=True):
                     found[name].append(value)
         times = found.pop("times")
