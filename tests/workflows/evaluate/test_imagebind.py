@@ -23,7 +23,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 def one_direction(kind, seed: int) -> tuple[dict[str, torch.Tensor], np.ndarray]:
     """Weights, a few kilobytes in a file, with which everything is embedded in one direction, and that direction."""
     with torch.device("meta"), UnsetWeights():
-        weights = blank_weights(kind().state_dict())
+        names = kind().state_dict()
+    weights = blank_weights(names)
     direction = torch.from_numpy(np.random.default_rng(seed).normal(size=(EMBEDDING, 1)).astype(np.float32))
     head = f"modality_heads.{kind.modality}"
     width = len(weights[f"{head}.0.bias"])

@@ -74,7 +74,7 @@ def film_clips(frames_FHWC: npt.NDArray[np.uint8]) -> torch.Tensor:
     """
     if len(frames_FHWC) < CLIP_FRAMES:
         frames_FHWC = np.repeat(frames_FHWC, CLIP_FRAMES, axis=0)
-    pixels_FCHW = torch.from_numpy(frames_FHWC).permute(0, 3, 1, 2).float() / 255
+    pixels_FCHW = torch.from_numpy(frames_FHWC.astype(np.float32)).permute(0, 3, 1, 2) / 255
     mean, spread = (torch.tensor(values)[:, None, None] for values in (_MEAN, _SPREAD))
     film_CFHW = ((pixels_FCHW - mean) / spread).transpose(0, 1)
     height, width = frames_FHWC.shape[1:3]
