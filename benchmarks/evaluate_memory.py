@@ -8,7 +8,6 @@ writes them; then a process of its own computes every metric that they allow, an
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from peak import peak_mb
 
 from v2a_core.config import load
 from v2a_core.metrics.extractors.folder import Weights
@@ -59,7 +59,7 @@ def main() -> None:
 def _measure(folder: Path, number: int) -> dict[str, float]:
     """Peaks in MB after each step."""
     job, started = load(EvaluateJob, job="evaluate", overrides=["metrics.resamples=100"]), time.perf_counter()
-    found = {"start": _peak_mb()}
+    found = {"start": peak_mb()}
     ids = [f"sound{row:07d}" for row in range(number)]
     members = {key: [Member(key, key)] for key in ids}
     weights = Weights(NETWORK, "", "0" * 64)
@@ -70,22 +70,18 @@ def _measure(folder: Path, number: int) -> dict[str, float]:
         measured = measure_sets(sets, PROTOCOLS["paper"], job.sets, Path(scratch)).results["one"]
     known = {result.name for result in measured if result.estimate}
     assert {"clap_frechet", "fd_cnn14_16k", "kad_cnn14_16k", "kl_cnn14_16k", "is_cnn14_16k"} <= known, known
-    found["sets"] = _peak_mb()
+    found["sets"] = peak_mb()
     table = read_columns(str(folder / "evaluated" / "rows"), row_columns(job.metrics))
     made_by = dict.fromkeys(EvaluateJob.model_fields, ("", ""))
     names = [name for name, _ in _metrics(job)]
     row_results(read_rows(table), made_by | dict.fromkeys(names, ("", "")), PROTOCOLS["paper"], job.metrics)
-    return found | {"rows": _peak_mb(), "s": time.perf_counter() - started}
+    return found | {"rows": peak_mb(), "s": time.perf_counter() - started}
 
 
 def _metrics(job: EvaluateJob) -> Iterator[tuple[str, object]]:
     from v2a_core.metrics import METRICS, load_metric
 
     return ((name, load_metric(name, job.metrics)) for name in METRICS.names())
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _write(folder: Path, number: int) -> None:

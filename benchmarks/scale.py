@@ -8,7 +8,6 @@ embed`; then, in processes of their own, it plans a fresh run, hands its blocks 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from peak import peak_mb
 
 from v2a_core.catalog import CatalogSettings, source_id, source_key
 from v2a_core.media.config import FrameSettings, SegmentSettings
@@ -111,9 +111,8 @@ def _measure(work: Callable[[Callable[..., None]], object]) -> dict[str, Any]:
     started = time.perf_counter()
     work(lambda **more: parts.update({key: round(float(value), 1) for key, value in more.items()}))
     seconds = time.perf_counter() - started
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     # On a machine with other work the CPU time is the steadier figure.
-    return {"s": seconds, "cpu_s": time.process_time(), "peak_mb": peak_mb, "parts": parts}
+    return {"s": seconds, "cpu_s": time.process_time(), "peak_mb": peak_mb(), "parts": parts}
 
 
 def _write_catalog(folder: Path, number: int) -> None:

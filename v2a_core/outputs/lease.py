@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NotRequired, cast
+from typing import cast
 
 from v2a_core import storage
 from v2a_core.compute.threads import ScopedThreads
@@ -37,15 +37,20 @@ class LeaseLostError(RuntimeError):
     """Another run has taken the output over; this one must write nothing more."""
 
 
-class _Record(Holder):
-    """What the file of a lease holds."""
+class _Told(Holder, total=False):
+    """What the file of a lease may hold."""
+
+    progress: Mapping[str, JSON]
+
+
+class _Record(_Told):
+    """What it must hold."""
 
     owner: str
     job: str
     begun: float
     renewed: float
     released: bool
-    progress: NotRequired[Mapping[str, JSON]]
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def _table(filled: FilledTable) -> Iterator[str]:
         cells = [row_title(row, filled.untrained)]
         for column in table.columns:
             cell = filled.cell(row, column)
-            cells += [paper_number(cell.paper, column), with_interval(cell.ours, column)]
+            cells += [paper_number(row, column), with_interval(cell.ours, column)]
         rows.append(cells)
     yield from _aligned(head, rows)
     yield ""

@@ -11,6 +11,7 @@ from v2a_core import pages
 from v2a_core.reproduction.filled import FilledTable
 from v2a_core.reproduction.reproduction import Reproduction
 from v2a_core.reproduction.words import (
+    NOT_KNOWN,
     UNTRAINED_MARK,
     UNTRAINED_NOTE,
     arrow,
@@ -61,6 +62,7 @@ def render_page(found: Reproduction) -> bytes:
         "verdicts": found.verdicts(),
         "tables": [_table(filled) for filled in found.tables],
         "untrained_mark": UNTRAINED_MARK,
+        "not_known": NOT_KNOWN,
         "untrained_note": UNTRAINED_NOTE,
         "links": {title: _link(place) for title, place in (found.links or {}).items()},
         "version": "{version} ({commit})".format(**program()),
@@ -76,7 +78,7 @@ def _table(filled: FilledTable) -> Mapping[str, object]:
         for column in table.columns:
             cell = filled.cell(row, column)
             ours, between = our_number(cell.ours, column), interval(cell.ours, column)
-            cells.append(_Cell(paper_number(cell.paper, column), ours, between))
+            cells.append(_Cell(paper_number(row, column), ours, between))
         rows.append(_Row(row_title(row, filled.untrained), cells))
     ordered = [
         _Ordered(

@@ -9,13 +9,16 @@ from v2a_core.reproduction.orderings import Ordering
 from v2a_core.reproduction.paper import Column, Row, Table
 
 NOT_KNOWN = "not known here"
+EMPTY = "-"
 UNTRAINED_MARK = "*"
 UNTRAINED_NOTE = "A stand-in with untrained weights: its size and its speed mean something, its sounds do not."
 
 
-def paper_number(value: float | None, column: Column) -> str:
-    """A number of the paper, with its own digits."""
-    return NOT_KNOWN if value is None else f"{value:.{column.digits}f}"
+def paper_number(row: Row, column: Column) -> str:
+    """A number of the paper, with its own digits; a dash where it leaves a place empty."""
+    if column.name in row.empty:
+        return EMPTY
+    return NOT_KNOWN if column.name not in row.paper else f"{row.paper[column.name]:.{column.digits}f}"
 
 
 def our_number(score: Score | None, column: Column) -> str:

@@ -55,7 +55,7 @@ def run(output: str, *, models: str = "miniature", address: str | None = None) -
     counts = {"shown": len(_sources(catalog.shown)), "to learn from": len(_sources(catalog.lessons))}
     print(f"demo: catalog of {sum(counts.values())} sources in {seconds:.1f} s -> {folder / 'catalog'}", flush=True)
     reports = [JobReport("catalog", seconds, counts)]
-    for name, job in _jobs(folder, catalog, models).items():
+    for name, job in _jobs(folder, catalog, models, timed=bool(bundle.adapter and bundle.predictor)).items():
         summary, seconds = _timed(job)
         reports.append(_job_report(name, seconds, summary))
     page = Path(write_page(str(folder / "index.html"), _report(folder, reports)))
@@ -65,12 +65,14 @@ def run(output: str, *, models: str = "miniature", address: str | None = None) -
     return page
 
 
-def _jobs(folder: Path, catalog: DemoCatalog, models: str) -> dict[str, Callable[[], dict[str, Any]]]:
+def _jobs(folder: Path, catalog: DemoCatalog, models: str, timed: bool) -> dict[str, Callable[[], dict[str, Any]]]:
+    """The jobs in their order; where the bundle can, its sounds keep time with the pictures."""
     embeddings, mapper, soundtracks, metrics = (str(folder / name) for name in _OUTPUTS)
     both = [*catalog.lessons, *catalog.shown]
     embed_job = load(EmbedJob, job="demo", source="embed")
     train_job = load(TrainJob, job="train", source="small")
-    generate_job = load(GenerateJob, job="demo", source="generate")
+    timing = ["timing=gru"] if timed else []
+    generate_job = load(GenerateJob, job="demo", source="generate", overrides=timing)
     evaluate_job = load(EvaluateJob, job="demo", source="evaluate")
     return {
         "embed": lambda: embed.run(both, embeddings, embed_job, models=models),

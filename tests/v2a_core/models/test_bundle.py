@@ -284,7 +284,7 @@ def test_relative_weights_are_found_from_another_folder(tmp_path, monkeypatch):
     (tmp_path / "here" / "own.yaml").write_text(
         f"name: own\nvision: {{model: ViT-miniature, weights: {relative['vision']}}}\n"
         f"audio: {{weights: {relative['audio']}}}\ngenerator: {{weights: {relative['generator']}}}\n"
-        "adapter: {weights: weights/adapter}\n"
+        "adapter: {weights: weights/adapter}\npredictor: {weights: weights/predictor}\n"
     )
     monkeypatch.chdir(tmp_path / "here")
     bundle = load_bundle("own.yaml")

@@ -31,6 +31,8 @@ def test_the_demo_runs_all_jobs_and_writes_a_page(ray_session, tmp_path, capsys,
     assert html.escape(broken["reject_message"]) in text
     for job in ("embeddings", "soundtracks", "metrics"):
         assert json.loads((tmp_path / job / "manifest.json").read_text())["bundle"]["trained"] is True
+    identity = json.loads((tmp_path / "soundtracks" / "manifest.json").read_text())["identity"]
+    assert identity["timing"]["predictor"]["kind"] == "gru"
     metrics = json.loads((tmp_path / "metrics" / "metrics.json").read_text())["metrics"]
     assert metrics["class_accuracy"]["value"] >= (0.6 if clips == 18 else 0)  # few lessons teach little
     assert f"open {page}" in capsys.readouterr().out

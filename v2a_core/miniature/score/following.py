@@ -108,9 +108,9 @@ def follow(
     seeds: Sequence[int],
 ) -> Followed:
     """Make a sound for each scene, and compare it with the real one."""
-    curves: Sequence[Curve | None]
+    curves: list[Curve | None]
     if way in PREDICTED:
-        curves = studio.predict(split, indices, *PREDICTED[way])
+        curves = [*studio.predict(split, indices, *PREDICTED[way])]
     else:
         curves = [_curve(studio, split, other) for other in others_of(indices, count, way)]
     tracks = [
