@@ -3,14 +3,18 @@
 The tests compare our networks with these numbers, so that none of the packages need be installed with them (some
 download on import, some want other versions of what we use). To make them again, unpack the wheels or source
 distributions of torchaudio 2.11.0 (without its folder `lib`), panns-inference 0.1.1, torchvggish 0.2, wav2clip 0.1.0
-and hear21passt 0.0.26 into one folder that is no part of the project, and run from the project's root
+and hear21passt 0.0.26, iopath 0.1.10, portalocker and einops, and of GitHub's facebookresearch/ImageBind (53680b0) the
+folder imagebind, of facebookresearch/pytorchvideo (6cdc929) the file pytorchvideo/data/clip_sampling.py, and of
+hkchengrex/av-benchmark (050a5cd) the file av_bench/data/ib_data.py, into one folder that is no part of the project, and
+run from the project's root; names behind it make only these
 
-    PYTHONPATH=.:tests/helpers python tests/data/make_oracles.py FOLDER
+    PYTHONPATH=.:tests/helpers python tests/data/make_oracles.py FOLDER [NAME ...]
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import sys
 import types
@@ -18,9 +22,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from helpers_networks import seeded_sounds, seeded_weights
+from helpers_networks import seeded_film, seeded_sounds, seeded_weights
 
 from v2a_core.compute.torchvision_import import prepare_torchvision
+from v2a_core.models.unset import UnsetWeights
 
 HERE = Path(__file__).parent
 
@@ -118,6 +123,53 @@ def passt() -> dict[str, np.ndarray]:
             "embedding": both[:, 527:].numpy()}  # fmt: skip
 
 
+def imagebind() -> dict[str, np.ndarray]:
+    """A small one of the published class; sounds by its own front end, videos by av-benchmark's."""
+    prepare_torchvision()
+    for name in ("pkg_resources", "pytorchvideo.transforms", "pytorchvideo.data.encoded_video"):
+        sys.modules[name] = types.ModuleType(name)  # of which nothing is called here
+    import pytorchvideo
+
+    pytorchvideo.transforms = sys.modules["pytorchvideo.transforms"]
+    sys.modules["pytorchvideo.data.encoded_video"].EncodedVideo = None
+    import torchaudio
+    from av_bench.data.ib_data import SpatialCrop
+    from imagebind import data
+    from imagebind.models.imagebind_model import ImageBindModel, imagebind_huge
+    from torchvision.transforms import v2
+
+    used = {"audio": 12, "vision": 16}
+    small = {f"{name}_{what}": size for name in ("vision", "audio", "text", "depth", "thermal", "imu")
+             for what, size in (("embed_dim", used.get(name, 8)), ("num_blocks", 2), ("num_heads", 2))}  # fmt: skip
+    network = fill(ImageBindModel(out_embed_dim=24, **small))
+    sounds = seeded_sounds([6.3, 3.01, 0.7])
+    torchaudio.load = lambda number: (torch.from_numpy(sounds[number].copy())[None], 16_000)
+    heard = [data.load_and_transform_audio_data([number], "cpu") for number in range(len(sounds))]
+    normal = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(
+        mean=[0.48145466, 0.4578275, 0.40821073], std=[0.26862954, 0.26130258, 0.27577711])])  # fmt: skip
+    seen = []
+    for size in ((4, 224, 301), (3, 280, 224), (2, 224, 224)):
+        frames = normal(torch.from_numpy(seeded_film(*size)).permute(0, 3, 1, 2))
+        crops = torch.stack(SpatialCrop(224, 3)([frames]))[None]  # (1, crops, frames, ...)
+        pairs = torch.cat([crops[:, :, first : first + 2] for first in range(size[0] - 1)], dim=1)
+        seen.append(network({"vision": pairs.transpose(2, 3)})["vision"])
+    with UnsetWeights():
+        published = imagebind_huge().state_dict()
+    found = {"mel": torch.stack(heard)[:, 0, :, 0, ::16, ::8].numpy(), "audio": _embedded(network, heard),
+             "vision": torch.cat(seen).numpy()}  # fmt: skip
+    for name in used:
+        lines = sorted(f"{key} {tuple(tensor.shape)}" for key, tensor in published.items() if f".{name}." in key)
+        found[f"{name}_layout"] = np.array(hashlib.sha256("\n".join(lines).encode()).hexdigest())
+        found[f"{name}_tensors"] = np.array(len(lines))
+        found[f"{name}_numbers"] = np.array(sum(published[line.split()[0]].numel() for line in lines))
+    found["others"] = np.array(sorted(key for key in published if not any(f".{name}." in key for name in used)))
+    return found
+
+
+def _embedded(network: torch.nn.Module, heard: list[torch.Tensor]) -> np.ndarray:
+    return torch.cat([network({"audio": clips})["audio"] for clips in heard]).numpy()
+
+
 def main() -> None:
     sys.path.insert(0, sys.argv[1])
     made = {
@@ -128,8 +180,10 @@ def main() -> None:
         "vggish": vggish,
         "wav2clip": wav2clip,
         "passt": passt,
+        "imagebind": imagebind,
     }
-    for name, make in made.items():
+    for name in sys.argv[2:] or made:
+        make = made[name]
         with torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
             arrays = make()
         np.savez_compressed(HERE / f"{name}.npz", **arrays)

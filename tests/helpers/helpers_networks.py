@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from v2a_core.media.mel_scale import mel_filters
-from v2a_core.metrics.extractors.networks import cnn14, passt, vggish, wav2clip
+from v2a_core.metrics.extractors.networks import cnn14, imagebind, passt, vggish, wav2clip
 
 SOUND_RATE = 16_000
 FRONT_END = ("spectrogram_extractor.", "logmel_extractor.", "spectrogram.window")
@@ -27,6 +27,8 @@ def seeded_weights(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, torch.Ten
 def _tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
     if name.endswith("num_batches_tracked"):
         return np.zeros(shape, np.int64)
+    if name.endswith("log_logit_scale"):
+        return np.full(shape, np.log(20), np.float32)
     random = np.random.default_rng(zlib.crc32(name.encode()))
     if name in _DECIBELS:
         return np.full(shape, _DECIBELS[name], np.float32)
@@ -59,6 +61,15 @@ def seeded_sounds(seconds: list[float], rate: int = SOUND_RATE) -> list[np.ndarr
     return sounds
 
 
+def seeded_film(frames: int, height: int, width: int) -> np.ndarray:
+    """Waves of colour that move over noise, uint8 (frames, height, width, 3)."""
+    random = np.random.default_rng(frames * height * width)
+    time, down, along = np.ogrid[:frames, :height, :width]
+    waves = [np.sin(down / (9 + 5 * n) + along / (30 - 7 * n) + (1 + n) * time) for n in range(3)]
+    noise = random.normal(0, 12, (frames, height, width, 3))
+    return np.clip(128 + 90 * np.stack(waves, axis=-1) + noise, 0, 255).astype(np.uint8)
+
+
 def blank_weights(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Zeros of these names and shapes that take no room in a file."""
     return {name: torch.zeros((), dtype=tensor.dtype).expand(tensor.shape) for name, tensor in weights.items()}
@@ -75,7 +86,8 @@ def published_weights(extractor: str) -> dict[str, Any]:
     if extractor == "wav2clip":
         window = {"audio_encoder.spectrogram.window": torch.hann_window(512)}
         return seeded_weights(_shapes(wav2clip.Wav2Clip())) | window
-    return seeded_weights(_shapes({"passt": passt.Passt, "vggish": vggish.Vggish}[extractor]()))
+    networks = {"passt": passt.Passt, "vggish": vggish.Vggish, "imagebind": imagebind.SoundTower}
+    return seeded_weights(_shapes(networks[extractor]()))
 
 
 def _shapes(network: torch.nn.Module) -> dict[str, tuple[int, ...]]:

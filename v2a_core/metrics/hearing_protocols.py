@@ -9,6 +9,8 @@ Shapes: T samples, C channels.
 
 from __future__ import annotations
 
+import math
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +27,7 @@ Resampling = Literal["sinc", "decimated"]
 
 # Of what is cut off this much is resampled too: a windowed sinc hears a little of what follows.
 _BEYOND_S = 0.1
+WHOLE = math.inf  # seconds
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Protocol:
 
     Attributes:
         name: Its name, as a part of the names of folders.
-        length_s: What is behind is not heard.
+        length_s: What is behind is not heard; `WHOLE`: all is.
         channels: The first one, or the mean of all.
         resampling: By a windowed sinc; or, to a rate of which the file's is a multiple, by taking every n-th sample
             without a filter, as audioldm_eval did before June 2023: what is above the new rate's half comes back below.
@@ -46,7 +49,7 @@ class Protocol:
 
     def mono(self, pcm: Pcm) -> Floats:
         """What is heard of a sound, float32 (T,), at its own rate, without its mean value."""
-        heard_T = self._mixed(pcm)[: max(1, round(self.length_s * pcm.sample_rate))]
+        heard_T = self._mixed(pcm)[: max(1, _samples(self.length_s, pcm.sample_rate))]
         mean = heard_T.mean(dtype=np.float64) if len(heard_T) else 0.0
         return heard_T - np.float32(mean)
 
@@ -59,22 +62,27 @@ class Protocol:
         """
         whole_T = self._mixed(pcm).astype(np.float64)
         whole_T -= whole_T.mean()
-        heard_T = whole_T[: round((self.length_s + _BEYOND_S) * pcm.sample_rate)]
+        heard_T = whole_T[: _samples(self.length_s + _BEYOND_S, pcm.sample_rate)]
         if self.resampling == "decimated" and pcm.sample_rate % sample_rate == 0:
             resampled_T = heard_T[:: pcm.sample_rate // sample_rate]
         else:
             resampled_T = sinc_resample(heard_T, pcm.sample_rate, sample_rate)
-        return resampled_T[: round(self.length_s * sample_rate)].astype(np.float32)
+        return resampled_T[: _samples(self.length_s, sample_rate)].astype(np.float32)
 
     def describe(self) -> dict[str, str | float]:
         """What numbers carry of it."""
-        return {"name": self.name, "length_s": self.length_s, "channels": self.channels, "resampling": self.resampling}
+        length = "whole" if self.length_s == WHOLE else self.length_s
+        return {"name": self.name, "length_s": length, "channels": self.channels, "resampling": self.resampling}
 
     def _mixed(self, pcm: Pcm) -> Floats:
         if self.channels == "first" or pcm.samples_TC.shape[1] == 1:
             return pcm.first_channel
         mixed: Floats = pcm.samples_TC.mean(axis=1, dtype=np.float64).astype(np.float32)
         return mixed
+
+
+def _samples(length_s: float, sample_rate: int) -> int:
+    return sys.maxsize if length_s == WHOLE else round(length_s * sample_rate)
 
 
 PROTOCOLS: dict[ProtocolName, Protocol] = {

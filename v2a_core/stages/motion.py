@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from v2a_core.media import worker
@@ -25,10 +25,20 @@ def see_video(item: Mapping[str, Any], guard: GuardSettings, protocol: Protocol)
         guard: Limits of the process.
         protocol: How much of it is looked at: as much as is heard.
     """
+    return row_of_video(item, lambda: _look(item, guard, protocol))
+
+
+def row_of_video(item: Mapping[str, Any], look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A row of a video with what is found; a rejected one when it cannot be had or looked at.
+
+    Args:
+        item: Of `features.SOUNDS`, of a video.
+        look: Gives what is found.
+    """
     started = time.monotonic()
     fields = about_sound(item)
     try:
-        found = _look(item, guard, protocol)
+        found = look()
     except OSError as error:
         found = reject_fields(MediaError("fetch", type(error).__name__, str(error)))
     except MediaError as error:
@@ -36,13 +46,17 @@ def see_video(item: Mapping[str, Any], guard: GuardSettings, protocol: Protocol)
     return fields | found | {"read_s": time.monotonic() - started}
 
 
+def span_s(item: Mapping[str, Any], protocol: Protocol) -> float:
+    """How much of a video is looked at, seconds: as much as is heard."""
+    return float(min(item["length_s"] or protocol.length_s, protocol.length_s))
+
+
 def _look(item: Mapping[str, Any], guard: GuardSettings, protocol: Protocol) -> dict[str, Any]:
     # It loads OpenCV, which need not be there.
     from v2a_core.media.motion import STAGE, Motion, MotionRequest
 
-    length_s = min(item["length_s"] or protocol.length_s, protocol.length_s)
     with rows.unpack_source(item["source"]).fetch() as path:
-        request = MotionRequest(path.absolute(), item["start_s"], length_s)
+        request = MotionRequest(path.absolute(), item["start_s"], span_s(item, protocol))
         call = worker.Call("v2a_core.media.motion:motion_of", request, reads=(request.path,), stage=STAGE)
         motion = shared_decoder(guard).run(call)
     if not isinstance(motion, Motion):

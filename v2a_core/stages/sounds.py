@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,8 @@ from v2a_core.stages.decode import DecodeSettings, decode_rows
 from v2a_core.tables import rows
 from v2a_core.tables.evaluated import pack_pcm, unpack_pcm
 from v2a_core.tables.schema import OK, REJECTED
+
+ThingT = TypeVar("ThingT")
 
 SILENCE = "silence"
 # A network hears this, too: how far silence is from real sounds tells what a distance is worth.
@@ -79,21 +81,37 @@ def reject_fields(error: MediaError) -> dict[str, Any]:
 
 def hear_sounds(batch: pa.Table, extractor: HearingExtractor, protocol: Protocol) -> pa.Table:
     """Fill what an extractor finds out; drop the samples. Rejected rows pass, and what is not finite is rejected."""
+    return fill(batch, unpack_pcm(batch["sound"]), lambda sounds: extractor.extract(sounds, protocol), "sound")
+
+
+def fill(
+    batch: pa.Table,
+    things: Sequence[ThingT | None],
+    extract: Callable[[Sequence[ThingT]], Mapping[str, pa.Array]],
+    column: str,
+) -> pa.Table:
+    """Fill what is found out about each row's sound or film.
+
+    Args:
+        batch: Rows.
+        things: What each of them holds; None of a rejected one.
+        extract: Columns from those that are there.
+        column: Where they lie: it is dropped.
+    """
     started = time.monotonic()
-    sounds = unpack_pcm(batch["sound"])
-    present = [row for row, sound in enumerate(sounds) if sound is not None]
+    present = [row for row, thing in enumerate(things) if thing is not None]
     columns: dict[str, Any] = {}
-    infinite = np.zeros(len(sounds), bool)
+    infinite = np.zeros(len(things), bool)
     if present:
-        found = extractor.extract([sound for sound in sounds if sound is not None], protocol)
-        places = pa.array([present.index(row) if row in present else None for row in range(len(sounds))], pa.int64())
+        found = extract([thing for thing in things if thing is not None])
+        places = pa.array([present.index(row) if row in present else None for row in range(len(things))], pa.int64())
         columns = {name: values.take(places) for name, values in found.items()}
         for values in found.values():
             bad = [not np.isfinite(cell.values.to_numpy(zero_copy_only=False)).all() for cell in values]
             infinite[present] |= np.array(bad, bool)
-    columns["extract_s"] = rows.per_row_seconds(time.monotonic() - started, [sound is not None for sound in sounds])
-    batch = rows.replace(batch, columns, drop=["sound"])
-    error = MediaError("audio", "NonFinite", "what the network found is not finite")
+    columns["extract_s"] = rows.per_row_seconds(time.monotonic() - started, [thing is not None for thing in things])
+    batch = rows.replace(batch, columns, drop=[column])
+    error = MediaError("audio" if column == "sound" else "decode", "NonFinite", "what the network found is not finite")
     return rows.reject_where(batch, infinite.tolist(), error) if infinite.any() else batch
 
 

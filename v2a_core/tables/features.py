@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from v2a_core.media.segments import digest
 from v2a_core.tables.columns import Column, schema_of
 from v2a_core.tables.evaluated import SAMPLES
 from v2a_core.tables.schema import CATALOG, DOUBLE, INT, STATUS, TEXT
+
+# The frames of a video on their way: uint8 RGB, C order.
+_FILM = pa.struct(
+    [("pixels", pa.large_binary()), ("frames", pa.int32()), ("height", pa.int32()), ("width", pa.int32())]
+)
 
 # What is to be heard, a row a sound.
 SOUNDS = pa.schema(
@@ -72,3 +79,31 @@ def with_sound(features: pa.Schema) -> pa.Schema:
     return pa.schema(
         [*features, pa.field("sound", SAMPLES), pa.field("read_s", pa.float64()), pa.field("extract_s", pa.float64())]
     )
+
+
+def with_film(features: pa.Schema) -> pa.Schema:
+    """The same rows on the way from reading to the network, with the frames of the video."""
+    return pa.schema([_with_film(field) for field in with_sound(features)])
+
+
+def pack_film(frames_FHWC: npt.NDArray[np.uint8]) -> dict[str, object]:
+    """Frames (F, H, W, 3) as a value of the column `film`."""
+    frames, height, width, _ = frames_FHWC.shape
+    pixels = np.ascontiguousarray(frames_FHWC).data.cast("B")
+    return {"pixels": pixels, "frames": frames, "height": height, "width": width}
+
+
+def unpack_films(column: pa.ChunkedArray) -> list[npt.NDArray[np.uint8] | None]:
+    """The frames of a column; None for null."""
+    return [
+        np.frombuffer(cell["pixels"].as_buffer(), np.uint8).reshape(
+            cell["frames"].as_py(), cell["height"].as_py(), cell["width"].as_py(), 3
+        )
+        if cell.is_valid
+        else None
+        for cell in column
+    ]
+
+
+def _with_film(field: pa.Field) -> pa.Field:
+    return pa.field("film", _FILM) if field.name == "sound" else field

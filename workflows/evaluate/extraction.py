@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pyarrow as pa
@@ -13,10 +13,11 @@ from ray.data import Dataset
 
 from v2a_core import storage
 from v2a_core.config import ConfigError
-from v2a_core.media.config import GuardSettings
 from v2a_core.metrics.extractors.folder import (
     FolderExtractor,
     HearingExtractor,
+    LoadedExtractor,
+    WatchingExtractor,
     Weights,
     folder_extractor,
     hearing_extractor,
@@ -28,13 +29,14 @@ from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.models import Bundle, ModelError
 from v2a_core.outputs.ledger import Ledger, embeddings_ledger
 from v2a_core.protocols import JSON
-from v2a_core.stages.motion import see_video
-from v2a_core.stages.sounds import hear_sounds, read_sound
+from v2a_core.stages.sounds import hear_sounds
+from v2a_core.stages.watch import watch_films
 from v2a_core.tables import features
 from v2a_core.tables.schema import ROWS_FOLDER
 from workflows.cluster_runtime.pools import Pools, device
 from workflows.command.arguments import Asked
 from workflows.evaluate.config import EvaluateJob
+from workflows.evaluate.reading import ReadFilms, ReadSounds, SeeVideos
 from workflows.streaming.job import DryRun, Identity, Models, Plan, Request, Rows, StreamingJob
 from workflows.streaming.plan import from_tables
 from workflows.streaming.run import Entrance
@@ -48,15 +50,21 @@ _DIGITS = 12  # of the sha256 of weights, in the name of a folder
 
 
 def chosen_weights(job: EvaluateJob) -> dict[str, Weights]:
-    """The networks whose weights the settings name, and what else they want to be used.
+    """The networks whose weights the settings name, those for the videos beside them, and what else is wanted.
 
     Raises:
         ConfigError: When weights cannot be had, or have another sha256 than the settings say, or a library is missing.
     """
-    found = {name: find_weights(name, job.extractors.own(name, NetworkSettings)) for name in networks()}
+    found: dict[str, Weights] = {}
+    for name, network in networks().items():
+        weights = find_weights(name, job.extractors.own(name, NetworkSettings))
+        if weights is not None:
+            found[name] = weights
+            if network.beside:
+                found[network.beside] = replace(weights, extractor=network.beside)
     if job.extractors.own(MOTION, MotionSettings).use:
         found |= {MOTION: VideoMotion.program(MOTION), ONSETS: LibrosaOnsets.program(ONSETS)}
-    return {name: weights for name, weights in found.items() if weights is not None}
+    return found
 
 
 def feature_folder(place: str, weights: Weights, protocol: Protocol) -> str:
@@ -121,33 +129,6 @@ def _open(job: EvaluateJob, asking: Asking, models: Models, sounds: pa.Table) ->
 
 
 @dataclass(frozen=True)
-class ReadSounds:
-    """Rows of `features.SOUNDS` in, sounds out."""
-
-    guard: GuardSettings
-    schema: pa.Schema
-
-    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Read a block of sounds, one at a time."""
-        for item in batch.to_pylist():
-            yield pa.Table.from_pylist([read_sound(item, self.guard)], schema=self.schema)
-
-
-@dataclass(frozen=True)
-class SeeVideos:
-    """Rows of `features.SOUNDS` in, how their videos move out."""
-
-    guard: GuardSettings
-    protocol: Protocol
-    schema: pa.Schema
-
-    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """See a block of videos, one at a time."""
-        for item in batch.to_pylist():
-            yield pa.Table.from_pylist([see_video(item, self.guard, self.protocol)], schema=self.schema)
-
-
-@dataclass(frozen=True)
 class HearSounds(ActorStage):
     """Sounds in, what the extractor finds out; an actor holds it."""
 
@@ -158,6 +139,19 @@ class HearSounds(ActorStage):
         weights = self.asking.weights
         extractor = hearing_extractor(weights.extractor).opened(weights, device())
         return lambda batch: hear_sounds(batch, extractor, self.asking.protocol)
+
+
+@dataclass(frozen=True)
+class WatchFilms(ActorStage):
+    """Frames in, what the extractor finds out; an actor holds it."""
+
+    weights: Weights
+    extractor: type[WatchingExtractor]
+
+    def load(self) -> Callable[[pa.Table], pa.Table]:
+        """Load the extractor."""
+        extractor = self.extractor.opened(self.weights, device())
+        return lambda batch: watch_films(batch, extractor)
 
 
 @dataclass(frozen=True)
@@ -209,7 +203,9 @@ class Extraction(StreamingJob[pa.Table]):
     def rows(self) -> Rows:
         """A row a sound."""
         schema = features.feature_schema(self._extractor.columns)
-        return Rows(ROWS_FOLDER, schema, features.with_sound(schema), "segment_id", embeddings_ledger)
+        watches = issubclass(self._extractor, WatchingExtractor)
+        transit = features.with_film(schema) if watches else features.with_sound(schema)
+        return Rows(ROWS_FOLDER, schema, transit, "segment_id", embeddings_ledger)
 
     def plan(self, ledger: Ledger, tally: Tally) -> Plan[pa.Table]:
         """The sounds without a row."""
@@ -226,7 +222,7 @@ class Extraction(StreamingJob[pa.Table]):
 
     def check_start(self) -> None:
         """A checkpoint is read once before Ray starts."""
-        if not issubclass(self._extractor, HearingExtractor):
+        if not issubclass(self._extractor, LoadedExtractor):
             return
         try:
             self._extractor.check(self.asking.weights)
@@ -234,14 +230,18 @@ class Extraction(StreamingJob[pa.Table]):
             raise ConfigError(str(error)) from None
 
     def chain(self, items: pa.Table, output: str, pools: Pools) -> Dataset:
-        """Read the sounds, then hear them; or see their videos."""
+        """Read the sounds, then hear them; or look at their videos."""
         size = pools.sources_per_block or _SOUNDS_PER_BLOCK
         data = from_tables(items.slice(start, size) for start in range(0, items.num_rows, size))
-        transit = self.rows().transit
-        if not hears(self.asking.weights):
-            return run_tasks(data, SeeVideos(self.settings.decoder, self.asking.protocol, transit), pools)
-        data = self.between(run_tasks(data, ReadSounds(self.settings.decoder, transit), pools), pools)
-        return run_actors(data, HearSounds(self.asking), pools, batch_size=pools.segments_per_batch)
+        transit, guard, extractor = self.rows().transit, self.settings.decoder, self._extractor
+        batch_size = pools.segments_per_batch
+        if issubclass(extractor, WatchingExtractor):
+            data = run_tasks(data, ReadFilms(guard, self.asking.protocol, extractor, transit), pools)
+            return run_actors(data, WatchFilms(self.asking.weights, extractor), pools, batch_size=batch_size)
+        if not issubclass(extractor, HearingExtractor):
+            return run_tasks(data, SeeVideos(guard, self.asking.protocol, transit), pools)
+        data = self.between(run_tasks(data, ReadSounds(guard, transit), pools), pools)
+        return run_actors(data, HearSounds(self.asking), pools, batch_size=batch_size)
 
     def between(self, data: Dataset, pools: Pools) -> Dataset:
         """What sounds go through before they are heard: nothing."""

@@ -12,6 +12,7 @@ from helpers_networks import blank_weights, published_weights
 
 from v2a_core.config import ConfigError
 from v2a_core.media.types import Pcm
+from v2a_core.metrics.extractors.imagebind import ImageBindExtractor
 from v2a_core.metrics.extractors.network import NetworkSettings, find_weights, network, networks
 from v2a_core.metrics.extractors.networks import cnn14
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
@@ -23,6 +24,7 @@ SIZES = {
     "vggish": {"embedding": 2 * 128},
     "wav2clip": {"embedding": 512},
     "passt": {"embedding": 768, "logits": 527},
+    "imagebind": {"embedding": 1024},
 }
 
 
@@ -45,6 +47,16 @@ def test_sounds_of_any_rate_and_channels_become_columns(name, tmp_path):
         assert np.isfinite(first).all()
     again = extractor.extract(sounds[::-1], PROTOCOLS["paper"])
     np.testing.assert_allclose(again["embedding"][1].as_py(), found["embedding"][0].as_py(), rtol=1e-3, atol=1e-4)
+
+
+def test_imagebind_hears_the_whole_file_where_av_benchmark_does():
+    heard = ImageBindExtractor.heard(PROTOCOLS["av-benchmark"])
+    sound = Pcm(np.stack([tone(9.0, 500.0, 16_000), tone(9.0, 900.0, 16_000)], axis=1), 16_000)
+    np.testing.assert_allclose(heard.at_rate(sound, 16_000), sound.first_channel, atol=1e-3)
+    assert len(heard.mono(sound)) == 9 * 16_000
+    assert heard.describe() == PROTOCOLS["av-benchmark"].describe() | {"length_s": "whole", "channels": "first"}
+    assert ImageBindExtractor.heard(PROTOCOLS["paper"]) == PROTOCOLS["paper"]
+    assert "CC BY-NC-SA 4.0" in ImageBindExtractor.missing("imagebind")
 
 
 def test_weights_are_named_by_their_sha256(tmp_path):

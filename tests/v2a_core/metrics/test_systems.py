@@ -38,7 +38,8 @@ def stored(tmp_path):
 
 
 def compute(name: str, made: Features, reference: Features | None = None, **more) -> Estimate:
-    heard = Heard(made, reference, more.get("frames"), more.get("silence", {}), SetSettings(most_rows=500))
+    settings = SetSettings(most_rows=500)
+    heard = Heard(made, reference, more.get("frames"), more.get("silence", {}), settings, more.get("videos"))
     return SET_METRICS[name].component.compute(heard)
 
 
@@ -152,6 +153,22 @@ def test_the_score_without_a_group_is_that_of_the_rows_that_are_left(stored):
     groups = np.array([group_of(key) for key in KEYS])[order]
     by_hand = [inception_score(logits[order][groups != group]).mean for group in range(GROUPS)]
     np.testing.assert_allclose(found.without_G, by_hand, rtol=1e-9)
+
+
+def test_imagebind_score_is_the_cosine_to_the_video(stored):
+    videos = stored(embedding=normal(300, 6))
+    same = compute("ib", stored(embedding=20 * normal(300, 6)), videos=videos)
+    assert (same.value, same.count) == (pytest.approx(1, abs=1e-6), 300)
+    assert abs(same.beside["shuffled_pairs"]) < 0.1
+    turned = normal(300, 6, seed=1)
+    found = compute("ib", stored(embedding=turned), stored(embedding=-normal(300, 6)), videos=videos)
+    lengths = np.linalg.norm(turned, axis=1) * np.linalg.norm(normal(300, 6), axis=1)
+    cosines = (turned * normal(300, 6)).sum(axis=1) / lengths
+    assert found.value == pytest.approx(cosines.mean(), rel=1e-5)
+    assert found.beside["references"] == pytest.approx(-1, abs=1e-6)
+    assert found.values["clip7"] == pytest.approx(cosines[7], rel=1e-5)
+    with pytest.raises(NotMeasuredError, match="needs the videos"):
+        compute("ib", stored(embedding=turned))
 
 
 def test_onsets_and_motion_of_a_video(tmp_path):

@@ -31,6 +31,8 @@ EXTRACTORS: Registry[type[SoundExtractor] | type[BatchExtractor] | type[FolderEx
         "vggish": "v2a_core.metrics.extractors.vggish",
         "wav2clip": "v2a_core.metrics.extractors.wav2clip",
         "passt": "v2a_core.metrics.extractors.passt",
+        "imagebind": "v2a_core.metrics.extractors.imagebind",
+        "imagebind-video": "v2a_core.metrics.extractors.imagebind_video",
         "librosa-onsets": "v2a_core.metrics.extractors.librosa_onsets",
         "motion": "v2a_core.metrics.extractors.motion",
     },

@@ -7,8 +7,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from v2a_core.config import ConfigError
@@ -64,17 +66,8 @@ class FolderExtractor(abc.ABC):
         return []
 
 
-class HearingExtractor(FolderExtractor):
-    """Hears sounds by themselves, where models run."""
-
-    @classmethod
-    @abc.abstractmethod
-    def missing(cls, name: str) -> str:
-        """Why there are no findings, and what to do.
-
-        Args:
-            name: Of the extractor.
-        """
+class LoadedExtractor(FolderExtractor):
+    """Runs where models run."""
 
     @classmethod
     @abc.abstractmethod
@@ -87,13 +80,41 @@ class HearingExtractor(FolderExtractor):
 
     @classmethod
     @abc.abstractmethod
-    def opened(cls, weights: Weights, device: str) -> HearingExtractor:
+    def opened(cls, weights: Weights, device: str) -> Self:
         """The extractor, loaded.
 
         Args:
             weights: What the findings depend on.
             device: Where it runs.
         """
+
+
+class HearingExtractor(LoadedExtractor):
+    """Hears sounds by themselves.
+
+    Attributes:
+        beside: The extractor of videos whose findings its metrics compare with; empty: there is none.
+    """
+
+    beside: ClassVar[str] = ""
+
+    @classmethod
+    @abc.abstractmethod
+    def missing(cls, name: str) -> str:
+        """Why there are no findings, and what to do.
+
+        Args:
+            name: Of the extractor.
+        """
+
+    @classmethod
+    def heard(cls, protocol: Protocol) -> Protocol:
+        """What it hears of a sound when a protocol is asked for: what the protocol says.
+
+        Args:
+            protocol: Which one.
+        """
+        return protocol
 
     @abc.abstractmethod
     def extract(self, sounds: Sequence[Pcm], protocol: Protocol) -> Mapping[str, pa.Array]:
@@ -102,6 +123,26 @@ class HearingExtractor(FolderExtractor):
         Args:
             sounds: As they are in their files, of at least a sample each.
             protocol: What is heard of them.
+        """
+
+
+class WatchingExtractor(LoadedExtractor):
+    """Sees frames of the references' videos.
+
+    Attributes:
+        frames_per_second: How many it sees; see `v2a_core.media.sampled_frames`.
+        side: The shorter side of a frame, pixels.
+    """
+
+    frames_per_second: ClassVar[float]
+    side: ClassVar[int]
+
+    @abc.abstractmethod
+    def extract(self, films: Sequence[npt.NDArray[np.uint8]]) -> Mapping[str, pa.Array]:
+        """Each of `columns`, a value a video.
+
+        Args:
+            films: The frames of each, RGB (F, H, W, 3), one at least.
         """
 
 

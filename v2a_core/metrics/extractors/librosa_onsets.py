@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +37,7 @@ def librosa_onsets(sound_T: Floats) -> list[float]:
 class LibrosaOnsets(HearingExtractor):
     """They are found whenever motion is looked at."""
 
+    beside: ClassVar[str] = "motion"
     columns: ClassVar[tuple[Column, ...]] = (
         Column("onsets_s", FLOATS, "when something begins to sound, as librosa finds it; s"),
     )
@@ -57,7 +58,7 @@ class LibrosaOnsets(HearingExtractor):
         """It is a dependency."""
 
     @classmethod
-    def opened(cls, weights: Weights, device: str) -> LibrosaOnsets:
+    def opened(cls, weights: Weights, device: str) -> Self:
         """There is nothing to load."""
         return cls()
 

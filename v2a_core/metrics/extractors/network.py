@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +82,7 @@ class NetworkExtractor(HearingExtractor):
         cls.load(weights.path())
 
     @classmethod
-    def opened(cls, weights: Weights, device: str) -> NetworkExtractor:
+    def opened(cls, weights: Weights, device: str) -> Self:
         """Fetch the weights where they are not there, and load them."""
         return cls(weights.path(), device)
 
@@ -102,9 +102,14 @@ class NetworkExtractor(HearingExtractor):
             sounds: As they are in their files, of at least a sample each.
             protocol: What is heard of them.
         """
-        rate = self._network.sample_rate
+        rate, protocol = self._network.sample_rate, self.heard(protocol)
         found = self._network.embed([protocol.at_rate(sound, rate) for sound in sounds], rate)
-        return {item.name: arrays.vectors(list(found[item.name]), found[item.name].shape[1]) for item in self.columns}
+        return as_columns({item.name: found[item.name] for item in self.columns})
+
+
+def as_columns(found: Arrays) -> dict[str, pa.Array]:
+    """Named arrays (N, D) as columns of N vectors."""
+    return {name: arrays.vectors(list(values_ND), values_ND.shape[1]) for name, values_ND in found.items()}
 
 
 def network(name: str) -> type[NetworkExtractor]:

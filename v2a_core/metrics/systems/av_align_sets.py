@@ -23,7 +23,7 @@ class AvAlign:
 
     def compute(self, heard: Heard) -> Estimate:
         """With the references' own score, and what shuffled pairs get, beside it."""
-        motion = heard.motion
+        motion = heard.videos
         if motion is None or not motion.keys:
             raise NotMeasuredError("needs the videos: give --references that are videos, and not their sounds alone")
         values, shuffled = _scores(heard.made, motion), _scores(heard.made, motion, neighbour=True)

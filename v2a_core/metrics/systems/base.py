@@ -40,7 +40,7 @@ class Heard:
         frames: The mean of CLIP's normalised embeddings of each video's frames; None: there are none.
         silence: What the extractor says of silence, by column, (rows, D).
         settings: Of metrics of sets.
-        motion: When the references' videos move most; None: nobody looked.
+        videos: What the extractor of videos that belongs to it says of the references'; None: nobody looked.
     """
 
     made: Features
@@ -48,7 +48,7 @@ class Heard:
     frames: Features | None
     silence: Mapping[str, npt.NDArray[np.float32]]
     settings: SetSettings
-    motion: Features | None = None
+    videos: Features | None = None
 
     def references(self) -> Features:
         """The references.

@@ -23,7 +23,6 @@ from v2a_core.metrics.systems.clap_sets import EvaluatedRows
 from v2a_core.metrics.systems.features import Features, Member, read_features
 
 ROUND_TRIP = "/round-trip"  # no name of a system
-MOTION = "motion"  # the extractor of videos
 Members = Mapping[str, Sequence[Member]]
 
 
@@ -172,7 +171,7 @@ def _heard(sets: Sets, folders: Folders, settings: SetSettings, folder: Path) ->
     if sets.reference:
         reference = read_features(folders.reference, sets.reference, sizes, folder / "reference")
     silence = _silence(sets, folders, sizes, folder / "silence")
-    motion = _motion(sets, folder / "motion")
+    videos = _videos(hearing_extractor(folders.weights.extractor).beside, sets, folder / "videos")
     rows = {system: (folders.made, members) for system, members in sets.systems.items()}
     if folders.round_trip:
         rows[ROUND_TRIP] = (folders.round_trip, sets.reference)
@@ -183,18 +182,18 @@ def _heard(sets: Sets, folders: Folders, settings: SetSettings, folder: Path) ->
             sets.frames,
             silence,
             settings,
-            motion,
+            videos,
         )
         for number, (system, (place, members)) in enumerate(rows.items())
     }
 
 
-def _motion(sets: Sets, folder: Path) -> Features | None:
-    """How the references' videos move; None when nobody looked."""
-    folders = sets.folders.get(MOTION)
+def _videos(extractor: str, sets: Sets, folder: Path) -> Features | None:
+    """What an extractor found out about the references' videos; None when nobody looked."""
+    folders = sets.folders.get(extractor)
     if folders is None or not sets.reference:
         return None
-    return read_features(folders.reference, sets.reference, folder_extractor(MOTION).sizes, folder)
+    return read_features(folders.reference, sets.reference, folder_extractor(extractor).sizes, folder)
 
 
 def _silence(
@@ -221,6 +220,8 @@ def _missing(extractor: str) -> str:
 
 def _measure(name: str, heard: Heard | None, extractor: str, sha256: str, protocol: Protocol) -> SetResult:
     metric = SET_METRICS[name].component
+    if extractor != CLAP:
+        protocol = hearing_extractor(extractor).heard(protocol)
     head = (name, metric.title, metric.better, extractor, sha256, protocol)
     if heard is None:
         return SetResult(*head, reason=_missing(extractor))
