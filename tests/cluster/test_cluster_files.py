@@ -17,7 +17,7 @@ from workflows.cli.main import build_parser
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"
-FILES = sorted(path for path in CLUSTER.iterdir() if path.is_file())
+FILES = sorted(path for path in CLUSTER.rglob("*") if path.is_file())
 PINS = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split())
 
 
@@ -235,4 +235,4 @@ def test_the_search_for_secrets_finds_some(text: str) -> None:
 def test_every_file_is_described() -> None:
     text = (CLUSTER / "README.md").read_text()
     for path in FILES:
-        assert path.name in {"README.md", "Dockerfile.dockerignore"} or f"`{path.name}`" in text, path.name
+        assert path.name in {"README.md", "Dockerfile.dockerignore"} or f"`{path.relative_to(CLUSTER)}`" in text, path

@@ -96,6 +96,11 @@ class Lease:
         self._ended = threading.Event()
         self._progress: Callable[[], Mapping[str, JSON]] | None = None
 
+    @property
+    def run(self) -> str:
+        """What tells the run that owns the output from every other."""
+        return self._record["owner"]
+
     def tell(self, progress: Callable[[], Mapping[str, JSON]]) -> None:
         """Say with each renewal how far the run is; called from a thread of the lease's own."""
         self._progress = progress

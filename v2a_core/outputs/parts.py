@@ -43,6 +43,8 @@ class PartWriter:
 
     Attributes:
         written: Rows of each part that was written, by its file name, for the manifest.
+        rows_written: Rows of all of them.
+        committed_at: When the newest of them appeared, in seconds since the epoch; None: none has.
 
     Args:
         folder: Folder or URI prefix of the parts.
@@ -75,6 +77,8 @@ class PartWriter:
         self._bytes = 0
         self._started = self._last_write = time.monotonic()
         self.written: dict[str, int] = {}
+        self.rows_written = 0
+        self.committed_at: float | None = None
         self._output = folder.rstrip("/").rpartition("/")[0]
         self._claimed = storage.exists(storage.join(self._output, FILE_NAME))
 
@@ -115,6 +119,8 @@ class PartWriter:
             name = write_part(self._folder, table.take(pc.sort_indices(table, self._order)), time.time_ns())
             self._buffer, self._bytes = [], 0
             self.written[name] = table.num_rows
+            self.rows_written += table.num_rows
+            self.committed_at = time.time()
 
     def _new(self, table: pa.Table) -> pa.Table:
         """The rows whose ids were not seen before; they are now."""

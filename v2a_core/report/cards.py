@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from v2a_core import storage
@@ -24,6 +25,7 @@ class Take:
     start_s: float = 0.0
     duration_s: float = 0.0
     silence: str = ""
+    events: Sequence[tuple[float, float]] = ()  # place, as a share of the plots' length, and how sure it is
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Painter:
             return replace(take, silence=str(error))
         if waveform is None:
             return replace(take, silence="silent: there is no sound in the original")
-        return self._plotted(take, f"{number:04d}-original.png", waveform)
+        return self._plotted(take, f"{number:04d}-original.png", waveform, entry.events, entry.start_s)
 
     def _made(self, number: int, entry: PageEntry) -> Take:
         sound = entry.made_audio or entry.made_video
@@ -80,7 +82,8 @@ class Painter:
             audio=self._shelf.place(entry.made_audio, f"{number:04d}-made") if entry.made_audio else None,
             start_s=entry.start_s if entry.made_audio else 0.0,  # else the plots are of the whole video
         )
-        return self._plotted(take, f"{number:04d}-made.png", waveform)
+        shifted_s = 0.0 if entry.made_audio else entry.start_s
+        return self._plotted(take, f"{number:04d}-made.png", waveform, entry.events, shifted_s)
 
     def _picture(self, number: int, entry: PageEntry) -> str | None:
         seen = entry.made_video or entry.original or entry.source
@@ -93,6 +96,16 @@ class Painter:
         except (OSError, ValueError):  # gone, or of a storage that cannot be reached from here
             return None
 
-    def _plotted(self, take: Take, name: str, waveform: Waveform) -> Take:
-        spectrogram = self._shelf.save(name, spectrogram_png(waveform))
-        return replace(take, spectrogram=spectrogram, waveform=waveform_path(waveform), duration_s=len(waveform) / RATE)
+    def _plotted(
+        self, take: Take, name: str, waveform: Waveform, events: Sequence[tuple[float, float]], shifted_s: float
+    ) -> Take:
+        """The take with its plots, over which events stand that begin `shifted_s` later than in the soundtrack."""
+        spectrogram, duration_s = self._shelf.save(name, spectrogram_png(waveform)), len(waveform) / RATE
+        places = [((time_s + shifted_s) / duration_s, sure) for time_s, sure in events]
+        return replace(
+            take,
+            spectrogram=spectrogram,
+            waveform=waveform_path(waveform),
+            duration_s=duration_s,
+            events=[(place, sure) for place, sure in places if place <= 1],
+        )

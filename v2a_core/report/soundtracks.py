@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from statistics import fmean
-from typing import Literal, TypedDict, cast
+from typing import Literal, NotRequired, TypedDict, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,9 +20,10 @@ from v2a_core.generators.config import GENERATOR, AnyGeneratorSettings
 from v2a_core.outputs import manifest, unfinished
 from v2a_core.outputs.ledger import read_latest
 from v2a_core.outputs.manifest import BundleRecord
-from v2a_core.protocols import JSON
+from v2a_core.protocols import JSON, Curve
 from v2a_core.report.types import BundleReport, MetricReport, ModelReport, PageEntry, PageReport, RejectReport, Verdict
 from v2a_core.tables.schema import INDEX, INDEX_FOLDER, OK, ROWS_FOLDER
+from v2a_core.timing.envelope import onset_places
 from v2a_core.version import __version__
 
 _CATALOG = ("source_id", "source_uri", "source_name", "kind", "label", "caption", "split")
@@ -52,6 +55,7 @@ class _IndexRow(TypedDict):
     duration_s: float | None
     audio_path: str | None
     video_path: str | None
+    curve: NotRequired[Sequence[Sequence[float]] | None]
 
 
 class _RejectedRow(TypedDict):
@@ -103,7 +107,8 @@ def read_report(soundtracks: str, metrics: str | None = None, limit: int | None 
         ConfigError: When there is no such output, or the metrics are of other soundtracks.
     """
     made_by = manifest.read(soundtracks, job="generate")
-    index = read_latest(storage.join(soundtracks, INDEX_FOLDER), _INDEX)
+    columns = [*_INDEX, *(["curve"] if "timing" in made_by["identity"] else [])]
+    index = read_latest(storage.join(soundtracks, INDEX_FOLDER), columns)
     table = (
         index.sort_by([("label", "ascending"), ("source_name", "ascending")])
         if index
@@ -151,7 +156,13 @@ def _entry(soundtracks: str, row: _IndexRow, measured: Measured) -> PageEntry:
         split=row["split"],
         verdict=measured.verdicts.get(row["source_id"]),
         similarity=measured.similarities.get(row["source_id"]),
+        events=_events(row.get("curve")),
     )
+
+
+def _events(curve: Sequence[Sequence[float]] | None) -> list[tuple[float, float]]:
+    """What was seen to begin to sound; nothing where no curve was predicted."""
+    return onset_places(Curve(*np.asarray(curve, np.float32).T)) if curve else []
 
 
 def _measured(metrics: str, soundtracks: pa.Table) -> Measured:

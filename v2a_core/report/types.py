@@ -49,6 +49,7 @@ class PageEntry:
         label, caption, split: From the catalog, if it has them.
         verdict: Of a judge on the made sound, if there is one.
         similarity: Mean CLAP similarity of the sound to its conditions, if it was measured.
+        events: When something was seen to begin to sound, in seconds of the soundtrack, and how sure that is, 0 to 1.
     """
 
     name: str
@@ -64,6 +65,7 @@ class PageEntry:
     split: str | None = None
     verdict: Verdict | None = None
     similarity: float | None = None
+    events: Sequence[tuple[float, float]] = ()
 
 
 @dataclass(frozen=True)

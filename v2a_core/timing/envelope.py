@@ -91,6 +91,12 @@ def onset_bumps(times_s: AnyFloats, frames: int) -> Floats:
     return onset_F
 
 
+def onset_places(curve: Curve) -> list[tuple[float, float]]:
+    """When something begins in a curve, in seconds, and how much that counts, 0 to 1; without what does not count."""
+    places = np.flatnonzero((curve.onset_F > 0.75) & (curve.weight_F > 0))
+    return [(float(place) / CURVE_HZ, float(curve.weight_F[place])) for place in places]
+
+
 def rises(level_F: Floats) -> npt.NDArray[np.float64]:
     """Times in seconds at which a level rises: what begins, where nobody says it.
 

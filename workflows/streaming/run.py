@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar, cast
 
 from v2a_core import storage
 from v2a_core.models import LocalBundle, check_weights, load_bundle
@@ -19,13 +19,16 @@ from v2a_core.outputs.unfinished import Unfinished
 from v2a_core.protocols import JSON
 from v2a_core.storage import StorageAccess
 from v2a_core.storage.preflight import check_storage
-from workflows.cluster_runtime.pools import start_pools
+from v2a_core.storage.public import public
+from workflows.cluster_runtime.counters import Monitored
+from workflows.cluster_runtime.pools import Pools, start_pools
 from workflows.streaming.config import JobSettings
 from workflows.streaming.job import DryRun, ItemsT, Models, Plan, Request, StreamingJob
 from workflows.streaming.stream import Sink, stream
 from workflows.streaming.summary import Tally, sentence
 
 ListedT = TypeVar("ListedT")
+_RUN_DIGITS = 12  # enough that no two runs of a cluster are called alike
 
 
 @dataclass(frozen=True)
@@ -114,10 +117,16 @@ def _make(ready: _Ready[ItemsT], lease: Lease) -> dict[str, object]:
     claimed = manifest.open_output(output, ready.mine)
     writer = _writer(ready, claimed, lease)
     data = job.chain(plan.items, output, pools) if pools else None
-    sink = Sink(writer, Unfinished(output), tally, settings.limits, job.stage_columns)
+    monitored = _monitored(job, lease, output, pools) if pools else None
+    sink = Sink(writer, Unfinished(output), tally, settings.limits, job.stage_columns, monitored)
     stream(data, plan.rejected, sink)
     lease.check()
     return _conclude(ready, claimed, sink)
+
+
+def _monitored(job: StreamingJob[ItemsT], lease: Lease, output: str, pools: Pools) -> Monitored:
+    device: Literal["gpu", "cpu"] = "gpu" if pools.main_gpus else "cpu"
+    return Monitored(job.name, lease.run[:_RUN_DIGITS], public(output), pools.actors, device, job.stage_columns)
 
 
 def _conclude(ready: _Ready[ItemsT], claimed: Manifest, sink: Sink) -> dict[str, object]:

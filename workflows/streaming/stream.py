@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from ray.exceptions import RayTaskError
 from v2a_core.outputs.parts import PartWriter
 from v2a_core.outputs.unfinished import Unfinished
 from v2a_core.storage.trouble import StorageStopError, stop, stops_run
-from workflows.cluster_runtime.counters import RunMetrics
+from workflows.cluster_runtime.counters import Monitored, Progress, RunMetrics
 from workflows.cluster_runtime.restarts import bound_restarts
 from workflows.streaming.commits import commit_in_time
 from workflows.streaming.config import LimitSettings
@@ -31,6 +32,7 @@ class Sink:
         tally: Counts both.
         limits: When to give up.
         stage_columns: Maps a stage to the column in which rows carry its seconds.
+        monitored: The run as the cluster's monitoring names it; None: there is no Ray that could.
     """
 
     writer: PartWriter
@@ -38,6 +40,7 @@ class Sink:
     tally: Tally
     limits: LimitSettings
     stage_columns: Mapping[str, str]
+    monitored: Monitored | None
 
     def take(self, table: pa.Table) -> pa.Table:
         """Write and count rows; returns those that were new and final."""
@@ -47,6 +50,14 @@ class Sink:
         self.tally.add(written)
         self.tally.wait(waiting)
         return written
+
+    def progress(self) -> Progress:
+        """How far the run is."""
+        tally, writer = self.tally, self.writer
+        bad = len(tally.rejected_sources) + len(tally.waiting_sources)
+        return Progress(
+            tally.planned, len(tally.sources), bad, writer.rows_written, len(writer.written), writer.committed_at
+        )
 
     def close(self) -> None:
         """Write what has arrived, whatever ended the run."""
@@ -62,15 +73,21 @@ def stream(data: Dataset | None, rejected: pa.Table, sink: Sink) -> None:
 
     Whatever ends the run, rows that have arrived are written before it ends.
     """
+    metrics = RunMetrics(sink.monitored, sink.progress) if sink.monitored else None
+    with metrics.reported() if metrics else contextlib.nullcontext():
+        _stream(data, rejected, sink, metrics)
+
+
+def _stream(data: Dataset | None, rejected: pa.Table, sink: Sink, metrics: RunMetrics | None) -> None:
     tally = sink.tally
     try:
         with RunProgress(tally.job, tally.planned, tally.notes, tally.stages) as bar:
             if rejected.num_rows:
-                sink.take(rejected)
+                _take(rejected, sink, metrics)
                 tally.rejected_early = len(tally.rejected_sources | tally.waiting_sources)
                 tally.check(sink.limits)
             if data is not None:
-                _run_chain(data, sink, bar)
+                _run_chain(data, sink, bar, metrics)
                 tally.check_whole()
     except RayTaskError as error:
         raise own_error(error) from None
@@ -80,19 +97,24 @@ def stream(data: Dataset | None, rejected: pa.Table, sink: Sink) -> None:
         sink.close()
 
 
-def _run_chain(data: Dataset, sink: Sink, bar: RunProgress) -> None:
-    tally, metrics = sink.tally, RunMetrics(sink.tally.job, sink.stage_columns)
+def _run_chain(data: Dataset, sink: Sink, bar: RunProgress, metrics: RunMetrics | None) -> None:
+    tally = sink.tally
     bound_restarts(data)
     with watch(data, tally, sink.limits), commit_in_time(sink.writer) as check_commits:
         # Not a batch ahead: Ray would hold each one back until the next has come, and what hangs would keep it.
         for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             tally.add_seconds(batch, sink.stage_columns)
             tally.add_traffic(batch)
-            written = sink.take(batch)
-            metrics.add(batch, written, tally.all_traffic())
+            _take(batch, sink, metrics)
             bar.update(len(tally.sources))
             tally.check(sink.limits)
             check_commits()
+
+
+def _take(table: pa.Table, sink: Sink, metrics: RunMetrics | None) -> None:
+    written = sink.take(table)
+    if metrics is not None:
+        metrics.add(table, written, sink.tally.all_traffic())
 
 
 def own_error(error: RayTaskError) -> Exception:

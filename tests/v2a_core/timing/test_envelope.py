@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from v2a_core.protocols import CURVE_HZ, Curve
-from v2a_core.timing.envelope import compress, envelope, keeps_to, onset_bumps, rises
+from v2a_core.timing.envelope import compress, envelope, keeps_to, onset_bumps, onset_places, rises
 
 RATE = 16_000
 
@@ -91,3 +93,12 @@ def test_a_sound_keeps_to_its_own_curve_and_not_to_that_of_another() -> None:
     half[: round(0.9 * CURVE_HZ)] = 1
     both = np.concatenate([early[: RATE * 9 // 10], late[RATE * 9 // 10 :]])
     assert keeps_to(Curve(curve.level_F, curve.onset_F, half), both, RATE) > 0.99
+
+
+@given(st.lists(st.integers(0, 60), unique=True, max_size=8), st.integers(0, 60))
+def test_what_begins_in_a_curve_is_found_where_it_counts(frames, from_where):
+    apart = [frame for frame in frames if not {frame - 1, frame + 1} & set(frames)]
+    weight_F = (np.arange(61) >= from_where).astype(np.float32)
+    curve = Curve(np.ones(61, np.float32), onset_bumps(np.array(apart) / CURVE_HZ, 61), weight_F)
+    wanted = [(frame / CURVE_HZ, 1.0) for frame in sorted(apart) if frame >= from_where]
+    assert onset_places(curve) == wanted

@@ -29,6 +29,7 @@ def test_the_demo_runs_all_jobs_and_writes_a_page(ray_session, tmp_path, capsys,
     (broken,) = [row for row in rows if row["status"] != "ok"]
     assert broken["source_name"] in text
     assert html.escape(broken["reject_message"]) in text
+    assert "moments at which something is seen to begin" in text
     for job in ("embeddings", "soundtracks", "metrics"):
         assert json.loads((tmp_path / job / "manifest.json").read_text())["bundle"]["trained"] is True
     identity = json.loads((tmp_path / "soundtracks" / "manifest.json").read_text())["identity"]
