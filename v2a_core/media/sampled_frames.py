@@ -110,7 +110,7 @@ def _frames(
 def _picture(frame: av.VideoFrame, side: int) -> npt.NDArray[np.uint8]:
     """A frame, upright, bicubic to the shorter side.
 
-    Pillow's numbers are those of torchvision on tensors but for one pixel in two hundred, which is off by 2 of 255.
+    Pillow's numbers are those of torchvision on tensors but for fewer than one pixel in a hundred, by at most 2 of 255.
     """
     try:
         pixels = frame.to_ndarray(format="rgb24")
