@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import string
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -38,7 +40,7 @@ class Monitored:
     Attributes:
         job: The job's name; the label `v2a_job`.
         run: What tells the run from every other; the label `run`.
-        output: Folder or URI without credentials; a label of `v2a_run_info` only.
+        output: Folder or URI without credentials, a label of `v2a_run_info` only; see `label`.
         actors: Of each model stage.
         device: What they compute on.
         stage_columns: Maps a stage to the column in which rows carry its seconds.
@@ -169,7 +171,7 @@ class RunMetrics:
         _increase(self._rows, now.rows - rows)
         _increase(self._parts, now.parts - parts)
         self._committed = now.rows, now.parts
-        self._info.set(1, {"output": self._about.output, "commit": commit()})
+        self._info.set(1, {"output": label(self._about.output), "commit": commit()})
         self._began.set(self._started)
         self._last.set(now.committed_at or self._started)
         self._planned.set(now.planned)
@@ -189,6 +191,11 @@ class RunMetrics:
     def _labelled(self, metric: MetricT) -> MetricT:
         metric.set_default_tags(self._labels)
         return metric
+
+
+def label(text: str) -> str:
+    """A name as the value of a label, which Ray wants to be ASCII: what else it has is percent-encoded, as in a URI."""
+    return quote(text, safe=string.punctuation + " ")
 
 
 MetricT = TypeVar("MetricT", Counter, Gauge, Histogram)

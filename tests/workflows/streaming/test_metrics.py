@@ -21,6 +21,7 @@ from v2a_core.config import load
 from workflows.embed import job as embed
 from workflows.embed.config import EmbedJob
 
+OUTPUT = "s3://monitored/öut 𠀀 100%"
 WAIT_S = 45.0  # Ray gathers every 10 s
 SETTINGS = ("segments.length_s=1.0", "frames.frames_per_second=2.0", "storage.region=us-east-1")
 # Of Ray: there only where there is a GPU, or when a worker was ended.
@@ -47,7 +48,7 @@ class Seen:
 
 
 def _is_mine(sample: Sample) -> bool:
-    return sample.name == "ray_v2a_run_info" and sample.labels["output"] == "s3://monitored/out"
+    return sample.name == "ray_v2a_run_info" and sample.labels["output"] == "s3://monitored/%C3%B6ut %F0%A0%80%80 100%"
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def seen(ray_session: None, s3_server: str, tmp_path_factory: pytest.TempPathFac
         _fail_once(proxy)
         settings = [*SETTINGS, f"storage.endpoint={proxy.url}"]
         job = load(EmbedJob, job="embed", overrides=settings)
-        summary = embed.run(["s3://monitored/clips"], "s3://monitored/out", job, models="miniature")
+        summary = embed.run(["s3://monitored/clips"], OUTPUT, job, models="miniature")
     assert summary["storage"]["retries"] >= 1
     return Seen(list(_read()), since, time.time())
 
