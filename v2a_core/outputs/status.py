@@ -11,8 +11,10 @@ from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.outputs import manifest
 from v2a_core.outputs.lease import DEAD_S, Owner, ago, owner
+from v2a_core.outputs.ledger import part_files
 from v2a_core.protocols import JSON
 from v2a_core.storage.public import public
+from v2a_core.tables.schema import INDEX_FOLDER, ROWS_FOLDER
 
 State = Literal["running", "silent", "stopped", "unfinished", "done"]
 _MEANING: Mapping[State, str] = {
@@ -102,7 +104,8 @@ def read_status(output: str) -> Status:
                 f"{public(output)} has no {manifest.FILE_NAME}: no job of `v2a` has written there"
             ) from None
         content = {}
-    stamps = sorted(_stamp(uri) for uri in _parts(output))
+    folders = (ROWS_FOLDER, INDEX_FOLDER)
+    stamps = sorted(_stamp(uri) for name in folders for uri in part_files(storage.join(output, name)))
     ended = content.get("runs") or [{}]
     totals = ended[-1].get("totals")
     return Status(
@@ -123,12 +126,6 @@ def _state(run: Owner | None, content: manifest.Manifest, now: float) -> State:
         return "running" if now - run.renewed < DEAD_S else "silent"
     found = content.get("status")
     return "done" if found == "done" else "unfinished" if found == "unfinished" else "stopped"
-
-
-def _parts(output: str) -> list[str]:
-    folders = ("rows", "index")
-    uris = [uri for name in folders for uri in storage.list_files(storage.join(output, name), ".parquet")]
-    return [uri for uri in uris if uri.rsplit("/", 1)[-1].startswith("part-")]
 
 
 def _stamp(uri: str) -> float:
