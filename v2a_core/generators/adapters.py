@@ -7,15 +7,14 @@ An adapter belongs to the weights of one generator: what it adds to them means n
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 import pydantic
 
-from v2a_core import storage
 from v2a_core.config import ConfigError, Settings, setting
-from v2a_core.models import LocalBundle, digests
+from v2a_core.models import LocalBundle
+from v2a_core.models.described import CONFIG_FILE, check_digest, read_description, save_described
 from v2a_core.models.errors import ModelError
 from v2a_core.models.parts import ADAPTER_FILE, AdapterSource, Part
 from v2a_core.models.sources import Finder
@@ -24,7 +23,6 @@ from v2a_core.protocols import CURVE_HZ
 if TYPE_CHECKING:
     import torch
 
-CONFIG_FILE = "config.json"
 SCHEMA_VERSION = 1
 
 
@@ -92,12 +90,7 @@ def check_adapter(adapter: Part[AdapterSource], local: LocalBundle) -> AdapterCo
             f"the adapter {adapter.path.parent} was trained with the generator {theirs!r}, bundle {local.name!r} has "
             f"{ours!r}: choose the bundle it was trained with (--models), or an adapter of this one"
         )
-    found = digests.sha256(adapter.path)
-    if config.sha256 != found:
-        raise ModelError(
-            f"{adapter.path} is damaged or was changed: its sha256 is {found}, its {CONFIG_FILE} says {config.sha256}: "
-            "get the adapter again"
-        )
+    check_digest(adapter.path, config, "adapter")
     return config
 
 
@@ -111,16 +104,7 @@ def read_config(adapter: Part[AdapterSource]) -> AdapterConfig:
     folder = adapter.path.parent
     if "generator_fingerprint" not in values:
         raise ModelError(f"{folder} is no adapter: it has no {CONFIG_FILE} that names the generator it belongs to")
-    if values.get("schema_version") != SCHEMA_VERSION:
-        raise ModelError(
-            f"{folder}/{CONFIG_FILE} has schema version {values.get('schema_version')!r}, this program reads "
-            f"{SCHEMA_VERSION}"
-        )
-    try:
-        config = AdapterConfig.model_validate(values)
-    except pydantic.ValidationError as error:
-        problems = (f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise ModelError(f"{folder}/{CONFIG_FILE} is not an adapter's: {'; '.join(problems)}") from None
+    config = read_description(values, AdapterConfig, SCHEMA_VERSION, folder, "an adapter's")
     if config.curve_hz != CURVE_HZ:
         raise ModelError(f"{folder} follows curves of {config.curve_hz} values a second, here they have {CURVE_HZ}")
     return config
@@ -134,9 +118,4 @@ def save_adapter(folder: str, tensors: Mapping[str, torch.Tensor], config: Adapt
         tensors: Its weights.
         config: What it is; the digest is filled in here.
     """
-    import safetensors.torch
-
-    content = safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()})
-    storage.write_bytes(storage.join(folder, ADAPTER_FILE), content)
-    described = config.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
-    storage.write_json(storage.join(folder, CONFIG_FILE), described.model_dump())
+    save_described(folder, ADAPTER_FILE, tensors, config)

@@ -8,11 +8,12 @@ from typing import Any
 
 import pydantic
 
-from v2a_core.generators.adapters import CONFIG_FILE, SCHEMA_VERSION, AdapterConfig, Latents, read_config
+from v2a_core.generators.adapters import SCHEMA_VERSION, AdapterConfig, Latents, read_config
 from v2a_core.generators.audioldm.adapter import EnvelopeAdapter, entries_of, stride_of
 from v2a_core.generators.audioldm.components import Geometry
 from v2a_core.models import LocalBundle
 from v2a_core.models.checkpoints import load_exactly, load_tensors
+from v2a_core.models.described import CONFIG_FILE
 from v2a_core.models.errors import ModelError
 from v2a_core.models.parts import AdapterSource, Found, Part, with_beside
 from v2a_core.models.unset import UnsetWeights

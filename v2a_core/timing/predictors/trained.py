@@ -7,15 +7,14 @@ A predictor belongs to the vision encoder whose embeddings it was trained on.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pydantic
 
-from v2a_core import storage
 from v2a_core.config import ConfigError, Settings, setting
-from v2a_core.models import LocalBundle, digests
+from v2a_core.models import LocalBundle
+from v2a_core.models.described import CONFIG_FILE, check_digest, read_description, save_described
 from v2a_core.models.errors import ModelError
 from v2a_core.models.parts import PREDICTOR_FILE, Part, PredictorSource
 from v2a_core.models.sources import Finder
@@ -24,7 +23,6 @@ from v2a_core.protocols import CURVE_HZ
 if TYPE_CHECKING:
     import torch
 
-CONFIG_FILE = "config.json"
 SCHEMA_VERSION = 1
 
 
@@ -89,12 +87,7 @@ def check_predictor(predictor: Part[PredictorSource], local: LocalBundle, kind: 
             f"{local.name!r} has {local.vision_space!r}: choose the bundle it was trained with (--models), or a "
             "predictor of this one"
         )
-    found = digests.sha256(predictor.path)
-    if config.sha256 != found:
-        raise ModelError(
-            f"{predictor.path} is damaged or was changed: its sha256 is {found}, its {CONFIG_FILE} says "
-            f"{config.sha256}: get the predictor again"
-        )
+    check_digest(predictor.path, config, "predictor")
     return config
 
 
@@ -108,16 +101,7 @@ def read_config(predictor: Part[PredictorSource]) -> TrainedConfig:
     folder = predictor.path.parent
     if "unsure_spread" not in values:
         raise ModelError(f"{folder} is no curve predictor: it has no {CONFIG_FILE} of one")
-    if values.get("schema_version") != SCHEMA_VERSION:
-        raise ModelError(
-            f"{folder}/{CONFIG_FILE} has schema version {values.get('schema_version')!r}, this program reads "
-            f"{SCHEMA_VERSION}"
-        )
-    try:
-        config = TrainedConfig.model_validate(values)
-    except pydantic.ValidationError as error:
-        problems = (f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise ModelError(f"{folder}/{CONFIG_FILE} is not a curve predictor's: {'; '.join(problems)}") from None
+    config = read_description(values, TrainedConfig, SCHEMA_VERSION, folder, "a curve predictor's")
     if config.curve_hz != CURVE_HZ:
         raise ModelError(f"{folder} makes curves of {config.curve_hz} values a second, here they have {CURVE_HZ}")
     return config
@@ -131,9 +115,4 @@ def save_predictor(folder: str, tensors: Mapping[str, torch.Tensor], config: Tra
         tensors: Its weights.
         config: What it is; the digest is filled in here.
     """
-    import safetensors.torch
-
-    content = safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()})
-    storage.write_bytes(storage.join(folder, PREDICTOR_FILE), content)
-    described = config.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
-    storage.write_json(storage.join(folder, CONFIG_FILE), described.model_dump())
+    save_described(folder, PREDICTOR_FILE, tensors, config)
