@@ -37,7 +37,11 @@ def stop_all() -> int:
     """Stop the Ray jobs that run, and wait until they have ended."""
     from ray.job_submission import JobSubmissionClient, JobType
 
-    client = JobSubmissionClient()
+    try:
+        client = JobSubmissionClient()
+    except ConnectionError as error:
+        print(f"v2a: nothing to stop, no Ray answers here: {error}", file=sys.stderr)
+        return DONE
     running = [
         job.submission_id
         for job in client.list_jobs()
