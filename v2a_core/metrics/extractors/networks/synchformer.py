@@ -30,7 +30,7 @@ from v2a_core.metrics.extractors.networks.synchformer_video import PLACES, Video
 from v2a_core.models.checkpoints import check_fit, load_exactly
 from v2a_core.models.unset import UnsetWeights
 
-PUBLISHED = (
+_PUBLISHED = (
     "synchformer_state_dict.pth of hkchengrex/MMAudio (licence CC BY-NC 4.0: not for commercial use; the network's own "
     "code is under MIT)"
 )
@@ -106,6 +106,11 @@ class Ears(nn.Module):
         self.vproj, self.aproj = nn.Linear(width, width), nn.Linear(width, width)
         self.transformer = OffsetTransformer(width, sizes.joint_depth, sizes.joint_heads)
 
+    @property
+    def seen_numbers(self) -> int:
+        """Of a segment of a video, 8 x D."""
+        return PLACES * self.vproj.in_features
+
     def compare(self, waveforms: Sequence[Waveform], seen: Sequence[Floats]) -> list[tuple[Floats, Floats] | None]:
         """Logits of the first and of the last fourteen segments of each pair, float32 (C,) twice.
 
@@ -169,7 +174,7 @@ def check(kind: type[HalfT], path: Path, sizes: Sizes | None = None) -> None:
 
 def _opened(kind: type[HalfT], path: Path, sizes: Sizes | None) -> tuple[HalfT, dict[str, torch.Tensor]]:
     """The half without its weights, and all of the file that is not of the other one."""
-    tensors = read_weights(path, [_MARK], "Synchformer", PUBLISHED)
+    tensors = read_weights(path, [_MARK], "Synchformer", _PUBLISHED)
     others = Ears.parts if kind is Eyes else Eyes.parts
     with UnsetWeights():
         network = kind(sizes or Sizes())

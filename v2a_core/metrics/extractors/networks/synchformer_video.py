@@ -42,7 +42,7 @@ class _DividedAttention(nn.Module):
 
     def _groups(self, x_BAND: torch.Tensor, along_time: bool) -> torch.Tensor:
         """Without the first token: (B, A, P, F, D) along time, (B, A, F, P, D) along space."""
-        grid = x_BAND[:, :, 1:].unflatten(2, (PLACES, _PATCHES))
+        grid: torch.Tensor = x_BAND[:, :, 1:].unflatten(2, (PLACES, _PATCHES))
         return grid.transpose(2, 3) if along_time else grid
 
 
