@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from v2a_core.metrics.desync import chance_s, desync_s
+from v2a_core.metrics.desync import FARTHEST_S, chance_s, desync_s
 from v2a_core.metrics.systems import SET_METRICS
 from v2a_core.metrics.systems.base import Estimate, Heard, mean_of_rows
 from v2a_core.metrics.systems.features import Features
@@ -24,7 +24,7 @@ class DeSync:
         beside = {"guessing": chance_s()}
         if heard.reference is not None and heard.reference.keys:
             beside["references"] = float(np.mean(list(_offsets(heard.reference).values())))
-        return mean_of_rows(_offsets(heard.made), heard.made.keys, beside)
+        return mean_of_rows(_offsets(heard.made), heard.made.keys, beside, (0.0, FARTHEST_S))
 
 
 def _offsets(sounds: Features) -> dict[str, float]:
