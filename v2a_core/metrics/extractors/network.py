@@ -125,7 +125,8 @@ def network(name: str) -> type[NetworkExtractor]:
     """
     found = networks().get(name)
     if found is None or not issubclass(found, NetworkExtractor):
-        raise ConfigError(f"no network {name!r} among the extractors; known: {', '.join(networks())}")
+        known = ", ".join(name for name, kind in networks().items() if issubclass(kind, NetworkExtractor))
+        raise ConfigError(f"no network {name!r} among the extractors that hear sounds by themselves; known: {known}")
     return found
 
 
