@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -71,6 +71,10 @@ class Protocol:
         else:
             resampled_T = sinc_resample(heard_T, pcm.sample_rate, sample_rate)
         return resampled_T[: _samples(self.length_s, sample_rate)].astype(np.float32)
+
+    def hears_as(self, name: ProtocolName) -> bool:
+        """Whether it takes the same of a sound as the protocol of a name, whatever it is called itself."""
+        return replace(self, name=name) == PROTOCOLS[name]
 
     def describe(self) -> dict[str, str | float | bool]:
         """What numbers carry of it."""

@@ -14,7 +14,7 @@ from v2a_core.metrics.desync import OFFSETS
 from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.folder import Floats, PairExtractor, Weights
 from v2a_core.metrics.extractors.network import NetworkSettings, PublishedExtractor
-from v2a_core.metrics.hearing_protocols import PROTOCOLS, Protocol
+from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.tables import arrays
 from v2a_core.tables.columns import Column
 from v2a_core.tables.schema import FLOATS
@@ -54,7 +54,7 @@ class SynchformerExtractor(PublishedExtractor, PairExtractor):
     @classmethod
     def heard(cls, protocol: Protocol) -> Protocol:
         """By the protocol of av-benchmark with the mean value that its code leaves in for this network."""
-        return replace(protocol, centred=False) if protocol.name == PROTOCOLS["av-benchmark"].name else protocol
+        return replace(protocol, centred=False) if protocol.hears_as("av-benchmark") else protocol
 
     @classmethod
     def check(cls, weights: Weights) -> None:
