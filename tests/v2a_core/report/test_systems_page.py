@@ -99,6 +99,12 @@ def test_a_person_sorts_filters_and_plays(few):
         page.wait("document.querySelector('audio') && document.querySelector('audio').currentTime > 0.1")
         assert page.js("document.querySelector('.screen video').muted")
         page.wait("document.querySelector('.screen video').currentTime > 0")
+        assert page.js("getComputedStyle(document.querySelector('.screen video')).objectFit") == "contain"
+        left, right = (
+            page.js(f"document.querySelector('.row:not([hidden]) {of}').getBoundingClientRect().{side}")
+            for of, side in ((".take", "left"), (".screen", "right"))
+        )
+        assert 0 <= left - right < 20  # no gap between the picture and the sounds
         picture, sound = (f"document.querySelector('{name}')" for name in (".screen video", "audio"))
         page.wait(f"!{sound} || Math.abs({picture}.currentTime - {sound}.currentTime) < 0.3")
         page.press("Escape")
@@ -116,6 +122,10 @@ def test_a_person_sorts_filters_and_plays(few):
 def test_a_phone_shows_all_of_it_without_sideways_scrolling(few):
     with Browser() as browser, browser.page(few.as_uri(), width=390, height=800, mobile=True, dark=True) as page:
         assert page.js("document.documentElement.scrollWidth") <= 390
+        # What a system differs by is told under its value, where there is no room for a column.
+        assert "+1.000minus ours" in page.js("document.querySelectorAll('.chart .value')[1].innerText").replace(
+            "\n", ""
+        )
         assert page.js("getComputedStyle(document.body).backgroundColor") == "rgb(19, 17, 24)"
         assert page.trouble() == []
 
