@@ -38,7 +38,11 @@ def report(folder: Path, count: int, seconds: float = 1.0) -> SystemsReport:
         sounds = {
             REFERENCES: Sound(str(folder / "real.mp4"), is_video=True, onsets_s=(0.1, 0.5)),
             "ours": Sound(
-                str(folder / f"{number % 5}.wav"), values={"kl": score, "similarity": number}, onsets_s=[0.3]
+                str(folder / f"{number % 5}.wav"),
+                values={"kl": score, "similarity": number},
+                onsets_s=[0.3],
+                prompt=EVIL,
+                seed=number + 70,
             ),
         }
         if number:
@@ -75,6 +79,8 @@ def test_text_of_strangers_stays_text_and_what_is_missing_is_said(few):
     assert html.escape(EVIL, quote=False).replace('"', "&#34;").replace("'", "&#39;") in text
     assert "there is no such file" in text
     assert "it is broken" in text
+    assert "<dt>seed</dt><dd>71</dd>" in text
+    assert text.count('<p class="prompt">&lt;script&gt;') == 4
     assert "The 4 in which ours is worst are below" in text
     assert "http" not in text.replace("http-equiv", "")
     assert len(list((few.parent / "page-media").glob("*-video.mp4"))) == 4
