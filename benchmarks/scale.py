@@ -1,13 +1,15 @@
 """What listing, planning, ledger and resume cost for large catalogs; no models, no decoding.
 
-Run `python benchmarks/scale.py` (or with other numbers: `python benchmarks/scale.py 10000 100000`). For each number it
-makes a folder of that many small files, and an output in which all of them are done, in the schema of `v2a
-embed`; then, in processes of their own, it plans a fresh run, hands its blocks to Ray, and resumes the finished one.
+Run `python benchmarks/scale.py` (or with other numbers: `python benchmarks/scale.py 100000 10000000`). For each number it
+makes folders of that many small files (a thousand links to one file each), and an output in which all of them are done,
+in the schema of `v2a embed`; then, in processes of their own, it plans a fresh run, hands its blocks to Ray, and resumes
+the finished one. The peak is that of the process; what of it the plan takes in Ray's shared memory is in it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,18 +23,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from peak import peak_mb
 
-from v2a_core.catalog import CatalogSettings, source_id, source_key
+from v2a_core.catalog import CatalogSettings
+from v2a_core.compute.ids import unpack
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.outputs import ledger
 from v2a_core.tables.schema import EMBEDDINGS, ROWS_FOLDER
 from workflows.embed.config import EmbedJob
 from workflows.streaming.catalog_job import plan_catalog
 from workflows.streaming.listing import list_catalog
-from workflows.streaming.plan import PlannedSource, dataset
+from workflows.streaming.blocks import Blocks
+from workflows.streaming.plan import Planned, dataset
 from workflows.streaming.summary import Tally
 
 NUMBERS = (10_000, 100_000, 1_000_000)
 PER_FOLDER, PER_PART = 1000, 100_000
+SLOTS = 1000  # decode tasks at once, of the cluster that a plan is for
 SEGMENTS, FRAMES = SegmentSettings(), FrameSettings()
 
 
@@ -77,8 +82,8 @@ def _blocks(catalog: str, output: str) -> dict[str, Any]:
         planned = _plan(catalog, output, note)
         ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="warning", log_to_driver=False)
         started = time.perf_counter()
-        data = dataset(planned, 0)
-        note(to_ray_s=time.perf_counter() - started, blocks=data.num_blocks())
+        data = dataset(planned, Blocks(slots=SLOTS))
+        note(to_ray_s=time.perf_counter() - started, blocks=data.num_blocks(), stored_mb=data.size_bytes() / 2**20)
 
     return _measure(work)
 
@@ -93,7 +98,7 @@ def _resume(catalog: str, output: str) -> dict[str, Any]:
     return _measure(work)
 
 
-def _plan(catalog: str, output: str, note: Callable[..., None]) -> list[PlannedSource]:
+def _plan(catalog: str, output: str, note: Callable[..., None]) -> Planned:
     marks = [time.perf_counter()]
     listing = list_catalog([catalog], CatalogSettings(), None)
     marks.append(time.perf_counter())
@@ -120,7 +125,10 @@ def _write_catalog(folder: Path, number: int) -> None:
         if index % PER_FOLDER == 0:
             inside = folder / f"{index // PER_FOLDER:05d}"
             inside.mkdir(parents=True)
-        (inside / f"clip-{index:07d}.mp4").write_bytes(b"%064d" % index)  # its version is a hash of it
+            first = inside / f"clip-{index:08d}.mp4"
+            first.write_bytes(b"%064d" % index)  # its version is a hash of it
+        else:
+            os.link(first, inside / f"clip-{index:08d}.mp4")
 
 
 def _write_output(catalog: Path, output: Path) -> None:
@@ -130,11 +138,11 @@ def _write_output(catalog: Path, output: Path) -> None:
     sources = list_catalog([str(catalog)], CatalogSettings(), None).sources
     for start in range(0, len(sources), PER_PART):
         part = sources[start : start + PER_PART]
-        ids = [source_id(source, SEGMENTS, FRAMES) for source in part]
+        ids = unpack(part.ids(SEGMENTS, FRAMES))
         values = {
             "segment_id": [identity[::-1] for identity in ids],
             "source_id": ids,
-            "source_key": [source_key(source) for source in part],
+            "source_key": unpack(part.keys),
             "recorded_at": [start] * len(part),
             "source_uri": [source.uri for source in part],
             "source_name": [source.name for source in part],

@@ -6,18 +6,19 @@ import contextlib
 import dataclasses
 import functools
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from v2a_core import storage
 from v2a_core.catalog import files
-from v2a_core.catalog.shard_stream import ShardReader, is_compressed
+from v2a_core.catalog.shard_stream import ShardReader
 from v2a_core.media import segments as plan
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.media.types import MediaError
 from v2a_core.storage import trouble
 from v2a_core.storage.public import public, public_text
+from v2a_core.storage.ranges import Version
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,11 +105,21 @@ class Source:
         if self.member is not None and self.shard_uri and self.member_offset is not None:
             version = self.version.removesuffix(member_mark(self.member, self.member_offset, self.member_size or 0))
             shards.copy(self.shard_uri, self.member_offset, self.member_size or 0, path, version)
+        elif (known := files.version_of_object(self.uri, self.version)) and known.size:
+            self._download(path, known)
         else:
             storage.download(self.uri, path)
             # After the last byte: whatever was replaced before it is noticed.
             files.check_version(self.uri, self.version)
         return path
+
+    def _download(self, path: Path, version: Version) -> None:
+        """An object of S3: each request for its bytes says which object is meant."""
+        try:
+            storage.download(self.uri, path, version)
+        except trouble.ReplacedError as error:
+            files.check_version(self.uri, self.version)  # says what is there now
+            raise MediaError("fetch", "Changed", f"{error}; the next run lists it again") from None
 
 
 def member_mark(member: str, offset: int, size: int) -> str:
@@ -116,34 +127,27 @@ def member_mark(member: str, offset: int, size: int) -> str:
     return f"/{member}/{offset}+{size}"
 
 
-def read_together(sources: Sequence[Source], size: int) -> Iterator[tuple[int, int]]:
-    """Cut a list of sources into runs for one worker each: `size` sources, or all members of a compressed shard.
-
-    Yields:
-        Start and end of each run.
-    """
-    start = 0
-    while start < len(sources):
-        shard = _stream_of(sources[start])
-        end = start + 1
-        while end < len(sources) and _stream_of(sources[end]) == shard and (shard or end < start + size):
-            end += 1
-        yield start, end
-        start = end
-
-
-def _stream_of(source: Source) -> str | None:
-    return source.shard_uri if source.shard_uri and is_compressed(source.shard_uri) else None
-
-
 def source_id(source: Source, segments: SegmentSettings, frames: FrameSettings) -> str:
     """A 32-character id: the same for the same content, span and sampling, on every run and machine."""
-    return plan.digest(public(source.uri), source.version, span_us(source), *_sampling(segments, frames))
+    return source_ids([source], segments, frames).hex()
+
+
+def source_ids(sources: Iterable[Source], segments: SegmentSettings, frames: FrameSettings) -> bytes:
+    """The ids of sources, 16 bytes each."""
+    sampling = _sampling(segments, frames)
+    return b"".join(
+        plan.digest_bytes(public(source.uri), source.version, span_us(source), *sampling) for source in sources
+    )
 
 
 def source_key(source: Source) -> str:
     """A 32-character key of a place: the same for every version of what lies there, however it is sampled."""
-    return plan.digest(public(source.uri), span_us(source))
+    return source_keys([source]).hex()
+
+
+def source_keys(sources: Iterable[Source]) -> bytes:
+    """The keys of sources, 16 bytes each."""
+    return b"".join(plan.digest_bytes(public(source.uri), span_us(source)) for source in sources)
 
 
 def span_us(source: Source) -> tuple[int | None, int | None]:

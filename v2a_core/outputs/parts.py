@@ -11,7 +11,7 @@ import hashlib
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from v2a_core import storage
+from v2a_core.compute.ids import GrowingIds, pack
 from v2a_core.config import Settings, setting
 from v2a_core.outputs.manifest import FILE_NAME
 from v2a_core.tables.rows import stamped
@@ -50,7 +51,7 @@ class PartWriter:
         folder: Folder or URI prefix of the parts.
         schema: Their schema; further columns of added tables are dropped.
         id_column: The column whose values must be unique in the whole output.
-        seen: Ids that are written and may come again; the set is taken over and grows.
+        seen: Ids that are written and may come again.
         settings: When to write.
         metadata: Key-value metadata of the files.
         before_commit: Called before a part appears; what it raises is raised instead of writing it.
@@ -62,13 +63,14 @@ class PartWriter:
         schema: pa.Schema,
         *,
         id_column: str,
-        seen: set[str],
+        seen: Collection[str],
         settings: PartSettings,
         metadata: dict[str, str],
         before_commit: Callable[[], None] | None = None,
     ) -> None:
         self._before_commit = before_commit
-        self._folder, self._id_column, self._seen, self._settings = folder, id_column, seen, settings
+        self._folder, self._id_column, self._settings = folder, id_column, settings
+        self._seen = GrowingIds(pack(list(seen)))
         self._schema = schema.with_metadata(metadata)
         # Sorted by label and split, so that row-group statistics let a reader skip.
         self._order = [("split", "ascending"), ("label", "ascending"), (id_column, "ascending")]
@@ -124,13 +126,8 @@ class PartWriter:
 
     def _new(self, table: pa.Table) -> pa.Table:
         """The rows whose ids were not seen before; they are now."""
-        ids = table[self._id_column].to_pylist()
-        fresh = []
-        for row, identity in enumerate(ids):
-            if identity not in self._seen:
-                self._seen.add(identity)
-                fresh.append(row)
-        return table if len(fresh) == len(ids) else table.take(pa.array(fresh, pa.int64()))
+        new = self._seen.add(pack(table[self._id_column]))
+        return table if new.all() else table.filter(pa.array(new))
 
 
 def write_part(folder: str, table: pa.Table, stamp: int) -> str:

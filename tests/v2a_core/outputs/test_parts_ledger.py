@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v2a_core import storage
+from v2a_core.compute.ids import pack
 from v2a_core.outputs import ledger
 from v2a_core.outputs.parts import PartSettings, PartWriter
 from v2a_core.tables.latest import latest
@@ -35,6 +36,12 @@ def writer(folder, seen=None, **settings):
     )  # fmt: skip
 
 
+def complete(read, *ids):
+    """Those of some sources that are complete."""
+    unfinished = set(read.unfinished(pack(ids)).tolist())
+    return [identity for number, identity in enumerate(ids) if number not in unfinished]
+
+
 def test_a_source_is_done_when_all_its_segments_have_a_row(tmp_path):
     parts = writer(tmp_path)
     parts.add(table(row("whole", 0, 2), row("half", 0, 2)))
@@ -42,18 +49,18 @@ def test_a_source_is_done_when_all_its_segments_have_a_row(tmp_path):
     parts.add(table(row("whole", 1, 2), row("bad", -1, 0, status=REJECTED)))
     parts.flush()
     read = ledger.embeddings_ledger(str(tmp_path))
-    assert set(read.complete.to_pylist()) == {"whole", "bad"}
+    assert complete(read, "whole", "half", "bad") == ["whole", "bad"]
     assert read.partial == {"half": ledger.Partial(["half-0"], [0], 2)}
     assert read.partial["half"].missing() == [1]
     assert (read.rows, read.parts) == (4, parts.written)
-    assert read.expected_again() == {"half-0"}
-    assert read.unfinished(["bad", "new", "half", "whole"]) == [1, 2]
+    assert read.expected_again() == ["half-0"]
+    assert read.unfinished(pack(["bad", "new", "half", "whole"])).tolist() == [1, 2]
 
 
 def test_an_empty_output_has_an_empty_ledger(tmp_path):
     empty = ledger.embeddings_ledger(str(tmp_path / "none"))
-    assert (len(empty.complete), empty.partial, empty.rows) == (0, {}, 0)
-    assert empty.unfinished(["a", "b"]) == [0, 1]
+    assert (empty.totals(), empty.partial, empty.rows) == (ledger.Totals(), {}, 0)
+    assert empty.unfinished(pack(["a", "b"])).tolist() == [0, 1]
 
 
 def test_rows_are_written_once(tmp_path):
@@ -69,7 +76,7 @@ def test_what_a_killed_writer_left_is_not_read(tmp_path):
     parts.add(table(row("a", 0, 1)))
     parts.flush()
     (tmp_path / f".{'0' * 32}.part-1.parquet").write_bytes(b"half a file")
-    assert ledger.embeddings_ledger(str(tmp_path)).complete.to_pylist() == ["a"]
+    assert complete(ledger.embeddings_ledger(str(tmp_path)), "a", "b") == ["a"]
 
 
 def test_parts_are_written_by_size_and_by_time(tmp_path):
@@ -127,7 +134,7 @@ def test_an_object_store_works_like_a_folder(tmp_path):
     parts = writer(folder)
     parts.add(table(row("a", 0, 1)))
     parts.flush()
-    assert ledger.embeddings_ledger(folder).complete.to_pylist() == ["a"]
+    assert complete(ledger.embeddings_ledger(folder), "a", "b") == ["a"]
     assert storage.list_files(folder, ".parquet") == ledger.part_files(folder)
 
 
@@ -144,13 +151,14 @@ def test_any_order_with_repeats_gives_each_row_once(tmp_path_factory, arrivals, 
         if number % flush_every == 0:
             parts.flush()
             found = ledger.embeddings_ledger(str(folder))  # as after a restart
-            parts, done = writer(folder, seen=found.expected_again()), set(found.complete.to_pylist())
+            parts, done = writer(folder, seen=found.expected_again()), set(complete(found, *"abc"))
     parts.flush()
     read = ledger.read_columns(str(folder), ["segment_id"])
     ids = read["segment_id"].to_pylist() if read else []
     assert sorted(ids) == sorted({f"{source}-{index}" for source, index in arrivals})
-    complete = ledger.embeddings_ledger(str(folder)).complete
-    assert set(complete.to_pylist()) == {s for s in "abc" if all((s, index) in arrivals for index in range(3))}
+    assert set(complete(ledger.embeddings_ledger(str(folder)), *"abc")) == {
+        s for s in "abc" if all((s, index) in arrivals for index in range(3))
+    }
 
 
 def test_index_ledger_reads_sources(tmp_path):
@@ -159,7 +167,7 @@ def test_index_ledger_reads_sources(tmp_path):
     )  # fmt: skip
     parts.add(pa.Table.from_pylist([row("a", 0, 1), row("b", 0, 1)], schema=INDEX))
     parts.flush()
-    assert ledger.index_ledger(str(tmp_path)).complete.to_pylist() == ["a", "b"]
+    assert complete(ledger.index_ledger(str(tmp_path)), "a", "b", "c") == ["a", "b"]
 
 
 def test_a_table_without_a_column_of_the_schema_is_refused(tmp_path):
@@ -172,7 +180,7 @@ def test_a_source_that_was_rejected_as_a_whole_is_no_segment(tmp_path):
     parts.add(table(*(row("torn", index, 5) for index in range(4)), row("torn", -1, 0, status=REJECTED)))
     parts.flush()
     read = ledger.embeddings_ledger(str(tmp_path))
-    assert (read.complete.to_pylist(), read.partial["torn"].missing()) == ([], [4])
+    assert (complete(read, "torn"), read.partial["torn"].missing()) == ([], [4])
 
 
 def test_the_newest_version_of_a_source_counts(tmp_path):
@@ -183,14 +191,19 @@ def test_the_newest_version_of_a_source_counts(tmp_path):
     before = ledger.embeddings_ledger(str(tmp_path))
     assert (before.totals().sources, before.totals().good) == (2, 1)
     assert before.totals().rejected == {"decode: Truncated": 1}
-    assert before.other_versions({"same place": "new", "key of other": "other", "a third": "third"}) == {"same place"}
-    assert before.totals({"same place"}) == ledger.Totals(1, 1)
+    keys, ids = pack(["key of other", "same place", "a third"]), pack(["other", "new", "third"])
+    assert before.other_versions(keys, ids).tolist() == [1]
+    assert before.totals(pack(["same place"])) == ledger.Totals(1, 1)
     parts.add(table(row("new", 0, 2, source_key="same place"), row("new", 1, 2, source_key="same place")))
     parts.flush()
     after = ledger.embeddings_ledger(str(tmp_path))
     assert after.totals() == ledger.Totals(2, 3)
-    assert after.good_among(["old", "new", "other"]) == 2
-    assert set(after.complete.to_pylist()) == {"old", "new", "other"}  # a version that comes back is not done again
+    assert after.good_among(pack(["old", "new", "other"])) == 2
+    assert complete(after, "old", "new", "other") == [
+        "old",
+        "new",
+        "other",
+    ]  # a version that comes back is not done again
     read = ledger.read_latest(str(tmp_path), ["segment_id"])
     assert sorted(read["segment_id"].to_pylist()) == ["new-0", "new-1", "other-0"]
 
