@@ -1,37 +1,34 @@
 """What listing, planning, ledger and resume cost for large catalogs; no models, no decoding.
 
-Run `python benchmarks/scale.py` (or with other numbers: `python benchmarks/scale.py 100000 10000000`). For each number it
-makes folders of that many small files (a thousand links to one file each), and an output in which all of them are done,
-in the schema of `v2a embed`; then, in processes of their own, it plans a fresh run, hands its blocks to Ray, and resumes
-the finished one. The peak is that of the process; what of it the plan takes in Ray's shared memory is in it.
+Run `python benchmarks/scale.py` (or with other numbers: `python benchmarks/scale.py 100000 10000000`). For each
+number it makes folders of that many small files (a thousand links to one file each), and an output in which all of them
+are done, in the schema of `v2a embed`. One process plans a fresh run and hands its blocks to Ray, another one resumes
+the finished run. The peak is that of the process so far; what of it lies in Ray's shared memory is in it.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from peak import peak_mb
 
-from v2a_core.catalog import CatalogSettings
+from v2a_core.catalog import CatalogSettings, Sources
 from v2a_core.compute.ids import unpack
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.outputs import ledger
 from v2a_core.tables.schema import EMBEDDINGS, ROWS_FOLDER
 from workflows.embed.config import EmbedJob
-from workflows.streaming.catalog_job import plan_catalog
-from workflows.streaming.listing import list_catalog
 from workflows.streaming.blocks import Blocks
+from workflows.streaming.catalog_job import plan_catalog
+from workflows.streaming.listing import Listing, list_catalog
 from workflows.streaming.plan import Planned, dataset
 from workflows.streaming.summary import Tally
 
@@ -44,61 +41,54 @@ SEGMENTS, FRAMES = SegmentSettings(), FrameSettings()
 def main() -> None:
     """Print seconds and peak memory for each number of sources."""
     if sys.argv[1:2] == ["--child"]:
-        print(json.dumps({"fresh": _fresh, "blocks": _blocks, "resume": _resume}[sys.argv[2]](*sys.argv[3:])))
+        {"fresh": _fresh, "resume": _resume}[sys.argv[2]](*sys.argv[3:])
         return
-    print(f"{'sources':>10} {'what':>8} {'s':>7} {'CPU s':>7} {'peak MB':>8}  parts of it")
+    print(f"{'sources':>10} {'what':>10} {'s':>7} {'CPU s':>7} {'peak MB':>8}  parts of it")
     for number in [int(argument) for argument in sys.argv[1:]] or NUMBERS:
         with tempfile.TemporaryDirectory(prefix="v2a-scale-") as folder:
             catalog, output = Path(folder, "catalog"), Path(folder, "output")
             _write_catalog(catalog, number)
-            for what in ("fresh", "blocks"):
-                _report(number, what, catalog, output)
-            _write_output(catalog, output)
-            _report(number, "resume", catalog, output)
+            for what in ("fresh", "resume"):
+                subprocess.run([sys.executable, __file__, "--child", what, str(catalog), str(output)], check=True)
 
 
-def _report(number: int, what: str, catalog: Path, output: Path) -> None:
-    command = [sys.executable, __file__, "--child", what, str(catalog), str(output)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    result = json.loads(done.stdout.splitlines()[-1])
-    parts = ", ".join(f"{name} {value}" for name, value in result["parts"].items())
-    print(
-        f"{number:10,} {what:>8} {result['s']:7.1f} {result['cpu_s']:7.1f} {result['peak_mb']:8.0f}  {parts}",
-        flush=True,
-    )
+class _Clock:
+    """Seconds since it was made; on a machine with other work those of the CPU are the steadier figure."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def report(self, number: int, what: str, **parts: float) -> None:
+        """Print a line."""
+        wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
+        more = ", ".join(f"{name} {value:.1f}" for name, value in parts.items())
+        print(f"{number:10,} {what:>10} {wall:7.1f} {cpu:7.1f} {peak_mb():8.0f}  {more}", flush=True)
 
 
-def _fresh(catalog: str, output: str) -> dict[str, Any]:
-    """A first run up to the moment at which Ray would start: list and plan."""
-    return _measure(lambda note: _plan(catalog, output, note))
+def _fresh(catalog: str, output: str) -> None:
+    """A first run up to the moment at which Ray would start: list and plan; then the plan handed to Ray."""
+    clock = _Clock()
+    listing, planned, parts = _plan(catalog, output)
+    clock.report(listing.count, "fresh", **parts)
+    import ray
+
+    ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="warning", log_to_driver=False)
+    clock = _Clock()
+    data = dataset(planned, Blocks(slots=SLOTS))
+    stored_mb = data.size_bytes() / 2**20
+    clock.report(listing.count, "to Ray", blocks=data.num_blocks(), stored_mb=stored_mb)
+    _write_output(listing.sources, Path(output))
 
 
-def _blocks(catalog: str, output: str) -> dict[str, Any]:
-    """The same, and the plan handed to Ray."""
-
-    def work(note: Callable[..., None]) -> None:
-        import ray
-
-        planned = _plan(catalog, output, note)
-        ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="warning", log_to_driver=False)
-        started = time.perf_counter()
-        data = dataset(planned, Blocks(slots=SLOTS))
-        note(to_ray_s=time.perf_counter() - started, blocks=data.num_blocks(), stored_mb=data.size_bytes() / 2**20)
-
-    return _measure(work)
-
-
-def _resume(catalog: str, output: str) -> dict[str, Any]:
+def _resume(catalog: str, output: str) -> None:
     """A run that finds everything done."""
-
-    def work(note: Callable[..., None]) -> None:
-        planned = _plan(catalog, output, note)
-        assert not planned, f"{len(planned)} sources were planned again"
-
-    return _measure(work)
+    clock = _Clock()
+    listing, planned, parts = _plan(catalog, output)
+    assert not len(planned), f"{len(planned)} sources were planned again"
+    clock.report(listing.count, "resume", **parts)
 
 
-def _plan(catalog: str, output: str, note: Callable[..., None]) -> Planned:
+def _plan(catalog: str, output: str) -> tuple[Listing, Planned, dict[str, float]]:
     marks = [time.perf_counter()]
     listing = list_catalog([catalog], CatalogSettings(), None)
     marks.append(time.perf_counter())
@@ -107,17 +97,8 @@ def _plan(catalog: str, output: str, note: Callable[..., None]) -> Planned:
     planned, _ = plan_catalog(listing, EmbedJob(), done, Tally("embed"))
     marks.append(time.perf_counter())
     seconds = np.diff(marks)
-    note(list_s=seconds[0], ledger_s=seconds[1], plan_s=seconds[2], planned=len(planned))
-    return planned
-
-
-def _measure(work: Callable[[Callable[..., None]], object]) -> dict[str, Any]:
-    parts: dict[str, Any] = {}
-    started = time.perf_counter()
-    work(lambda **more: parts.update({key: round(float(value), 1) for key, value in more.items()}))
-    seconds = time.perf_counter() - started
-    # On a machine with other work the CPU time is the steadier figure.
-    return {"s": seconds, "cpu_s": time.process_time(), "peak_mb": peak_mb(), "parts": parts}
+    parts = {"list_s": seconds[0], "ledger_s": seconds[1], "plan_s": seconds[2], "planned": len(planned)}
+    return listing, planned, parts
 
 
 def _write_catalog(folder: Path, number: int) -> None:
@@ -131,11 +112,10 @@ def _write_catalog(folder: Path, number: int) -> None:
             os.link(first, inside / f"clip-{index:08d}.mp4")
 
 
-def _write_output(catalog: Path, output: Path) -> None:
+def _write_output(sources: Sources, output: Path) -> None:
     """A row a source, one segment each, with everything a ledger reads; embeddings are left out."""
     folder = output / ROWS_FOLDER
     folder.mkdir(parents=True)
-    sources = list_catalog([str(catalog)], CatalogSettings(), None).sources
     for start in range(0, len(sources), PER_PART):
         part = sources[start : start + PER_PART]
         ids = unpack(part.ids(SEGMENTS, FRAMES))

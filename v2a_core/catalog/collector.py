@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from v2a_core.catalog.source import Source, source_keys
+from v2a_core.catalog.source import Source, place, source_keys
 from v2a_core.catalog.sources import CHUNK, Sources, columns
 from v2a_core.compute import ids as ids_of
 from v2a_core.compute.ids import GrowingIds, Ids
@@ -57,7 +57,7 @@ class Collector:
     def settle(self) -> None:
         """Sort out what waits."""
         waiting, self._waiting = self._waiting, []
-        keys = ids_of.pack_digests(source_keys(found.source for found in waiting))
+        keys = ids_of.pack_digests(source_keys(place(found.source) for found in waiting))
         known = len(self._known)
         numbers = self._known.number(keys)
         first = np.zeros(len(waiting), bool)

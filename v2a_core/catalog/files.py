@@ -30,6 +30,8 @@ TABLE_SUFFIXES = (".csv", ".parquet", ".jsonl", ".ndjson")
 LISTING_BYTES = 2**30  # of the answers to a very long listing of a store: it gets the time of so many
 
 _MAX_PART = 150
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
+_ODD = re.compile(rf"{_UNSAFE.pattern}|(?:^|/)\.{{0,2}}(?:/|$)")  # also: an empty part, or one of one or two dots
 # What filesystems call that by which a new content is told.
 _MARKS = ("ETag", "etag", "md5Hash", "LastModified", "Last-Modified", "mtime", "modified", "created")
 _READERS, _FILES_AT_ONCE = 16, 128  # local files are read side by side: on a share that is waiting, not computing
@@ -218,7 +220,9 @@ def hidden(name: str) -> bool:
 
 def safe_name(name: str) -> str:
     """A relative posix path that stays below the folder it is joined to, whatever the name was."""
-    parts = [re.sub(r"[\x00-\x1f\x7f\\]", "_", part)[-_MAX_PART:] for part in name.split("/")]
+    if len(name) <= _MAX_PART and not _ODD.search(name):
+        return name
+    parts = [_UNSAFE.sub("_", part)[-_MAX_PART:] for part in name.split("/")]
     return "/".join(part for part in parts if part not in ("", ".", "..")) or "unnamed"
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
+import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from v2a_core import storage
 from v2a_core.catalog import files
@@ -20,9 +20,12 @@ from v2a_core.storage import trouble
 from v2a_core.storage.public import public, public_text
 from v2a_core.storage.ranges import Version
 
+# URI, version, and start and length of the span.
+Place: TypeAlias = tuple[str, str, float | None, float | None]
+_json = json.encoder.encode_basestring_ascii
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Source:
+
+class Source(NamedTuple):
     """A video or image file, a member of a tar shard, or a span of either.
 
     Attributes:
@@ -63,12 +66,12 @@ class Source:
 
     def to_row(self) -> dict[str, str | int | float | None]:
         """Plain values, for tables and messages."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return self._asdict()
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Source:
         """The inverse of `to_row`; other keys are ignored."""
-        return cls(**{field.name: row[field.name] for field in dataclasses.fields(cls)})
+        return cls(*(row[name] for name in cls._fields))
 
     @contextlib.contextmanager
     def fetch(self, shards: ShardReader | None = None) -> Iterator[Path]:
@@ -129,37 +132,48 @@ def member_mark(member: str, offset: int, size: int) -> str:
 
 def source_id(source: Source, segments: SegmentSettings, frames: FrameSettings) -> str:
     """A 32-character id: the same for the same content, span and sampling, on every run and machine."""
-    return source_ids([source], segments, frames).hex()
+    return source_ids([place(source)], segments, frames).hex()
 
 
-def source_ids(sources: Iterable[Source], segments: SegmentSettings, frames: FrameSettings) -> bytes:
-    """The ids of sources, 16 bytes each."""
+def source_ids(sources: Iterable[Place], segments: SegmentSettings, frames: FrameSettings) -> bytes:
+    """The ids of sources, 16 bytes each: of `plan.digest`, its text put together from parts that are made once."""
     sampling = _sampling(segments, frames)
     return b"".join(
-        plan.digest_bytes(public(source.uri), source.version, span_us(source), *sampling) for source in sources
+        plan.digest_of_json(f"[{_json(public(uri))},{_json(version)},{_span_json(start_s, duration_s)},{sampling}]")
+        for uri, version, start_s, duration_s in sources
     )
 
 
 def source_key(source: Source) -> str:
     """A 32-character key of a place: the same for every version of what lies there, however it is sampled."""
-    return source_keys([source]).hex()
+    return source_keys([place(source)]).hex()
 
 
-def source_keys(sources: Iterable[Source]) -> bytes:
+def source_keys(sources: Iterable[Place]) -> bytes:
     """The keys of sources, 16 bytes each."""
-    return b"".join(plan.digest_bytes(public(source.uri), span_us(source)) for source in sources)
+    return b"".join(
+        plan.digest_of_json(f"[{_json(public(uri))},{_span_json(start_s, duration_s)}]")
+        for uri, _, start_s, duration_s in sources
+    )
 
 
-def span_us(source: Source) -> tuple[int | None, int | None]:
-    """Start and length of the span, whole microseconds: what is message apart."""
-    return _microseconds(source.start_s), _microseconds(source.duration_s)
+def place(source: Source) -> Place:
+    """What tells a source from others."""
+    return source.uri, source.version, source.start_s, source.duration_s
 
 
-def _microseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1e6)
+def _span_json(start_s: float | None, duration_s: float | None) -> str:
+    """Start and length of the span, whole microseconds: sources are told apart by them."""
+    if start_s is None and duration_s is None:
+        return "[null,null]"
+    return f"[{_microseconds(start_s)},{_microseconds(duration_s)}]"
+
+
+def _microseconds(seconds: float | None) -> int | str:
+    return "null" if seconds is None else round(seconds * 1e6)
 
 
 @functools.lru_cache(maxsize=8)
-def _sampling(segments: SegmentSettings, frames: FrameSettings) -> tuple[str, str]:
+def _sampling(segments: SegmentSettings, frames: FrameSettings) -> str:
     """The settings as text, made once: a catalog has millions of sources and one sampling."""
-    return segments.model_dump_json(), frames.seen.model_dump_json()
+    return f"{_json(segments.model_dump_json())},{_json(frames.seen.model_dump_json())}"

@@ -6,10 +6,11 @@ A list of sources is kept in chunks. A chunk has the columns that any of its sou
 from __future__ import annotations
 
 import bisect
-import dataclasses
+import itertools
+import operator
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, overload
+from collections.abc import Iterator, Sequence
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from v2a_core.catalog.shard_stream import is_compressed
-from v2a_core.catalog.source import Source, source_ids
+from v2a_core.catalog.source import Place, Source, source_ids
 from v2a_core.compute import ids as ids_of
 from v2a_core.compute.ids import Ids, Positions
 from v2a_core.media.config import FrameSettings, SegmentSettings
@@ -28,7 +29,7 @@ _PIECE = 2**12  # sources that are objects at once
 _TYPES = {"size": pa.int64(), "member_offset": pa.int64(), "member_size": pa.int64()} | dict.fromkeys(
     ("start_s", "duration_s"), pa.float64()
 )
-SCHEMA = pa.schema([(field.name, _TYPES.get(field.name, pa.string())) for field in dataclasses.fields(Source)])
+SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in Source._fields])
 # Most names are how the URI ends: then only their length is kept.
 _NAME_CHARS = "name_chars"
 
@@ -66,7 +67,7 @@ class Sources(Sequence[Source]):
             yield from read(piece)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and len(self) == len(other) and all(map(Source.__eq__, self, other))
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(operator.eq, self, other))
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -103,7 +104,7 @@ class Sources(Sequence[Source]):
 
     def ids(self, segments: SegmentSettings, frames: FrameSettings) -> Ids:
         """The `source_id` of each, (N, 2)."""
-        parts = [ids_of.pack_digests(source_ids(read(chunk), segments, frames)) for chunk in self._pieces()]
+        parts = [ids_of.pack_digests(source_ids(_places(piece), segments, frames)) for piece in self._pieces()]
         return np.concatenate([ids_of.none(), *parts])
 
     def kinds(self) -> dict[str, int]:
@@ -132,10 +133,10 @@ class Sources(Sequence[Source]):
 def columns(sources: Sequence[Source]) -> pa.Table:
     """Columns of sources; those that say nothing are left out."""
     found: dict[str, pa.Array] = {}
-    for field in SCHEMA:
-        values = [getattr(source, field.name) for source in sources]
-        if any(value is not None for value in values):
-            found[field.name] = pa.array(values, field.type)
+    for field, column in zip(SCHEMA, zip(*sources, strict=True), strict=True):
+        values = pa.array(column, field.type)
+        if values.null_count < len(values):
+            found[field.name] = values
     if all(source.uri.endswith(source.name) for source in sources):
         del found["name"]
         found[_NAME_CHARS] = pa.array([len(source.name) for source in sources], pa.int32())
@@ -143,14 +144,21 @@ def columns(sources: Sequence[Source]) -> pa.Table:
     return pa.table(found)
 
 
+def _places(table: pa.Table) -> Iterator[Place]:
+    """What tells the sources of such columns from others."""
+    nothing = [None] * table.num_rows
+    spans = (table[name].to_pylist() if name in table.column_names else nothing for name in ("start_s", "duration_s"))
+    return zip(table["uri"].to_pylist(), table["version"].to_pylist(), *spans, strict=True)
+
+
 def read(table: pa.Table) -> Iterator[Source]:
     """The sources of a table of such columns; others are ignored."""
-    known = {field.name for field in SCHEMA}
-    names = [name for name in table.column_names if name in known]
-    rows = zip(*(table[name].to_pylist() for name in names), strict=True)
-    lengths = table[_NAME_CHARS].to_pylist() if _NAME_CHARS in table.column_names else [None] * table.num_rows
-    for row, chars in zip(rows, lengths, strict=True):
-        values: Mapping[str, Any] = dict(zip(names, row, strict=True))
-        if chars is not None:
-            values = {**values, "name": values["uri"][len(values["uri"]) - chars :]}
-        yield Source(**values)
+    nothing = [None] * table.num_rows
+    columns = [table[name].to_pylist() if name in table.column_names else None for name in Source._fields]
+    if _NAME_CHARS in table.column_names:
+        columns[1] = list(map(_name, columns[0] or (), columns[1] or nothing, table[_NAME_CHARS].to_pylist()))
+    return itertools.starmap(Source, zip(*(nothing if column is None else column for column in columns), strict=True))
+
+
+def _name(uri: str, name: str | None, chars: int | None) -> str | None:
+    return name if chars is None else uri[len(uri) - chars :]

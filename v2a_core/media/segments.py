@@ -16,12 +16,12 @@ _as_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=
 
 def digest(*parts: object) -> str:
     """A 32-character hash of plain values, the same on every run and machine."""
-    return digest_bytes(*parts).hex()
+    return digest_of_json(_as_json(parts)).hex()
 
 
-def digest_bytes(*parts: object) -> bytes:
-    """Its 16 bytes."""
-    return hashlib.blake2b(_as_json(parts).encode(), digest_size=16).digest()
+def digest_of_json(text: str) -> bytes:
+    """The 16 bytes of the hash of values that are JSON already, as `digest` would write them."""
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 def cut(
