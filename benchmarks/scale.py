@@ -1,9 +1,10 @@
 """What listing, planning, ledger and resume cost for large catalogs; no models, no decoding.
 
 Run `python benchmarks/scale.py` (or with other numbers: `python benchmarks/scale.py 100000 10000000`). For each
-number it makes folders of that many small files (a thousand links to one file each), and an output in which all of them
-are done, in the schema of `v2a embed`. One process plans a fresh run and hands its blocks to Ray, another one resumes
-the finished run. The peak is that of the process so far; what of it lies in Ray's shared memory is in it.
+number it makes folders of that many small files (a thousand links to one file each). One process lists them and plans
+a first run; writes an output in which all of them are done, in the schema of `v2a embed`, and plans a run that finds
+it; then it hands the blocks of the first run to Ray. The peak is that of the process so far; what of it lies in Ray's
+shared memory is in it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from peak import peak_mb
@@ -41,64 +41,63 @@ SEGMENTS, FRAMES = SegmentSettings(), FrameSettings()
 def main() -> None:
     """Print seconds and peak memory for each number of sources."""
     if sys.argv[1:2] == ["--child"]:
-        {"fresh": _fresh, "resume": _resume}[sys.argv[2]](*sys.argv[3:])
+        _measure(*sys.argv[2:])
         return
-    print(f"{'sources':>10} {'what':>10} {'s':>7} {'CPU s':>7} {'peak MB':>8}  parts of it")
+    print(f"{'sources':>10} {'what':>7} {'s':>7} {'CPU s':>7} {'peak MB':>8}  parts of it")
     for number in [int(argument) for argument in sys.argv[1:]] or NUMBERS:
         with tempfile.TemporaryDirectory(prefix="v2a-scale-") as folder:
             catalog, output = Path(folder, "catalog"), Path(folder, "output")
             _write_catalog(catalog, number)
-            for what in ("fresh", "resume"):
-                subprocess.run([sys.executable, __file__, "--child", what, str(catalog), str(output)], check=True)
+            subprocess.run([sys.executable, __file__, "--child", str(catalog), str(output)], check=True)
 
 
 class _Clock:
     """Seconds since it was made; on a machine with other work those of the CPU are the steadier figure."""
 
     def __init__(self) -> None:
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
+        self._wall, self._cpu, self._parts = time.perf_counter(), time.process_time(), dict[str, float]()
 
-    def report(self, number: int, what: str, **parts: float) -> None:
+    def note(self, name: str) -> None:
+        """Note when a part of the work has ended."""
+        self._parts[name] = time.perf_counter() - self._wall - sum(self._parts.values())
+
+    def report(self, number: int, what: str, **more: float) -> None:
         """Print a line."""
         wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
-        more = ", ".join(f"{name} {value:.1f}" for name, value in parts.items())
-        print(f"{number:10,} {what:>10} {wall:7.1f} {cpu:7.1f} {peak_mb():8.0f}  {more}", flush=True)
+        parts = ", ".join(f"{name} {value:.1f}" for name, value in {**self._parts, **more}.items())
+        print(f"{number:10,} {what:>7} {wall:7.1f} {cpu:7.1f} {peak_mb():8.0f}  {parts}", flush=True)
 
 
-def _fresh(catalog: str, output: str) -> None:
-    """A first run up to the moment at which Ray would start: list and plan; then the plan handed to Ray."""
+def _measure(catalog: str, output: str) -> None:
+    """A first run until Ray would start, one that finds everything done, and the first one handed to Ray."""
     clock = _Clock()
-    listing, planned, parts = _plan(catalog, output)
-    clock.report(listing.count, "fresh", **parts)
+    listing = list_catalog([catalog], CatalogSettings(), None)
+    clock.note("list_s")
+    planned = _plan(listing, output, clock)
+    clock.report(listing.count, "fresh", planned=len(planned))
+    _write_output(listing.sources, Path(output))
+    clock = _Clock()
+    assert not len(_plan(listing, output, clock)), "sources were planned again"
+    clock.report(listing.count, "resume")
+    _hand_to_ray(planned)
+
+
+def _plan(listing: Listing, output: str, clock: _Clock) -> Planned:
+    done = ledger.embeddings_ledger(f"{output}/{ROWS_FOLDER}")
+    clock.note("ledger_s")
+    planned, _ = plan_catalog(listing, EmbedJob(), done, Tally("embed"))
+    clock.note("plan_s")
+    return planned
+
+
+def _hand_to_ray(planned: Planned) -> None:
     import ray
 
     ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="warning", log_to_driver=False)
     clock = _Clock()
     data = dataset(planned, Blocks(slots=SLOTS))
     stored_mb = data.size_bytes() / 2**20
-    clock.report(listing.count, "to Ray", blocks=data.num_blocks(), stored_mb=stored_mb)
-    _write_output(listing.sources, Path(output))
-
-
-def _resume(catalog: str, output: str) -> None:
-    """A run that finds everything done."""
-    clock = _Clock()
-    listing, planned, parts = _plan(catalog, output)
-    assert not len(planned), f"{len(planned)} sources were planned again"
-    clock.report(listing.count, "resume", **parts)
-
-
-def _plan(catalog: str, output: str) -> tuple[Listing, Planned, dict[str, float]]:
-    marks = [time.perf_counter()]
-    listing = list_catalog([catalog], CatalogSettings(), None)
-    marks.append(time.perf_counter())
-    done = ledger.embeddings_ledger(f"{output}/{ROWS_FOLDER}")
-    marks.append(time.perf_counter())
-    planned, _ = plan_catalog(listing, EmbedJob(), done, Tally("embed"))
-    marks.append(time.perf_counter())
-    seconds = np.diff(marks)
-    parts = {"list_s": seconds[0], "ledger_s": seconds[1], "plan_s": seconds[2], "planned": len(planned)}
-    return listing, planned, parts
+    clock.report(len(planned), "to Ray", blocks=data.num_blocks(), stored_mb=stored_mb)
 
 
 def _write_catalog(folder: Path, number: int) -> None:

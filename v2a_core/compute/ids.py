@@ -24,6 +24,7 @@ _NO_DIGIT = 255
 _VALUES = np.full(256, _NO_DIGIT, np.uint8)
 _VALUES[np.frombuffer(b"0123456789abcdef", np.uint8)] = range(16)
 _RECENT = 2**16  # ids of a growing set that are not sorted yet
+_PIECE = 2**20  # ids that are looked up at once
 
 
 def pack(ids: pa.Array | pa.ChunkedArray | Sequence[str]) -> Ids:
@@ -62,6 +63,12 @@ def starts(ordered: Ids) -> Flags:
     return new
 
 
+def all_differ(ids: Ids) -> bool:
+    """Whether no id stands twice, told by first halves alone, which takes little memory; False also by their chance."""
+    halves = np.sort(ids[:, 0])
+    return not bool((halves[1:] == halves[:-1]).any())
+
+
 class IdTable:
     """Where ids are among others.
 
@@ -84,6 +91,10 @@ class IdTable:
 
     def find(self, ids: Ids) -> Positions:
         """The value of each, -1 where there is none, int64 (n,)."""
+        pieces = [self._find(ids[start : start + _PIECE]) for start in range(0, len(ids), _PIECE)]
+        return pieces[0] if len(pieces) == 1 else np.concatenate([np.empty(0, np.int64), *pieces])
+
+    def _find(self, ids: Ids) -> Positions:
         found = np.full(len(ids), -1, np.int64)
         at = np.searchsorted(self._high, ids[:, 0])
         left = np.arange(len(ids))

@@ -127,12 +127,23 @@ def of_part(table: pa.Table, *, segmented: bool) -> tuple[Versions, pa.Table]:
     return versions, rest.select([*_REST.names[:3], "segment_count"]).rename_columns(_REST.names).cast(_REST)
 
 
-def merge(parts: Sequence[Versions], rests: Sequence[pa.Table]) -> tuple[Versions, pa.Table]:
-    """The versions of all parts, each once, and the rows of those that have not all of their segments."""
-    found = Versions(*(np.concatenate(columns) for columns in zip(*map(_columns, parts), strict=True)))
-    order = ids_of.order(found.ids)
-    firsts = np.flatnonzero(ids_of.starts(found.ids[order]))
-    if len(firsts) < len(order):
+def merge(parts: list[Versions], rests: Sequence[pa.Table]) -> tuple[Versions, pa.Table]:
+    """The versions of all parts, each once, and the rows of those that have not all of their segments.
+
+    Args:
+        parts: Taken over: they are gone when the columns of all of them stand in one.
+        rests: As `of_part` gives them.
+    """
+    columns = [list(column) for column in zip(*map(_columns, parts), strict=True)]
+    parts.clear()
+    whole_columns = []
+    for column in columns:
+        whole_columns.append(np.concatenate(column))
+        column.clear()
+    found = Versions(*whole_columns)
+    if not ids_of.all_differ(found.ids):
+        order = ids_of.order(found.ids)
+        firsts = np.flatnonzero(ids_of.starts(found.ids[order]))
         found = Versions(
             found.ids[order[firsts]],
             found.keys[order[firsts]],

@@ -92,21 +92,21 @@ def find(embeddings: str, wanted: Ids) -> dict[str, Positions]:
     Returns:
         For each part that holds rows of them, which of them these are, rising.
     """
-    places, found, rests = IdTable(wanted), {}, []
+    places, found, parts, rests = IdTable(wanted), {}, [], []
     columns = [*COLUMNS, "status", "segment_id", "segment_index", "segment_count"]
     for uri, table in each_part(storage.join(embeddings, ROWS_FOLDER), columns):
         at = places.find(pack(table["source_id"]))
         if (at >= 0).any():
             versions, rest = of_part(table.filter(pa.array(at >= 0)), segmented=True)
-            found[uri] = versions
+            found[uri] = np.sort(places.find(versions.ids))
+            parts.append(versions)
             rests.append(rest)
     if not found:
         return {}
-    versions, _ = merge(list(found.values()), rests)
+    versions, _ = merge(parts, rests)
     usable = np.zeros(len(wanted), bool)
     usable[places.find(versions.ids)] = versions.complete & (versions.good > 0)
-    parts = {uri: np.sort(places.find(part.ids)) for uri, part in found.items()}
-    return {uri: at[usable[at]] for uri, at in parts.items() if usable[at].any()}
+    return {uri: at[usable[at]] for uri, at in found.items() if usable[at].any()}
 
 
 def read(part: str, sources: Mapping[str, str], vision_dim: int, denser: Denser = _NOTHING) -> Iterator[pa.Table]:

@@ -45,6 +45,8 @@ def of_newest(keys: Ids, ids: Ids, recorded: npt.NDArray[np.int64]) -> Flags:
         ids: `source_id`.
         recorded: `recorded_at`.
     """
+    if ids_of.all_differ(keys):
+        return np.ones(len(keys), bool)
     order = np.lexsort((recorded, keys[:, 1], keys[:, 0]))
     first = ids_of.starts(keys[order])
     last = np.append(first[1:], True)[: len(order)]

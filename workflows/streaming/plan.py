@@ -138,7 +138,7 @@ def plan(sources: Sources, ids: Ids, ledger: Ledger) -> Planned:
         ledger: What is done.
     """
     left = ledger.unfinished(ids)
-    return Planned(sources, left, ids[left], ledger.partial)
+    return Planned(sources, left, ids if len(left) == len(ids) else ids[left], ledger.partial)
 
 
 def dataset(planned: Planned, limits: Blocks) -> Dataset:

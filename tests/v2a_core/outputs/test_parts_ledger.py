@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from v2a_core import storage
 from v2a_core.compute.ids import pack
 from v2a_core.outputs import ledger
+from v2a_core.outputs import parts as parts_of
 from v2a_core.outputs.parts import PartSettings, PartWriter
 from v2a_core.tables.latest import latest
 from v2a_core.tables.schema import EMBEDDINGS, INDEX, OK, REJECTED
@@ -40,6 +43,16 @@ def complete(read, *ids):
     """Those of some sources that are complete."""
     unfinished = set(read.unfinished(pack(ids)).tolist())
     return [identity for number, identity in enumerate(ids) if number not in unfinished]
+
+
+def wait_for(parts, rows, seconds=20.0):
+    """Until so many rows are committed, nothing else asked of the writer."""
+    for _ in range(int(seconds / 0.05)):
+        if parts.rows_written >= rows:
+            assert (parts.rows_written, sum(parts.written.values())) == (rows, rows)
+            return
+        threading.Event().wait(0.05)
+    raise TimeoutError
 
 
 def test_a_source_is_done_when_all_its_segments_have_a_row(tmp_path):
@@ -88,7 +101,7 @@ def test_parts_are_written_by_size_and_by_time(tmp_path):
     assert 2 <= len(parts.written) <= 4
     quick = writer(tmp_path / "quick", interval_s=0)
     quick.add(table(row("a", 0, 1)))
-    assert list(quick.written.values()) == [1]
+    wait_for(quick, 1)
 
 
 @pytest.mark.parametrize(("ran_s", "waits_s"), [(100, 60), (4000, 200), (40_000, 600), (400_000, 600)])
@@ -101,10 +114,11 @@ def test_rows_of_a_long_run_wait_no_longer_than_ten_minutes(tmp_path, monkeypatc
     written.add(table(row("a", 0, 2)))
     clock[0] = ran_s - 1.0
     written.flush_if_due()
-    assert not written.written
+    with pytest.raises(TimeoutError):
+        wait_for(written, 1, seconds=0.2)
     clock[0] = ran_s + 3.0
     written.flush_if_due()
-    assert list(written.written.values()) == [1]
+    wait_for(written, 1)
 
 
 def test_only_texts_are_kept_in_dictionaries(tmp_path):
@@ -227,3 +241,74 @@ def test_every_source_keeps_the_rows_of_its_last_version_and_no_others(found):
         versions = {row["source_id"] for row in kept if row["source_key"] == f"k{key}"}
         assert len(versions) == 1
         assert last_times[versions.pop()] == newest[key][0]
+
+
+def test_rows_are_taken_in_while_parts_are_written(tmp_path, monkeypatch):
+    """A loop that takes rows in does not wait for a part, but no more parts than there are threads are in memory."""
+    held = threading.Semaphore(0)
+    real = parts_of.write_part
+    monkeypatch.setattr(parts_of, "write_part", lambda *given: held.acquire() and real(*given))
+    parts = writer(tmp_path, interval_s=0, writers=2)
+    for index in range(2):
+        parts.add(table(row("a", index, 9)))
+    assert parts.written == {}
+    with ThreadPoolExecutor(1) as pool:
+        third = pool.submit(parts.add, table(row("a", 2, 9)))
+        with pytest.raises(TimeoutError):
+            third.result(timeout=0.3)
+        held.release()
+        assert third.result(timeout=20).num_rows == 1
+        held.release(9)
+    parts.flush()
+    assert sorted(parts.written.values()) == [1, 1, 1]
+    assert sorted(ledger.embeddings_ledger(str(tmp_path)).partial["a"].indices) == [0, 1, 2]
+
+
+def test_rows_of_a_part_that_could_not_be_written_are_written_later(tmp_path, monkeypatch):
+    """What keeps a part from being written is raised where rows are taken in; nothing is lost, or there twice."""
+    real, left = parts_of.write_part, [OSError("no room"), PermissionError("denied")]
+
+    def write(*given):
+        if left:
+            raise left.pop(0)
+        return real(*given)
+
+    monkeypatch.setattr(parts_of, "write_part", write)
+    parts = writer(tmp_path, interval_s=1000, writers=1)
+    parts.add(table(row("a", 0, 3)))
+    with pytest.raises(OSError, match="no room"):
+        parts.flush()
+    parts.add(table(row("a", 1, 3), row("a", 0, 3)))
+    with pytest.raises(PermissionError):
+        parts.flush()
+    parts.flush()
+    assert list(parts.written.values()) == [2]
+    assert ledger.embeddings_ledger(str(tmp_path)).partial["a"].missing() == [2]
+
+
+def test_who_has_lost_the_output_writes_no_part(tmp_path):
+    def refuse():
+        raise LookupError("another run owns it")
+
+    parts = PartWriter(
+        str(tmp_path), EMBEDDINGS, id_column="segment_id", seen=(), settings=PartSettings(), metadata={},
+        before_commit=refuse,
+    )  # fmt: skip
+    parts.add(table(row("a", 0, 1)))
+    with pytest.raises(LookupError):
+        parts.flush()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_are_sorted_and_what_helps_to_skip_is_said(tmp_path):
+    parts = writer(tmp_path)
+    parts.add(table(*(row(f"{n:02}", 0, 1, label="ab"[n % 2], split="train") for n in range(20))))
+    parts.flush()
+    (path,) = tmp_path.glob("part-*.parquet")
+    assert pq.read_table(path, columns=["segment_id"])["segment_id"].to_pylist() == [
+        f"{n:02}-0" for first in (0, 1) for n in range(first, 20, 2)
+    ]
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    said = {group.column(n).path_in_schema for n in range(group.num_columns) if group.column(n).is_stats_set}
+    assert {"label", "split", "segment_index", "recorded_at"} <= said
+    assert not [name for name in said if name.startswith(("clap_embedding", "vision_frames"))]
