@@ -4,11 +4,13 @@ Run `python benchmarks/scale.py` (or with other numbers: `python benchmarks/scal
 number it makes folders of that many small files (a thousand links to one file each). One process lists them and plans
 a first run; writes an output in which all of them are done, in the schema of `v2a embed`, and plans a run that finds
 it; then it hands the blocks of the first run to Ray. The peak is that of the process so far; what of it lies in Ray's
-shared memory is in it.
+shared memory is in it. With `--no-files`, names are made up where files would be listed: what is left is what the
+program itself does.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -20,7 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from peak import peak_mb
 
-from v2a_core.catalog import CatalogSettings, Sources
+from v2a_core.catalog import CatalogSettings, Source, Sources
+from v2a_core.catalog.collector import Collector
 from v2a_core.compute.ids import unpack
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.outputs import ledger
@@ -43,12 +46,15 @@ def main() -> None:
     if sys.argv[1:2] == ["--child"]:
         _measure(*sys.argv[2:])
         return
+    made_up = "--no-files" in sys.argv
+    numbers = [int(argument) for argument in sys.argv[1:] if argument.isdecimal()]
     print(f"{'sources':>10} {'what':>7} {'s':>7} {'CPU s':>7} {'peak MB':>8}  parts of it")
-    for number in [int(argument) for argument in sys.argv[1:]] or NUMBERS:
+    for number in numbers or NUMBERS:
         with tempfile.TemporaryDirectory(prefix="v2a-scale-") as folder:
             catalog, output = Path(folder, "catalog"), Path(folder, "output")
-            _write_catalog(catalog, number)
-            subprocess.run([sys.executable, __file__, "--child", str(catalog), str(output)], check=True)
+            if not made_up:
+                _write_catalog(catalog, number)
+            subprocess.run([sys.executable, __file__, "--child", str(catalog), str(output), str(number)], check=True)
 
 
 class _Clock:
@@ -68,10 +74,11 @@ class _Clock:
         print(f"{number:10,} {what:>7} {wall:7.1f} {cpu:7.1f} {peak_mb():8.0f}  {parts}", flush=True)
 
 
-def _measure(catalog: str, output: str) -> None:
+def _measure(catalog: str, output: str, number: str) -> None:
     """A first run until Ray would start, one that finds everything done, and the first one handed to Ray."""
     clock = _Clock()
-    listing = list_catalog([catalog], CatalogSettings(), None)
+    there = Path(catalog).exists()
+    listing = list_catalog([catalog], CatalogSettings(), None) if there else _made_up(catalog, int(number))
     clock.note("list_s")
     planned = _plan(listing, output, clock)
     clock.report(listing.count, "fresh", planned=len(planned))
@@ -80,6 +87,16 @@ def _measure(catalog: str, output: str) -> None:
     assert not len(_plan(listing, output, clock)), "sources were planned again"
     clock.report(listing.count, "resume")
     _hand_to_ray(planned)
+
+
+def _made_up(catalog: str, number: int) -> Listing:
+    """The listing of such a folder, without the folder: all of it but the looks at files."""
+    collector = Collector()
+    for index in range(number):
+        name = f"{index // PER_FOLDER:05d}/clip-{index:08d}.mp4"
+        version = f"64-{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}"
+        collector.add(Source(f"{catalog}/{name}", name, "video", version, 64))
+    return Listing(collector.build(), [], {})
 
 
 def _plan(listing: Listing, output: str, clock: _Clock) -> Planned:

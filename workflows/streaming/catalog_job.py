@@ -14,6 +14,7 @@ import ray
 
 from v2a_core.catalog import source_id
 from v2a_core.compute.ids import pack
+from v2a_core.outputs.commit_rate import commit_rate
 from v2a_core.outputs.ledger import Ledger
 from v2a_core.protocols import JSON
 from v2a_core.tables import rows
@@ -61,6 +62,10 @@ class CatalogJob(StreamingJob[Planned]):
             "done_before": dry.tally.done_before,
             "to_do": dry.tally.planned,
             "cluster": {name: amount for name, amount in ray.cluster_resources().items() if name in ("CPU", "GPU")},
+            "commit": {
+                "parts_at_once": self.settings.output.threads,
+                "rows_per_second_at_most": commit_rate(self.rows().schema, self.settings.output),
+            },
             "workers": {name: value for name, value in dataclasses.asdict(pools).items() if name != "worker"},
             **self.shown(),
             "estimate": self._estimate(dry.plan.items, pools) if dry.plan.items else None,
