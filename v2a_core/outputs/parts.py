@@ -30,7 +30,8 @@ from v2a_core.outputs.manifest import FILE_NAME
 from v2a_core.tables.rows import stamped
 
 _CHECKSUM_DIGITS = 16
-_ROW_GROUP = 2048  # some 25 MB of embeddings: a reader that wants one label or split passes over the others
+# Some 25 MB of embeddings: a reader that wants one label or split passes over the others. Of larger rows fewer.
+_ROW_GROUP, _ROW_GROUP_BYTES = 2048, 32 * 2**20
 
 
 class PartSettings(Settings):
@@ -199,14 +200,12 @@ def write_part(folder: str, table: pa.Table, stamp: int, order: Sequence[tuple[s
     with tempfile.TemporaryDirectory(prefix="v2a-") as temporary:
         path = Path(temporary) / "part.parquet"
         # One piece: rows are taken from all over the table, group by group, so that no second one is in memory.
-        table = table.combine_chunks()
-        sorting = pc.sort_indices(table, list(order)) if order else pa.array([], pa.int64())
+        table, rows = table.combine_chunks(), _rows_of_group(table)
+        sorting = pc.sort_indices(table, list(order)) if order else None
         with pq.ParquetWriter(path, table.schema, **_how(table.schema)) as file:
-            for start in range(0, table.num_rows, _ROW_GROUP):
-                group = (
-                    table.slice(start, _ROW_GROUP) if sorting is None else table.take(sorting.slice(start, _ROW_GROUP))
-                )
-                file.write_table(group, row_group_size=_ROW_GROUP)
+            for start in range(0, table.num_rows, rows):
+                group = table.slice(start, rows) if sorting is None else table.take(sorting.slice(start, rows))
+                file.write_table(group, row_group_size=rows)
         name = f"part-{stamp:019d}-{checksum(path)}.parquet"
         storage.upload(path, storage.join(folder, name))
     return name
@@ -223,6 +222,11 @@ def _how(schema: pa.Schema) -> dict[str, Any]:
         # With checksums of pages, a reader of some columns notices damage to them too.
         "write_page_checksum": True,
     }
+
+
+def _rows_of_group(table: pa.Table) -> int:
+    bytes_of_row = max(1, int(table.nbytes) // max(1, int(table.num_rows)))
+    return max(1, min(_ROW_GROUP, _ROW_GROUP_BYTES // bytes_of_row))
 
 
 def checksum(path: Path) -> str:

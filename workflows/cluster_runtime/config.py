@@ -24,7 +24,7 @@ class PoolSettings(Settings):
     )
     sources_per_block: int = setting(
         0,
-        "sources that a decode task takes at once (0: 4, fewer or more by their bytes and by how many tasks run at once)",
+        "sources of a decode task (0: about 4, by their bytes, their number and how many tasks run at once)",
         ge=0,
         le=1024,
     )
