@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import ray
 
 from v2a_core.catalog import source_id
-from v2a_core.catalog.source import source_key
+from v2a_core.compute.ids import pack
+from v2a_core.outputs.commit_rate import commit_rate
 from v2a_core.outputs.ledger import Ledger
 from v2a_core.protocols import JSON
 from v2a_core.tables import rows
@@ -23,11 +25,9 @@ from workflows.streaming.config import CatalogJobSettings
 from workflows.streaming.estimate import Estimate, estimate
 from workflows.streaming.job import DryRun, Models, Plan, Request, StreamingJob
 from workflows.streaming.listing import Listing, list_catalog
-from workflows.streaming.plan import PlannedSource
+from workflows.streaming.plan import Names, Planned
 from workflows.streaming.run import Entrance, run
 from workflows.streaming.summary import Tally
-
-Planned = Sequence[PlannedSource]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,10 @@ class CatalogJob(StreamingJob[Planned]):
             "done_before": dry.tally.done_before,
             "to_do": dry.tally.planned,
             "cluster": {name: amount for name, amount in ray.cluster_resources().items() if name in ("CPU", "GPU")},
+            "commit": {
+                "parts_at_once": self.settings.output.threads,
+                "rows_per_second_at_most": commit_rate(self.rows().schema, self.settings.output),
+            },
             "workers": {name: value for name, value in dataclasses.asdict(pools).items() if name != "worker"},
             **self.shown(),
             "estimate": self._estimate(dry.plan.items, pools) if dry.plan.items else None,
@@ -81,7 +85,7 @@ class CatalogJob(StreamingJob[Planned]):
 
 def plan_catalog(
     listing: Listing, settings: CatalogJobSettings, ledger: Ledger, tally: Tally
-) -> tuple[list[PlannedSource], list[rows.DecodedRow]]:
+) -> tuple[Planned, list[rows.DecodedRow]]:
     """What of a catalog an output does not hold yet: sources, and rows of what was rejected while listing.
 
     Args:
@@ -90,20 +94,21 @@ def plan_catalog(
         ledger: The output.
         tally: Of this run; it learns of the plan.
     """
-    ids = [source_id(source, settings.segments, settings.frames) for source in listing.sources]
+    ids = listing.sources.ids(settings.segments, settings.frames)
     planned = planning.plan(listing.sources, ids, ledger)
     reject_ids = [source_id(source, settings.segments, settings.frames) for source, _ in listing.rejects]
     rejected = [
         rows.rejected_row(listing.rejects[position][0], reject_ids[position], listing.rejects[position][1])
-        for position in ledger.unfinished(reject_ids)
+        for position in ledger.unfinished(pack(reject_ids))
     ]
     tally.plan(listing.count, len(planned) + len(rejected), ledger)
-    tally.expected = {item.source_id: item.source.name for item in planned}
+    tally.expect(planned.ids, Names(planned))
     if ledger.rows:
         tally.good_before = ledger.good_among(ids)
-        ids_by_key = {source_key(item.source): item.source_id for item in planned}
-        ids_by_key |= {row["source_key"]: row["source_id"] for row in rejected}
-        tally.replace({key: ids_by_key[key] for key in ledger.other_versions(ids_by_key)})
+        keys = np.concatenate([planned.keys(), pack([row["source_key"] for row in rejected])])
+        planned_ids = np.concatenate([planned.ids, pack([row["source_id"] for row in rejected])])
+        other = ledger.other_versions(keys, planned_ids)
+        tally.replace(keys[other], planned_ids[other])
     return planned, rejected
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TypedDict
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ from ray.data import Dataset
 
 from workflows.cluster_runtime import connection
 from workflows.cluster_runtime.pools import Pools
-from workflows.streaming.plan import PlannedSource
+from workflows.streaming.plan import Planned
 
 SAMPLE = 4  # sources; loading the models takes longer than they do
 _PARTS = ("unet", "vae", "vocoder")  # of the stage `generate`, whose seconds hold theirs
@@ -30,8 +30,8 @@ class Estimate(TypedDict):
 
 
 def estimate(
-    planned: Sequence[PlannedSource],
-    chain: Callable[[Sequence[PlannedSource]], Dataset],
+    planned: Planned,
+    chain: Callable[[Planned], Dataset],
     stage_columns: Mapping[str, str],
     pools: Pools,
 ) -> Estimate:
