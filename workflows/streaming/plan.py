@@ -58,8 +58,12 @@ def dataset(planned: Sequence[PlannedSource], sources_per_block: int) -> Dataset
         planned: The sources.
         sources_per_block: Sources of a decode task; 0 chooses by their number.
     """
-    size = sources_per_block or max(_LEAST_PER_BLOCK, -(-len(planned) // _MAX_BLOCKS))
-    return from_tables(plan_blocks(planned, size))
+    return from_tables(plan_blocks(planned, block_size(len(planned), sources_per_block)))
+
+
+def block_size(sources: int, wished: int) -> int:
+    """Sources of a decode task of a plan with so many; `wished`: as set, 0 chooses."""
+    return wished or max(_LEAST_PER_BLOCK, -(-sources // _MAX_BLOCKS))
 
 
 def from_tables(tables: Iterable[pa.Table]) -> Dataset:

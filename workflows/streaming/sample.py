@@ -1,0 +1,199 @@
+"""What a source of a job takes, from a few that really go through the job's chain.
+
+They go twice: the first ones on all workers, as a run begins, which says what comes before the first source; then the
+others, a decode task at a time, so that what is measured of a stage is its own. Ray notes the seconds of each stage;
+what the decoder computes in its process beside the worker is read from Linux.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import ray
+from ray.data import Dataset
+
+from v2a_core import storage
+from v2a_core.compute.cpu_time import descendants_cpu_s
+from v2a_core.outputs.manifest import FILE_NAME
+from v2a_core.outputs.parts import write_part
+from v2a_core.tables.rows import stamped
+from workflows.cluster_runtime.pools import Pools
+from workflows.costing.work import Kind, Stage, Work, gets_of
+from workflows.streaming.job import Rows
+from workflows.streaming.plan import PlannedSource
+from workflows.streaming.stages import ActorStage
+
+_DECODER = "v2a_core.media.worker"  # in the command line of the process that decodes
+_STAGE = re.compile(r"MapBatches\((\w+)\)")
+# The decoder works for these; what it computes is shared out by the time that they wait for it.
+_DECODING = ("DecodeStage", "ReadStage", "FinishStage")
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What is sampled.
+
+    Attributes:
+        name: The job's.
+        chain: From a plan, an output and the workers to rows.
+        rows: What the job writes.
+        pools: The workers that it would have.
+        model_stages: Of its chain.
+    """
+
+    name: str
+    chain: Callable[[Sequence[PlannedSource], str, Pools], Dataset]
+    rows: Rows
+    pools: Pools
+    model_stages: int
+
+
+@dataclass(frozen=True)
+class _Passed:
+    """What went through a chain."""
+
+    seconds: float
+    rows: pa.Table
+    operators: Sequence[Any]  # Ray's `OperatorStatsSummary`
+    decoder_s: float
+
+
+def measure(planned: Sequence[PlannedSource], sampled: Sampled, before_s: float = 0.0) -> Work:
+    """Measure what a source takes.
+
+    Args:
+        planned: The sample.
+        sampled: The job.
+        before_s: What the command has taken so far.
+    """
+    started = time.monotonic()
+    first, rest = planned[: max(1, len(planned) // 4)], planned[max(1, len(planned) // 4) :] or planned
+    with _output(sampled.pools) as output:
+        began = _pass(sampled.chain(first, output, sampled.pools))
+        begun_s = before_s + time.monotonic() - started
+        files_before = _bytes_below(output)
+        # A source a block: decoders are there already, and no block of the sample is larger than a run's.
+        alone = dataclasses.replace(sampled.pools, decode_tasks=1, sources_per_block=1)
+        passed = _pass(sampled.chain(rest, output, alone))
+        written = (_bytes_below(output) - files_before) + _part_bytes(passed.rows, sampled.rows, output)
+        puts = _files_below(output) / len(planned)
+    stages = _stages(passed, len(rest))
+    sizes = [item.source.size for item in planned]
+    has = ray.cluster_resources()
+    return Work(
+        job=sampled.name,
+        sources=len(planned),
+        rows=passed.rows.num_rows / len(rest),
+        stages=stages,
+        start_s=max(0.0, begun_s - _alone_s(stages, len(first), has.get("CPU", 1.0))),
+        bytes_in=sum(sizes) / len(sizes),
+        bytes_out=written / len(rest),
+        gets=gets_of(sizes),
+        puts=puts if began.rows.num_rows else 0.0,
+        model_stages=sampled.model_stages,
+        on_gpus=bool(sampled.pools.main_gpus),
+        cores=has.get("CPU", 1.0),
+        fetched=any(not storage.is_local(item.source.shard_uri or item.source.uri) for item in planned),
+    )
+
+
+def _alone_s(stages: Sequence[Stage], sources: int, cores: float) -> float:
+    """What the sources of the first pass took beside the start: they were few, and went from stage to stage."""
+    return sources * sum(max(stage.core_s / cores, stage.core_s / min(cores, sources)) for stage in stages)
+
+
+@contextmanager
+def _output(pools: Pools) -> Iterator[str]:
+    """Where files of the sample go: on this machine, when all workers are here; else into their memory."""
+    if len([node for node in ray.nodes() if node["Alive"]]) > 1:
+        yield "memory://v2a-sample"
+        return
+    with tempfile.TemporaryDirectory(prefix="v2a-sample-") as folder:
+        storage.write_bytes(storage.join(folder, FILE_NAME), b"{}")  # as an output has it that was claimed
+        yield folder
+
+
+def _pass(data: Dataset) -> _Passed:
+    before = descendants_cpu_s(os.getpid(), _DECODER)
+    started = time.monotonic()
+    batches = list(data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
+    seconds = time.monotonic() - started
+    after = descendants_cpu_s(os.getpid(), _DECODER)
+    # A decoder that was started meanwhile has also loaded what it needs: as long as the least busy of the others.
+    load_s = min(before.values(), default=0.0)
+    decoder_s = sum(spent - before.get(pid, min(load_s, spent)) for pid, spent in after.items())
+    wide = [batch for batch in batches if batch.num_rows]
+    rows = pa.concat_tables(wide, promote_options="permissive") if wide else pa.table({})
+    return _Passed(seconds, rows, _operators(data.get_stats_summary()), decoder_s)
+
+
+def _operators(summary: Any) -> list[Any]:
+    """Of all steps of a chain, the first ones first."""
+    before = [found for parent in summary.parents or [] for found in _operators(parent)]
+    return [*before, *summary.operators_stats]
+
+
+def _stages(passed: _Passed, sources: int) -> tuple[Stage, ...]:
+    models = _model_stages(ActorStage)
+    waits: dict[str, float] = {}
+    found = []
+    for operator in passed.operators:
+        name = match[1] if (match := _STAGE.search(operator.operator_name)) else operator.operator_name
+        wall, core, size = (_sum(operator, key) for key in ("wall_time", "cpu_time", "output_size_bytes"))
+        if wall:
+            found.append((name, wall, core, size))
+            if name in _DECODING:
+                waits[name] = max(0.0, wall - core)
+    waited = sum(waits.values()) or 1.0
+    stages = []
+    for name, wall, core, size in found:
+        beside = passed.decoder_s * waits.get(name, 0.0) / waited
+        kind: Kind = "decode" if name in ("DecodeStage", "ReadStage") else "model" if name in models else "other"
+        # Elsewhere than on this machine nobody knows what the decoder computed: all that its worker waited for.
+        core = core + beside if passed.decoder_s or name not in _DECODING else wall
+        stages.append(Stage(name, kind, wall / sources, core / sources, size / sources))
+    return tuple(stages)
+
+
+def _sum(operator: Any, key: str) -> float:
+    found = getattr(operator, key)
+    return float(found.sum) if found is not None else 0.0
+
+
+def _model_stages(kind: type[ActorStage]) -> set[str]:
+    """The names of the stages whose actors hold a model: those that prepare their process for one."""
+    own = {kind.__name__} if kind.prepare is ActorStage.prepare else set()
+    return own.union(*(_model_stages(child) for child in kind.__subclasses__()))
+
+
+def _part_bytes(table: pa.Table, rows: Rows, output: str) -> int:
+    """What these rows are as a part of the output."""
+    if not table.num_rows:
+        return 0
+    with tempfile.TemporaryDirectory(prefix="v2a-part-") as folder:
+        name = write_part(folder, stamped(table, rows.schema), time.time_ns())
+        return (Path(folder) / name).stat().st_size
+
+
+def _files(output: str) -> list[Path]:
+    if not storage.is_local(output):
+        return []
+    return [path for path in Path(output).rglob("*") if path.is_file() and path.name != FILE_NAME]
+
+
+def _bytes_below(output: str) -> int:
+    return sum(path.stat().st_size for path in _files(output))
+
+
+def _files_below(output: str) -> int:
+    return len(_files(output))
