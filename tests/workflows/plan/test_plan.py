@@ -61,6 +61,7 @@ def test_a_plan_says_what_a_job_takes_and_from_where_it_knows(ray_session, catal
     assert not list(tmp_path.glob("*.json"))
 
 
+@pytest.mark.slow
 def test_soundtracks_are_planned_too_and_their_files_counted(ray_session, catalog, cluster, capsys) -> None:
     assert plan(catalog, cluster, "--job", "generate", "--mapper", "none", "--sample", "2", "--limit", "4") == 0
     told = capsys.readouterr().out
@@ -68,6 +69,7 @@ def test_soundtracks_are_planned_too_and_their_files_counted(ray_session, catalo
         assert word in told, told
 
 
+@pytest.mark.slow
 def test_what_no_mix_can_do_ends_with_1_and_says_what_could(ray_session, catalog, cluster, capsys) -> None:
     assert plan(catalog, cluster, "--sample", "2", "--sources", "100000000", "--budget", "0.01") == 1
     told = capsys.readouterr().out

@@ -1,0 +1,206 @@
+"""How a job behaves on clusters that nobody has here: queues, held against a real Ray, then extrapolated.
+
+    python benchmarks/simulate.py --output simulation            # calibrate, check, extrapolate, draw
+    python benchmarks/simulate.py --output simulation --rates simulation/simulation.json   # without calibrating anew
+
+First a chain of the program runs on the Ray of this machine, with workers that sleep (`sleeping.py`). From all but the
+last number of workers the driver's seconds a task and the seconds before the first row are fitted; the last one is
+predicted, and the error printed: above 20 % the script fails. Then the same model (`queues.py`) says what becomes of
+100 million segments on up to 1,000 nodes, which limit comes first there, and which setting moves it. Everything beyond
+the calibrated numbers of workers is extrapolated, and marked so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from queues import Result, Setup, block_rows, simulate
+
+ERROR = 0.2
+# Of the sleeping chain: a block is half a second of decoding.
+ROWS, DECODE_S, MODEL_S, ACTORS, WAVES = 4, 0.25, 0.02, 2, 8
+SEGMENTS = 100_000_000
+NODES = (10, 30, 100, 300, 1000)
+# A node of the extrapolation; not measured here: `v2a plan` measures them for a catalog.
+PER_NODE = {"slots": 14, "gpus": 1, "store_bytes": 20e9}
+NODE = {
+    "decode_s": 0.36,  # 2.8 clips a second and core: benchmarks/decode.py
+    "spread": 0.6,
+    "gpu_s": 0.012,
+    "row_bytes": 3.4e6,
+    "requests": 2.0,
+    "requests_s": 5500.0 * 16,  # 16 prefixes
+    "list_rows_s": 7000.0,
+    "commit_rows_s": 13_300.0,  # benchmarks/scale.py
+    "losses_per_h": 0.05,
+    "restart_s": 300.0,
+    "start_s": 120.0,
+}
+
+
+def main() -> None:
+    """Calibrate or read, extrapolate, draw, and print what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True, help="folder for simulation.json and the figures")
+    parser.add_argument("--workers", type=int, nargs="+", default=[50, 100, 150], help="the last one is held out")
+    parser.add_argument("--rates", type=Path, help="a simulation.json whose calibration is used again")
+    arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    if arguments.rates:
+        calibration = json.loads(arguments.rates.read_text())["calibration"]
+    else:
+        calibration = calibrate(sorted(arguments.workers))
+    told = {"calibration": calibration, **extrapolate(calibration["driver_s"])}
+    (arguments.output / "simulation.json").write_text(json.dumps(told, indent=2) + "\n")
+    from simulation_figures import draw
+
+    for path in draw(told, arguments.output):
+        print(f"figure: {path}")
+    sys.exit(calibration["error"] > ERROR)
+
+
+def calibrate(workers: Sequence[int]) -> dict[str, Any]:
+    """Run the sleeping chain, fit all but the last, predict that."""
+    from sleeping import streamed_s
+
+    streamed_s(workers[-1], ACTORS, 2 * workers[-1], 1, 1.0, 0.0)  # all workers are there from now on
+    measured = {}
+    for count in workers:
+        measured[count] = streamed_s(count, ACTORS, WAVES * count, ROWS, DECODE_S, MODEL_S / count)
+        print(f"real Ray: {count} workers, {WAVES * count} blocks: {measured[count]:.2f} s", flush=True)
+    driver_s, start_s = _fit({count: measured[count] for count in workers[:-1]})
+    held = workers[-1]
+    predicted = simulate(_sleeping(held, driver_s, start_s)).seconds
+    error = abs(predicted / measured[held] - 1)
+    print(f"fitted: {driver_s * 1e3:.1f} ms of the driver a task, {start_s:.2f} s before the first")
+    print(f"held out: {held} workers: {predicted:.2f} s simulated, {measured[held]:.2f} s real, error {error:.1%}")
+    return {
+        "workers": list(workers),
+        "measured_s": [measured[count] for count in workers],
+        "simulated_s": [simulate(_sleeping(count, driver_s, start_s)).seconds for count in workers],
+        "driver_s": driver_s,
+        "start_s": start_s,
+        "held_out": held,
+        "error": error,
+    }
+
+
+def _sleeping(workers: int, driver_s: float, start_s: float) -> Setup:
+    return Setup(
+        rows=WAVES * workers * ROWS,
+        rows_per_block=ROWS,
+        slots=workers,
+        decode_s=DECODE_S,
+        gpus=ACTORS,
+        gpu_s=MODEL_S / workers,
+        driver_s=driver_s,
+        start_s=start_s,
+    )
+
+
+def _fit(measured: dict[int, float]) -> tuple[float, float]:
+    """The driver's seconds a task, and those before the first row, with the smallest squared relative error."""
+
+    def error(driver_s: float, start_s: float) -> float:
+        made = (simulate(_sleeping(count, driver_s, start_s)).seconds / real for count, real in measured.items())
+        return sum((ratio - 1) ** 2 for ratio in made)
+
+    found = [
+        (error(driver_s, start_s), driver_s, start_s)
+        for driver_s in np.geomspace(5e-4, 0.1, 40)
+        for start_s in _starts(measured)
+    ]
+    _, driver_s, start_s = min(found)
+    return float(driver_s), float(start_s)
+
+
+def _starts(measured: dict[int, float]) -> Iterator[float]:
+    yield from np.linspace(0.0, min(measured.values()) * 0.8, 25)
+
+
+def cluster(nodes: int, driver_s: float, **changed: Any) -> Setup:
+    """A run of 100 million segments on so many nodes, its blocks by their work."""
+    values: dict[str, Any] = {
+        **NODE,
+        **{name: amount * nodes for name, amount in PER_NODE.items()},
+        "driver_s": driver_s,
+    }
+    values |= changed
+    rows = values.pop("rows", SEGMENTS)
+    size = values.pop("rows_per_block", None) or block_rows(rows, values["slots"], values["decode_s"])
+    return Setup(rows=rows, rows_per_block=size, **values)
+
+
+def extrapolate(driver_s: float) -> dict[str, Any]:
+    """Larger and larger clusters; then, on the largest, each setting by itself."""
+    scaled = []
+    for nodes in NODES:
+        setup = cluster(nodes, driver_s)
+        result = simulate(setup)
+        scaled.append({"nodes": nodes, **_told(setup, result)})
+        print(
+            f"extrapolated: {nodes:5} nodes: {result.seconds / 3600:7.2f} h, {SEGMENTS / result.seconds:8,.0f} rows/s, "
+            f"first limit: {result.first} ({result.busy[result.first]:.0%} busy); slots used {result.slots_used:.1%}",
+            flush=True,
+        )
+    return {"segments": SEGMENTS, "scaled": scaled, "waves": _waves(driver_s), "settings": _settings(driver_s)}
+
+
+def _settings(driver_s: float) -> list[dict[str, Any]]:
+    """What moves the limit of the largest cluster: one change, then one upon the other."""
+    most = NODES[-1]
+    slots, gpus = PER_NODE["slots"] * most, PER_NODE["gpus"] * most
+    changes: dict[str, dict[str, Any]] = {
+        "as it is": {},
+        "listing in parallel, 16 prefixes": {"list_rows_s": NODE["list_rows_s"] * 16},
+        "8 drivers on disjoint ranges": {"drivers": 8},
+        "both": {"drivers": 8, "list_rows_s": NODE["list_rows_s"] * 16},
+        "both, twice the decode slots": {"drivers": 8, "list_rows_s": NODE["list_rows_s"] * 16, "slots": 2 * slots},
+        "both, half the GPUs": {"drivers": 8, "list_rows_s": NODE["list_rows_s"] * 16, "gpus": gpus // 2},
+        "both, 16 kHz int16 sound between stages": {
+            "drivers": 8,
+            "list_rows_s": NODE["list_rows_s"] * 16,
+            "row_bytes": NODE["row_bytes"] * 0.63,
+        },
+        "both, no spot losses": {"drivers": 8, "list_rows_s": NODE["list_rows_s"] * 16, "losses_per_h": 0.0},
+    }
+    found = []
+    for name, changed in changes.items():
+        setup = cluster(most, driver_s, **changed)
+        result = simulate(setup)
+        found.append({"setting": name, **_told(setup, result)})
+        first = f"{result.first} {result.busy[result.first]:.0%}"
+        print(f"extrapolated: {most} nodes, {name}: {result.seconds / 3600:.2f} h, first limit {first}", flush=True)
+    return found
+
+
+def _waves(driver_s: float) -> list[dict[str, Any]]:
+    """How much of the slots is used, by blocks a slot; and with the 10,000 blocks at most that a plan has today."""
+    nodes, found = 300, []
+    slots = PER_NODE["slots"] * nodes
+    for waves in (1.2, 1.5, 2.0, 3.0, 5.0, 10.0):
+        rows = math.ceil(SEGMENTS / 10 / (slots * waves))
+        # Whatever else bounds it is taken away: the question is what blocks do to slots.
+        free = {"list_rows_s": math.inf, "commit_rows_s": math.inf, "gpus": slots, "losses_per_h": 0.0, "drivers": 64}
+        setup = cluster(nodes, driver_s, rows=SEGMENTS // 10, rows_per_block=rows, **free)
+        result = simulate(setup)
+        found.append({"waves": waves, **_told(setup, result)})
+        print(f"extrapolated: {waves:4} blocks a slot: slots used {result.slots_used:.1%}", flush=True)
+    return found
+
+
+def _told(setup: Setup, result: Result) -> dict[str, Any]:
+    plain = {name: value if math.isfinite(value) else None for name, value in dataclasses.asdict(setup).items()}
+    return {"setup": plain, **dataclasses.asdict(result), "first": result.first, "extrapolated": True}
+
+
+if __name__ == "__main__":
+    main()
