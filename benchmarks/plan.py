@@ -111,7 +111,7 @@ def _plan(case: Case, folder: Path, share: float) -> dict[str, dict[str, float]]
 
 def _v2a(*words: str) -> str:
     command = [sys.executable, "-m", "workflows.cli", *words, "--models", "miniature"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done.stdout

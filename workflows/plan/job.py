@@ -13,6 +13,7 @@ import ray
 from v2a_core.config import ConfigError, load
 from v2a_core.protocols import JSON
 from workflows.cluster_runtime import connection
+from workflows.command.arguments import AskedOfCatalog
 from workflows.costing import report
 from workflows.costing.config import ClusterFile
 from workflows.costing.forecast import Task
@@ -23,7 +24,6 @@ from workflows.embed.config import EmbedJob
 from workflows.generate import job as generate
 from workflows.generate.config import GenerateJob
 from workflows.plan.asked import Asked
-from workflows.streaming.config import CatalogJobSettings
 from workflows.streaming.plan import block_size
 
 LEAST, MOST = 8, 32  # sources of a sample, when it is not said
@@ -86,7 +86,7 @@ def make(asked: Asked, cluster: ClusterFile, began: float) -> Plan:
     Raises:
         ConfigError: Wrong configuration, nothing to do, or machines that cannot run it.
     """
-    settings: CatalogJobSettings
+    settings: EmbedJob | GenerateJob
     if asked.job == "generate":
         settings = load(GenerateJob, job="generate", source=asked.config, overrides=asked.overrides)
     else:
@@ -104,10 +104,10 @@ def make(asked: Asked, cluster: ClusterFile, began: float) -> Plan:
     return Plan(task, cluster, wish, choose(task, cluster, wish), told["to_do"])
 
 
-def _measured(asked: Asked, settings: CatalogJobSettings) -> dict[str, Any]:
+def _measured(asked: Asked, settings: EmbedJob | GenerateJob) -> dict[str, Any]:
     if asked.job == "embed" and (asked.mapper or asked.embeddings):
         raise ConfigError("--mapper and --embeddings are for --job generate: leave them out, or say that")
-    common: dict[str, Any] = {
+    common: AskedOfCatalog = {
         "models": asked.models,
         "limit": asked.limit,
         "dry_run": True,
@@ -116,9 +116,8 @@ def _measured(asked: Asked, settings: CatalogJobSettings) -> dict[str, Any]:
     }
     output = asked.output or _NOWHERE
     if isinstance(settings, GenerateJob):
-        more = {"mapper": asked.mapper, "embeddings": asked.embeddings}
-        return generate.run(asked.catalog, output, settings, **more, **common)
-    assert isinstance(settings, EmbedJob)
+        mapper, embeddings = asked.mapper, asked.embeddings
+        return generate.run(asked.catalog, output, settings, mapper=mapper, embeddings=embeddings, **common)
     return embed.run(asked.catalog, output, settings, **common)
 
 

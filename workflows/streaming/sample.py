@@ -126,7 +126,7 @@ def _output(pools: Pools) -> Iterator[str]:
 def _pass(data: Dataset) -> _Passed:
     before = descendants_cpu_s(os.getpid(), _DECODER)
     started = time.monotonic()
-    batches = list(data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
+    batches: list[pa.Table] = list(data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
     seconds = time.monotonic() - started
     after = descendants_cpu_s(os.getpid(), _DECODER)
     # A decoder that was started meanwhile has also loaded what it needs: as long as the least busy of the others.
@@ -144,7 +144,7 @@ def _operators(summary: Any) -> list[Any]:
 
 
 def _stages(passed: _Passed, sources: int) -> tuple[Stage, ...]:
-    models = _model_stages(ActorStage)
+    models = _model_stages()
     waits: dict[str, float] = {}
     found = []
     for operator in passed.operators:
@@ -170,10 +170,15 @@ def _sum(operator: Any, key: str) -> float:
     return float(found.sum) if found is not None else 0.0
 
 
-def _model_stages(kind: type[ActorStage]) -> set[str]:
+def _model_stages() -> set[str]:
     """The names of the stages whose actors hold a model: those that prepare their process for one."""
-    own = {kind.__name__} if kind.prepare is ActorStage.prepare else set()
-    return own.union(*(_model_stages(child) for child in kind.__subclasses__()))
+    found, waiting = set(), ActorStage.__subclasses__()
+    while waiting:
+        kind = waiting.pop()
+        waiting += kind.__subclasses__()
+        if kind.prepare is ActorStage.prepare:
+            found.add(kind.__name__)
+    return found
 
 
 def _part_bytes(table: pa.Table, rows: Rows, output: str) -> int:
