@@ -23,6 +23,7 @@ class Capacity:
         cores: CPUs, each counted by its speed.
         gpus: GPUs, each counted by its speed.
         gbps: Of all nodes to the storage; None: no limit is known.
+        workers: For each pool, decode tasks and actors of each model stage on a node, at most.
     """
 
     layout: Pools
@@ -30,6 +31,7 @@ class Capacity:
     cores: float
     gpus: float
     gbps: float | None
+    workers: Mapping[str, tuple[int, int]]
 
     @property
     def has_gpus(self) -> bool:
@@ -66,6 +68,11 @@ def capacity(
         cores=sum(pool.cpus * pool.cpu_speed * count for pool, count in lasting),
         gpus=sum(pool.gpus * (pool.gpu_speed or 0.0) * count for pool, count in lasting),
         gbps=sum(known) if len(known) == len(used) else None,
+        workers={
+            name: (min(layout.decode_tasks, int(pool.cpus / layout.decode_cpus)), _actors(pool, used))
+            for name, pool in cluster.pools.items()
+            if counts[name]
+        },
     )
 
 

@@ -21,7 +21,9 @@ class NodePool(Settings):
     max: int | None = setting(None, "at most so many; the plan chooses", unit="nodes", ge=0, le=NODES_AT_MOST)
     cpus: int = setting(..., "CPUs of a node, as Ray is told", unit="CPU", gt=0)
     gpus: int = setting(0, "GPUs of a node", unit="GPU", ge=0, le=64)
-    memory_gib: float | None = setting(None, "memory of a node; where it is said, it is checked", unit="GiB", gt=0)
+    memory_gib: float | None = setting(
+        None, "memory of a node: the plan says when its workers need more", unit="GiB", gt=0
+    )
     price_per_hour: float = setting(..., "of a node", ge=0)
     spot: bool = setting(False, "whether the provider may take it away")
     interruptions_per_hour: float = setting(0.0, "how often it does so with a spot node", unit="1/h", ge=0, le=60)
@@ -61,7 +63,7 @@ class HeadNode(Settings):
     """The machine of the driver, which runs no stage."""
 
     instance: str = setting("", "what the provider calls it")
-    memory_gib: float | None = setting(None, "its memory; where it is said, it is checked", unit="GiB", gt=0)
+    memory_gib: float | None = setting(None, "its memory: the plan says when the driver needs more", unit="GiB", gt=0)
     price_per_hour: float = setting(0.0, "of it", ge=0)
 
 

@@ -22,6 +22,7 @@ from workflows.costing.work import Work
 
 LIST_PAGE = 1000  # entries that S3 lists in a request
 GB, GIB = 1e9, 2.0**30
+STORE_SHARE = 0.3  # of a node's memory, which Ray takes for its store of objects
 _PUTS_PER_PART, _PART_BYTES = 12, 256e6  # a multipart upload in pieces, its begin and end, and looks before it
 
 
@@ -74,6 +75,7 @@ class Forecast:
         gets, puts: Requests, were the catalog and the output on S3.
         read_bytes, written_bytes: Of the catalog and of the output.
         head_bytes: Memory of the head node.
+        node_bytes: Memory of a node of each pool that is used: workers, actors, and Ray's store of objects.
         money: What it costs.
     """
 
@@ -94,6 +96,7 @@ class Forecast:
     read_bytes: float
     written_bytes: float
     head_bytes: float
+    node_bytes: Mapping[str, float]
     money: Money
 
     @property
@@ -151,8 +154,13 @@ def forecast(task: Task, cluster: ClusterFile, nodes: Mapping[str, int]) -> Fore
         read_bytes=count * work.bytes_in,
         written_bytes=written,
         head_bytes=rates.head_base_gib * GIB + count * rates.head_bytes_per_source,
+        node_bytes={name: _node_bytes(work, *workers) for name, workers in able.workers.items()},
         money=_money(cluster, nodes, seconds, gets, puts, written, count * work.bytes_in),
     )
+
+
+def _node_bytes(work: Work, tasks: int, actors: int) -> float:
+    return (tasks * work.worker_bytes + actors * work.actor_bytes) / (1 - STORE_SHARE)
 
 
 def _core_s(task: Task, able: Capacity, cluster: ClusterFile) -> float:

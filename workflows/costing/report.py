@@ -60,7 +60,8 @@ def _chosen(task: Task, cluster: ClusterFile, wish: Wish, mix: Mix) -> Iterator[
         if mix.cheapest != mix.fastest:
             yield from _mix("cheapest, however long it takes", mix.cheapest, task, cluster)
         return
-    yield from _mix(f"{_by(wish)} of {mix.tried:,} mixes {_wished(wish, cluster)}".strip(), best, task, cluster)
+    chosen = f"{_by(wish)} of {mix.tried:,} mixes of nodes" if mix.tried > 1 else "on these nodes"
+    yield from _mix(f"{chosen} {_wished(wish, cluster)}".strip(), best, task, cluster)
 
 
 def _by(wish: Wish) -> str:
@@ -97,6 +98,7 @@ def _mix(title: str, made: Forecast, task: Task, cluster: ClusterFile) -> Iterat
     yield f"  requests: {made.gets:,.0f} reads, {made.puts:,.0f} writes and lists [{_DERIVED}, as on S3]"
     read, written = made.read_bytes / GB, made.written_bytes / GB
     yield f"  storage: reads {read:,.2f} GB, writes {written:,.2f} GB [{_MEASURED} a source]"
+    yield from _nodes_memory(made, cluster)
     yield f"  head: {made.head_bytes / GIB:,.1f} GiB of memory [assumed: bounds]{_head(made, cluster)}"
 
 
@@ -108,6 +110,18 @@ def _bounds(made: Forecast, on_gpus: bool) -> str:
 
 def _gpus(made: Forecast) -> str:
     return "" if made.gpu_idle is None else f", all GPUs {made.gpu_idle:.0%}"
+
+
+def _nodes_memory(made: Forecast, cluster: ClusterFile) -> Iterator[str]:
+    """What a node needs, where its workers were seen: those of a sample on other machines are not."""
+    for name, needed in made.node_bytes.items():
+        has = cluster.pools[name].memory_gib
+        if needed:
+            more = has is not None and needed > has * GIB
+            yield (
+                f"  memory of {name}: {needed / GIB:,.1f} GiB a node if its workers are as large as here [{_MEASURED}]"
+                + (f": more than its {has:g} GiB; set pools.decode_tasks, or take larger nodes" if more else "")
+            )
 
 
 def _head(made: Forecast, cluster: ClusterFile) -> str:

@@ -49,6 +49,8 @@ class Work:
         model_stages: Stages of the chain whose actors hold a model, as the layout counts them.
         on_gpus: Whether the models computed on GPUs.
         cores: CPUs of the machines that measured.
+        actor_bytes: Memory of one actor of each stage together; 0: not known.
+        worker_bytes: Memory of a decode worker with its decoder; 0: not known.
         fetched: Whether the sources came from elsewhere: then decoding waits for storage, too.
     """
 
@@ -64,6 +66,8 @@ class Work:
     model_stages: int
     on_gpus: bool
     cores: float
+    actor_bytes: float
+    worker_bytes: float
     fetched: bool
 
     def busy_s(self, kind: Kind) -> float:

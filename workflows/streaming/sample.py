@@ -12,18 +12,19 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import ray
 from ray.data import Dataset
 
 from v2a_core import storage
-from v2a_core.compute.cpu_time import descendants_cpu_s
+from v2a_core.compute.family import Relative, descendants
 from v2a_core.outputs.manifest import FILE_NAME
 from v2a_core.outputs.parts import write_part
 from v2a_core.tables.rows import stamped
@@ -33,7 +34,8 @@ from workflows.streaming.job import Rows
 from workflows.streaming.plan import PlannedSource
 from workflows.streaming.stages import ActorStage
 
-_DECODER = "v2a_core.media.worker"  # in the command line of the process that decodes
+# What processes call themselves: the one that decodes, an actor of Ray Data, any worker of Ray.
+_DECODER, _ACTOR, _WORKER = "v2a_core.media.worker", "ray::MapWorker", "ray::"
 _STAGE = re.compile(r"MapBatches\((\w+)\)")
 # The decoder works for these; what it computes is shared out by the time that they wait for it.
 _DECODING = ("DecodeStage", "ReadStage", "FinishStage")
@@ -66,6 +68,7 @@ class _Passed:
     rows: pa.Table
     operators: Sequence[Any]  # Ray's `OperatorStatsSummary`
     decoder_s: float
+    family: Sequence[Relative]  # when the first rows had come
 
 
 def measure(planned: Sequence[PlannedSource], sampled: Sampled, before_s: float = 0.0) -> Work:
@@ -96,15 +99,24 @@ def measure(planned: Sequence[PlannedSource], sampled: Sampled, before_s: float 
         rows=passed.rows.num_rows / len(rest),
         stages=stages,
         start_s=max(0.0, begun_s - _alone_s(stages, len(first), has.get("CPU", 1.0))),
-        bytes_in=sum(sizes) / len(sizes),
+        bytes_in=_bytes_in(sizes, passed.rows) / len(sizes if sum(sizes) else rest),
         bytes_out=written / len(rest),
         gets=gets_of(sizes),
         puts=puts if began.rows.num_rows else 0.0,
         model_stages=sampled.model_stages,
         on_gpus=bool(sampled.pools.main_gpus),
         cores=has.get("CPU", 1.0),
+        actor_bytes=_actor_bytes(began.family, sampled.pools.actors),
+        worker_bytes=_worker_bytes(began.family),
         fetched=any(not storage.is_local(item.source.shard_uri or item.source.uri) for item in planned),
     )
+
+
+def _bytes_in(sizes: Sequence[int], rows: pa.Table) -> float:
+    """Bytes of sources: as they were listed, or, where a listing knows none, as they were fetched."""
+    if sum(sizes) or "bytes_read" not in rows.column_names:
+        return sum(sizes)
+    return float(pc.sum(rows["bytes_read"]).as_py() or 0)
 
 
 def _alone_s(stages: Sequence[Stage], sources: int, cores: float) -> float:
@@ -124,17 +136,41 @@ def _output(pools: Pools) -> Iterator[str]:
 
 
 def _pass(data: Dataset) -> _Passed:
-    before = descendants_cpu_s(os.getpid(), _DECODER)
+    before = _decoders_s(descendants(os.getpid()))
     started = time.monotonic()
-    batches: list[pa.Table] = list(data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
+    batches: list[pa.Table] = []
+    family: list[Relative] = []
+    for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        batches.append(batch)
+        family = family or list(descendants(os.getpid()).values())
     seconds = time.monotonic() - started
-    after = descendants_cpu_s(os.getpid(), _DECODER)
+    after = _decoders_s(descendants(os.getpid()))
     # A decoder that was started meanwhile has also loaded what it needs: as long as the least busy of the others.
     load_s = min(before.values(), default=0.0)
     decoder_s = sum(spent - before.get(pid, min(load_s, spent)) for pid, spent in after.items())
     wide = [batch for batch in batches if batch.num_rows]
     rows = pa.concat_tables(wide, promote_options="permissive") if wide else pa.table({})
-    return _Passed(seconds, rows, _operators(data.get_stats_summary()), decoder_s)
+    return _Passed(seconds, rows, _operators(data.get_stats_summary()), decoder_s, family)
+
+
+def _decoders_s(family: Mapping[int, Relative]) -> dict[int, float]:
+    return {pid: relative.cpu_s for pid, relative in family.items() if _DECODER in relative.command}
+
+
+def _actor_bytes(family: Sequence[Relative], actors: int) -> float:
+    """Memory of one actor of each stage, together."""
+    return sum(relative.resident_bytes for relative in family if relative.command.startswith(_ACTOR)) / actors
+
+
+def _worker_bytes(family: Sequence[Relative]) -> float:
+    """Memory of a worker of tasks with its decoder, the largest of each."""
+    decoders = [relative.resident_bytes for relative in family if _DECODER in relative.command]
+    workers = [
+        relative.resident_bytes
+        for relative in family
+        if relative.command.startswith(f"{_WORKER}MapBatches") or relative.command.startswith(f"{_WORKER}IDLE")
+    ]
+    return max(decoders, default=0) + max(workers, default=0)
 
 
 def _operators(summary: Any) -> list[Any]:

@@ -26,7 +26,23 @@ def work(decode_s: float = 0.4, model_s: float = 0.1, *, fetched: bool = True) -
         Stage("EncodeStage", "model", model_s, model_s, 1e4),
         Stage("FinishStage", "other", 0.01, 0.01, 0.0),
     )
-    return Work("embed", 20, 1.0, stages, 10.0, 1e6, 1e4, 2.0, 0.0, 1, on_gpus=False, cores=2.0, fetched=fetched)
+    return Work(
+        job="embed",
+        sources=20,
+        rows=1.0,
+        stages=stages,
+        start_s=10.0,
+        bytes_in=1e6,
+        bytes_out=1e4,
+        gets=2.0,
+        puts=0.0,
+        model_stages=1,
+        on_gpus=False,
+        cores=2.0,
+        actor_bytes=2e9,
+        worker_bytes=5e8,
+        fetched=fetched,
+    )
 
 
 def task(sources: int = 100_000, block: int = 10, of: Work | None = None) -> Task:
@@ -144,6 +160,12 @@ def test_models_that_were_measured_on_gpus_say_nothing_of_cpus() -> None:
     with pytest.raises(ConfigError, match="these nodes have none"):
         forecast(task(of=measured), cluster(), {"cpu": 1, "gpu": 0})
     assert choose(task(of=measured), cluster(), Wish()).cheapest.nodes["gpu"]
+
+
+def test_the_memory_of_a_node_is_that_of_its_workers_and_the_store() -> None:
+    made = forecast(task(), cluster(), {"cpu": 2, "gpu": 1})
+    assert made.node_bytes["cpu"] == pytest.approx(16 * 5e8 / 0.7)
+    assert made.node_bytes["gpu"] == pytest.approx((8 * 5e8 + 2e9) / 0.7)
 
 
 def test_requests_of_files() -> None:

@@ -52,6 +52,8 @@ def test_a_plan_says_what_a_job_takes_and_from_where_it_knows(ray_session, catal
     assert all(stage["core_s"] > 0 for stage in measured["stages"])
     files = [path.stat().st_size for path in catalog.iterdir()]
     assert measured["bytes_in"] == pytest.approx(sum(files) / len(files), rel=0.2)
+    assert measured["actor_bytes"] > 100e6  # it holds torch
+    assert measured["worker_bytes"] > 50e6
     assert measured["bytes_out"] > 2 * 512 * 4  # two segments with an embedding of their sound
     assert best["seconds"] <= 12 * 3600
     assert best["read_bytes"] == pytest.approx(3_000_000 * measured["bytes_in"])
