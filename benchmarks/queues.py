@@ -75,7 +75,7 @@ class Result:
 
     Attributes:
         seconds: Until all rows are committed.
-        busy: For each resource, the share of its time, while rows stream, in which it worked.
+        busy: For each resource, the share of its time in which it worked; what is busiest is the first limit.
         slots_used: Share of the slots' time that went into decoding, from the first begin to the last end.
         store_waits: Share of the slots' time in which they waited for room in the store.
         lost: Blocks that were begun anew.
@@ -120,8 +120,7 @@ class Simulation:
         setup = self._setup
         self._env.process(self._blocks())
         self._env.run()
-        begin = setup.start_s + self._listed_s()
-        streamed_s = max(1e-9, self._env.now - begin)
+        whole_s = max(1e-9, self._env.now)
         counts = {
             "slots": setup.slots,
             "gpus": setup.gpus,
@@ -129,8 +128,8 @@ class Simulation:
             "commit": setup.drivers,
             "storage": 1,
         }
-        busy = {name: spent / (streamed_s * counts[name]) for name, spent in self._busy.items()}
-        busy["listing"] = self._listed_s() / max(1e-9, self._env.now)
+        busy = {name: spent / (whole_s * counts[name]) for name, spent in self._busy.items()}
+        busy["listing"] = self._listed_s() / whole_s
         decoding_s = max(1e-9, self._decoded_to - self._decoded_from) * setup.slots
         used, waited = self._busy["slots"] / decoding_s, self._waited_s / decoding_s
         return Result(self._env.now, busy, used, waited, self._lost)

@@ -19,12 +19,12 @@ class NodePool(Settings):
     count: int | None = setting(None, "so many, always (or give min and max)", unit="nodes", ge=0, le=NODES_AT_MOST)
     min: int = setting(0, "at least so many", unit="nodes", ge=0, le=NODES_AT_MOST)
     max: int | None = setting(None, "at most so many; the plan chooses", unit="nodes", ge=0, le=NODES_AT_MOST)
-    cpus: int = setting(..., "CPUs of a node, as Ray is told", unit="CPU", gt=0)
+    cpus: int = setting(..., "CPUs of a node, as Ray is told (needed)", unit="CPU", gt=0)
     gpus: int = setting(0, "GPUs of a node", unit="GPU", ge=0, le=64)
     memory_gib: float | None = setting(
         None, "memory of a node: the plan says when its workers need more", unit="GiB", gt=0
     )
-    price_per_hour: float = setting(..., "of a node", ge=0)
+    price_per_hour: float = setting(..., "of a node (needed)", ge=0)
     spot: bool = setting(False, "whether the provider may take it away")
     interruptions_per_hour: float = setting(0.0, "how often it does so with a spot node", unit="1/h", ge=0, le=60)
     cpu_speed: float = setting(1.0, "of one of its CPUs, relative to one of the measuring machine", gt=0)
@@ -96,7 +96,7 @@ class ClusterFile(Settings):
 
     currency: str = setting("USD", "of all prices")
     as_of: str = setting("", "when the prices were looked up: they change")
-    pools: dict[str, NodePool] = setting(..., "machines by a name of your own", min_length=1)
+    pools: dict[str, NodePool] = setting(..., "machines by a name of your own (needed)", min_length=1)
     head: HeadNode = setting(HeadNode, "the machine of the driver")
     prices: Prices = setting(Prices, "storage, requests, traffic")
     bounds: Bounds = setting(Bounds, "what no number of nodes makes faster")
