@@ -29,7 +29,8 @@ class Estimate(TypedDict):
 
 def spread(planned: Sequence[PlannedSource], sources: int) -> Sequence[PlannedSource]:
     """So many sources, spread evenly over a plan."""
-    return planned[:: max(1, len(planned) // sources)][:sources]
+    count = min(sources, len(planned))
+    return [planned[number * len(planned) // count] for number in range(count)]
 
 
 def estimate(work: Work, sources: int, settings: PoolSettings) -> Estimate:

@@ -72,6 +72,23 @@ def test_soundtracks_are_planned_too_and_their_files_counted(ray_session, catalo
 
 
 @pytest.mark.slow
+def test_a_catalog_as_it_is_in_the_wild_is_planned_and_what_is_done_is_left_out(
+    ray_session, cluster, tmp_path, capsys
+) -> None:
+    wild, output = helpers_catalog.catalog(tmp_path / "wild"), tmp_path / "out"
+    assert plan(wild, cluster, "--sample", "7", "--json") == 0
+    whole = json.loads(capsys.readouterr().out)
+    assert whole["sampled_of"] == whole["measured"]["sources"] == 7
+    cuts = [word for cut in CUT for word in ("--set", cut)]
+    assert main(["embed", str(wild), "--output", str(output), "--models", "miniature", "--limit", "3", *cuts]) == 0
+    capsys.readouterr()
+    assert plan(wild, cluster, "--output", str(output), "--sample", "4", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["sampled_of"] == 4
+    assert plan(wild, cluster, "--output", str(output), "--limit", "3") == 2
+    assert "nothing to do" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_what_no_mix_can_do_ends_with_1_and_says_what_could(ray_session, catalog, cluster, capsys) -> None:
     assert plan(catalog, cluster, "--sample", "2", "--sources", "100000000", "--budget", "0.01") == 1
     told = capsys.readouterr().out

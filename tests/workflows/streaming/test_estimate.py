@@ -38,6 +38,7 @@ def test_a_dry_run_estimates_from_a_sample_and_writes_nothing(ray_session, catal
 
 def test_a_sample_is_spread_over_the_plan() -> None:
     assert spread(list(range(100)), 4) == [0, 25, 50, 75]  # type: ignore[arg-type, comparison-overlap]
+    assert spread(list(range(15)), 8)[-1] == 13  # type: ignore[arg-type, comparison-overlap]
     assert spread(list(range(3)), 8) == [0, 1, 2]  # type: ignore[arg-type, comparison-overlap]
 
 
