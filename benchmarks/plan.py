@@ -51,10 +51,15 @@ class Case:
     sampled: int
     options: tuple[str, ...] = ()
 
+    def part(self, share: float) -> Case:
+        """The same with fewer sources, ten clips at least: the world has them in tens."""
+        clips, stills, sampled = (round(share * count) for count in (self.clips, self.stills, self.sampled))
+        return Case(self.job, max(10, clips), stills, max(10, sampled), self.options)
+
 
 CASES = {
     "embed": Case("embed", 200, 0, 20),
-    "generate": Case("generate", 24, 0, 8, ("--mapper", "none")),
+    "generate": Case("generate", 24, 0, 10, ("--mapper", "none")),
     "stills": Case("embed", 60, 200, 26),
 }
 
@@ -64,6 +69,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", default=list(CASES), metavar="CASE", help=f"of {', '.join(CASES)}")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--share", type=float, default=1.0, help="of the sources of each job, for a quick look")
+    parser.add_argument(
+        "--tolerance", type=float, default=GOAL, help="error above which it fails (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     print(f"{'job':10} {'sources':>7} {'planned s':>9} {'real s':>7} {'real/planned':>12}  CPU share, load")
     missed = 0
@@ -71,12 +80,13 @@ def main() -> None:
         for which in arguments.cases:
             for number in range(arguments.rounds):
                 folder = Path(name, f"{which}-{number}")
-                missed += not _hold(which, CASES[which], folder)
+                error = _hold(which, CASES[which].part(arguments.share), folder)
+                missed += error > arguments.tolerance
     sys.exit(missed > 0)
 
 
-def _hold(which: str, case: Case, folder: Path) -> bool:
-    """One job; whether the plan came near."""
+def _hold(which: str, case: Case, folder: Path) -> float:
+    """One job; how far the plan is from it, as a share of the plan."""
     _catalog(folder / "sample", case, case.sampled, seed=11)
     _catalog(folder / "catalog", case, case.clips + case.stills, seed=12)
     share = cpu_share()
@@ -92,7 +102,7 @@ def _hold(which: str, case: Case, folder: Path) -> bool:
         f"bottleneck {planned['best']['bottleneck']}",
         flush=True,
     )
-    return abs(error - 1) <= GOAL
+    return abs(error - 1)
 
 
 def _plan(case: Case, folder: Path, share: float) -> dict[str, dict[str, float]]:

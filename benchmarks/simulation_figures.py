@@ -27,7 +27,7 @@ def draw(told: dict[str, Any], folder: Path) -> Iterator[Path]:
         "calibration": _calibration(told["calibration"]),
         "scale": _scale(told),
         "limits": _limits(told["scaled"]),
-        "settings": _settings(told["settings"]),
+        "settings": _settings(told["settings"], told["nodes"]),
         "waves": _waves(told["waves"]),
     }.items():
         path = folder / f"{name}.png"
@@ -61,7 +61,7 @@ def _scale(told: dict[str, Any]) -> plt.Figure:
     axis.set(
         xlabel="nodes (14 decode slots and 1 GPU each)",
         ylabel="segments a second, from start to end",
-        title=f"{told['segments'] / 1e6:.0f} million segments, and the busiest part\n(all of it extrapolated)",
+        title=f"{told['segments'] / 1e6:g} million segments, and the busiest part\n(all of it extrapolated)",
     )
     axis.margins(y=0.2)
     axis.legend(loc="upper left")
@@ -79,8 +79,8 @@ def _limits(scaled: list[dict[str, Any]]) -> plt.Figure:
     return figure
 
 
-def _settings(found: list[dict[str, Any]]) -> plt.Figure:
-    figure, axis = plt.subplots(figsize=(9, 4.2), layout="constrained")
+def _settings(found: list[dict[str, Any]], nodes: int) -> plt.Figure:
+    figure, axis = plt.subplots(figsize=(10, 4.6), layout="constrained")
     names = [item["setting"] for item in found]
     hours = [item["seconds"] / 3600 for item in found]
     bars = axis.barh(names, hours, color=[COLOURS[item["first"]] for item in found])
@@ -88,7 +88,7 @@ def _settings(found: list[dict[str, Any]]) -> plt.Figure:
     axis.bar_label(bars, labels, padding=3, fontsize=9)
     axis.invert_yaxis()
     axis.margins(x=0.2)
-    axis.set(xlabel="hours", title="1,000 nodes: what a setting changes, and what is busiest then (extrapolated)")
+    axis.set(xlabel="hours", title=f"{nodes:,} nodes: what a setting changes, and what is busiest then (extrapolated)")
     return figure
 
 

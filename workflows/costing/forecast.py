@@ -42,6 +42,28 @@ class Task:
     sources_per_block: int
     settings: PoolSettings
 
+    @property
+    def blocks(self) -> int:
+        """Decode tasks of the run."""
+        return -(-self.sources // self.sources_per_block)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Requests, were the catalog and the output on S3, and bytes.
+
+    Attributes:
+        gets: Reads.
+        puts: Writes and lists.
+        read_bytes: Of the catalog.
+        written_bytes: Of the output.
+    """
+
+    gets: float
+    puts: float
+    read_bytes: float
+    written_bytes: float
+
 
 @dataclass(frozen=True)
 class Money:
@@ -71,9 +93,7 @@ class Forecast:
         gpu_idle: The same of GPUs; None without.
         idle: For each pool, the share of what is paid for it in which its dearest part (GPUs, else CPUs) is idle.
         decode_tasks, actors: The layout: decode tasks at once, actors of each model stage.
-        blocks: Decode tasks of the run.
-        gets, puts: Requests, were the catalog and the output on S3.
-        read_bytes, written_bytes: Of the catalog and of the output.
+        traffic: To the storage and from it.
         head_bytes: Memory of the head node.
         node_bytes: Memory of a node of each pool that is used: workers, actors, and Ray's store of objects.
         money: What it costs.
@@ -90,11 +110,7 @@ class Forecast:
     idle: Mapping[str, float]
     decode_tasks: int
     actors: int
-    blocks: int
-    gets: float
-    puts: float
-    read_bytes: float
-    written_bytes: float
+    traffic: Traffic
     head_bytes: float
     node_bytes: Mapping[str, float]
     money: Money
@@ -118,7 +134,7 @@ def forecast(task: Task, cluster: ClusterFile, nodes: Mapping[str, int]) -> Fore
         ConfigError: When the nodes cannot run it, or nothing is known of how they would.
     """
     work, count, rates = task.work, task.sources, cluster.bounds
-    block_s, blocks = _longest_s(task), -(-count // task.sources_per_block)
+    block_s = _longest_s(task)
     able = capacity(cluster, nodes, task.settings, work.model_stages, block_s)
     if work.on_gpus and not able.has_gpus:
         raise ConfigError(
@@ -128,14 +144,10 @@ def forecast(task: Task, cluster: ClusterFile, nodes: Mapping[str, int]) -> Fore
     bounds = _bounds(task, able, cluster)
     list_s = count / rates.list_per_s + count * rates.plan_s_per_source
     # When there is nothing left to begin, a worker is on average in the middle of a block.
-    tail_s = block_s / 2 if blocks > able.layout.decode_tasks else 0.0
-    stream_s = max(bounds.values())
-    seconds = work.start_s + list_s + stream_s + tail_s
+    tail_s = block_s / 2 if task.blocks > able.layout.decode_tasks else 0.0
+    seconds = work.start_s + list_s + max(bounds.values()) + tail_s
     cpu_idle = 1 - min(1.0, _core_s(task, able, cluster) / (able.cores * seconds))
     gpu_idle = 1 - min(1.0, count * work.busy_s("model") / (able.gpus * seconds)) if able.has_gpus else None
-    written = count * work.bytes_out
-    gets = count * work.gets
-    puts = count * work.puts + _PUTS_PER_PART * -(-written // _PART_BYTES) + -(-count // LIST_PAGE)
     return Forecast(
         nodes={name: nodes[name] for name in cluster.pools},
         seconds=seconds,
@@ -148,15 +160,20 @@ def forecast(task: Task, cluster: ClusterFile, nodes: Mapping[str, int]) -> Fore
         idle=_idle(cluster, nodes, cpu_idle, gpu_idle),
         decode_tasks=able.layout.decode_tasks,
         actors=able.layout.actors,
-        blocks=blocks,
-        gets=gets,
-        puts=puts,
-        read_bytes=count * work.bytes_in,
-        written_bytes=written,
+        traffic=traffic(task),
         head_bytes=rates.head_base_gib * GIB + count * rates.head_bytes_per_source,
         node_bytes={name: _node_bytes(work, *workers) for name, workers in able.workers.items()},
-        money=_money(cluster, nodes, seconds, gets, puts, written, count * work.bytes_in),
+        money=_money(cluster, nodes, seconds, traffic(task)),
     )
+
+
+def traffic(task: Task) -> Traffic:
+    """What goes to the storage and comes from it, whatever the nodes."""
+    work, count = task.work, task.sources
+    written = count * work.bytes_out
+    parts, pages = -(-written // _PART_BYTES), -(-count // LIST_PAGE)
+    puts = count * work.puts + _PUTS_PER_PART * parts + pages
+    return Traffic(count * work.gets, puts, count * work.bytes_in, written)
 
 
 def _node_bytes(work: Work, tasks: int, actors: int) -> float:
@@ -170,7 +187,7 @@ def _core_s(task: Task, able: Capacity, cluster: ClusterFile) -> float:
 
 
 def _block_stages(task: Task) -> int:
-    return -(-task.sources // task.sources_per_block) * len(task.work.stages)
+    return task.blocks * len(task.work.stages)
 
 
 def _bounds(task: Task, able: Capacity, cluster: ClusterFile) -> dict[str, float]:
@@ -204,20 +221,12 @@ def _idle(cluster: ClusterFile, nodes: Mapping[str, int], cpu_idle: float, gpu_i
     return {name: idle for name, idle in dearest.items() if nodes[name]}
 
 
-def _money(
-    cluster: ClusterFile,
-    nodes: Mapping[str, int],
-    seconds: float,
-    gets: float,
-    puts: float,
-    written: float,
-    read: float,
-) -> Money:
-    prices, hours = cluster.prices, seconds / HOUR_S
+def _money(cluster: ClusterFile, nodes: Mapping[str, int], seconds: float, moved: Traffic) -> Money:
+    prices = cluster.prices
     hourly = sum(nodes[name] * pool.price_per_hour for name, pool in cluster.pools.items())
     return Money(
-        machines=(hourly + cluster.head.price_per_hour) * hours,
-        requests=(gets * prices.get_per_million + puts * prices.put_per_million) / 1e6,
-        storage=written / GB * prices.storage_per_gb_month * prices.storage_months,
-        egress=read / GB * prices.egress_per_gb,
+        machines=(hourly + cluster.head.price_per_hour) * seconds / HOUR_S,
+        requests=(moved.gets * prices.get_per_million + moved.puts * prices.put_per_million) / 1e6,
+        storage=moved.written_bytes / GB * prices.storage_per_gb_month * prices.storage_months,
+        egress=moved.read_bytes / GB * prices.egress_per_gb,
     )

@@ -48,6 +48,8 @@ def _doubts(task: Task) -> Iterator[str]:
                 f"  note: {stage.name} waited {share:.0%} of its time, for storage, or for other work on this machine: "
                 "if for that, measure again when it is quiet"
             )
+    if not task.work.files_seen:
+        yield "  note: only parts of the output are counted: its other files were written by other machines"
     if task.sources > 100 * task.work.sources:
         yield f"  note: {task.work.sources} sources stand for {task.sources:,}: a larger --sample is surer"
 
@@ -87,7 +89,7 @@ def _mix(title: str, made: Forecast, task: Task, cluster: ClusterFile) -> Iterat
         f"{duration(made.list_s)} [assumed: bounds], stream {duration(stream_s)}, last block {duration(made.tail_s)}"
     )
     yield f"  bottleneck: {made.bottleneck}; {_bounds(made, work.on_gpus)}"
-    yield f"  workers: {made.decode_tasks} decode tasks, {made.actors} actors of each model, {made.blocks:,} blocks"
+    yield f"  workers: {made.decode_tasks} decode tasks, {made.actors} actors of each model, {task.blocks:,} blocks"
     idle = ", ".join(f"{name} {share:.0%}" for name, share in made.idle.items())
     yield f"  idle: {idle}; all CPUs {made.cpu_idle:.0%}{_gpus(made)} [{_DERIVED}]"
     yield (
@@ -95,8 +97,9 @@ def _mix(title: str, made: Forecast, task: Task, cluster: ClusterFile) -> Iterat
         f"storage {money.storage:,.2f} ({cluster.prices.storage_months:g} months), egress {money.egress:,.2f} "
         f"[prices: {_FILE}{f' of {cluster.as_of}' if cluster.as_of else ', without a date'}]"
     )
-    yield f"  requests: {made.gets:,.0f} reads, {made.puts:,.0f} writes and lists [{_DERIVED}, as on S3]"
-    read, written = made.read_bytes / GB, made.written_bytes / GB
+    moved = made.traffic
+    yield f"  requests: {moved.gets:,.0f} reads, {moved.puts:,.0f} writes and lists [{_DERIVED}, as on S3]"
+    read, written = moved.read_bytes / GB, moved.written_bytes / GB
     yield f"  storage: reads {read:,.2f} GB, writes {written:,.2f} GB [{_MEASURED} a source]"
     yield from _nodes_memory(made, cluster)
     yield f"  head: {made.head_bytes / GIB:,.1f} GiB of memory [assumed: bounds]{_head(made, cluster)}"

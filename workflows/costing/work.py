@@ -46,6 +46,7 @@ class Work:
         bytes_out: That the output holds of it.
         gets: Requests that read it, were it on S3.
         puts: Requests that write its files, were they on S3; parts are not counted here.
+        files_seen: Whether files beside parts count in `bytes_out` and `puts`: other machines' are not seen.
         model_stages: Stages of the chain whose actors hold a model, as the layout counts them.
         on_gpus: Whether the models computed on GPUs.
         cores: CPUs of the machines that measured.
@@ -63,6 +64,7 @@ class Work:
     bytes_out: float
     gets: float
     puts: float
+    files_seen: bool
     model_stages: int
     on_gpus: bool
     cores: float

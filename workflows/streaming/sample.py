@@ -64,7 +64,6 @@ class Sampled:
 class _Passed:
     """What went through a chain."""
 
-    seconds: float
     rows: pa.Table
     operators: Sequence[Any]  # Ray's `OperatorStatsSummary`
     decoder_s: float
@@ -80,32 +79,33 @@ def measure(planned: Sequence[PlannedSource], sampled: Sampled, before_s: float 
         before_s: What the command has taken so far.
     """
     started = time.monotonic()
-    first, rest = planned[: max(1, len(planned) // 4)], planned[max(1, len(planned) // 4) :] or planned
-    with _output(sampled.pools) as output:
+    few = max(1, len(planned) // 4)
+    first, rest = planned[:few], planned[few:] or planned
+    # A source a block: decoders are there already, and no block of the sample is larger than a run's.
+    alone = dataclasses.replace(sampled.pools, decode_tasks=1, sources_per_block=1)
+    with _output() as output:
         began = _pass(sampled.chain(first, output, sampled.pools))
         begun_s = before_s + time.monotonic() - started
-        files_before = _bytes_below(output)
-        # A source a block: decoders are there already, and no block of the sample is larger than a run's.
-        alone = dataclasses.replace(sampled.pools, decode_tasks=1, sources_per_block=1)
+        before = _Files.of(output)
         passed = _pass(sampled.chain(rest, output, alone))
-        written = (_bytes_below(output) - files_before) + _part_bytes(passed.rows, sampled.rows, output)
-        puts = _files_below(output) / len(planned)
-    stages = _stages(passed, len(rest))
+        made = _Files.of(output)
+        part_bytes = _part_bytes(passed.rows, sampled.rows)
+    stages, cores = _stages(passed, len(rest)), ray.cluster_resources().get("CPU", 1.0)
     sizes = [item.source.size for item in planned]
-    has = ray.cluster_resources()
     return Work(
         job=sampled.name,
         sources=len(planned),
         rows=passed.rows.num_rows / len(rest),
         stages=stages,
-        start_s=max(0.0, begun_s - _alone_s(stages, len(first), has.get("CPU", 1.0))),
+        start_s=max(0.0, begun_s - _alone_s(stages, len(first), cores)),
         bytes_in=_bytes_in(sizes, passed.rows) / len(sizes if sum(sizes) else rest),
-        bytes_out=written / len(rest),
+        bytes_out=(part_bytes + made.size - before.size) / len(rest),
         gets=gets_of(sizes),
-        puts=puts if began.rows.num_rows else 0.0,
+        puts=(made.count - before.count) / len(rest),
+        files_seen=storage.is_local(output),
         model_stages=sampled.model_stages,
         on_gpus=bool(sampled.pools.main_gpus),
-        cores=has.get("CPU", 1.0),
+        cores=cores,
         actor_bytes=_actor_bytes(began.family, sampled.pools.actors),
         worker_bytes=_worker_bytes(began.family),
         fetched=any(not storage.is_local(item.source.shard_uri or item.source.uri) for item in planned),
@@ -125,7 +125,7 @@ def _alone_s(stages: Sequence[Stage], sources: int, cores: float) -> float:
 
 
 @contextmanager
-def _output(pools: Pools) -> Iterator[str]:
+def _output() -> Iterator[str]:
     """Where files of the sample go: on this machine, when all workers are here; else into their memory."""
     if len([node for node in ray.nodes() if node["Alive"]]) > 1:
         yield "memory://v2a-sample"
@@ -137,20 +137,18 @@ def _output(pools: Pools) -> Iterator[str]:
 
 def _pass(data: Dataset) -> _Passed:
     before = _decoders_s(descendants(os.getpid()))
-    started = time.monotonic()
     batches: list[pa.Table] = []
     family: list[Relative] = []
     for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         batches.append(batch)
         family = family or list(descendants(os.getpid()).values())
-    seconds = time.monotonic() - started
     after = _decoders_s(descendants(os.getpid()))
     # A decoder that was started meanwhile has also loaded what it needs: as long as the least busy of the others.
     load_s = min(before.values(), default=0.0)
     decoder_s = sum(spent - before.get(pid, min(load_s, spent)) for pid, spent in after.items())
     wide = [batch for batch in batches if batch.num_rows]
     rows = pa.concat_tables(wide, promote_options="permissive") if wide else pa.table({})
-    return _Passed(seconds, rows, _operators(data.get_stats_summary()), decoder_s, family)
+    return _Passed(rows, _operators(data.get_stats_summary()), decoder_s, family)
 
 
 def _decoders_s(family: Mapping[int, Relative]) -> dict[int, float]:
@@ -217,7 +215,7 @@ def _model_stages() -> set[str]:
     return found
 
 
-def _part_bytes(table: pa.Table, rows: Rows, output: str) -> int:
+def _part_bytes(table: pa.Table, rows: Rows) -> int:
     """What these rows are as a part of the output."""
     if not table.num_rows:
         return 0
@@ -226,15 +224,17 @@ def _part_bytes(table: pa.Table, rows: Rows, output: str) -> int:
         return (Path(folder) / name).stat().st_size
 
 
-def _files(output: str) -> list[Path]:
-    if not storage.is_local(output):
-        return []
-    return [path for path in Path(output).rglob("*") if path.is_file() and path.name != FILE_NAME]
+@dataclass(frozen=True)
+class _Files:
+    """Files of the sample's output."""
 
+    count: int
+    size: int
 
-def _bytes_below(output: str) -> int:
-    return sum(path.stat().st_size for path in _files(output))
-
-
-def _files_below(output: str) -> int:
-    return len(_files(output))
+    @classmethod
+    def of(cls, output: str) -> _Files:
+        """Those that are there now; none, when it is not on this machine."""
+        if not storage.is_local(output):
+            return cls(0, 0)
+        files = [path for path in Path(output).rglob("*") if path.is_file() and path.name != FILE_NAME]
+        return cls(len(files), sum(path.stat().st_size for path in files))

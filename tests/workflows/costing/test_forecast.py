@@ -36,6 +36,7 @@ def work(decode_s: float = 0.4, model_s: float = 0.1, *, fetched: bool = True) -
         bytes_out=1e4,
         gets=2.0,
         puts=0.0,
+        files_seen=True,
         model_stages=1,
         on_gpus=False,
         cores=2.0,

@@ -56,8 +56,8 @@ def test_a_plan_says_what_a_job_takes_and_from_where_it_knows(ray_session, catal
     assert measured["worker_bytes"] > 50e6
     assert measured["bytes_out"] > 2 * 512 * 4  # two segments with an embedding of their sound
     assert best["seconds"] <= 12 * 3600
-    assert best["read_bytes"] == pytest.approx(3_000_000 * measured["bytes_in"])
-    assert best["gets"] == 6_000_000
+    assert best["traffic"]["read_bytes"] == pytest.approx(3_000_000 * measured["bytes_in"])
+    assert best["traffic"]["gets"] == 6_000_000
     assert best["money"]["total"] > 0
     assert told["assumed"]["as_of"] == "2026-11-30"
     assert not list(tmp_path.glob("*.json"))
