@@ -23,6 +23,7 @@ def catalog(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_dry_run_estimates_from_a_sample_and_writes_nothing(ray_session, catalog, tmp_path, capsys) -> None:
     settings = load(EmbedJob, job="embed", overrides=SETTINGS)
     output = tmp_path / "out"
