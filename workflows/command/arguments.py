@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 from v2a_core.config import ConfigError
@@ -49,6 +49,7 @@ class Asked(TypedDict, total=False):
         models: A bundle's name or file.
         limit: Take the first `limit` entries only.
         dry_run: Plan and check, do nothing.
+        sample: Of a dry run: measure instead of printing, for `v2a plan`; says how many of so many sources.
         address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
         steal: Take the output over from the run that owns it.
     """
@@ -56,6 +57,7 @@ class Asked(TypedDict, total=False):
     models: str
     limit: int | None
     dry_run: bool
+    sample: Callable[[int], int] | None
     address: str | None
     steal: bool
 
@@ -88,7 +90,7 @@ def asked_of_catalog(arguments: argparse.Namespace) -> AskedOfCatalog:
 
 def add_catalog(parser: argparse.ArgumentParser) -> None:
     """Add the catalog of a job, and which of its rejects are tried again."""
-    parser.add_argument("catalog", nargs="+", metavar="CATALOG", help=_CATALOG)
+    add_catalog_places(parser)
     parser.add_argument(
         "--retry-rejects",
         action="append",
@@ -96,6 +98,11 @@ def add_catalog(parser: argparse.ArgumentParser) -> None:
         metavar="STAGE",
         help="try the rejects of a stage again, as `reject_stage` names it (decode, probe, mux, ...); may be repeated",
     )
+
+
+def add_catalog_places(parser: argparse.ArgumentParser) -> None:
+    """Add where a catalog is."""
+    parser.add_argument("catalog", nargs="+", metavar="CATALOG", help=_CATALOG)
 
 
 def add_models(parser: argparse.ArgumentParser, default: str | None) -> None:

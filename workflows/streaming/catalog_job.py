@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,13 +20,16 @@ from v2a_core.protocols import JSON
 from v2a_core.tables import rows
 from workflows.cluster_runtime import connection
 from workflows.cluster_runtime.pools import Pools, prepare_data
+from workflows.costing.work import Work
 from workflows.streaming import plan as planning
+from workflows.streaming.blocks import Blocks
 from workflows.streaming.config import CatalogJobSettings
-from workflows.streaming.estimate import Estimate, estimate
+from workflows.streaming.estimate import SAMPLE, Estimate, estimate, spread
 from workflows.streaming.job import DryRun, Models, Plan, Request, StreamingJob
 from workflows.streaming.listing import Listing, list_catalog
 from workflows.streaming.plan import Names, Planned
 from workflows.streaming.run import Entrance, run
+from workflows.streaming.sample import Sampled, measure
 from workflows.streaming.summary import Tally
 
 
@@ -51,6 +54,10 @@ class CatalogJob(StreamingJob[Planned]):
         """The listing, what is left to do, storage, how the cluster would be used, and for how long."""
         connection.connect(dry.request.address)
         pools = prepare_data(self.settings.pools, self.model_stages)
+        count = len(dry.plan.items)
+        if dry.request.sample:
+            work = self._measure(dry, dry.request.sample(count), pools) if count else None
+            return {"to_do": count, "work": work}
         plan: dict[str, object] = {
             "job": self.name,
             "output": dry.request.output,
@@ -68,7 +75,7 @@ class CatalogJob(StreamingJob[Planned]):
             },
             "workers": {name: value for name, value in dataclasses.asdict(pools).items() if name != "worker"},
             **self.shown(),
-            "estimate": self._estimate(dry.plan.items, pools) if dry.plan.items else None,
+            "estimate": self._estimate(dry, pools) if dry.plan.items else None,
         }
         print(json.dumps(plan, indent=2, ensure_ascii=False), flush=True)
         return plan
@@ -77,10 +84,14 @@ class CatalogJob(StreamingJob[Planned]):
         """What a dry run tells of the job beside that; mostly nothing."""
         return {}
 
-    def _estimate(self, planned: Planned, pools: Pools) -> Estimate:
-        # Files of the sample end in the memory of the workers that made them.
-        sampled = functools.partial(self.chain, output="memory://v2a-dry-run", pools=pools)
-        return estimate(planned, sampled, self.stage_columns, pools)
+    def _estimate(self, dry: DryRun[Planned], pools: Pools) -> Estimate:
+        work = self._measure(dry, SAMPLE, pools)
+        return estimate(work, len(dry.plan.items), self.settings.pools, Blocks.of(pools))
+
+    def _measure(self, dry: DryRun[Planned], sources: int, pools: Pools) -> Work:
+        before_s = time.monotonic() - dry.tally.started
+        sampled = Sampled(self.name, self.chain, self.rows(), pools, self.model_stages)
+        return measure(spread(dry.plan.items, sources), sampled, before_s)
 
 
 def plan_catalog(
