@@ -38,7 +38,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         *("v2a_core.inspection", "v2a_core.verification", "v2a_core.miniature", "v2a_core.single_video", "v2a_core"),
     ),
     ("workflows.cluster_runtime", "workflows.command", "workflows"),
-    ("workflows.streaming",),
+    ("workflows.streaming", "workflows.training"),
     (
         *("workflows.embed", "workflows.train", "workflows.generate"),
         *("workflows.evaluate", "workflows.interpolate", "workflows.page", "workflows.listening"),

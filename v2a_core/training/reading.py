@@ -21,13 +21,13 @@ from v2a_core.mappers.aggregators import Seeds, aggregate
 from v2a_core.models.spaces import made_anew
 from v2a_core.outputs import manifest
 from v2a_core.outputs.manifest import Manifest
-from v2a_core.training.config import DataSettings
+from v2a_core.training.config import SplitSettings
 from v2a_core.training.selection import LEFT_OUT, Selection
 
 ROWS_AT_ONCE = 4096
 
 
-def read_manifest(embeddings: str, settings: DataSettings) -> Manifest:
+def read_manifest(embeddings: str, settings: SplitSettings) -> Manifest:
     """The manifest of the embeddings, checked.
 
     Raises:

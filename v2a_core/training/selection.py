@@ -24,7 +24,7 @@ from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import check_identity, part_files, reading
 from v2a_core.tables import latest
 from v2a_core.tables.schema import EMBEDDING_DIM, OK, ROWS_FOLDER, vision_dim_of
-from v2a_core.training.config import DataSettings
+from v2a_core.training.config import SplitSettings
 
 LEFT_OUT, TRAIN, VALIDATION, TEST = -1, 0, 1, 2
 SPLIT_NAMES = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
@@ -72,7 +72,7 @@ class Selection:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def select(embeddings: str, settings: DataSettings, limit: int | None = None) -> Selection:
+def select(embeddings: str, settings: SplitSettings, limit: int | None = None) -> Selection:
     """Assign every row of an embeddings folder.
 
     Args:
@@ -103,7 +103,7 @@ def select(embeddings: str, settings: DataSettings, limit: int | None = None) ->
 
 
 def assign(
-    sources: pa.StringArray, splits: pa.StringArray, usable_N: npt.NDArray[np.bool_], settings: DataSettings
+    sources: pa.StringArray, splits: pa.StringArray, usable_N: npt.NDArray[np.bool_], settings: SplitSettings
 ) -> npt.NDArray[np.int8]:
     """A code for each row.
 
@@ -248,7 +248,7 @@ def _check_enough(embeddings: str, selection: Selection) -> None:
     reasons = ", ".join(f"{count} {reason}" for reason, count in selection.left_out.items() if count) or "none"
     if not sum(counts.values()):
         rows = sum(selection.part_rows)
-        raise ConfigError(f"{embeddings} has no usable pair of frames and sound in {rows} rows; left out: {reasons}")
+        raise ConfigError(f"{embeddings} has nothing usable in {rows} rows; left out: {reasons}")
     for name in ("train", "validation"):
         if not counts[name]:
             raise ConfigError(
