@@ -8,6 +8,7 @@ a source when others are added, and never with segments of one source on both si
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 from typing import Literal
@@ -64,6 +65,19 @@ class Selection:
     def counts(self) -> dict[str, int]:
         """Rows by split."""
         return {name: int((self.codes_N == code).sum()) for name, code in SPLIT_NAMES.items()}
+
+    def without(self, marked_N: npt.NDArray[np.bool_], reason: str) -> Selection:
+        """The same, with some more rows left out.
+
+        Raises:
+            ConfigError: When nothing is left to train on or to judge by.
+        """
+        gone_N = marked_N & (self.codes_N != LEFT_OUT)
+        codes_N = np.where(gone_N, LEFT_OUT, self.codes_N).astype(np.int8)
+        left_out = {**self.left_out, reason: int(gone_N.sum())}
+        found = dataclasses.replace(self, codes_N=codes_N, left_out=left_out)
+        _check_enough(self.parts[0].rpartition("/")[0], found)
+        return found
 
     def fingerprint(self) -> str:
         """Tells two states of an embeddings folder apart: its files and their rows."""

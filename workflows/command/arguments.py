@@ -86,9 +86,17 @@ def asked_of_catalog(arguments: argparse.Namespace) -> AskedOfCatalog:
     return {**asked_of_run(arguments), "retry_rejects": arguments.retry_rejects}
 
 
-def add_catalog(parser: argparse.ArgumentParser) -> None:
-    """Add the catalog of a job, and which of its rejects are tried again."""
-    parser.add_argument("catalog", nargs="+", metavar="CATALOG", help=_CATALOG)
+def add_catalog(parser: argparse.ArgumentParser, *, heard: bool = False) -> None:
+    """Add the catalog of a job, and which of its rejects are tried again.
+
+    Args:
+        parser: Of the command.
+        heard: Whether it is one of sounds.
+    """
+    metavar = "AUDIO" if heard else "CATALOG"
+    parser.add_argument(
+        "catalog", nargs="+", metavar=metavar, help=f"sounds, or videos with sound: {_CATALOG}" if heard else _CATALOG
+    )
     parser.add_argument(
         "--retry-rejects",
         action="append",

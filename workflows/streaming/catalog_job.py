@@ -19,7 +19,7 @@ from v2a_core.tables import rows
 from workflows.cluster_runtime import connection
 from workflows.cluster_runtime.pools import Pools, prepare_data
 from workflows.streaming import plan as planning
-from workflows.streaming.config import CatalogJobSettings
+from workflows.streaming.config import ListedJobSettings
 from workflows.streaming.estimate import Estimate, estimate
 from workflows.streaming.job import DryRun, Models, Plan, Request, StreamingJob
 from workflows.streaming.listing import Listing, list_catalog
@@ -39,7 +39,7 @@ class CatalogJob(StreamingJob[Planned]):
         listing: Of the catalog.
     """
 
-    settings: CatalogJobSettings
+    settings: ListedJobSettings
     listing: Listing
 
     def plan(self, ledger: Ledger, tally: Tally) -> Plan[Planned]:
@@ -48,10 +48,16 @@ class CatalogJob(StreamingJob[Planned]):
         return Plan(planned, self.rows().table(rejected))
 
     def show(self, dry: DryRun[Planned]) -> dict[str, object]:
+        """Print what a run would do."""
+        plan = self.planned(dry)
+        print(json.dumps(plan, indent=2, ensure_ascii=False), flush=True)
+        return plan
+
+    def planned(self, dry: DryRun[Planned]) -> dict[str, object]:
         """The listing, what is left to do, storage, how the cluster would be used, and for how long."""
         connection.connect(dry.request.address)
         pools = prepare_data(self.settings.pools, self.model_stages)
-        plan: dict[str, object] = {
+        return {
             "job": self.name,
             "output": dry.request.output,
             "storage": dry.checked,
@@ -66,8 +72,6 @@ class CatalogJob(StreamingJob[Planned]):
             **self.shown(),
             "estimate": self._estimate(dry.plan.items, pools) if dry.plan.items else None,
         }
-        print(json.dumps(plan, indent=2, ensure_ascii=False), flush=True)
-        return plan
 
     def shown(self) -> dict[str, JSON]:
         """What a dry run tells of the job beside that; mostly nothing."""
@@ -80,7 +84,7 @@ class CatalogJob(StreamingJob[Planned]):
 
 
 def plan_catalog(
-    listing: Listing, settings: CatalogJobSettings, ledger: Ledger, tally: Tally
+    listing: Listing, settings: ListedJobSettings, ledger: Ledger, tally: Tally
 ) -> tuple[list[PlannedSource], list[rows.DecodedRow]]:
     """What of a catalog an output does not hold yet: sources, and rows of what was rejected while listing.
 
@@ -90,9 +94,9 @@ def plan_catalog(
         ledger: The output.
         tally: Of this run; it learns of the plan.
     """
-    ids = [source_id(source, settings.segments, settings.frames) for source in listing.sources]
+    ids = [source_id(source, settings.segments, settings.sampled) for source in listing.sources]
     planned = planning.plan(listing.sources, ids, ledger)
-    reject_ids = [source_id(source, settings.segments, settings.frames) for source, _ in listing.rejects]
+    reject_ids = [source_id(source, settings.segments, settings.sampled) for source, _ in listing.rejects]
     rejected = [
         rows.rejected_row(listing.rejects[position][0], reject_ids[position], listing.rejects[position][1])
         for position in ledger.unfinished(reject_ids)
@@ -111,8 +115,10 @@ def run_catalog(
     request: Request,
     name: str,
     catalog: Sequence[str],
-    settings: CatalogJobSettings,
+    settings: ListedJobSettings,
     opened: Callable[[Models, Listing], CatalogJob],
+    *,
+    heard: bool = False,
 ) -> dict[str, Any]:
     """Run a job on a catalog.
 
@@ -122,12 +128,13 @@ def run_catalog(
         catalog: Files, folders, globs, prefixes, shards or tables.
         settings: Its configuration.
         opened: Makes the job when the catalog is listed and the models are there.
+        heard: Whether its sources are sounds and videos, instead of videos and images.
     """
     entrance = Entrance(
         name,
         settings,
         inputs=catalog,
-        listed=lambda limit: list_catalog(catalog, settings.catalog, limit),
+        listed=lambda limit: list_catalog(catalog, settings.catalog, limit, heard=heard),
         opened=opened,
     )
     return run(request, entrance)

@@ -30,14 +30,16 @@ class Listing:
         return dict(Counter(source.kind for source in self.sources))
 
 
-def list_catalog(catalog: Sequence[str], settings: CatalogSettings, limit: int | None) -> Listing:
-    """List a catalog, at most its first `limit` entries.
+def list_catalog(
+    catalog: Sequence[str], settings: CatalogSettings, limit: int | None, *, heard: bool = False
+) -> Listing:
+    """List a catalog, at most its first `limit` entries; of what is seen or, else, `heard`.
 
     Raises:
         ConfigError: When there is nothing in it, or it does not exist.
     """
     try:
-        listed = list_sources(catalog, settings)
+        listed = list_sources(catalog, settings, heard=heard)
     except (ValueError, FileNotFoundError) as error:
         raise ConfigError(str(error)) from None
     for note in listed.notes:

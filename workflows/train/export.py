@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
 
 from v2a_core import storage
 from v2a_core.mappers.config import MapperConfig
@@ -12,7 +10,7 @@ from v2a_core.outputs.manifest import Manifest
 from v2a_core.tables.schema import EMBEDDING_DIM
 from v2a_core.version import program
 from workflows.train.work import TrainWork
-from workflows.training.summary import Checkpointed, TrainSummary
+from workflows.training.summary import Checkpointed, TrainSummary, told_of
 
 
 def export(last: Checkpointed, work: TrainWork, claimed: Manifest, summary: TrainSummary, embeddings: str) -> None:
@@ -38,8 +36,6 @@ def _draw(folder: Path, output: str) -> None:
 
 
 def _mapper_config(work: TrainWork, claimed: Manifest, summary: TrainSummary, embeddings: str) -> MapperConfig:
-    said = cast(Mapping[str, Any], summary)
-    told = {key: said[key] for key in ("counts", "steps", "epochs", "best", "seconds")}
     return MapperConfig(
         program=program(),
         mapper=work.job.mapper,
@@ -49,7 +45,7 @@ def _mapper_config(work: TrainWork, claimed: Manifest, summary: TrainSummary, em
         audio_space=claimed["spaces"]["audio"],
         parameters=summary["parameters"],
         training={
-            **told,
+            **told_of(summary),
             "embeddings": embeddings,
             "cut": work.cut,
             "seed": work.job.seed,

@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from v2a_core import storage
-from v2a_core.config import ConfigError
 from v2a_core.mappers import count_parameters
-from v2a_core.models import load_bundle
 from v2a_core.outputs import manifest
 from v2a_core.outputs.manifest import Manifest
 from v2a_core.protocols import JSON
 from v2a_core.storage import StorageAccess
 from v2a_core.tables.schema import EMBEDDING_DIM
 from v2a_core.training import placement
-from v2a_core.training.reading import read_manifest
+from v2a_core.training.reading import check_models, read_manifest
 from v2a_core.training.selection import select
 from workflows.train import plan as train_plan
 from workflows.train.config import TrainJob
@@ -145,17 +143,3 @@ def _cut(made_by: Manifest) -> dict[str, JSON]:
         for name in names
         if name in manifest.group(identity, group)
     }
-
-
-def check_models(models: str | None, made_by: Manifest, embeddings: str) -> None:
-    """Refuse embeddings of another bundle than the one that is asked for.
-
-    Raises:
-        ConfigError: Naming both.
-    """
-    has = made_by.get("bundle", {}).get("name")
-    if models is None:
-        return
-    needs = load_bundle(models).name
-    if has != needs:
-        raise ConfigError(f"{embeddings} was made with the bundle {has!r}, --models asks for {needs!r}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import time
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from workflows.cluster_runtime import connection
 from workflows.train.work import TrainWork
 from workflows.training.config import ScalingSettings
 from workflows.training.fit import uses_gpu
+from workflows.training.plan import resources
 from workflows.training.run import total_steps
 
 
@@ -37,7 +37,7 @@ def plan(given: str, work: TrainWork, checked: Mapping[str, object], *, finished
     from v2a_core.training.loop import steps_per_epoch
 
     selection, job = work.selection, work.job
-    rows, scaling = selection.counts(), job.scaling
+    rows = selection.counts()
     gib = placement.pair_bytes(selection, job.mapper.aggregator, EMBEDDING_DIM) / 2**30
     return {
         "job": "train",
@@ -53,19 +53,9 @@ def plan(given: str, work: TrainWork, checked: Mapping[str, object], *, finished
         "steps": total_steps(work),
         "finished": finished,
         "placement": f"{work.placement} ({gib:.2f} GiB of pairs)",
-        "cluster": {name: amount for name, amount in ray.cluster_resources().items() if name in ("CPU", "GPU")},
-        "workers": {
-            "workers": scaling.workers,
-            "cpus_per_worker": scaling.cpus_per_worker,
-            "gpus_per_worker": int(uses_gpu(scaling)),
-        },
+        **resources(work),
         "estimate": None if finished else estimate(work),
     }
-
-
-def show(planned: Mapping[str, object]) -> None:
-    """Print a plan, or those of a sweep, as the other jobs print theirs."""
-    print(json.dumps(planned, indent=2, ensure_ascii=False), flush=True)
 
 
 @dataclass(frozen=True)

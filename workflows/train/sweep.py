@@ -17,11 +17,11 @@ from workflows.cluster_runtime import connection
 from workflows.streaming.progress import RunProgress
 from workflows.train import job as train
 from workflows.train.config import TrainJob
-from workflows.train.plan import show
 from workflows.train.summary import SweepRow
 from workflows.train.sweep_table import markdown, sort_rows
 from workflows.training.config import ScalingSettings, TrainingStoppedError
 from workflows.training.fit import uses_gpu
+from workflows.training.plan import show
 from workflows.training.summary import TrainSummary
 
 TABLE_FILE, RESULTS_FILE = "sweep.md", "sweep.json"

@@ -37,6 +37,8 @@ BESIDE_IDENTITY: dict[str, Any] = {
     "training": {"checkpoints": {"keep"}},
 }
 
+_NOTHING: dict[str, Any] = {}
+
 
 @dataclass(frozen=True)
 class TrainRequest:
@@ -155,7 +157,7 @@ def total_steps(work: Work[JobT]) -> int:
     return loop.total_steps(work.rows()["train"], work.job.training)
 
 
-def identity_of(job: TrainingJob, beside: Mapping[str, Any]) -> dict[str, JSON]:
+def identity_of(job: TrainingJob, beside: Mapping[str, Any] = _NOTHING) -> dict[str, JSON]:
     """What of a configuration decides the result.
 
     Args:

@@ -97,6 +97,12 @@ def summarize(last: Checkpointed, ended: Ended, work: Work[Any], parameters: int
     }
 
 
+def told_of(summary: TrainSummary) -> dict[str, Any]:
+    """What the description of what was trained says of its training, for people."""
+    said = cast(Mapping[str, Any], summary)
+    return {key: said[key] for key in ("counts", "steps", "epochs", "best", "seconds")}
+
+
 def sentence(summary: TrainSummary, what: str, told: Sequence[str]) -> str:
     """The summary in one line.
 
