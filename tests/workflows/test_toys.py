@@ -141,7 +141,7 @@ def world(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
     commands = json.dumps([embed, train, generate, tell, timed, evaluate])
     done = subprocess.run(
         [sys.executable, "-c", RUN, commands],
-        env=environment, cwd=root, capture_output=True, text=True, timeout=290, check=False,
+        env=environment, cwd=root, capture_output=True, text=True, timeout=1500, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     return found
