@@ -78,6 +78,15 @@ def assert_same(output: Path, other: Path, tolerance: float) -> None:
         np.testing.assert_allclose(got[name], value, rtol=0, atol=tolerance, err_msg=name)
 
 
+def test_the_generator_errs_less_with_the_curves_of_its_sounds(undisturbed: Path) -> None:
+    rows = [json.loads(line) for line in (undisturbed / "metrics.jsonl").read_text().splitlines()]
+    losses = [row["validation_loss"] for row in rows]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < rows[-1]["validation_loss_others"]
+    assert losses[-1] < rows[-1]["validation_loss_free"] - 0.005
+    assert len({row["validation_loss_free"] for row in rows}) == 1  # the generator itself stays as it is
+
+
 @pytest.mark.parametrize("ended_by", [signal.SIGKILL, signal.SIGTERM])
 def test_ended_while_it_hears_and_while_it_trains_it_goes_on(
     folder: Path, undisturbed: Path, tmp_path: Path, ended_by: signal.Signals
