@@ -47,7 +47,7 @@ class Cuts:
         cuts_s = seen.times_s_N[1:][distance_N > self._unlike]
         if not len(cuts_s):
             return nothing(frames)
-        since_FC = (np.arange(frames) / CURVE_HZ)[:, None] - cuts_s
+        since_FC = (np.arange(frames)[:, None] - np.rint(cuts_s * CURVE_HZ)) / CURVE_HZ
         ringing_FC = np.where(since_FC >= 0, 1 - since_FC / self._rings_s, 0).clip(0)
         return Curve(
             ringing_FC.max(axis=1).astype(np.float32), onset_bumps(cuts_s, frames), np.ones(frames, np.float32)
