@@ -5,6 +5,8 @@ Shapes: N scenes, D numbers of an embedding, T samples.
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,11 +30,11 @@ from v2a_core.timing.envelope import envelope, keeps_to, level
 
 TOLERANCE_S, NEAR_S = 0.1, 0.05
 OVERLAP_S = 0.0  # sounds of one segment
-GIVEN = ("free", "own", "other")
 # Curves that are predicted from the pictures: by which predictor, and how these are drawn.
 PREDICTED: dict[str, tuple[str, Style]] = {
     "predicted": ("gru", "paint"), "ink": ("gru", "ink"), "motion": ("motion", "paint"), "choice": ("gru", "paint"),
 }  # fmt: skip
+WAYS = ("free", "predicted", "own", "other", "ink", "motion", "choice")  # in the order in which they are heard
 # Sounds made for a scene in the way `choice`; the first of them is the one of `predicted`.
 CHOICE = CandidateSettings(count=4, timing_weight=1.0)
 
@@ -68,13 +70,27 @@ def follow_all(
     """
     count = min(settings.follow_per_class * len(KINDS), len(held_out.scenes))
     found = {}
-    for way in (*GIVEN, *(way for way, (predictor, _) in PREDICTED.items() if predicts or predictor == "motion")):
+    for way in WAYS:
+        if way in PREDICTED and PREDICTED[way][0] == "gru" and not predicts:
+            continue
+        started = time.monotonic()
         items = [
             (settings.split, part, count, way, conditions_ND[part], _seeds(held_out, part))
             for part in chunks(range(count))
         ]
         found[way] = together(Followed, crew.each(follow, items))
+        _tell(way, found[way], time.monotonic() - started)
     return found
+
+
+def _tell(way: str, followed: Followed, seconds: float) -> None:
+    """A line while the rest is still being made: the whole takes long."""
+    means = [
+        float(values_N[np.isfinite(values_N)].mean()) if np.isfinite(values_N).any() else np.nan
+        for values_N in (followed.agreement_N, followed.correlation_N)
+    ]
+    told = f"onset F1 {means[0]:.3f}, correlation of levels {means[1]:.3f}"
+    print(f"score: {len(followed.kinds_N)} sounds, {way}: {told}, in {seconds:.1f} s", file=sys.stderr, flush=True)
 
 
 def join_all(crew: Crew, held_out: HeldOut, conditions_ND: Floats, settings: ScoreSettings) -> Joined:
@@ -94,7 +110,7 @@ def others_of(indices: Sequence[int], count: int, way: str) -> list[int | None]:
     Args:
         indices: Of the scenes.
         count: Of those that are scored; the kinds take turns in them.
-        way: Of `GIVEN`.
+        way: Of `WAYS`, none of `PREDICTED`.
     """
     step = len(KINDS) if count > len(KINDS) else 1
     given: dict[str, list[int | None]] = {

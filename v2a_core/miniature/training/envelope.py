@@ -51,7 +51,7 @@ AT_ONCE = 16
 SMOOTH_SHARE, WIDEST = 0.5, 13
 # Onsets are mostly those of the sound; of these shares they are read from the level, or nobody says them.
 FROM_LEVEL_SHARE, UNSAID_SHARE = 0.15, 0.15
-# In late steps the branch that guidance leads away from is steered, too.
+# One in ten has the condition of the empty text, as when the UNet was trained.
 NULL_SHARE = 0.1
 
 
