@@ -59,6 +59,8 @@ LINES = {
     "tempo",
     "stills",
     "seconds",
+    "onsets_rebuilt",
+    "level_rebuilt",
     "onsets_free",
     "onsets_own",
     "onsets_own_events",
@@ -84,7 +86,8 @@ LINES = {
     "slower",
 }
 # What a curve is compared with, and what has no target.
-OPEN_LINES = {"onsets_free", "class_free", "onsets_motion", "level_motion", "onsets_choice", "level_choice"}
+OPEN_LINES = {"onsets_rebuilt", "level_rebuilt", "onsets_free", "class_free", "onsets_motion", "level_motion"}
+OPEN_LINES |= {"onsets_choice", "level_choice"}
 
 
 def at(value: float, spread: float = 0.01) -> Score:
@@ -184,11 +187,12 @@ def test_lines_say_how_closely_curves_are_followed():
         return Followed(values, values, values, np.array([0, 1, 2 if right == 3 else 5]))
 
     scenes = [sample(WorldSettings(), "test", index) for index in range(4)]
-    found = {"free": followed(0.4, 3), "own": followed(0.9, 3), "other": followed(0.6, 3)}
+    found = {"rebuilt": followed(0.9, 3), "free": followed(0.4, 3), "own": followed(0.9, 3), "other": followed(0.6, 3)}
     lines = {line.name: line for line in must_follow(found, None, scenes, MetricSettings())}
     assert lines["onsets_own"].score.count == 2  # one of them has no onsets
     verdicts = {name: line.verdict for name, line in lines.items()}
     assert verdicts == {
+        "onsets_rebuilt": "", "level_rebuilt": "",
         "onsets_free": "", "onsets_own": "held", "onsets_own_events": "NOT HELD", "onsets_other": "NOT HELD",
         "level_own": "held", "class_free": "", "class_own": "held",
     }  # fmt: skip

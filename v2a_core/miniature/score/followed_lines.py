@@ -14,7 +14,7 @@ import numpy.typing as npt
 from v2a_core.metrics.base import Score
 from v2a_core.metrics.intervals import mean
 from v2a_core.miniature.score.config import MetricSettings
-from v2a_core.miniature.score.following import CHOICE, NEAR_S, Followed
+from v2a_core.miniature.score.following import CEILING, CHOICE, NEAR_S, Followed
 from v2a_core.miniature.score.judgement import UNKNOWN, accuracy
 from v2a_core.miniature.score.lines import Line, worst_part
 from v2a_core.miniature.score.long_tracks import SCENES, Joined
@@ -40,7 +40,10 @@ def must_follow(
     told = _Told(followed, kinds_of(scenes[: len(followed["own"].kinds_N)]), settings)
     own, predicted = "with the real sound's curve", "with a predicted curve"
     free = told.kinds("free", "without a curve")
+    ceiling = "of the real sound through VAE and vocoder"
     lines = [
+        told.onsets(CEILING, ceiling),
+        told.levels(CEILING, ceiling),
         told.onsets("free", "without a curve"),
         told.onsets("own", own, 0.82),
         told.events("own", own, 0.88),

@@ -34,7 +34,9 @@ OVERLAP_S = 0.0  # sounds of one segment
 PREDICTED: dict[str, tuple[str, Style]] = {
     "predicted": ("gru", "paint"), "ink": ("gru", "ink"), "motion": ("motion", "paint"), "choice": ("gru", "paint"),
 }  # fmt: skip
-WAYS = ("free", "predicted", "own", "other", "ink", "motion", "choice")  # in the order in which they are heard
+CEILING = "rebuilt"  # real sounds through VAE and vocoder: no sound of the generator can be closer
+# In the order in which they are heard.
+WAYS = (CEILING, "free", "predicted", "own", "other", "ink", "motion", "choice")
 # Sounds made for a scene in the way `choice`; the first of them is the one of `predicted`.
 CHOICE = CandidateSettings(count=4, timing_weight=1.0)
 
@@ -110,7 +112,7 @@ def others_of(indices: Sequence[int], count: int, way: str) -> list[int | None]:
     Args:
         indices: Of the scenes.
         count: Of those that are scored; the kinds take turns in them.
-        way: Of `WAYS`, none of `PREDICTED`.
+        way: `free`, `own` or `other`.
     """
     step = len(KINDS) if count > len(KINDS) else 1
     given: dict[str, list[int | None]] = {
@@ -131,12 +133,28 @@ def follow(
     seeds: Sequence[int],
 ) -> Followed:
     """Make a sound for each scene, and compare it with the real one."""
-    curves: list[Curve | None]
-    if way in PREDICTED:
-        curves = [*studio.predict(split, indices, *PREDICTED[way])]
+    if way == CEILING:
+        made = studio.rebuild(split, indices)
     else:
-        curves = [_curve(studio, split, other) for other in others_of(indices, count, way)]
-    candidates = CHOICE.count if way == "choice" else 1
+        curves: list[Curve | None]
+        if way in PREDICTED:
+            curves = [*studio.predict(split, indices, *PREDICTED[way])]
+        else:
+            curves = [_curve(studio, split, other) for other in others_of(indices, count, way)]
+        made = _make(studio, curves, conditions_ND, seeds, CHOICE.count if way == "choice" else 1)
+    pairs = [(waveform_T, studio.sound(split, index)) for waveform_T, index in zip(made, indices, strict=True)]
+    return Followed(
+        np.array([_agreement(*pair, TOLERANCE_S) for pair in pairs], np.float32),
+        np.array([_agreement(*pair, NEAR_S) for pair in pairs], np.float32),
+        np.array([_correlation(*pair) for pair in pairs], np.float32),
+        studio.named(made, studio.generator.sample_rate),
+    )
+
+
+def _make(
+    studio: Studio, curves: Sequence[Curve | None], conditions_ND: Floats, seeds: Sequence[int], candidates: int
+) -> Floats:
+    """A sound for each curve, float32 (N, T); of several candidates the best."""
     groups = [
         [
             Track(conditions_ND[[row]], [_candidate(seed, number)], [0.0], studio.length_s, curve=curve)
@@ -145,14 +163,7 @@ def follow(
         for row, (seed, curve) in enumerate(zip(seeds, curves, strict=True))
     ]
     sounds = studio.generator.generate_tracks([track for group in groups for track in group], OVERLAP_S)
-    made = np.stack([_best(studio, group, [np.nan_to_num(next(sounds)) for _ in group]) for group in groups])
-    pairs = [(waveform_T, studio.sound(split, index)) for waveform_T, index in zip(made, indices, strict=True)]
-    return Followed(
-        np.array([_agreement(*pair, TOLERANCE_S) for pair in pairs], np.float32),
-        np.array([_agreement(*pair, NEAR_S) for pair in pairs], np.float32),
-        np.array([_correlation(*pair) for pair in pairs], np.float32),
-        studio.named(made, studio.generator.sample_rate),
-    )
+    return np.stack([_best(studio, group, [np.nan_to_num(next(sounds)) for _ in group]) for group in groups])
 
 
 def _candidate(seed: int, number: int) -> int:

@@ -169,9 +169,13 @@ class Studio:
         made_NT = np.nan_to_num(self.generator.generate(conditions_ND, seeds, self.length_s))
         return self._hear(made_NT, self.generator.sample_rate)
 
-    @torch.inference_mode()
     def reconstruct(self, split: Split, indices: Sequence[int]) -> Heard:
         """The sounds of scenes through VAE and vocoder, heard."""
+        return self._hear(self.rebuild(split, indices), SAMPLE_RATE)
+
+    @torch.inference_mode()
+    def rebuild(self, split: Split, indices: Sequence[int]) -> Floats:
+        """The sounds of scenes through VAE and vocoder, float32 (N, T)."""
         if not isinstance(self.generator, AudioLdmGenerator):
             raise TypeError(f"sounds go through a VAE and a vocoder of AudioLDM here, not {type(self.generator)}")
         parts = self.generator.parts
@@ -184,8 +188,8 @@ class Studio:
         mels_N1FM = log_mel(torch.from_numpy(waveforms))[:, None].to(parts.vae.dtype)
         latents_NCHW = parts.vae.encode(mels_N1FM).latent_dist.mean
         again_NFM = parts.vae.decode(latents_NCHW).sample[:, 0].float()
-        made_NT = parts.vocoder(again_NFM)[:, : sizes.samples(self.length_s)].numpy()
-        return self._hear(np.nan_to_num(made_NT), SAMPLE_RATE)
+        made_NT: Floats = np.nan_to_num(parts.vocoder(again_NFM)[:, : sizes.samples(self.length_s)].numpy())
+        return made_NT
 
     def sound(self, split: Split, index: int, length_s: float | None = None) -> Floats:
         """The sound of a scene, float32 (T,)."""
