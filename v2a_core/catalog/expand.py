@@ -42,8 +42,12 @@ class Entry:
     named: bool
 
 
-def expand(given: str) -> Iterator[Entry]:
+def expand(given: str, *, heard: bool = False) -> Iterator[Entry]:
     """The files behind an input. What exists literally is taken literally, whatever characters are in its name.
+
+    Args:
+        given: The input.
+        heard: Whether sounds are looked for, instead of pictures.
 
     Raises:
         ValueError: When there is nothing.
@@ -56,8 +60,9 @@ def expand(given: str) -> Iterator[Entry]:
     except (FileNotFoundError, NotADirectoryError):
         yield from _expand_pattern(given)
         return
-    if not (files.media_kind(info.uri) or files.is_tar(info.uri) or files.is_table(info.uri)):
-        raise ValueError(f"{public(given)!r} is neither a video nor an image, a tar shard or a table, by its name")
+    if not (files.media_kind(info.uri, heard=heard) or files.is_tar(info.uri) or files.is_table(info.uri)):
+        kinds = "a sound nor a video" if heard else "a video nor an image"
+        raise ValueError(f"{public(given)!r} is neither {kinds}, a tar shard or a table, by its name")
     yield Entry(info, _base(info.uri), True)
 
 
@@ -138,7 +143,8 @@ def is_folder(given: str) -> bool:
     if not files.is_remote(given):
         path = files.local_path(given)
         return storage.look(str(path), path.is_dir)
-    if is_web(given) and (files.media_kind(given) or files.is_tar(given) or files.is_table(given)):
+    is_media = files.media_kind(given) or files.media_kind(given, heard=True)
+    if is_web(given) and (is_media or files.is_tar(given) or files.is_table(given)):
         return False  # to find out would fetch the file and look for links in it
     fs, remote = storage.filesystem(given)
     if isinstance(fs, ObjectStore):

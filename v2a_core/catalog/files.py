@@ -24,6 +24,7 @@ from v2a_core.storage.ranges import Version
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m4v", ".mpg", ".mpeg", ".gif"})
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".m4a"})
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.zst")
 TABLE_SUFFIXES = (".csv", ".parquet", ".jsonl", ".ndjson")
 
@@ -55,12 +56,19 @@ class FileInfo:
     error: OSError | None = None
 
 
-def media_kind(name: str) -> str | None:
-    """`video`, `image`, or None for a name that is neither."""
+def media_kind(name: str, *, heard: bool = False) -> str | None:
+    """`video`, `image`, or None for a name that is neither.
+
+    Args:
+        name: Path or URI.
+        heard: Whether sounds are looked for: then `video`, `audio`, or None.
+    """
     path = path_of(name)
     suffix = "." + path.rsplit(".", 1)[-1].lower() if "." in path else ""
     if suffix in VIDEO_SUFFIXES:
         return "video"
+    if heard:
+        return "audio" if suffix in SOUND_SUFFIXES else None
     return "image" if suffix in IMAGE_SUFFIXES else None
 
 
@@ -264,7 +272,7 @@ def _local_infos(paths: Sequence[str]) -> list[FileInfo]:
 
 def _local_info(path: str) -> FileInfo:
     try:
-        if media_kind(path) or is_tar(path):
+        if media_kind(path) or media_kind(path, heard=True) or is_tar(path):
             return FileInfo(path, *local_version(path))
         mode = os.stat(path).st_mode
         if stat_mode.S_ISDIR(mode):

@@ -60,19 +60,20 @@ class CatalogListing:
         return self.skipped_reasons.total()
 
 
-def list_sources(inputs: Sequence[str], settings: CatalogSettings) -> CatalogListing:
+def list_sources(inputs: Sequence[str], settings: CatalogSettings, *, heard: bool = False) -> CatalogListing:
     """List a catalog; the same catalog gives the same list in the same order.
 
     Args:
         inputs: Files, folders, globs, fsspec URI prefixes, tar shards, brace patterns, tables.
         settings: What is listed.
+        heard: Whether sounds and videos with their sound are looked for, instead of videos and images.
 
     Raises:
         ValueError: When an input does not exist, is of no known kind, or holds nothing; with what was looked at.
     """
     if not inputs:
         raise ValueError("the catalog is empty: name at least one file, folder, glob, URI prefix, shard or table")
-    lister = _Lister(settings)
+    lister = _Lister(settings, heard)
     for given in inputs:
         lister.add(given)
     return lister.listing()
@@ -81,7 +82,8 @@ def list_sources(inputs: Sequence[str], settings: CatalogSettings) -> CatalogLis
 class _Lister:
     """Collects sources, each once."""
 
-    def __init__(self, settings: CatalogSettings) -> None:
+    def __init__(self, settings: CatalogSettings, heard: bool) -> None:
+        self._heard = heard
         self._skipped: Counter[str] = Counter()
         self._notes: list[str] = []
         self._max_bytes = settings.max_source_mb * 2**20
@@ -101,7 +103,7 @@ class _Lister:
         before, skipped = len(self._found), self._passed_over()
         looked_at = 0
         try:
-            for entry, inside in self._looked_into(expand(given)):
+            for entry, inside in self._looked_into(expand(given, heard=self._heard)):
                 looked_at += 1
                 self._add_entry(entry, inside)
         # ImportError: the package for a scheme is missing. None of the others is worth a traceback either.
@@ -110,15 +112,19 @@ class _Lister:
             raise ValueError(message) from None
         if len(self._found) == before:
             passed = self._passed_over() - skipped
+            others = ("sounds", files.SOUND_SUFFIXES) if self._heard else ("images", files.IMAGE_SUFFIXES)
             raise ValueError(
                 f"nothing to process in {public(given)!r}: looked at {looked_at} files, passed over {passed} "
-                f"(videos: {_spell(files.VIDEO_SUFFIXES)}; images: {_spell(files.IMAGE_SUFFIXES)}; shards: "
+                f"(videos: {_spell(files.VIDEO_SUFFIXES)}; {others[0]}: {_spell(others[1])}; shards: "
                 f"{_spell(files.TAR_SUFFIXES)}; tables, when named themselves: {_spell(files.TABLE_SUFFIXES)})"
             )
         self._tell_relabelled(given)
 
     def _passed_over(self) -> int:
         return self._skipped.total() + self._found.duplicates + self._relabelled
+
+    def _kind(self, name: str) -> str | None:
+        return files.media_kind(name, heard=self._heard)
 
     def _looked_into(self, entries: Iterator[Entry]) -> Iterator[tuple[Entry, _Inside]]:
         """The entries in their order, shards listed ahead: that is waiting for storage, not computing."""
@@ -129,7 +135,7 @@ class _Lister:
                 inside = _Inside()
                 if info.error is None and files.is_text(info.uri):
                     if files.is_tar(info.uri):
-                        inside = _Inside(shard=pool.submit(list_shard, info, self._max_bytes))
+                        inside = _Inside(shard=pool.submit(list_shard, info, self._max_bytes, heard=self._heard))
                     elif files.may_be_text(info.uri):
                         inside = _Inside(is_video=pool.submit(files.is_video_inside, info.uri))
                 window.append((entry, inside))
@@ -139,7 +145,7 @@ class _Lister:
 
     def _add_entry(self, entry: Entry, inside: _Inside) -> None:
         """Add a file, a shard's members or, when the input names it, a table's rows."""
-        info, kind = entry.info, files.media_kind(entry.info.uri)
+        info, kind = entry.info, self._kind(entry.info.uri)
         if not files.is_text(info.uri):
             source = Source(files.readable(info.uri), files.safe_name(files.readable(entry.name)), kind or "video")
             self._reject(source, MediaError("catalog", "BadName", "the name is not UTF-8"))
@@ -188,7 +194,7 @@ class _Lister:
                 Source(
                     uri=f"{public(info.uri)}#{member.name}",
                     name=files.safe_name(f"{stem}/{member.name}"),
-                    kind=files.media_kind(member.name) or "video",
+                    kind=self._kind(member.name) or "video",
                     version=info.version + member_mark(member.name, member.offset, member.size),
                     size=member.size,
                     shard_uri=info.uri,
@@ -204,7 +210,7 @@ class _Lister:
             )
         for member_name, error in shard.rejects:
             uri = f"{public(info.uri)}#{member_name}" if member_name else info.uri
-            kind = files.media_kind(member_name) or "video"
+            kind = self._kind(member_name) or "video"
             self._reject(Source(uri, files.safe_name(f"{stem}/{member_name}"), kind, info.version, info.size), error)
         self._skipped.update(shard.skipped)
 
@@ -212,7 +218,7 @@ class _Lister:
         folder = self._format.folder(info.uri)
         lookup = Lookup()
         for run in _runs(self._format.rows(info.uri), _ROWS_AT_ONCE):
-            wanted = [row.uri for row in run if not row.error and files.media_kind(row.uri)]
+            wanted = [row.uri for row in run if not row.error and self._kind(row.uri)]
             found = dict(zip(wanted, lookup.find(wanted), strict=True))
             for row in run:
                 path = public(files.path_of(row.uri))
@@ -221,14 +227,15 @@ class _Lister:
                 self._add_row(row, name, found.get(row.uri), public(info.uri))
 
     def _add_row(self, row: Row, name: str, found: FileInfo | MediaError | None, table: str) -> None:
-        kind = files.media_kind(row.uri)
+        kind = self._kind(row.uri)
         if row.error:
             stem = files.safe_name(files.readable(table.rpartition("/")[2]))
             self._reject(Source(f"{table}#{row.number}", f"{stem}/{row.number}", "video"), row.error)
         elif isinstance(found, FileInfo) and kind:
             self._add(Source(found.uri, name, kind, found.version, found.size, **row.values), row)
         else:
-            error = found or MediaError("catalog", "NotMedia", "no video or image by its name")
+            other = "sound" if self._heard else "image"
+            error = found or MediaError("catalog", "NotMedia", f"no video or {other} by its name")
             assert isinstance(error, MediaError)
             self._reject_row(row, Source(row.uri, name, kind or "video", **row.values), error)
 

@@ -31,7 +31,7 @@ class Source(NamedTuple):
     Attributes:
         uri: Absolute path or URI; of a shard member `<shard_uri>#<member>`.
         name: Path inside the catalog, posix, safe to join to a folder; not unique when several inputs are given.
-        kind: `video` or `image`.
+        kind: `video`, `image` or `audio`.
         version: Changes when the content changes.
         size: Bytes.
         start_s: Start of the span that a table's row asks for.

@@ -119,7 +119,7 @@ def read(part: str, sources: Mapping[str, str], vision_dim: int, denser: Denser 
         denser: What is read of the denser frames.
     """
     wanted = pa.array(list(sources), pa.string())
-    left_out = {"clap_embedding", *(() if denser.frames else ("timing_frames",))}
+    left_out = {"clap_embedding", "timing_level", "timing_onsets_s", *(() if denser.frames else ("timing_frames",))}
     columns = [name for name in embeddings_schema(vision_dim, denser.motion).names if name not in left_out]
     with storage.open_read(part) as file:
         for batch in pq.ParquetFile(file).iter_batches(_ROWS_AT_ONCE, columns=columns):

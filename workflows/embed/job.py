@@ -14,7 +14,7 @@ from v2a_core.catalog.apart import check_apart
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.models import Bundle, check_spaces
 from v2a_core.outputs.ledger import embeddings_ledger
-from v2a_core.protocols import JSON
+from v2a_core.protocols import CURVE_HZ, JSON
 from v2a_core.stages.decode import DecodeSettings
 from v2a_core.stages.embed import embed_audio
 from v2a_core.tables.rows import TRANSIT
@@ -74,6 +74,8 @@ class Embedding(CatalogJob):
             "vision": fingerprints["vision"],
             "audio": fingerprints["audio"],
         }
+        if job.frames.timing_fps:
+            content["timing"] = {"curve_hz": CURVE_HZ}  # beside the denser frames is said what is heard over time
         return Identity(content, {"vision": local.vision_space, "audio": local.audio_space})
 
     def rows(self) -> Rows:

@@ -37,6 +37,17 @@ class Blocks:
         """As the pools of a run want it."""
         return cls(pools.sources_per_block, pools.decode_tasks)
 
+    def typical(self, sources: int, source_bytes: float) -> int:
+        """Sources of a block of a plan.
+
+        Args:
+            sources: Of the plan.
+            source_bytes: Of one of them, on average.
+        """
+        if self.sources:
+            return self.sources
+        return min(self._most(sources), max(1, int(TASK_S / (SOURCE_S + source_bytes / BYTES_PER_S))))
+
     def cut(self, sizes: npt.NDArray[np.int64], streams: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         """Cut a list of sources into runs for one task each.
 
@@ -47,9 +58,7 @@ class Blocks:
         Yields:
             Start and end of each run.
         """
-        most = self.sources or max(
-            1, min(max(_LEAST_SOURCES, -(-len(sizes) // _FEW_BLOCKS)), len(sizes) // (_WAVES * self.slots))
-        )
+        most = self._most(len(sizes))
         work = np.cumsum(SOURCE_S + sizes / BYTES_PER_S)
         changes = [*np.flatnonzero(np.diff(streams, prepend=-2)), len(sizes)]
         for begins, ends in itertools.pairwise(changes):
@@ -63,3 +72,7 @@ class Blocks:
                 end = min(start + most, int(ends), len(sizes) if self.sources else max(start + 1, in_time))
                 yield start, end
                 start = end
+
+    def _most(self, sources: int) -> int:
+        by_number = max(_LEAST_SOURCES, -(-sources // _FEW_BLOCKS))
+        return self.sources or max(1, min(by_number, sources // (_WAVES * self.slots)))

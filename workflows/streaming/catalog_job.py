@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,13 +20,16 @@ from v2a_core.protocols import JSON
 from v2a_core.tables import rows
 from workflows.cluster_runtime import connection
 from workflows.cluster_runtime.pools import Pools, prepare_data
+from workflows.costing.work import Work
 from workflows.streaming import plan as planning
-from workflows.streaming.config import CatalogJobSettings
-from workflows.streaming.estimate import Estimate, estimate
+from workflows.streaming.blocks import Blocks
+from workflows.streaming.config import ListedJobSettings
+from workflows.streaming.estimate import SAMPLE, Estimate, estimate, spread
 from workflows.streaming.job import DryRun, Models, Plan, Request, StreamingJob
 from workflows.streaming.listing import Listing, list_catalog
 from workflows.streaming.plan import Names, Planned
 from workflows.streaming.run import Entrance, run
+from workflows.streaming.sample import Sampled, measure
 from workflows.streaming.summary import Tally
 
 
@@ -39,7 +42,7 @@ class CatalogJob(StreamingJob[Planned]):
         listing: Of the catalog.
     """
 
-    settings: CatalogJobSettings
+    settings: ListedJobSettings
     listing: Listing
 
     def plan(self, ledger: Ledger, tally: Tally) -> Plan[Planned]:
@@ -48,10 +51,18 @@ class CatalogJob(StreamingJob[Planned]):
         return Plan(planned, self.rows().table(rejected))
 
     def show(self, dry: DryRun[Planned]) -> dict[str, object]:
+        """Print what a run would do; of a sample that is asked for, nothing."""
+        if dry.request.sample:
+            return self._sampled(dry)
+        plan = self.planned(dry)
+        print(json.dumps(plan, indent=2, ensure_ascii=False), flush=True)
+        return plan
+
+    def planned(self, dry: DryRun[Planned]) -> dict[str, object]:
         """The listing, what is left to do, storage, how the cluster would be used, and for how long."""
         connection.connect(dry.request.address)
         pools = prepare_data(self.settings.pools, self.model_stages)
-        plan: dict[str, object] = {
+        return {
             "job": self.name,
             "output": dry.request.output,
             "storage": dry.checked,
@@ -68,23 +79,31 @@ class CatalogJob(StreamingJob[Planned]):
             },
             "workers": {name: value for name, value in dataclasses.asdict(pools).items() if name != "worker"},
             **self.shown(),
-            "estimate": self._estimate(dry.plan.items, pools) if dry.plan.items else None,
+            "estimate": self._estimate(dry, pools) if dry.plan.items else None,
         }
-        print(json.dumps(plan, indent=2, ensure_ascii=False), flush=True)
-        return plan
 
     def shown(self) -> dict[str, JSON]:
         """What a dry run tells of the job beside that; mostly nothing."""
         return {}
 
-    def _estimate(self, planned: Planned, pools: Pools) -> Estimate:
-        # Files of the sample end in the memory of the workers that made them.
-        sampled = functools.partial(self.chain, output="memory://v2a-dry-run", pools=pools)
-        return estimate(planned, sampled, self.stage_columns, pools)
+    def _sampled(self, dry: DryRun[Planned]) -> dict[str, object]:
+        connection.connect(dry.request.address)
+        pools, count = prepare_data(self.settings.pools, self.model_stages), len(dry.plan.items)
+        asked = dry.request.sample(count) if dry.request.sample else 0
+        return {"to_do": count, "work": self._measure(dry, asked, pools) if count else None}
+
+    def _estimate(self, dry: DryRun[Planned], pools: Pools) -> Estimate:
+        work = self._measure(dry, SAMPLE, pools)
+        return estimate(work, len(dry.plan.items), self.settings.pools, Blocks.of(pools))
+
+    def _measure(self, dry: DryRun[Planned], sources: int, pools: Pools) -> Work:
+        before_s = time.monotonic() - dry.tally.started
+        sampled = Sampled(self.name, self.chain, self.rows(), pools, self.model_stages)
+        return measure(spread(dry.plan.items, sources), sampled, before_s)
 
 
 def plan_catalog(
-    listing: Listing, settings: CatalogJobSettings, ledger: Ledger, tally: Tally
+    listing: Listing, settings: ListedJobSettings, ledger: Ledger, tally: Tally
 ) -> tuple[Planned, list[rows.DecodedRow]]:
     """What of a catalog an output does not hold yet: sources, and rows of what was rejected while listing.
 
@@ -94,9 +113,9 @@ def plan_catalog(
         ledger: The output.
         tally: Of this run; it learns of the plan.
     """
-    ids = listing.sources.ids(settings.segments, settings.frames)
+    ids = listing.sources.ids(settings.segments, settings.sampled)
     planned = planning.plan(listing.sources, ids, ledger)
-    reject_ids = [source_id(source, settings.segments, settings.frames) for source, _ in listing.rejects]
+    reject_ids = [source_id(source, settings.segments, settings.sampled) for source, _ in listing.rejects]
     rejected = [
         rows.rejected_row(listing.rejects[position][0], reject_ids[position], listing.rejects[position][1])
         for position in ledger.unfinished(pack(reject_ids))
@@ -116,8 +135,10 @@ def run_catalog(
     request: Request,
     name: str,
     catalog: Sequence[str],
-    settings: CatalogJobSettings,
+    settings: ListedJobSettings,
     opened: Callable[[Models, Listing], CatalogJob],
+    *,
+    heard: bool = False,
 ) -> dict[str, Any]:
     """Run a job on a catalog.
 
@@ -127,12 +148,13 @@ def run_catalog(
         catalog: Files, folders, globs, prefixes, shards or tables.
         settings: Its configuration.
         opened: Makes the job when the catalog is listed and the models are there.
+        heard: Whether its sources are sounds and videos, instead of videos and images.
     """
     entrance = Entrance(
         name,
         settings,
         inputs=catalog,
-        listed=lambda limit: list_catalog(catalog, settings.catalog, limit),
+        listed=lambda limit: list_catalog(catalog, settings.catalog, limit, heard=heard),
         opened=opened,
     )
     return run(request, entrance)

@@ -29,14 +29,16 @@ class Listing:
         return self.sources.kinds()
 
 
-def list_catalog(catalog: Sequence[str], settings: CatalogSettings, limit: int | None) -> Listing:
-    """List a catalog, at most its first `limit` entries.
+def list_catalog(
+    catalog: Sequence[str], settings: CatalogSettings, limit: int | None, *, heard: bool = False
+) -> Listing:
+    """List a catalog, at most its first `limit` entries; of what is seen or, else, `heard`.
 
     Raises:
         ConfigError: When there is nothing in it, or it does not exist.
     """
     try:
-        listed = list_sources(catalog, settings)
+        listed = list_sources(catalog, settings, heard=heard)
     except (ValueError, FileNotFoundError) as error:
         raise ConfigError(str(error)) from None
     for note in listed.notes:
