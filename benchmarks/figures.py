@@ -39,9 +39,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("workflows.cluster_runtime", "workflows.command", "workflows"),
     ("workflows.costing",),
-    ("workflows.streaming",),
+    ("workflows.streaming", "workflows.training"),
     (
-        *("workflows.embed", "workflows.train", "workflows.generate"),
+        *("workflows.embed", "workflows.train", "workflows.train_timing", "workflows.train_adapter"),
+        "workflows.generate",
         *("workflows.evaluate", "workflows.interpolate", "workflows.page", "workflows.listening"),
     ),
     ("workflows.demo", "workflows.plan", "workflows.reproduce"),

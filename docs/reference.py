@@ -17,6 +17,7 @@ from v2a_core.models import BundleSettings
 from v2a_core.tables.clips import CLIP_COLUMNS, SYSTEM_SOUND_COLUMNS
 from v2a_core.tables.columns import Column
 from v2a_core.tables.features import feature_columns
+from v2a_core.tables.lessons import lesson_columns
 from v2a_core.tables.schema import SCHEMA_VERSION, UNFINISHED_COLUMNS, embedding_columns, index_columns
 from workflows.command.commands import COMMANDS
 from workflows.costing.config import ClusterFile, NodePool
@@ -43,6 +44,12 @@ TABLES: tuple[tuple[str, str, Iterable[Column]], ...] = (
         "`v2a evaluate`, `rows/`: a row a segment of a soundtrack. What belongs to the original sound is null where "
         "there is none.",
         evaluated_columns(),
+    ),
+    (
+        "Sounds of an adapter",
+        "`v2a train-adapter`, `sounds/rows/`: a row a segment of a sound, with what the frozen models make of it. Each "
+        "frame of `latents` has as many numbers as the generator's latents have channels times bins.",
+        lesson_columns(128),
     ),
     (
         "Features",

@@ -49,7 +49,6 @@ class Asked(TypedDict, total=False):
         models: A bundle's name or file.
         limit: Take the first `limit` entries only.
         dry_run: Plan and check, do nothing.
-        sample: Of a dry run: measure instead of printing, for `v2a plan`; says how many of so many sources.
         address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
         steal: Take the output over from the run that owns it.
     """
@@ -57,7 +56,6 @@ class Asked(TypedDict, total=False):
     models: str
     limit: int | None
     dry_run: bool
-    sample: Callable[[int], int] | None
     address: str | None
     steal: bool
 
@@ -66,9 +64,11 @@ class AskedOfCatalog(Asked, total=False):
     """The same, where the job lists a catalog.
 
     Attributes:
+        sample: Of a dry run: measure instead of printing, for `v2a plan`; says how many of so many sources.
         retry_rejects: Stages whose rejects are tried again.
     """
 
+    sample: Callable[[int], int] | None
     retry_rejects: Sequence[str]
 
 
@@ -85,12 +85,17 @@ def asked_of_run(arguments: argparse.Namespace) -> Asked:
 
 def asked_of_catalog(arguments: argparse.Namespace) -> AskedOfCatalog:
     """The same, and what `add_catalog` was given."""
-    return {**asked_of_run(arguments), "retry_rejects": arguments.retry_rejects}
+    return {**asked_of_run(arguments), "sample": None, "retry_rejects": arguments.retry_rejects}
 
 
-def add_catalog(parser: argparse.ArgumentParser) -> None:
-    """Add the catalog of a job, and which of its rejects are tried again."""
-    add_catalog_places(parser)
+def add_catalog(parser: argparse.ArgumentParser, *, heard: bool = False) -> None:
+    """Add the catalog of a job, and which of its rejects are tried again.
+
+    Args:
+        parser: Of the command.
+        heard: Whether it is one of sounds.
+    """
+    add_catalog_places(parser, heard=heard)
     parser.add_argument(
         "--retry-rejects",
         action="append",
@@ -100,9 +105,12 @@ def add_catalog(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_catalog_places(parser: argparse.ArgumentParser) -> None:
-    """Add where a catalog is."""
-    parser.add_argument("catalog", nargs="+", metavar="CATALOG", help=_CATALOG)
+def add_catalog_places(parser: argparse.ArgumentParser, *, heard: bool = False) -> None:
+    """Add where a catalog is; `heard`: one of sounds."""
+    metavar = "AUDIO" if heard else "CATALOG"
+    parser.add_argument(
+        "catalog", nargs="+", metavar=metavar, help=f"sounds, or videos with sound: {_CATALOG}" if heard else _CATALOG
+    )
 
 
 def add_models(parser: argparse.ArgumentParser, default: str | None) -> None:

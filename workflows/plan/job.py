@@ -24,7 +24,7 @@ from workflows.embed.config import EmbedJob
 from workflows.generate import job as generate
 from workflows.generate.config import GenerateJob
 from workflows.plan.asked import Asked
-from workflows.streaming.plan import block_size
+from workflows.streaming.blocks import Blocks
 
 LEAST, MOST = 8, 32  # sources of a sample, when it is not said
 _NOWHERE = "memory://v2a-plan"  # an output that holds nothing
@@ -98,7 +98,7 @@ def make(asked: Asked, cluster: ClusterFile, began: float) -> Plan:
         raise ConfigError("there is nothing to do: the output holds every source, or none of the catalog can be used")
     work = dataclasses.replace(work, start_s=work.start_s + imported_s + _leave())
     sources = asked.sources or told["to_do"]
-    size = block_size(sources, settings.pools.sources_per_block)
+    size = Blocks(settings.pools.sources_per_block).typical(sources, work.bytes_in)
     task = Task(work, sources, size, settings.pools)
     wish = Wish(asked.deadline_s, asked.budget)
     return Plan(task, cluster, wish, choose(task, cluster, wish), told["to_do"])

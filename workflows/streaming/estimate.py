@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
+import numpy as np
+
 from workflows.cluster_runtime.config import PoolSettings
 from workflows.cluster_runtime.pools import machines_of_cluster
 from workflows.costing.config import ClusterFile, NodePool
 from workflows.costing.forecast import Task, forecast
 from workflows.costing.work import Work
-from workflows.streaming.plan import PlannedSource, block_size
+from workflows.streaming.blocks import Blocks
+from workflows.streaming.plan import Planned
 
 SAMPLE = 4  # sources of a dry run; loading the models takes longer than they do
 
@@ -27,21 +30,24 @@ class Estimate(TypedDict):
     seconds: float
 
 
-def spread(planned: Sequence[PlannedSource], sources: int) -> Sequence[PlannedSource]:
+def spread(planned: Planned, sources: int) -> Planned:
     """So many sources, spread evenly over a plan."""
     count = min(sources, len(planned))
-    return [planned[number * len(planned) // count] for number in range(count)]
+    chosen = np.zeros(len(planned), bool)
+    chosen[np.arange(count) * len(planned) // max(1, count)] = True
+    return planned.where(chosen)
 
 
-def estimate(work: Work, sources: int, settings: PoolSettings) -> Estimate:
+def estimate(work: Work, sources: int, settings: PoolSettings, blocks: Blocks) -> Estimate:
     """What a sample says of the whole plan, on the cluster that Ray is connected to.
 
     Args:
         work: What was measured.
         sources: Of the plan.
         settings: What the job wishes for its workers.
+        blocks: How large a block of the plan is.
     """
-    task = Task(work, sources, block_size(sources, settings.sources_per_block), settings)
+    task = Task(work, sources, blocks.typical(sources, work.bytes_in), settings)
     cluster = cluster_here(machines_of_cluster())
     made = forecast(task, cluster, {name: pool.least for name, pool in cluster.pools.items()})
     return {

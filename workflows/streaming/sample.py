@@ -31,7 +31,7 @@ from v2a_core.tables.rows import stamped
 from workflows.cluster_runtime.pools import Pools
 from workflows.costing.work import Kind, Stage, Work, gets_of
 from workflows.streaming.job import Rows
-from workflows.streaming.plan import PlannedSource
+from workflows.streaming.plan import Planned
 from workflows.streaming.stages import ActorStage
 
 # What processes call themselves: the one that decodes, an actor of Ray Data, any worker of Ray.
@@ -54,7 +54,7 @@ class Sampled:
     """
 
     name: str
-    chain: Callable[[Sequence[PlannedSource], str, Pools], Dataset]
+    chain: Callable[[Planned, str, Pools], Dataset]
     rows: Rows
     pools: Pools
     model_stages: int
@@ -70,7 +70,7 @@ class _Passed:
     family: Sequence[Relative]  # when the first rows had come
 
 
-def measure(planned: Sequence[PlannedSource], sampled: Sampled, before_s: float = 0.0) -> Work:
+def measure(planned: Planned, sampled: Sampled, before_s: float = 0.0) -> Work:
     """Measure what a source takes.
 
     Args:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from v2a_core import storage
 from v2a_core.catalog import CatalogSettings, Source, list_sources
-from v2a_core.catalog.files import VIDEO_SUFFIXES
+from v2a_core.catalog.files import SOUND_SUFFIXES, VIDEO_SUFFIXES
 from v2a_core.compute.threads import ScopedThreads
 from v2a_core.config import ConfigError
 from v2a_core.media.resample import is_silent
@@ -31,7 +31,6 @@ from v2a_core.metrics import inputs
 from v2a_core.outputs import manifest
 from v2a_core.tables import arrays
 
-SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".m4a"})
 _INDEX_SUFFIXES = (".csv", ".jsonl", ".parquet")
 _THREADS = 8
 

@@ -21,14 +21,14 @@ from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.storage.trouble import StorageStopError
 from v2a_core.training import kept
-from v2a_core.training.placement import Placement
 from workflows.cluster_runtime import ray_private
 from workflows.streaming.progress import RunProgress
-from workflows.train.board import Board, EpochNumber
-from workflows.train.config import ScalingSettings, TrainingStoppedError, TrainJob
-from workflows.train.report import storage_trouble
-from workflows.train.work import Ended, TrainWork
-from workflows.train.worker import train_worker
+from workflows.training.board import Board, EpochNumber
+from workflows.training.config import ScalingSettings, TrainingJob, TrainingStoppedError
+from workflows.training.report import storage_trouble
+from workflows.training.split import UnevenSplit
+from workflows.training.work import Ended, Work
+from workflows.training.worker import train_worker
 
 POLL_S = 1.0
 # Ray's controller takes in one report a poll: at its default of 2 s, the checkpoints of short epochs would queue up.
@@ -48,7 +48,7 @@ class Fitted:
     ended: Ended
 
 
-def fit(work: TrainWork, total_steps: int) -> Fitted:
+def fit(work: Work[Any], total_steps: int) -> Fitted:
     """Run the workers to the end, from the last checkpoint at the output if there is one.
 
     Raises:
@@ -60,7 +60,7 @@ def fit(work: TrainWork, total_steps: int) -> Fitted:
     board = Board.start()
     trainer = _trainer(work, board)
     ray_private.leave_sigint(trainer)
-    with _Watch(board, total_steps):
+    with _Watch(work, board, total_steps):
         try:
             result = trainer.fit()
         except ray.train.TrainingFailedError as error:
@@ -77,15 +77,12 @@ def returned(result: object) -> Ended:
     return ended if isinstance(ended, Ended) else Ended(None, "patience")
 
 
-def _trainer(work: TrainWork, board: Board) -> TorchTrainer:
+def _trainer(work: Work[Any], board: Board) -> TorchTrainer:
     job, number, split = work.job, None, None
     datasets: dict[str, Dataset | Callable[[], Dataset]] | None = None
-    if work.placement == "stream":
-        from workflows.train.stream import UnevenSplit, training_rows
-
+    if work.streams:
         number = EpochNumber.start()
-        rows = training_rows(work.selection, work.spaces, job.mapper.aggregator, job.seed, number)
-        datasets, split = {"train": rows}, UnevenSplit()
+        datasets, split = {"train": work.stream(number)}, UnevenSplit()
     worker: Any = functools.partial(train_worker, work, board, number)  # it returns a value, unlike Ray's annotation
     return TorchTrainer(
         worker,
@@ -110,7 +107,7 @@ def _scaling_config(scaling: ScalingSettings) -> ray.train.ScalingConfig:
     )
 
 
-def _run_config(output: str, job: TrainJob) -> ray.train.RunConfig:
+def _run_config(output: str, job: TrainingJob) -> ray.train.RunConfig:
     fs, path = storage.filesystem(output)
     remote = None if storage.is_local(output) else pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fs))
     return ray.train.RunConfig(
@@ -119,23 +116,23 @@ def _run_config(output: str, job: TrainJob) -> ray.train.RunConfig:
         storage_path=str(path),
         storage_filesystem=remote,  # the program's own: one set of credentials and endpoints for everything
         failure_config=ray.train.FailureConfig(max_failures=job.scaling.max_failures),
-        # The latest ones: the best mapper so far is in each.
+        # The latest ones: the best state so far is in each.
         checkpoint_config=ray.train.CheckpointConfig(num_to_keep=job.training.checkpoints.keep),
     )
 
 
-def check_resources(scaling: ScalingSettings, placement: Placement = "memory") -> None:
+def check_resources(scaling: ScalingSettings, *, streams: bool = False) -> None:
     """Refuse what would wait for ever."""
     if scaling.wait_for_resources:
         return
     has = ray.cluster_resources()
     workers = min(scaling.min_workers, scaling.workers) or scaling.workers
     needs = {"CPU": workers * scaling.cpus_per_worker, "GPU": workers * int(uses_gpu(scaling))}
-    if placement == "stream":
+    if streams:
         needs["CPU"] += 1  # beside the workers, somebody must read
     for name, amount in needs.items():
         if amount > has.get(name, 0):
-            reading = " (1 of them to read the stream)" if placement == "stream" and name == "CPU" else ""
+            reading = " (1 of them to read the stream)" if streams and name == "CPU" else ""
             raise ConfigError(
                 f"scaling.workers = {workers} needs {amount:g} {name}{reading}, the cluster has "
                 f"{has.get(name, 0):g}. For a cluster that grows on demand: --set scaling.wait_for_resources=true"
@@ -150,7 +147,8 @@ def uses_gpu(scaling: ScalingSettings) -> bool:
 class _Watch:
     """Shows the news while `fit` blocks."""
 
-    def __init__(self, board: Board, total_steps: int) -> None:
+    def __init__(self, work: Work[Any], board: Board, total_steps: int) -> None:
+        self._name, self._told = work.name, work.told
         self._board, self._total = board, total_steps
         self._news: Mapping[str, object] = {}
         self._stop = threading.Event()
@@ -166,15 +164,14 @@ class _Watch:
         self._thread.join()
 
     def _show(self) -> None:
-        with RunProgress("train", self._total, self._counts) as bar:
+        with RunProgress(self._name, self._total, self._counts) as bar:
             while not self._stop.wait(POLL_S):
                 with contextlib.suppress(ray.exceptions.RayError):  # the next poll may find it
                     self._news = self._board.news()
                 bar.update(int(_number(self._news.get("step"))))
 
     def _counts(self) -> dict[str, float]:
-        names = ("epoch", "train_loss", "validation_loss", "validation_cosine")
-        return {name: round(_number(self._news[name]), 4) for name in names if name in self._news}
+        return {name: round(_number(self._news[name]), 4) for name in self._told if name in self._news}
 
 
 def _number(value: object) -> float:

@@ -11,14 +11,19 @@ from v2a_core.training.kept import Kept
 from workflows.cluster_runtime import ray_private
 
 
-def mend(output: str) -> None:
-    """Leave an output with whole checkpoints only, and a list that names them; says what was wrong."""
+def mend(output: str, name: str) -> None:
+    """Leave an output with whole checkpoints only, and a list that names them; says what was wrong.
+
+    Args:
+        output: Folder or URI.
+        name: Of the job, which says it.
+    """
     file_name = ray_private.checkpoint_list_name()
     if file_name is None:
         return
     checked = kept.check(output)
     for sentence in checked.sentences():
-        print(f"train: {sentence}", flush=True)
+        print(f"{name}: {sentence}", flush=True)
     kept.remove(output, checked)
     uri = storage.join(output, kept.FOLDER, file_name)
     listed = _listed(uri) if storage.exists(uri) else []

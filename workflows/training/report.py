@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from ray.train import CheckpointUploadMode
 from v2a_core import storage
 from v2a_core.storage.trouble import StorageStopError, stop, stops_run
 from v2a_core.training import kept
-from workflows.train.board import Board
+from workflows.training.board import Board
 
 if TYPE_CHECKING:
     from v2a_core.training.history import ValidationRow
@@ -39,7 +40,7 @@ class Uploads:
         """Tell Ray of a checkpoint when the one before has arrived."""
         self._free.acquire()
         ray.train.report(
-            dict(metrics),
+            {name: value for name, value in metrics.items() if not isinstance(value, Mapping)},  # of each label
             checkpoint=ray.train.Checkpoint.from_directory(folder),
             checkpoint_upload_mode=CheckpointUploadMode.ASYNC,
             checkpoint_upload_fn=functools.partial(self._upload, metrics["step"]),
@@ -66,9 +67,7 @@ def report(
     from v2a_core.training.checkpoint import LOSSES_FILE, METRICS_FILE, read_rows
 
     records.write(read_rows(folder / METRICS_FILE), read_rows(folder / LOSSES_FILE))
-    told = metrics.copy()
-    told.pop("by_class", None)
-    uploads.report(told, folder)
+    uploads.report(metrics, folder)
     board.put(metrics)
 
 

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ray.train
 import ray.train.torch
@@ -14,20 +14,17 @@ import ray.train.torch
 from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.storage.trouble import StorageStopError, stop, stops_run
-from v2a_core.tables.schema import EMBEDDING_DIM
 from workflows.cluster_runtime.orphans import end_with_parent
-from workflows.train.board import Board, EpochNumber
-from workflows.train.config import ScalingSettings
-from workflows.train.report import Uploads, report
-from workflows.train.work import Ended, TrainWork
+from workflows.training.board import Board, EpochNumber
+from workflows.training.config import ScalingSettings
+from workflows.training.report import Uploads, report
+from workflows.training.work import Ended, Here, Work
 
 if TYPE_CHECKING:
-    from v2a_core.training.data import TrainingData
-    from v2a_core.training.feed import Feed
-    from v2a_core.training.loop import Report, Trainer
+    from v2a_core.training.loop import Trainer
 
 
-def train_worker(work: TrainWork, board: Board, number: EpochNumber | None) -> Ended:
+def train_worker(work: Work[Any], board: Board, number: EpochNumber | None) -> Ended:
     """Train, from the last checkpoint on if there is one.
 
     Args:
@@ -62,73 +59,33 @@ def last_step(folder: str | None) -> int:
     return int(rows[-1]["step"]) if rows else 0
 
 
-def _train(work: TrainWork, board: Board, number: EpochNumber | None) -> Trainer:
+def _train(work: Work[Any], board: Board, number: EpochNumber | None) -> Trainer:
     from v2a_core.training.leftovers import scratch
     from v2a_core.training.records import Records
 
+    context = ray.train.get_context()
     with contextlib.ExitStack() as scope:
         records = uploads = local = None
-        if ray.train.get_context().get_world_rank() == 0:
+        if context.get_world_rank() == 0:
             records = scope.enter_context(Records(work.output, work.job.records, work.job.model_dump()))
             local = scope.enter_context(scratch())
             uploads = scope.enter_context(Uploads(work.output))
-        trainer = _trainer(work, board, number, functools.partial(report, records, uploads, board), local)
+        here = Here(
+            device=str(ray.train.torch.get_device()),
+            report=functools.partial(report, records, uploads, board),
+            on_progress=board.put,
+            scratch=local,
+            rank=context.get_world_rank(),
+            workers=context.get_world_size(),
+            number=number,
+        )
+        trainer = work.trainer(here)
         last = ray.train.get_checkpoint()
         with last.as_directory() if last else contextlib.nullcontext() as folder:
             if records is not None:
                 records.begin(last_step(folder))
             trainer.run(Path(folder) if folder else None)
     return trainer
-
-
-def _trainer(
-    work: TrainWork, board: Board, number: EpochNumber | None, tell: Report, scratch_folder: Path | None
-) -> Trainer:
-    import torch
-
-    from v2a_core.mappers import build
-    from v2a_core.training.loop import Trainer
-
-    job, device = work.job, str(ray.train.torch.get_device())
-    data = _load(work, device)
-    torch.manual_seed(job.seed)
-    return Trainer(
-        build(job.mapper, EMBEDDING_DIM, work.selection.vision_dim).to(device),
-        data,
-        job.training,
-        seed=job.seed,
-        device=device,
-        report=tell,
-        on_progress=board.put,
-        feed=_feed(work, device, number),
-        scratch=scratch_folder,
-    )
-
-
-def _load(work: TrainWork, device: str) -> TrainingData:
-    from v2a_core.training.data import Shard, load
-
-    context = ray.train.get_context()
-    shard = Shard(context.get_world_rank(), context.get_world_size()) if work.placement == "sharded" else None
-    return load(
-        work.selection,
-        work.spaces,
-        work.job.mapper.aggregator,
-        EMBEDDING_DIM,
-        device=device,
-        shard=shard,
-        keep_train=work.placement != "stream",
-    )
-
-
-def _feed(work: TrainWork, device: str, number: EpochNumber | None) -> Feed | None:
-    if number is None:
-        return None
-    from v2a_core.training.feed import StreamFeed
-    from workflows.train.stream import open_epochs
-
-    batches = open_epochs(work.job.training.global_batch, device, number)
-    return StreamFeed(batches, work.selection.vision_dim, EMBEDDING_DIM, device)
 
 
 def _threads(scaling: ScalingSettings) -> int:
