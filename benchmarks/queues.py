@@ -6,15 +6,17 @@ finds no room waits in its slot. The driver is asked for each decode task and fo
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Any
 
 import simpy
 
 HOUR_S = 3600.0
-Steps = Generator[simpy.Event, object, None]
+Steps = Generator[simpy.Event, Any, None]
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,9 @@ class Simulation:
         self._env = simpy.Environment()
         self._slots = simpy.Resource(self._env, setup.slots)
         self._gpus = simpy.Resource(self._env, setup.gpus)
-        self._drivers = simpy.Resource(self._env, setup.drivers)
+        # A heap: the queue of simpy's own resource with priorities is sorted anew at each request.
+        self._for_drivers = simpy.PriorityStore(self._env)
+        self._asked = itertools.count()
         self._writers = simpy.Resource(self._env, setup.drivers)
         self._storage = simpy.Resource(self._env, 1)
         room = setup.store_bytes if math.isfinite(setup.store_bytes) else 1e30
@@ -118,8 +122,10 @@ class Simulation:
     def run(self) -> Result:
         """Simulate until the last row is committed."""
         setup = self._setup
+        for _ in range(setup.drivers):
+            self._env.process(self._driver())
         self._env.process(self._blocks())
-        self._env.run()
+        self._env.run()  # until nothing happens any more: drivers wait for ever
         whole_s = max(1e-9, self._env.now)
         counts = {
             "slots": setup.slots,
@@ -146,11 +152,11 @@ class Simulation:
             left -= rows
             slot = self._slots.request()
             yield slot
-            yield from self._use(self._drivers, "driver", setup.driver_s)
             self._env.process(self._decode(rows, slot))
 
     def _decode(self, rows: int, slot: simpy.resources.resource.Request) -> Steps:
         setup, env = self._setup, self._env
+        yield from self._drive(0, setup.driver_s)
         self._decoded_from = min(self._decoded_from, env.now)
         if setup.requests:
             yield from self._use(self._storage, "storage", rows * setup.requests / setup.requests_s)
@@ -179,9 +185,22 @@ class Simulation:
         yield from self._use(self._gpus, "gpus", rows * setup.gpu_s)
         if setup.row_bytes:
             yield self._store.put(min(rows * setup.row_bytes, self._store.capacity))
-        yield from self._use(self._drivers, "driver", setup.driver_s * -(-rows // setup.batch_rows))
+        yield from self._drive(1, setup.driver_s * -(-rows // setup.batch_rows))
         if math.isfinite(setup.commit_rows_s):
             yield from self._use(self._writers, "commit", rows / setup.commit_rows_s)
+
+    def _drive(self, priority: int, seconds: float) -> Steps:
+        """Ask a driver: Ray's loop first starts what it can (0), then takes what has come (1)."""
+        done = self._env.event()
+        yield self._for_drivers.put((priority, next(self._asked), seconds, done))
+        yield done
+
+    def _driver(self) -> Steps:
+        while True:
+            _, _, seconds, done = yield self._for_drivers.get()
+            yield self._env.timeout(seconds)
+            self._busy["driver"] += seconds
+            done.succeed()
 
     def _use(self, resource: simpy.Resource, name: str, seconds: float) -> Steps:
         with resource.request() as turn:

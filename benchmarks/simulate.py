@@ -17,6 +17,7 @@ import argparse
 import dataclasses
 import json
 import math
+import multiprocessing
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -30,7 +31,7 @@ ERROR = 0.2
 # Of the sleeping chain: a block is half a second of decoding.
 ROWS, DECODE_S, MODEL_S, ACTORS, WAVES = 4, 0.25, 0.02, 2, 8
 SEGMENTS = 100_000_000
-NODES = (10, 30, 100, 300, 1000)
+NODES = (10, 100, 1000)
 # A node of the extrapolation; not measured here: `v2a plan` measures them for a catalog.
 PER_NODE = {"slots": 14, "gpus": 1, "store_bytes": 20e9}
 NODE = {
@@ -146,60 +147,51 @@ def cluster(segments: int, nodes: int, driver_s: float, **changed: Any) -> Setup
 
 
 def extrapolate(driver_s: float, segments: int, sizes: Sequence[int]) -> dict[str, Any]:
-    """Larger and larger clusters; then, on the largest, each setting by itself."""
-    scaled = []
-    for nodes in sizes:
-        setup = cluster(segments, nodes, driver_s)
-        result = simulate(setup)
-        scaled.append({"nodes": nodes, **_told(setup, result)})
-        print(
-            f"extrapolated: {nodes:5} nodes: {result.seconds / 3600:7.2f} h, {segments / result.seconds:8,.0f} rows/s, "
-            f"first limit: {result.first} ({result.busy[result.first]:.0%} busy); slots used {result.slots_used:.1%}",
-            flush=True,
-        )
+    """Larger and larger clusters; on the largest, each setting by itself; and what blocks do to slots."""
     most = max(sizes)
-    settings, waves = _settings(driver_s, segments, most), _waves(driver_s, segments, most)
-    return {"segments": segments, "nodes": most, "scaled": scaled, "waves": waves, "settings": settings}
+    asked: list[tuple[str, object, Setup]] = [
+        *(("scaled", nodes, cluster(segments, nodes, driver_s)) for nodes in sizes),
+        *(("settings", name, cluster(segments, most, driver_s, **more)) for name, more in _settings(most).items()),
+        *(("waves", waves, setup) for waves, setup in _waves(driver_s, segments, most)),
+    ]
+    named = {"scaled": "nodes", "settings": "setting", "waves": "waves"}
+    found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in named}
+    with multiprocessing.get_context("spawn").Pool() as processes:
+        results = processes.imap(simulate, [setup for _, _, setup in asked])
+        for (kind, name, setup), result in zip(asked, results, strict=True):
+            found[kind].append({named[kind]: name, **_told(setup, result)})
+            print(
+                f"extrapolated: {named[kind]} {name}: {result.seconds / 3600:.2f} h, "
+                f"{setup.rows / result.seconds:,.0f} rows/s, first limit {result.first} "
+                f"({result.busy[result.first]:.0%} busy), slots used {result.slots_used:.1%}",
+                flush=True,
+            )
+    return {"segments": segments, "nodes": most, **found}
 
 
-def _settings(driver_s: float, segments: int, nodes: int) -> list[dict[str, Any]]:
-    """What moves the limits of the largest cluster: one change, then others upon both."""
-    slots, gpus = PER_NODE["slots"] * nodes, PER_NODE["gpus"] * nodes
-    listing, drivers = {"list_rows_s": NODE["list_rows_s"] * 16}, {"drivers": 8}
-    both = {**listing, **drivers}
-    changes: dict[str, dict[str, Any]] = {
+def _settings(nodes: int) -> dict[str, dict[str, Any]]:
+    """What could move the limits of a large cluster: one change, then others upon the first three."""
+    listing, batches = {"list_rows_s": NODE["list_rows_s"] * 16}, {"batch_rows": 256}
+    three = {**listing, **batches, "drivers": 8}
+    return {
         "as it is": {},
         "listing in parallel, 16 prefixes": listing,
-        "batches of 256 rows for a model's task": {"batch_rows": 256},
-        "8 drivers on disjoint ranges": drivers,
-        "both: drivers and listing": both,
-        "both, batches of 256": {**both, "batch_rows": 256},
-        "both, batches of 256, no spot losses": {**both, "batch_rows": 256, "losses_per_h": 0.0},
-        "both, batches of 256, 40 % faster decoding": {**both, "batch_rows": 256, "decode_s": NODE["decode_s"] * 0.6},
-        "both, batches of 256, a quarter of the GPUs": {**both, "batch_rows": 256, "gpus": max(1, gpus // 4)},
-        "both, batches of 256, half the slots": {**both, "batch_rows": 256, "slots": slots // 2},
+        "256 rows in a batch of the models": batches,
+        "8 drivers on disjoint ranges": {"drivers": 8},
+        "these three": three,
+        "these three, no spot losses": {**three, "losses_per_h": 0.0},
+        "these three, a quarter of the GPUs": {**three, "gpus": max(1, PER_NODE["gpus"] * nodes // 4)},
+        "these three, half the slots": {**three, "slots": PER_NODE["slots"] * nodes // 2},
     }
-    found = []
-    for name, changed in changes.items():
-        setup = cluster(segments, nodes, driver_s, **changed)
-        result = simulate(setup)
-        found.append({"setting": name, **_told(setup, result)})
-        first = f"{result.first} {result.busy[result.first]:.0%}"
-        print(f"extrapolated: {nodes} nodes, {name}: {result.seconds / 3600:.2f} h, first limit {first}", flush=True)
-    return found
 
 
-def _waves(driver_s: float, segments: int, nodes: int) -> list[dict[str, Any]]:
-    """How much of the slots is used, by blocks for each slot; whatever else bounds a run is taken away."""
-    found, slots = [], PER_NODE["slots"] * max(1, nodes // 4)
+def _waves(driver_s: float, segments: int, nodes: int) -> Iterator[tuple[float, Setup]]:
+    """Blocks for each slot, from few to many; whatever else bounds a run is taken away."""
+    few, slots = max(1, nodes // 4), PER_NODE["slots"] * max(1, nodes // 4)
     free = {"list_rows_s": math.inf, "commit_rows_s": math.inf, "gpus": slots, "losses_per_h": 0.0, "drivers": 64}
     for waves in (1.2, 1.5, 2.0, 3.0, 5.0, 10.0):
         rows = max(1, math.ceil(segments / 10 / (slots * waves)))
-        setup = cluster(max(1, segments // 10), max(1, nodes // 4), driver_s, rows_per_block=rows, **free)
-        result = simulate(setup)
-        found.append({"waves": waves, **_told(setup, result)})
-        print(f"extrapolated: {waves:4} blocks a slot: slots used {result.slots_used:.1%}", flush=True)
-    return found
+        yield waves, cluster(max(1, segments // 10), few, driver_s, rows_per_block=rows, **free)
 
 
 def _told(setup: Setup, result: Result) -> dict[str, Any]:
