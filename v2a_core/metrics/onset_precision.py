@@ -115,8 +115,11 @@ class OnsetDetection:
         return mean(found, intervals, chance)
 
     def _values(self, rows: Sequence[tuple[Times, Times, Times]]) -> Floats:
-        # As numbers of Python, one row at a time: loops over those are quicker, and all of them are large.
-        found = [type(self).measure(*(np.asarray(side).tolist() for side in row), self._window_s) for row in rows]
+        # As numbers of Python, one row at a time: loops over those are quicker, and all of them at once are large.
+        lists = ([np.asarray(side).tolist() for side in row] for row in rows)
+        found = [
+            type(self).measure(made, confidence, reference, self._window_s) for made, confidence, reference in lists
+        ]
         return np.array([value for value in found if value is not None])
 
 

@@ -110,13 +110,13 @@ class PartWriter:
             rows = stamped(self._new(table), self._schema)
             if rows.num_rows:
                 self._keep([rows])
-            self._collect()
             self.flush_if_due()
             return rows
 
     def flush_if_due(self) -> None:
         """Hand a part over to be written, when enough rows or enough time have come together."""
         with self._lock:
+            self._collect()
             now, settings = time.monotonic(), self._settings
             share_s = min(settings.interval_share * (now - self._started), settings.interval_most_s)
             wait_s = max(settings.interval_s, share_s) if settings.interval_s else 0.0

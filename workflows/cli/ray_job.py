@@ -5,17 +5,23 @@
 
 KubeRay sees that a Ray job has failed, and not with which exit code: it tries a misspelt setting again, on new
 machines. A Ray job that was *stopped* it does not try again. So a command that would end in the same way the next time
-stops its own Ray job, whose status is then STOPPED; the log says why. With `--stop-all` the running jobs of this
-cluster are stopped, and waited for: what a head does before it goes.
+stops its own Ray job, whose status is then STOPPED; the log says why. Exit code 2 can mean something else, though: a
+head that was lost a moment ago took a run with it which still seems to own the output. That is waited for.
+
+With `--stop-all` the running jobs of this cluster are stopped, and waited for: what a head does before it goes.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import signal
 import sys
 import time
 from collections.abc import Sequence
 
+from v2a_core.config import ConfigError
+from v2a_core.outputs import lease
 from workflows.cli.main import main as run
 from workflows.command.exit_codes import BAD_CONFIGURATION, DONE, FAILED, TOO_MANY_REJECTS, TRAINING_STOPPED
 
@@ -28,6 +34,8 @@ def main(argv: Sequence[str]) -> int:
     if list(argv) == ["--stop-all"]:
         return stop_all()
     code = _run(argv)
+    if code == BAD_CONFIGURATION and _belongs_to_the_dead(argv):
+        code = _run(argv)
     if code in FINAL:
         _stop_myself(code)
     return code
@@ -63,6 +71,23 @@ def _run(argv: Sequence[str]) -> int:
         return run(argv)
     except SystemExit as error:  # the parser's, of arguments that it does not know
         return error.code if isinstance(error.code, int) else FAILED
+
+
+def _belongs_to_the_dead(argv: Sequence[str]) -> bool:
+    """Whether the output is that of a run which says nothing more; takes as long as it takes to be sure."""
+    output = next((after for word, after in itertools.pairwise(argv) if word == "--output"), "")
+    with contextlib.suppress(OSError, ConfigError):  # told by the command itself
+        held = lease.owner(output) if output else None
+        if held is None or held.released:
+            return False
+        end = time.monotonic() + lease.DEAD_S
+        while time.monotonic() < end:
+            time.sleep(min(1.0, lease.DEAD_S / 10))
+            if lease.owner(output) != held:
+                return False
+        print("v2a: the run that owned the output is gone, with its head; once more", file=sys.stderr, flush=True)
+        return True
+    return False
 
 
 def _stop_myself(code: int) -> None:

@@ -15,8 +15,8 @@ from workflows.cluster_runtime.pools import Pools
 _FEW_BLOCKS, _LEAST_SOURCES = 10_000, 4
 _WAVES = 3  # tasks for each slot, at least: no slot is left with a single long one at the end
 TASK_S = 300.0  # what is lost with a machine, and what the end of a run waits for
-# Seconds of a decode task with one CPU: of any source, and for its bytes. Small clips, as `benchmarks/decode.py`
-# measures them, are decoded faster; a task that ends early costs less than one that lasts for hours.
+# Seconds of a decode task with one CPU: of any source, and for its bytes. Clips as `benchmarks/decode.py` measures them
+# take some less; a task that ends early costs less than one that lasts for hours.
 SOURCE_S, BYTES_PER_S = 0.3, 4e6
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 import tomllib
@@ -24,7 +25,8 @@ def test_a_scheme_whose_package_is_an_extra_names_it(
     uri: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scheme = uri.partition("://")[0]
-    monkeypatch.delitem(fsspec.registry._registry, scheme, raising=False)
+    loaded = importlib.import_module("fsspec.registry")._registry  # `fsspec.registry` is a table of that name
+    monkeypatch.delitem(loaded, scheme, raising=False)
     monkeypatch.setitem(sys.modules, module, None)  # as where it is not installed
     with pytest.raises(ConfigError, match=re.escape(f"`pip install 'v2a[{extra}]'` installs it")) as caught:
         storage.filesystem(uri)
