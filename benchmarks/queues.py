@@ -215,5 +215,10 @@ def simulate(setup: Setup, seed: int = 0) -> Result:
 
 
 def block_rows(rows: int, slots: int, decode_s: float, *, longest_s: float = 300.0, waves: float = 3.0) -> int:
-    """Rows of a block by its work: at most so long, and so many blocks for each slot at least."""
-    return max(1, min(int(longest_s / decode_s), int(rows / (slots * waves))))
+    """Rows of a block by its work: at most so long, and no more than a whole number of blocks for each slot.
+
+    Of a few blocks too many the last ones would keep nearly all slots waiting for as long as a block takes.
+    """
+    most = max(1, int(longest_s / decode_s))
+    rounds = max(waves, math.ceil(rows / (slots * most)))
+    return max(1, math.ceil(rows / (slots * rounds)))
