@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from v2a_core.config import Settings, setting
 from v2a_core.metrics import METRICS
-from v2a_core.metrics.base import NotMeasuredError, Rows, Score, complete
+from v2a_core.metrics.base import SHARE, NotMeasuredError, Rows, Score, Span, complete
 from v2a_core.metrics.config import IntervalSettings
 from v2a_core.metrics.intervals import mean
 
@@ -92,6 +92,7 @@ class OnsetDetection:
 
     title: str
     better: Literal["higher", "lower"] = "higher"
+    span: Span = SHARE
     needs = ("onsets_s", "onset_confidence", "reference_onsets_s")
     measure: Callable[[Times, Times, Times, float], float | None]
 

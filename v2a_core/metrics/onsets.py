@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from v2a_core.config import Settings, setting
 from v2a_core.metrics import METRICS
-from v2a_core.metrics.base import Rows, Score, complete
+from v2a_core.metrics.base import SHARE, Rows, Score, Span, complete
 from v2a_core.metrics.config import IntervalSettings
 from v2a_core.metrics.intervals import mean
 
@@ -62,6 +62,7 @@ class OnsetAgreement:
 
     title = "Onset agreement (F1)"
     better: Literal["higher", "lower"] = "higher"
+    span: Span = SHARE
     needs = ("onsets_s", "reference_onsets_s")
 
     def __init__(self, settings: OnsetSettings) -> None:

@@ -179,6 +179,32 @@ def read_batches(uri: str, columns: Sequence[str], rows: int = 1024) -> Iterator
                 yield table.slice(start, rows).combine_chunks()
 
 
+def read_group(uri: str, group: int, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a row group of a part.
+
+    Raises:
+        UnreadablePartError: When it is damaged; names it and what to do.
+    """
+    with storage.open_read(uri) as file, reading(uri):
+        return pq.ParquetFile(file, page_checksum_verification=True).read_row_group(group, columns=list(columns))
+
+
+def places_of(folder: str, id_column: str) -> dict[str, tuple[str, int]]:
+    """Where each row of a folder lies: its part and row group, by its id.
+
+    Raises:
+        UnreadablePartError: When a part is damaged; names it and what to do.
+    """
+    found: dict[str, tuple[str, int]] = {}
+    for uri in part_files(folder):
+        with storage.open_read(uri) as file, reading(uri):
+            parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            for group in range(parquet.num_row_groups):
+                ids = parquet.read_row_group(group, columns=[id_column])[id_column]
+                found |= dict.fromkeys(ids.to_pylist(), (uri, group))
+    return found
+
+
 @contextlib.contextmanager
 def reading(uri: str) -> Iterator[None]:
     """What a Parquet reader says of a damaged part, for a person.

@@ -24,7 +24,8 @@ from v2a_core.outputs.manifest import FILE_NAME
 from v2a_core.tables.rows import stamped
 
 _CHECKSUM_DIGITS = 16
-_ROW_GROUP = 2048  # some 25 MB of embeddings: a reader that wants one label or split passes over the others
+# Some 25 MB of embeddings: a reader that wants one label or split passes over the others. Of larger rows fewer.
+_ROW_GROUP, _ROW_GROUP_BYTES = 2048, 32 * 2**20
 
 
 class PartSettings(Settings):
@@ -150,7 +151,7 @@ def write_part(folder: str, table: pa.Table, stamp: int) -> str:
             table,
             path,
             compression="zstd",
-            row_group_size=_ROW_GROUP,
+            row_group_size=_rows_of_group(table),
             # Embeddings repeat no number: a dictionary of them would take twice the time, and more room.
             use_dictionary=[field.name for field in table.schema if pa.types.is_string(field.type)],
             # With checksums of pages, a reader of some columns notices damage to them too.
@@ -159,6 +160,11 @@ def write_part(folder: str, table: pa.Table, stamp: int) -> str:
         name = f"part-{stamp:019d}-{checksum(path)}.parquet"
         storage.upload(path, storage.join(folder, name))
     return name
+
+
+def _rows_of_group(table: pa.Table) -> int:
+    bytes_of_row = max(1, int(table.nbytes) // max(1, int(table.num_rows)))
+    return max(1, min(_ROW_GROUP, _ROW_GROUP_BYTES // bytes_of_row))
 
 
 def checksum(path: Path) -> str:

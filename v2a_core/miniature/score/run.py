@@ -19,7 +19,7 @@ from v2a_core.generators import load_generator
 from v2a_core.generators.adapters import check_adapter
 from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.metrics.base import Score
-from v2a_core.metrics.inputs import own_judge
+from v2a_core.metrics.extractors.verdicts import own_judge
 from v2a_core.miniature.score.config import ScoreSettings
 from v2a_core.miniature.score.following import follow_all, must_follow
 from v2a_core.miniature.score.judgement import accuracy, compare, must_hold, orderings, score_systems
