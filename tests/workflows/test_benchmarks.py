@@ -19,12 +19,17 @@ SMALLEST = {
     "figures": [],
     "generate": ["miniature", "--clips", "1", "--paper-steps", "2"],
     "memory": [sys.executable, "-c", "pass"],
+    "plan": ["embed", "--share", "0.05", "--tolerance", "100"],
     "scale": ["200"],
+    "simulate": [
+        *("--output", "simulated", "--workers", "2", "3", "4", "--tolerance", "100"),
+        *("--segments", "20000", "--nodes", "1", "4"),
+    ],
     "start_up": ["--rounds", "1"],
     "train": ["--steps", "2", "--rounds", "1", "--rows", "8", "--without-prior"],
 }
 
-IMPORTED = ["matmul", "peak", "processes"]  # by the others
+IMPORTED = ["matmul", "peak", "processes", "queues", "simulation_figures", "sleeping"]  # by the others
 
 
 def test_all_benchmarks_are_known():

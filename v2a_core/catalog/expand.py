@@ -16,6 +16,8 @@ from v2a_core import storage
 from v2a_core.catalog import files
 from v2a_core.catalog.files import FileInfo
 from v2a_core.storage.access import is_web
+from v2a_core.storage.filesystem import ObjectStore
+from v2a_core.storage.pages import has_objects_below
 from v2a_core.storage.public import public
 
 _MAX_BRACES = 1_000_000
@@ -87,23 +89,43 @@ def _expand_pattern(given: str) -> Iterator[Entry]:
 
 def _glob(pattern: str) -> Iterator[Entry]:
     """Matches of a glob, files and whole folders, by name."""
-    if remote := files.is_remote(pattern):
-        fs, path = storage.filesystem(pattern)
-        found = storage.attempt(pattern, lambda: fs.glob(path), files.LISTING_BYTES)
-        matches = [fs.unstrip_protocol(name) for name in sorted(found)]
-        pattern = fs.unstrip_protocol(path)
-    else:
-        pattern = str(files.local_path(pattern))
-        matches = sorted(storage.look_through(pattern, glob.iglob(pattern, recursive=True)))
-    fixed = len(re.split(r"[*?\[]", pattern)[0].rpartition("/")[0])
+    if files.is_remote(pattern):
+        yield from _glob_remote(pattern)
+        return
+    pattern = str(files.local_path(pattern))
+    matches = sorted(storage.look_through(pattern, glob.iglob(pattern, recursive=True)))
+    fixed = _fixed(pattern)
     for are_folders, run in itertools.groupby(matches, is_folder):
         if not are_folders:
-            for info in map(files.stat, run) if remote else files.stat_all(run):
+            for info in files.stat_all(run):
                 yield Entry(info, info.uri[fixed:].lstrip("/"), True)
         elif "**" not in pattern:  # `**` already matched everything inside
             for folder in run:
-                name = folder[fixed:].lstrip("/")
-                yield from (Entry(entry.info, f"{name}/{entry.name}", False) for entry in _below(folder))
+                yield from _matched_folder(folder, fixed)
+
+
+def _glob_remote(pattern: str) -> Iterator[Entry]:
+    """The same elsewhere: what the listing tells of a match is not asked for again."""
+    fs, path = storage.filesystem(pattern)
+    found = storage.attempt(pattern, lambda: fs.glob(path, detail=True), files.LISTING_BYTES)
+    pattern = fs.unstrip_protocol(path)
+    fixed = _fixed(pattern)
+    for name in sorted(found):
+        if found[name]["type"] == "file":
+            info = files.remote_info(fs, found[name])
+            yield Entry(info, info.uri[fixed:].lstrip("/"), True)
+        elif "**" not in pattern:
+            yield from _matched_folder(fs.unstrip_protocol(name), fixed)
+
+
+def _matched_folder(folder: str, fixed: int) -> Iterator[Entry]:
+    name = folder[fixed:].lstrip("/")
+    return (Entry(entry.info, f"{name}/{entry.name}", False) for entry in _below(folder))
+
+
+def _fixed(pattern: str) -> int:
+    """Characters of a pattern before the first part that is one."""
+    return len(re.split(r"[*?\[]", pattern)[0].rpartition("/")[0])
 
 
 def _below(folder: str) -> Iterator[Entry]:
@@ -125,6 +147,8 @@ def is_folder(given: str) -> bool:
     if is_web(given) and (is_media or files.is_tar(given) or files.is_table(given)):
         return False  # to find out would fetch the file and look for links in it
     fs, remote = storage.filesystem(given)
+    if isinstance(fs, ObjectStore):
+        return has_objects_below(fs, remote, given)
     return bool(storage.attempt(given, lambda: fs.isdir(remote)))
 
 

@@ -31,7 +31,7 @@ class AdapterSettings(Settings):
 
     scale: float = setting(1.0, "how strongly a curve is followed; 0: not at all", ge=0, le=4)
     steps_share: float = setting(
-        0.6, "share of the steps, from the first on, in which it is: they decide when things sound", ge=0, le=1
+        0.8, "share of the steps, from the first on, in which it is: they decide when things sound", ge=0, le=1
     )
 
     @property

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from v2a_core.media.config import GuardSettings
 from v2a_core.media.types import MediaError
 from v2a_core.metrics.extractors.folder import PairExtractor
 from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.stages.sounds import about_sound, fill, read_sound, reject_fields
-from v2a_core.tables import arrays, rows
+from v2a_core.tables import arrays
 from v2a_core.tables.evaluated import unpack_pcm
 from v2a_core.tables.schema import OK
 
@@ -39,16 +38,14 @@ def read_pair(
 
 
 def hear_pairs(batch: pa.Table, extractor: PairExtractor, protocol: Protocol) -> pa.Table:
-    """Fill what an extractor finds out; drop samples and what was seen. Pairs that it refuses are rejected."""
+    """Fill what an extractor finds out; drop samples and what was seen. Rejected rows pass."""
     sounds, seen = unpack_pcm(batch["sound"]), arrays.read_vectors(batch["seen"])
     pairs = [
         None if sound is None or video is None else (sound, video) for sound, video in zip(sounds, seen, strict=True)
     ]
-    found = fill(
+    return fill(
         batch.drop_columns(["seen"]),
         pairs,
         lambda present: extractor.extract([sound for sound, _ in present], [video for _, video in present], protocol),
         "sound",
     )
-    null = pc.and_(pc.equal(found["status"], OK), pc.is_null(found[next(iter(extractor.sizes))]))
-    return rows.reject_where(found, null.to_pylist(), MediaError("audio", "TooShort", extractor.refusal))

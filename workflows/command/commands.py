@@ -40,6 +40,7 @@ COMMANDS: Registry[Command] = Registry(
         "generate": "workflows.generate.command",
         "evaluate": "workflows.evaluate.command",
         "interpolate": "workflows.interpolate.command",
+        "plan": "workflows.plan.command",
         "verify": "workflows.cli.verify",
         "status": "workflows.cli.status",
         "page": "workflows.page.command",

@@ -22,10 +22,11 @@ from v2a_core.tables.schema import ROWS_FOLDER, embeddings_schema
 from workflows.cluster_runtime.pools import Pools, device
 from workflows.command.arguments import AskedOfCatalog
 from workflows.embed.config import EmbedJob
-from workflows.streaming.catalog_job import CatalogJob, Planned, run_catalog
+from workflows.streaming.catalog_job import CatalogJob, run_catalog
 from workflows.streaming.chain import VisionStage, decode, segments_at_once
 from workflows.streaming.job import Identity, Models, Request, Rows
 from workflows.streaming.listing import Listing
+from workflows.streaming.plan import Planned
 from workflows.streaming.stages import ActorStage, run_actors
 
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from ray.data import Dataset
 
 from v2a_core import storage
+from v2a_core.compute.ids import pack
 from v2a_core.config import ConfigError
 from v2a_core.metrics.extractors.folder import (
     FolderExtractor,
@@ -176,11 +177,11 @@ class Extraction(StreamingJob[pa.Table]):
 
     def plan(self, ledger: Ledger, tally: Tally) -> Plan[pa.Table]:
         """The sounds without a row."""
-        ids = self.sounds["sound_id"]
-        planned = self.sounds.filter(pc.invert(pc.is_in(ids, value_set=ledger.complete)))
+        ids = pack(self.sounds["sound_id"])
+        planned = self.sounds.take(pa.array(ledger.unfinished(ids)))
         tally.plan(self.sounds.num_rows, planned.num_rows, ledger)
-        tally.good_before = ledger.good_among(ids.to_pylist())
-        tally.expected = dict(zip(planned["sound_id"].to_pylist(), planned["name"].to_pylist(), strict=True))
+        tally.good_before = ledger.good_among(ids)
+        tally.expect(pack(planned["sound_id"]), planned["name"].to_pylist())
         return Plan(planned, self.rows().table([]))
 
     def show(self, dry: DryRun[pa.Table]) -> dict[str, object]:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Unpack
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from ray.data import Dataset
 
 from v2a_core import storage
+from v2a_core.compute.ids import pack
 from v2a_core.media.config import SegmentSettings
 from v2a_core.metrics import inputs
 from v2a_core.metrics.extractors.folder import Weights
@@ -182,10 +182,11 @@ class Evaluation(StreamingJob[pa.Table]):
     def plan(self, ledger: Ledger, tally: Tally) -> Plan[pa.Table]:
         """The soundtracks without all of their rows."""
         index = self.soundtracks.index
-        planned = index.filter(pc.invert(pc.is_in(index["source_id"], value_set=ledger.complete)))
+        ids = pack(index["source_id"])
+        planned = index.take(pa.array(ledger.unfinished(ids)))
         tally.plan(index.num_rows, planned.num_rows, ledger)
-        tally.good_before = ledger.good_among(index["source_id"].to_pylist())
-        tally.expected = dict(zip(planned["source_id"].to_pylist(), planned["source_name"].to_pylist(), strict=True))
+        tally.good_before = ledger.good_among(ids)
+        tally.expect(pack(planned["source_id"]), planned["source_name"].to_pylist())
         return Plan(planned, self.rows().table([]))
 
     def show(self, dry: DryRun[pa.Table]) -> dict[str, object]:

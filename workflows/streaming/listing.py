@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from v2a_core.catalog import CatalogSettings, Source, list_sources
+from v2a_core.catalog import CatalogSettings, Source, Sources, list_sources
 from v2a_core.config import ConfigError
 from v2a_core.media.types import MediaError
 
@@ -16,7 +15,7 @@ from v2a_core.media.types import MediaError
 class Listing:
     """A listed catalog: sources, and entries that could not become one."""
 
-    sources: list[Source]
+    sources: Sources
     rejects: list[tuple[Source, MediaError]]
     skipped: dict[str, int]
 
@@ -27,7 +26,7 @@ class Listing:
 
     def by_kind(self) -> dict[str, int]:
         """Sources by kind."""
-        return dict(Counter(source.kind for source in self.sources))
+        return self.sources.kinds()
 
 
 def list_catalog(
@@ -47,4 +46,4 @@ def list_catalog(
     sources, rejects = listed.sources, listed.rejects
     if limit is not None:
         sources, rejects = sources[:limit], rejects[: max(0, limit - len(sources))]
-    return Listing(list(sources), list(rejects), dict(listed.skipped_reasons))
+    return Listing(sources, list(rejects), dict(listed.skipped_reasons))

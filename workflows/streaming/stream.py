@@ -56,9 +56,9 @@ class Sink:
     def progress(self) -> Progress:
         """How far the run is."""
         tally, writer = self.tally, self.writer
-        bad = len(tally.rejected_sources) + len(tally.waiting_sources)
+        bad = tally.rejected + tally.waiting
         return Progress(
-            tally.planned, len(tally.sources), bad, writer.rows_written, len(writer.written), writer.committed_at
+            tally.planned, tally.arrived, bad, writer.rows_written, len(writer.written), writer.committed_at
         )
 
     def close(self) -> None:
@@ -86,7 +86,7 @@ def _stream(data: Dataset | None, rejected: pa.Table, sink: Sink, metrics: RunMe
         with RunProgress(tally.job, tally.planned, tally.notes, tally.stages) as bar:
             if rejected.num_rows:
                 _take(rejected, sink, metrics)
-                tally.rejected_early = len(tally.rejected_sources | tally.waiting_sources)
+                tally.rejected_early = tally.bad
                 tally.check(sink.limits)
             if data is not None:
                 _run_chain(data, sink, bar, metrics)
@@ -108,7 +108,7 @@ def _run_chain(data: Dataset, sink: Sink, bar: RunProgress, metrics: RunMetrics 
             tally.add_seconds(batch, sink.stage_columns)
             tally.add_traffic(batch)
             _take(batch, sink, metrics)
-            bar.update(len(tally.sources))
+            bar.update(tally.arrived)
             tally.check(sink.limits)
             check_commits()
 

@@ -20,10 +20,11 @@ from v2a_core.tables import rows
 from v2a_core.tables.lessons import lessons_schema
 from v2a_core.tables.schema import ROWS_FOLDER
 from workflows.cluster_runtime.pools import Pools, device
-from workflows.streaming.catalog_job import CatalogJob, Planned
+from workflows.streaming.blocks import Blocks
+from workflows.streaming.catalog_job import CatalogJob
 from workflows.streaming.chain import DecodeStage
 from workflows.streaming.job import DryRun, Identity, Rows
-from workflows.streaming.plan import PlannedSource, dataset
+from workflows.streaming.plan import Planned, PlannedSource, dataset
 from workflows.streaming.stages import ActorStage, run_actors, run_tasks
 from workflows.train_adapter.config import AdapterJob
 
@@ -73,7 +74,7 @@ class Hearing(CatalogJob):
         settings = DecodeSettings(
             job.segments, job.sampled, job.decoder, models.local.media_spec(), want_audio=True, native=True
         )
-        data = run_tasks(dataset(items, pools.sources_per_block), ListenStage(settings), pools)
+        data = run_tasks(dataset(items, Blocks.of(pools)), ListenStage(settings), pools)
         stage = HearStage(models.bundle, job.encoders, job.segments.length_s)
         return run_actors(data, stage, pools, batch_size=pools.segments_per_batch)
 

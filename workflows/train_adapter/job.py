@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -95,9 +96,7 @@ def _hear(audio: Sequence[str], place: str, job: AdapterJob, request: Request) -
         sizes = read_sizes(audioldm_source(models.local.generator))
         return Hearing(models, job, listing, sizes.latent_channels * sizes.latent_bins)
 
-    asked = Request(
-        place, request.models, request.limit, request.dry_run, request.address, request.retry_rejects, request.steal
-    )
+    asked = dataclasses.replace(request, output=place)
     return run_catalog(asked, Hearing.name, audio, job, opened, heard=True)
 
 

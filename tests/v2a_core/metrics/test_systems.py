@@ -142,6 +142,14 @@ def test_desync_is_the_mean_offset_of_both_ends(stored):
         compute("desync", stored(first_logits=first[:0], last_logits=last[:0]))
 
 
+def test_sounds_that_an_extractor_says_nothing_of_are_told_with_a_reason(tmp_path):
+    found = Features(tmp_path / "some", {"first_logits": 21, "last_logits": 21})
+    found.add(Member("heard", "heard"), {"first_logits": np.zeros((1, 21)), "last_logits": np.zeros((1, 21))})
+    found.add(Member("short", "short"), {})
+    found.leave_out_empty("first_logits", "TooShort")
+    assert (list(found.keys), dict(found.reasons())) == (["heard"], {"TooShort": 1})
+
+
 def test_clip_score_is_the_mean_cosine_to_the_frames(stored):
     sounds, frames = normal(30, 5), np.random.default_rng(3).normal(size=(30, 4, 5))
     kept = stored(embedding=np.stack([mean_frame(item)[0] for item in frames]))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from v2a_core.media.log_mel import SAMPLE_RATE
@@ -90,6 +91,14 @@ def test_pieces_of_sounds_are_told_in_shares_of_their_own_loudest_moment() -> No
     piece_F = predictor.loudest_is_1(level(sound_T)[None, 5:90])[0]
     np.testing.assert_allclose(piece_F, level(sound_T[: 2 * SAMPLE_RATE])[5:90], atol=0.02)
     assert piece_F.max() == pytest.approx(1)
+
+
+def test_levels_are_alike_when_they_rise_and_fall_together_and_those_that_stay_are_like_none() -> None:
+    real_2F = torch.from_numpy(np.stack([np.sin(np.arange(50)), np.full(50, 0.5)]).astype(np.float32))
+    alike_2 = predictor.alike(0.1 + 0.5 * real_2F, real_2F)
+    assert alike_2[0] == pytest.approx(1, abs=1e-3)
+    assert alike_2[1] == pytest.approx(0, abs=1e-3)
+    assert predictor.alike(-real_2F, real_2F)[0] == pytest.approx(-1, abs=1e-3)
 
 
 def test_the_shipped_predictor_is_the_encoders_own_and_tells_when_a_drum_is_struck() -> None:

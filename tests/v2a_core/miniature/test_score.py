@@ -15,13 +15,16 @@ from v2a_core.metrics.extractors.judge import Judge
 from v2a_core.miniature.score import ScoreSettings, score
 from v2a_core.miniature.score.agreement import compare
 from v2a_core.miniature.score.config import MetricSettings
-from v2a_core.miniature.score.following import Followed, must_follow, others_of
+from v2a_core.miniature.score.followed_lines import must_follow
+from v2a_core.miniature.score.following import Followed, others_of
 from v2a_core.miniature.score.lines import Line, Ordering, format_table, worst_part
+from v2a_core.miniature.score.long_tracks import Joined, behind_each_other, extra_onsets
 from v2a_core.miniature.score.mapping import SeenAndHeard, train_and_map, without_mapper
 from v2a_core.miniature.score.run import score_following
 from v2a_core.miniature.score.systems import MAPPERS
 from v2a_core.miniature.score.zero_shot import class_embeddings, nearest
 from v2a_core.miniature.world import KINDS, WorldSettings, sample
+from v2a_core.protocols import Curve
 
 TINY = ScoreSettings(
     per_class=2,
@@ -56,6 +59,8 @@ LINES = {
     "tempo",
     "stills",
     "seconds",
+    "onsets_rebuilt",
+    "level_rebuilt",
     "onsets_free",
     "onsets_own",
     "onsets_own_events",
@@ -71,8 +76,18 @@ LINES = {
     "class_free",
     "class_own",
     "class_predicted",
+    "gain_predicted",
+    "gain_ink",
+    "onsets_choice",
+    "level_choice",
+    "class_choice",
+    "long_lost",
+    "long_seams",
+    "slower",
 }
-OPEN_LINES = {"onsets_free", "class_free", "onsets_motion", "level_motion"}  # what a curve is compared with
+# What a curve is compared with, and what has no target.
+OPEN_LINES = {"onsets_rebuilt", "level_rebuilt", "onsets_free", "class_free", "onsets_motion", "level_motion"}
+OPEN_LINES |= {"onsets_choice", "level_choice"}
 
 
 def at(value: float, spread: float = 0.01) -> Score:
@@ -147,7 +162,8 @@ def test_the_same_seed_gives_the_same_score_in_processes_side_by_side(scored, bu
 def test_curves_alone_are_scored_with_the_same_numbers(scored, bundle, tmp_path):
     Judge(KINDS).save(tmp_path / "judge")
     found = score_following(bundle, output=tmp_path, settings=TINY, judge=tmp_path / "judge")
-    assert set(found) == {name for name in LINES if name.startswith(("onsets_", "level_", "class_"))}
+    of_curves = ("onsets_", "level_", "class_", "gain_", "long_", "slower")
+    assert set(found) == {name for name in LINES if name.startswith(of_curves)}
     for name in ("onsets_free", "onsets_own", "onsets_other", "level_own"):
         assert found[name]["value"] == pytest.approx(scored[0]["lines"][name]["value"], abs=0.02)
     assert json.loads((tmp_path / "following.json").read_text()) == json.loads(json.dumps(found))
@@ -171,22 +187,43 @@ def test_lines_say_how_closely_curves_are_followed():
         return Followed(values, values, values, np.array([0, 1, 2 if right == 3 else 5]))
 
     scenes = [sample(WorldSettings(), "test", index) for index in range(4)]
-    found = {"free": followed(0.4, 3), "own": followed(0.9, 3), "other": followed(0.6, 3)}
-    lines = {line.name: line for line in must_follow(found, scenes, MetricSettings())}
+    found = {"rebuilt": followed(0.9, 3), "free": followed(0.4, 3), "own": followed(0.9, 3), "other": followed(0.6, 3)}
+    lines = {line.name: line for line in must_follow(found, None, scenes, MetricSettings())}
     assert lines["onsets_own"].score.count == 2  # one of them has no onsets
     verdicts = {name: line.verdict for name, line in lines.items()}
     assert verdicts == {
+        "onsets_rebuilt": "", "level_rebuilt": "",
         "onsets_free": "", "onsets_own": "held", "onsets_own_events": "NOT HELD", "onsets_other": "NOT HELD",
         "level_own": "held", "class_free": "", "class_own": "held",
     }  # fmt: skip
     found |= {"own": followed(0.5, 1), "motion": followed(0.5, 3), "ink": followed(0.6, 3)}
-    found["predicted"] = followed(0.8, 3)
-    lines = {line.name: line for line in must_follow(found, scenes, MetricSettings())}
+    found |= {"predicted": followed(0.8, 3), "choice": followed(0.7, 3)}
+    joined = Joined(np.array([0.8, 0.6, np.nan], np.float32), np.array([np.nan, 0, 0], np.float32))
+    lines = {line.name: line for line in must_follow(found, joined, scenes, MetricSettings())}
     assert {name for name, line in lines.items() if line.verdict == "held"} == {
-        "onsets_predicted", "onsets_predicted_near", "level_predicted", "class_own", "class_predicted",
+        "onsets_predicted", "onsets_predicted_near", "level_predicted", "class_own", "class_predicted", "class_choice",
+        "gain_predicted", "gain_ink", "long_seams",
     }  # fmt: skip
+    assert lines["long_lost"].score.value == pytest.approx(0.1)
+    assert lines["gain_ink"].title.startswith("least gain of a kind (rain)")
+    assert lines["gain_ink"].score.value == pytest.approx(0.2)
     assert lines["onsets_predicted_events"].score.count == 0  # rain, a siren and a ball without onsets
     assert set(lines["onsets_predicted"].score.parts) == {"rain", "siren"}
+
+
+def test_what_begins_where_scenes_meet_and_is_not_real_counts_against_what_begins_elsewhere():
+    real_s = np.array([0.05, 2.5])
+    assert extra_onsets(np.array([-0.02, 0.1, 2.45, 4.0]), real_s, 5.0) == 0
+    assert extra_onsets(np.array([-0.08, 2.5]), real_s, 5.0) == 1
+    assert extra_onsets(np.array([0.06, 2.39, 2.61]), np.zeros(0), 5.0) == 1
+    assert extra_onsets(np.array([2.55]), np.zeros(0), 5.0) == -1
+
+
+def test_curves_of_segments_stand_behind_each_other():
+    first, second = (Curve(*np.full((3, 4), value, np.float32)) for value in (0.25, 1))
+    both = behind_each_other([first, second])
+    np.testing.assert_array_equal(both.level_F, [0.25] * 4 + [1] * 4)
+    assert both.weight_F.shape == both.onset_F.shape == (8,)
 
 
 def test_a_line_is_held_at_its_target_and_not_beyond():

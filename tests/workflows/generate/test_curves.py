@@ -71,7 +71,7 @@ def test_the_manifest_says_what_was_followed_and_the_same_command_goes_on(
     followed: Path, given: dict[str, str]
 ) -> None:
     curve = json.loads((followed / "manifest.json").read_text())["identity"]["curve"]
-    assert (curve["scale"], curve["steps_share"]) == (1.0, 0.6)
+    assert (curve["scale"], curve["steps_share"]) == (1.0, 0.8)
     assert len(curve["digest"]) == 32
     asked = ToFollow(given["curve"], None, given["adapter"])
     summary = run(given, followed, asked)

@@ -82,7 +82,7 @@ def test_the_index_keeps_the_curve_and_the_manifest_what_predicted_it(timed: Pat
     assert curve[:, 2].min() > 0.9
     assert not np.array(rows["still.png"]["curve"])[:, 2].any()
     identity = json.loads((timed / "manifest.json").read_text())["identity"]
-    assert (identity["timing"]["scale"], identity["timing"]["steps_share"]) == (1.0, 0.6)
+    assert (identity["timing"]["scale"], identity["timing"]["steps_share"]) == (1.0, 0.8)
     assert identity["timing"]["predictor"]["kind"] == "gru"
     assert identity["timing"]["predictor"]["frames_per_second"] == 10
     assert "timing_fps" not in identity["frames"]

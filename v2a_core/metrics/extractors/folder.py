@@ -137,7 +137,7 @@ class PairExtractor(ListeningExtractor):
 
     Attributes:
         seen: The column of the one beside it that it takes.
-        refusal: Why a pair may be null.
+        refusal: Why a pair may be null, in one word.
     """
 
     seen: ClassVar[str]

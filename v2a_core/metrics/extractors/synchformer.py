@@ -38,9 +38,13 @@ class SynchformerExtractor(PublishedExtractor, PairExtractor):
     )
     beside: ClassVar[str] = "synchformer-video"
     seen: ClassVar[str] = "segments"
-    refusal: ClassVar[str] = "sound and video are compared where both have 14 segments, 4.8 s, at least"
+    refusal: ClassVar[str] = "TooShort"
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("first_logits", FLOATS, "21 logits of offsets from -2 to 2 s, of the first 14 segments"),
+        Column(
+            "first_logits",
+            FLOATS,
+            "21 logits of offsets from -2 to 2 s, of the first 14 segments, 4.8 s; null for less",
+        ),
         Column("last_logits", FLOATS, "the same of the last 14 segments"),
     )
     sizes: ClassVar[Mapping[str, int]] = {"first_logits": OFFSETS, "last_logits": OFFSETS}

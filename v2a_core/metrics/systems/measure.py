@@ -174,10 +174,11 @@ def _heard(sets: Sets, folders: Folders, settings: SetSettings, folder: Path) ->
     sizes, in_pairs = extractor.sizes, issubclass(extractor, PairExtractor)
 
     def features(rows: str, name: str, members: Members, place: str) -> Features:
-        if not in_pairs:
+        if not issubclass(extractor, PairExtractor):
             return read_features(rows, members, sizes, folder / place)
         pairs = sets.pairs.get(name, {})
         found = read_features(rows, pairs, sizes, folder / place)
+        found.leave_out_empty(next(iter(sizes)), extractor.refusal)
         found.rejected |= dict.fromkeys(_keys(members) - _keys(pairs), _NO_VIDEO)
         return found
 

@@ -5,38 +5,40 @@ Shapes: N scenes, D numbers of an embedding, T samples.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from v2a_core.compute.seeds import segment_seed
+from v2a_core.generators.ranking import CandidateSettings
 from v2a_core.media.log_mel import SAMPLE_RATE
-from v2a_core.metrics.base import Score
 from v2a_core.metrics.extractors.onsets import onset_times
-from v2a_core.metrics.intervals import mean
 from v2a_core.metrics.onsets import onset_agreement
-from v2a_core.miniature.score.config import MetricSettings, ScoreSettings
-from v2a_core.miniature.score.judgement import UNKNOWN, accuracy
-from v2a_core.miniature.score.lines import Line
-from v2a_core.miniature.score.studio import Crew, Studio, chunks
-from v2a_core.miniature.score.systems import HeldOut, kinds_of
-from v2a_core.miniature.world import KINDS, Scene
+from v2a_core.miniature.score.config import ScoreSettings
+from v2a_core.miniature.score.long_tracks import SCENES, Joined, follow_joined
+from v2a_core.miniature.score.studio import Crew, Studio, chunks, together
+from v2a_core.miniature.score.systems import HeldOut
+from v2a_core.miniature.world import KINDS
 from v2a_core.miniature.world.canvas import Style
 from v2a_core.miniature.world.scenes import Split
 from v2a_core.protocols import Curve, Floats, Track
-from v2a_core.timing.envelope import envelope, level
+from v2a_core.timing.envelope import envelope, keeps_to, level
 
 TOLERANCE_S, NEAR_S = 0.1, 0.05
 OVERLAP_S = 0.0  # sounds of one segment
-GIVEN = ("free", "own", "other")
 # Curves that are predicted from the pictures: by which predictor, and how these are drawn.
 PREDICTED: dict[str, tuple[str, Style]] = {
-    "predicted": ("gru", "paint"), "ink": ("gru", "ink"), "motion": ("motion", "paint"),
+    "predicted": ("gru", "paint"), "ink": ("gru", "ink"), "motion": ("motion", "paint"), "choice": ("gru", "paint"),
 }  # fmt: skip
-# Kinds whose events are heard one by one, which a sound can be in time with.
-EVENTS = ("bouncing ball", "bell", "clock", "drum", "laser", "birds", "engine")
+CEILING = "rebuilt"  # real sounds through VAE and vocoder: no sound of the generator can be closer
+# In the order in which they are heard.
+WAYS = (CEILING, "free", "predicted", "own", "other", "ink", "motion", "choice")
+# Sounds made for a scene in the way `choice`; the first of them is the one of `predicted`.
+CHOICE = CandidateSettings(count=4, timing_weight=1.0)
 
 
 @dataclass(frozen=True)
@@ -70,15 +72,38 @@ def follow_all(
     """
     count = min(settings.follow_per_class * len(KINDS), len(held_out.scenes))
     found = {}
-    for way in (*GIVEN, *(way for way, (predictor, _) in PREDICTED.items() if predicts or predictor == "motion")):
+    for way in WAYS:
+        if way in PREDICTED and PREDICTED[way][0] == "gru" and not predicts:
+            continue
+        started = time.monotonic()
         items = [
             (settings.split, part, count, way, conditions_ND[part], _seeds(held_out, part))
             for part in chunks(range(count))
         ]
-        parts = crew.each(follow, items)
-        arrays = (np.concatenate([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Followed))
-        found[way] = Followed(*arrays)
+        found[way] = together(Followed, crew.each(follow, items))
+        _tell(way, found[way], time.monotonic() - started)
     return found
+
+
+def _tell(way: str, followed: Followed, seconds: float) -> None:
+    """A line while the rest is still being made: the whole takes long."""
+    means = [
+        float(values_N[np.isfinite(values_N)].mean()) if np.isfinite(values_N).any() else np.nan
+        for values_N in (followed.agreement_N, followed.correlation_N)
+    ]
+    told = f"onset F1 {means[0]:.3f}, correlation of levels {means[1]:.3f}"
+    print(f"score: {len(followed.kinds_N)} sounds, {way}: {told}, in {seconds:.1f} s", file=sys.stderr, flush=True)
+
+
+def join_all(crew: Crew, held_out: HeldOut, conditions_ND: Floats, settings: ScoreSettings) -> Joined:
+    """The same scenes, neighbours together in soundtracks, with predicted curves; too few for one are left out."""
+    count = min(settings.follow_per_class * len(KINDS), len(held_out.scenes))
+    items = [
+        (settings.split, part, conditions_ND[part], _seeds(held_out, part))
+        for part in chunks(range(count), SCENES)
+        if len(part) == SCENES
+    ]
+    return together(Joined, crew.each(follow_joined, items))
 
 
 def others_of(indices: Sequence[int], count: int, way: str) -> list[int | None]:
@@ -87,7 +112,7 @@ def others_of(indices: Sequence[int], count: int, way: str) -> list[int | None]:
     Args:
         indices: Of the scenes.
         count: Of those that are scored; the kinds take turns in them.
-        way: Of `GIVEN`.
+        way: `free`, `own` or `other`.
     """
     step = len(KINDS) if count > len(KINDS) else 1
     given: dict[str, list[int | None]] = {
@@ -108,16 +133,15 @@ def follow(
     seeds: Sequence[int],
 ) -> Followed:
     """Make a sound for each scene, and compare it with the real one."""
-    curves: list[Curve | None]
-    if way in PREDICTED:
-        curves = [*studio.predict(split, indices, *PREDICTED[way])]
+    if way == CEILING:
+        made = studio.rebuild(split, indices)
     else:
-        curves = [_curve(studio, split, other) for other in others_of(indices, count, way)]
-    tracks = [
-        Track(conditions_ND[[row]], [seed], [0.0], studio.length_s, curve=curve)
-        for row, (seed, curve) in enumerate(zip(seeds, curves, strict=True))
-    ]
-    made = np.stack([np.nan_to_num(waveform_T) for waveform_T in studio.generator.generate_tracks(tracks, OVERLAP_S)])
+        curves: list[Curve | None]
+        if way in PREDICTED:
+            curves = [*studio.predict(split, indices, *PREDICTED[way])]
+        else:
+            curves = [_curve(studio, split, other) for other in others_of(indices, count, way)]
+        made = _make(studio, curves, conditions_ND, seeds, CHOICE.count if way == "choice" else 1)
     pairs = [(waveform_T, studio.sound(split, index)) for waveform_T, index in zip(made, indices, strict=True)]
     return Followed(
         np.array([_agreement(*pair, TOLERANCE_S) for pair in pairs], np.float32),
@@ -127,77 +151,39 @@ def follow(
     )
 
 
-def must_follow(followed: Mapping[str, Followed], scenes: Sequence[Scene], settings: MetricSettings) -> list[Line]:
-    """The numbers that have targets, and those they are compared with."""
-    told = _Told(followed, kinds_of(scenes[: len(followed["own"].kinds_N)]), settings)
-    own, predicted = "with the real sound's curve", "with a predicted curve"
-    free = told.kinds("free", "without a curve")
-    lines = [
-        told.onsets("free", "without a curve"),
-        told.onsets("own", own, 0.82),
-        told.events("own", own, 0.88),
-        told.onsets("other", "with that of another of its kind", 0.52, at_most=True),
-        told.levels("own", own, 0.60),
-        free,
-        told.kinds("own", own, free.score.low),
-    ]
-    if "motion" in followed:
-        lines += [told.onsets("motion", "with a curve of motion alone"), told.levels("motion", "with that")]
-    if "predicted" in followed:
-        lines += [
-            told.onsets("predicted", predicted, 0.77),
-            told.events("predicted", predicted, 0.84),
-            told.near("predicted", predicted, 0.70),
-            told.onsets("ink", f"{predicted}, in the other drawing style", 0.65),
-            told.levels("predicted", predicted, 0.55),
-            told.kinds("predicted", predicted, free.score.low),
+def _make(
+    studio: Studio, curves: Sequence[Curve | None], conditions_ND: Floats, seeds: Sequence[int], candidates: int
+) -> Floats:
+    """A sound for each curve, float32 (N, T); of several candidates the best."""
+    groups = [
+        [
+            Track(conditions_ND[[row]], [_candidate(seed, number)], [0.0], studio.length_s, curve=curve)
+            for number in range(candidates)
         ]
-    return lines
+        for row, (seed, curve) in enumerate(zip(seeds, curves, strict=True))
+    ]
+    sounds = studio.generator.generate_tracks([track for group in groups for track in group], OVERLAP_S)
+    return np.stack([_best(studio, group, [np.nan_to_num(next(sounds)) for _ in group]) for group in groups])
 
 
-@dataclass(frozen=True)
-class _Told:
-    """Lines of what was measured.
+def _candidate(seed: int, number: int) -> int:
+    """The seed of a candidate; the first one has the scene's."""
+    return segment_seed(seed, f"candidate {number}", "score") if number else seed
 
-    Attributes:
-        followed: By the way in which a curve was given.
-        truth_N: Index of the kind of each scene.
-        settings: Intervals.
-    """
 
-    followed: Mapping[str, Followed]
-    truth_N: npt.NDArray[np.int64]
-    settings: MetricSettings
+def _best(studio: Studio, tracks: Sequence[Track], sounds: Sequence[Floats]) -> Floats:
+    """What `v2a generate` chooses of some candidates."""
+    if len(sounds) == 1:
+        return sounds[0]
+    rate, listener = studio.generator.sample_rate, studio.listener
 
-    def onsets(self, way: str, title: str, target: float | None = None, at_most: bool = False) -> Line:
-        score = self._mean(self.followed[way].agreement_N)
-        return Line(f"onsets_{way}", f"onset F1 {title}", score, target, at_most)
+    def rank(number: int) -> float:
+        track, sound_T = tracks[number], sounds[number]
+        assert track.curve is not None
+        close = listener.similarity(sound_T, rate, track.starts_s, track.conditions_ND)
+        return close + CHOICE.timing_weight * keeps_to(track.curve, sound_T, rate)
 
-    def events(self, way: str, title: str, target: float) -> Line:
-        score = self._mean(self.followed[way].agreement_N, EVENTS)
-        return Line(f"onsets_{way}_events", f"the same of kinds with single events, {title}", score, target)
-
-    def near(self, way: str, title: str, target: float) -> Line:
-        score = self._mean(self.followed[way].near_N)
-        return Line(f"onsets_{way}_near", f"onset F1 within {1000 * NEAR_S:.0f} ms {title}", score, target)
-
-    def levels(self, way: str, title: str, target: float | None = None) -> Line:
-        score = self._mean(self.followed[way].correlation_N)
-        return Line(f"level_{way}", f"correlation of levels {title}", score, target)
-
-    def kinds(self, way: str, title: str, target: float | None = None) -> Line:
-        score = accuracy(self.followed[way].kinds_N, self.truth_N, self.settings)
-        return Line(f"class_{way}", f"class {title}", score, target)
-
-    def _mean(self, values_N: Floats, kinds: Sequence[str] = KINDS) -> Score:
-        """Mean over scenes of some kinds, with that of each kind in `parts`."""
-        known_N, settings = np.isfinite(values_N), self.settings
-        of_kind = {kind: values_N[known_N & (self.truth_N == KINDS.index(kind))] for kind in kinds}
-        parts = {kind: mean(found.astype(np.float64), settings) for kind, found in of_kind.items() if len(found)}
-        if not parts:
-            return UNKNOWN
-        wanted_N = known_N & np.isin(self.truth_N, [KINDS.index(kind) for kind in kinds])
-        return replace(mean(values_N[wanted_N].astype(np.float64), settings), parts=parts)
+    return sounds[max(range(len(sounds)), key=rank)]
 
 
 def _seeds(held_out: HeldOut, indices: Sequence[int]) -> list[int]:

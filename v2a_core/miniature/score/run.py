@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import statistics
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from v2a_core import storage
 from v2a_core.config import ConfigError
-from v2a_core.generators import load_generator
 from v2a_core.generators.adapters import check_adapter
 from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.metrics.base import Score
 from v2a_core.metrics.extractors.verdicts import own_judge
+from v2a_core.miniature.score.clocks import slower_line, time_a_clip
 from v2a_core.miniature.score.config import ScoreSettings
-from v2a_core.miniature.score.following import follow_all, must_follow
+from v2a_core.miniature.score.followed_lines import must_follow
+from v2a_core.miniature.score.following import follow_all, join_all
 from v2a_core.miniature.score.judgement import accuracy, compare, must_hold, orderings, score_systems
 from v2a_core.miniature.score.lines import lines_table
 from v2a_core.miniature.score.mapping import without_mapper
@@ -33,7 +29,6 @@ from v2a_core.miniature.world import KINDS
 from v2a_core.models import LocalBundle, load_bundle
 from v2a_core.protocols import JSON
 
-TIMED_CLIPS = 3
 FOLLOWING_FILE = "following.json"
 
 
@@ -103,8 +98,10 @@ def score_following(
     with Crew(local, judge, settings) as crew:
         held_out = observe_held_out(crew, Studio(local, judge, settings), settings, seed)
         mapped = train_mappers(crew, held_out, settings, seed, [PAPER])[PAPER].conditions[0]
-        followed = follow_all(crew, held_out, mapped, settings, local.predictor is not None)
-    lines = must_follow(followed, held_out.scenes, settings.metrics)
+        predicts = local.predictor is not None
+        followed = follow_all(crew, held_out, mapped, settings, predicts)
+        joined = join_all(crew, held_out, mapped, settings) if predicts else None
+    lines = [*must_follow(followed, joined, held_out.scenes, settings.metrics), slower_line(local, settings.length_s)]
     print(lines_table(lines), flush=True)
     told: dict[str, JSON] = {line.name: line.to_dict() for line in lines}
     if output is not None:
@@ -142,8 +139,10 @@ def _measure(local: LocalBundle, judge: Path | None, settings: ScoreSettings, se
         with clock.part("curves"):
             conditions_ND, predicts = mapped[PAPER].conditions[0], local.predictor is not None
             followed = follow_all(crew, held_out, conditions_ND, settings, predicts) if local.adapter else None
+            joined = join_all(crew, held_out, conditions_ND, settings) if local.adapter and predicts else None
     with clock.part("time of a clip"):
-        seconds = _time_a_clip(local, held_out, settings.length_s)
+        seconds = time_a_clip(local, settings.length_s)
+        slower = [slower_line(local, settings.length_s)] if local.adapter else []
     with clock.part("numbers"):
         metrics = settings.metrics
         clip, clap = _zero_shot(local, studio, held_out, settings)
@@ -151,7 +150,7 @@ def _measure(local: LocalBundle, judge: Path | None, settings: ScoreSettings, se
         stills = accuracy(systems.stills.kinds_N, kinds_of(held_out.still_scenes), metrics)
         few = min(settings.comparison_per_class * len(KINDS), len(held_out.scenes))
         lines = must_hold(scores, stills, clip, clap, seconds)
-        lines += must_follow(followed, held_out.scenes, metrics) if followed else []
+        lines += [*must_follow(followed, joined, held_out.scenes, metrics), *slower] if followed else []
         ordered = orderings(scores, compare(systems, held_out, metrics, few))
     about: dict[str, JSON] = {"name": local.name, "trained": local.trained, "fingerprints": local.fingerprints()}
     return ScoreReport(
@@ -165,24 +164,6 @@ def _zero_shot(local: LocalBundle, studio: Studio, held_out: HeldOut, settings: 
     seen = nearest(without_mapper(held_out.frames), class_embeddings(clip_text(local)))
     heard = nearest(held_out.real.embedding_ND, class_embeddings(studio.generator.embed_text))
     return accuracy(seen, truth, settings.metrics), accuracy(heard, truth, settings.metrics)
-
-
-def _time_a_clip(local: LocalBundle, held_out: HeldOut, length_s: float) -> Score:
-    """Seconds from a condition to a waveform as `v2a generate` makes it, one clip at a time, with all cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(os.cpu_count() or 1)
-    generator = load_generator(local, AudioLdmSettings())
-    try:
-        condition = held_out.real.embedding_ND[:1]
-        generator.generate(condition, [0], length_s)  # the first one also loads and plans
-        found = []
-        for clip in range(TIMED_CLIPS):
-            started = time.monotonic()
-            generator.generate(condition, [clip], length_s)
-            found.append(time.monotonic() - started)
-    finally:
-        torch.set_num_threads(threads)
-    return Score(statistics.median(found), float(np.min(found)), float(np.max(found)), len(found))
 
 
 def _own_judge(local: LocalBundle) -> Path | None:

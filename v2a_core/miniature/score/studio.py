@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from v2a_core.compute.threads import prepare_torch
 from v2a_core.encoders import EncoderSettings, build_audio, build_vision
 from v2a_core.generators import load_generator
 from v2a_core.generators.audioldm.generator import AudioLdmGenerator
+from v2a_core.generators.ranking import Listener
 from v2a_core.media.log_mel import SAMPLE_RATE, log_mel
 from v2a_core.media.resample import clap_waveform
 from v2a_core.metrics.extractors.judge import Judge, Verdicts, load_judge
@@ -43,7 +44,11 @@ from v2a_core.timing.predictors.config import PredictorSettings
 
 Floats = npt.NDArray[np.float32]
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 T = TypeVar("T")
+D = TypeVar("D", bound="DataclassInstance")
 
 PEAK = 0.5  # as AudioLDM scales waveforms
 CHUNK = 8
@@ -110,6 +115,11 @@ class Studio:
         return load_generator(self._local, self._settings.generator, adapter=self._local.adapter)
 
     @functools.cached_property
+    def listener(self) -> Listener:
+        """What ranks candidates."""
+        return Listener(self.clap, self._spec)
+
+    @functools.cached_property
     def judge(self) -> Judge:
         """The judge of sounds."""
         if self._judge_folder is not None:
@@ -159,9 +169,13 @@ class Studio:
         made_NT = np.nan_to_num(self.generator.generate(conditions_ND, seeds, self.length_s))
         return self._hear(made_NT, self.generator.sample_rate)
 
-    @torch.inference_mode()
     def reconstruct(self, split: Split, indices: Sequence[int]) -> Heard:
         """The sounds of scenes through VAE and vocoder, heard."""
+        return self._hear(self.rebuild(split, indices), SAMPLE_RATE)
+
+    @torch.inference_mode()
+    def rebuild(self, split: Split, indices: Sequence[int]) -> Floats:
+        """The sounds of scenes through VAE and vocoder, float32 (N, T)."""
         if not isinstance(self.generator, AudioLdmGenerator):
             raise TypeError(f"sounds go through a VAE and a vocoder of AudioLDM here, not {type(self.generator)}")
         parts = self.generator.parts
@@ -174,8 +188,8 @@ class Studio:
         mels_N1FM = log_mel(torch.from_numpy(waveforms))[:, None].to(parts.vae.dtype)
         latents_NCHW = parts.vae.encode(mels_N1FM).latent_dist.mean
         again_NFM = parts.vae.decode(latents_NCHW).sample[:, 0].float()
-        made_NT = parts.vocoder(again_NFM)[:, : sizes.samples(self.length_s)].numpy()
-        return self._hear(np.nan_to_num(made_NT), SAMPLE_RATE)
+        made_NT: Floats = np.nan_to_num(parts.vocoder(again_NFM)[:, : sizes.samples(self.length_s)].numpy())
+        return made_NT
 
     def sound(self, split: Split, index: int, length_s: float | None = None) -> Floats:
         """The sound of a scene, float32 (T,)."""
@@ -232,8 +246,7 @@ class Crew:
 
     def heard(self, work: Callable[..., Heard], items: Sequence[tuple[object, ...]]) -> Heard:
         """`each` for work that hears, as one."""
-        parts = self.each(work, items)
-        return Heard(*(np.concatenate([getattr(p, field.name) for p in parts]) for field in fields(Heard)))
+        return together(Heard, self.each(work, items))
 
     def make(self, conditions_ND: Floats, seeds: Sequence[int]) -> Heard:
         """Sounds made from conditions (N, D), heard."""
@@ -246,6 +259,11 @@ class Crew:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+
+
+def together(kind: type[D], parts: Sequence[D]) -> D:
+    """One dataclass of arrays from several, their rows behind each other."""
+    return kind(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(kind)))
 
 
 def chunks(indices: Sequence[int], size: int = CHUNK) -> list[list[int]]:

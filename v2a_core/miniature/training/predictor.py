@@ -1,8 +1,8 @@
 """Stage `predictor`: the network that says from pictures when and how loud it sounds, on the finished bundle's CLIP.
 
-It learns from scenes with their sounds, a third of them in the other drawing style: what is seen ten times a second,
-and the envelope of what is heard. How sure it may be, and what probability is an onset, are measured on the validation
-split.
+It learns from scenes with their sounds: what is seen ten times a second, and the envelope of what is heard. How sure it
+may be, and what probability is an onset, are measured on the validation split. The other drawing style is not looked
+at: of pictures in it, what was learned has to hold elsewhere.
 
 Shapes: N scenes, B scenes of a step, G frames of a scene, D numbers of an embedding, F values of a curve, K levels.
 """
@@ -28,7 +28,6 @@ from v2a_core.miniature.training.data import world
 from v2a_core.miniature.training.loop import Plan
 from v2a_core.miniature.watching import watch
 from v2a_core.miniature.world import KINDS, render_sound, sample
-from v2a_core.miniature.world.canvas import Style
 from v2a_core.miniature.world.scenes import Split
 from v2a_core.models import LocalBundle
 from v2a_core.protocols import CURVE_HZ
@@ -43,18 +42,19 @@ PLAN = Plan(
     steps=2000, batch=32, learning_rate=2e-3, warmup=60, weight_decay=0.05, betas=(0.9, 0.99), ema=0.99,
     validate_every=200,
 )  # fmt: skip
-SCENES, HELD_OUT = 3600, 288
+SCENES, HELD_OUT = 3600, 240
 LENGTH_S, RATE = 5.0, 10
 STEPS = CURVE_HZ // RATE
 WIDTH = HIDDEN = 128
 DROPOUT = 0.2
 AT_ONCE = len(KINDS)
-INK_EVERY = 3  # so many times all kinds, of which the last time in the other style
 # Scenes are cut to this share of their frames at least: videos have any length.
 LEAST_SHARE = 0.4
 # Levels near the true one are nearly right.
 BLUR = 1.0
 ONSET_WEIGHT = 0.5
+# How levels rise and fall counts beside what they are; changes far below this variance are none.
+SHAPE_WEIGHT, NO_VARIANCE = 0.25, 1e-4
 # Frames of a compressed video differ a little from drawn ones.
 EMBEDDING_NOISE, MOTION_NOISE = 0.02, 0.2
 TOLERANCE_S = 0.1
@@ -81,7 +81,7 @@ class PredictorStage:
         self._held_out = _learned_from(work, seed, local, "validation", HELD_OUT)
 
     def losses(self, step: int, rng: np.random.Generator) -> Mapping[str, torch.Tensor]:
-        """Cross-entropy of the levels and of the onsets, of pieces of scenes."""
+        """Cross-entropy of the levels and of the onsets, and how unlike the levels' shapes are, of pieces of scenes."""
         learned, plan = self._train, self.plan
         rows = rng.choice(len(learned.frames_NGD), plan.batch, replace=False)
         whole = learned.frames_NGD.shape[1]
@@ -99,6 +99,7 @@ class PredictorStage:
         onset_BF = torch.from_numpy(learned.onsets_NF[rows, values])
         return {
             "level": -(wanted_BFK * logits_BFK.log_softmax(dim=-1)).sum(dim=-1).mean(),
+            "shape": SHAPE_WEIGHT * (1 - alike(told_levels(logits_BFK)[0], torch.from_numpy(levels_BF))).mean(),
             "onset": ONSET_WEIGHT * functional.binary_cross_entropy_with_logits(onsets_BF, onset_BF),
         }
 
@@ -127,6 +128,13 @@ def blurred(levels_BF: torch.Tensor) -> torch.Tensor:
     """Probabilities of the levels (B, F, K): a bell around the true ones, which are 0..1."""
     distance_BFK = (levels_BF[..., None] - level_places()) * LEVELS
     return (-0.5 * (distance_BFK / BLUR).square()).softmax(dim=-1)
+
+
+def alike(made_BF: torch.Tensor, real_BF: torch.Tensor) -> torch.Tensor:
+    """Correlation of levels over time (B,), -1..1; near 0 where one of them hardly changes."""
+    away = [levels_BF - levels_BF.mean(dim=1, keepdim=True) for levels_BF in (made_BF, real_BF)]
+    variances = [(away_BF.square().mean(dim=1) + NO_VARIANCE) for away_BF in away]
+    return (away[0] * away[1]).mean(dim=1) / (variances[0] * variances[1]).sqrt()
 
 
 def loudest_is_1(levels_BF: Floats) -> Floats:
@@ -168,8 +176,7 @@ def _learned_from(work: Path, seed: int, local: LocalBundle, split: Split, count
         found: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in names}
         for start in range(0, count, AT_ONCE):
             scenes = [sample(world(seed), split, index) for index in range(start, min(start + AT_ONCE, count))]
-            style: Style = "ink" if start // AT_ONCE % INK_EVERY == INK_EVERY - 1 else "paint"
-            for scene, seen in zip(scenes, watch(scenes, encoder, RATE, LENGTH_S, size, style), strict=True):
+            for scene, seen in zip(scenes, watch(scenes, encoder, RATE, LENGTH_S, size), strict=True):
                 sound_T = render_sound(scene, length_s=LENGTH_S, sample_rate=SAMPLE_RATE)
                 level_F, times_s = level(sound_T), onset_times(sound_T, SAMPLE_RATE)
                 assert seen.frames_ND is not None

@@ -36,7 +36,8 @@ LANES = (("sounds-0", "judge", "clap", "unet", "adapt"), ("sounds-1", "vae", "cl
 ON_BUNDLE = {"envelope": "generator", "predictor": "vision"}
 STAGES = (*NEEDS, *ON_BUNDLE)
 POLL_S = 2.0
-THREADS = 2  # of what runs alone
+# Of what runs alone. A recurrent network is many small operators, and two threads wait for each other at each of them.
+THREADS = {"envelope": 2, "predictor": 1}
 
 
 def train_miniature(
@@ -142,7 +143,7 @@ def _run_lane(lane: Sequence[str], work: Path, seed: int, minutes: Mapping[str, 
 
 def _run_on_bundle(stage: str, output: Path, work: Path, seed: int, minutes: float | None) -> None:
     end_with_parent()
-    prepare_torch(threads=THREADS)
+    prepare_torch(threads=THREADS[stage])
     run_on_bundle(stage, output, work, seed, minutes)
 
 
