@@ -1,16 +1,17 @@
 """What following a curve costs a full-size AudioLDM: parameters, memory, operations and processor seconds.
 
     python benchmarks/adapter.py --sizes s m l
+    python benchmarks/adapter.py --count
 
 UNets have their published sizes and random weights: their sounds mean nothing, their arithmetic is the real one. The
 adapter reads the curve once a soundtrack; each guided step in which the curve is followed adds what it said. Steps with
-and without are timed in turns, in seconds of the processor, so that other work on the machine matters little.
+and without are timed in turns, and the fastest of each counts, in seconds of the processor (of a GPU, in its own).
+`--count` computes nothing, and counts what would be.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -40,9 +41,11 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", choices=WIDTHS, default=list(WIDTHS))
     parser.add_argument("--length-s", type=float, default=10.24)
     parser.add_argument("--repeat", type=int, default=5, help="steps with and steps without")
+    parser.add_argument("--count", action="store_true", help="count operations only")
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = choose_dtype("auto", device)
+    device = "meta" if arguments.count else device
     share = AdapterSettings().steps_share
     print(
         f"{device}, {str(dtype).removeprefix('torch.')}; soundtracks of {arguments.length_s:g} s, {STEPS} guided steps,"
@@ -79,15 +82,20 @@ def measure(size: str, arguments: argparse.Namespace, device: str, dtype: torch.
     parameters = sum(parameter.numel() for parameter in adapter.parameters())
     kept = sum(part.numel() * part.element_size() for part in residuals)
     once, each = operations(read), operations(step)
-    plain_s, steered_s = in_turns([step, steered], arguments.repeat)
-    (read_s,) = in_turns([read], arguments.repeat)
-    in_all = (read_s + share * STEPS * (steered_s - plain_s)) / (STEPS * plain_s)
     unet_size = sum(parameter.numel() for parameter in unet.parameters())
     print(
         f"{size}: UNet {unet_size / 1e6:.1f} M, adapter {parameters / 1e6:.2f} M parameters "
         f"({parameters * 4 / 2**20:.1f} MiB), residuals {kept / 2**20:.2f} MiB a soundtrack\n"
         f"   operations: a guided step {each / 1e9:.1f} GFLOP, reading a curve {once / 1e9:.2f} GFLOP, once: "
-        f"{once / (STEPS * each):.2%} of {STEPS} steps\n"
+        f"{once / (STEPS * each):.2%} of {STEPS} steps",
+        flush=True,
+    )
+    if device == "meta":
+        return
+    plain_s, steered_s = in_turns([step, steered], arguments.repeat)
+    (read_s,) = in_turns([read], arguments.repeat)
+    in_all = (read_s + share * STEPS * (steered_s - plain_s)) / (STEPS * plain_s)
+    print(
         f"   processor: a step {plain_s:.2f} s, one that follows {steered_s:.2f} s ({steered_s / plain_s - 1:+.2%}), "
         f"reading {read_s:.3f} s; a soundtrack {in_all:+.2%}",
         flush=True,
@@ -105,7 +113,8 @@ def random_unet(width: int, device: str, dtype: torch.dtype) -> Any:
         ).to(dtype)
     unet = unet.to_empty(device=device)
     for parameter in unet.parameters():
-        parameter.data.normal_(0, 0.02)
+        if device != "meta":
+            parameter.data.normal_(0, 0.02)
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return unet.eval()
@@ -119,7 +128,7 @@ def operations(work: Callable[[], None]) -> int:
 
 
 def in_turns(works: list[Callable[[], None]], repeat: int) -> list[float]:
-    """The median seconds of each, one after the other again and again: of the processor, of a GPU its own."""
+    """The least seconds of each, one after the other again and again: of the processor, of a GPU its own."""
     on_gpu = torch.cuda.is_available()
     clock = time.perf_counter if on_gpu else time.process_time
     taken: list[list[float]] = [[] for _ in works]
@@ -131,7 +140,7 @@ def in_turns(works: list[Callable[[], None]], repeat: int) -> list[float]:
                 torch.cuda.synchronize()
             if turn:  # the first one warms up
                 seconds.append(clock() - begun)
-    return [statistics.median(seconds) for seconds in taken]
+    return [min(seconds) for seconds in taken]
 
 
 if __name__ == "__main__":

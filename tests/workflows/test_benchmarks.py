@@ -10,6 +10,7 @@ import pytest
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SMALLEST = {
+    "adapter": ["--sizes", "s", "--length-s", "0.64", "--repeat", "1"],
     "bounded": ["--sources", "2", "4"],
     "decode": [],
     "embed": ["--segments", "4", "--plain-segments", "1", "--rounds", "1"],

@@ -83,7 +83,7 @@ class Trainer:
     ) -> None:
         model = subject.model
         self._subject, self._model, self._settings, self._feed = subject, model, settings, feed
-        self._seed, self._device, self._scratch = seed, device, scratch
+        self._seed, self._device, self._scratch, self._total = seed, device, scratch, total_steps(rows, settings)
         self._report, self._on_progress = report, on_progress
         self._dtype = training_dtype(settings.precision, device)
         if settings.compile:
@@ -91,11 +91,11 @@ class Trainer:
         self._wrapped: nn.Module = DistributedDataParallel(model) if distributed.world_size() > 1 else model
         self._optimizer = build_optimizer(model, settings.optimizer)
         # Other workers' gradients arrive while the backward pass runs: no graph then, and no lanes.
-        alone = self._wrapped is model and subject.rows_apart
+        alone = self._wrapped is model
         graphed = alone and subject.graphed and device.startswith("cuda") and not settings.micro_batch
         self._graphed = GraphedGradients(model, self._gradients, self._dtype) if graphed else None
         # What torch.compile makes for a CPU has its number of threads written in.
-        laned = alone and device == "cpu" and not settings.compile
+        laned = alone and subject.rows_apart and device == "cpu" and not settings.compile
         self._laned = LanedGradients(model, self._loss, self._dtype) if laned else None
         self._average = MovingAverage(model, settings.optimizer.ema_decay)
         if settings.compile:
@@ -103,7 +103,6 @@ class Trainer:
         self._state = checkpoint.InTraining(model, self._average, self._optimizer)
         self._progress = checkpoint.Progress()
         self._best: checkpoint.Best | None = None
-        self._total = total_steps(rows, settings)
         self.continued_from = 0
         self.stopped: str | None = None
         self._rows = self._steps = 0  # since the last entry of the log, like the sums
