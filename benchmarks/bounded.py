@@ -8,7 +8,7 @@ with the miniature models, and samples every half second:
 - object store: the pages of Ray's shared memory that are in use (shared pages, counted once).
 
 Peaks that do not grow with the catalog (within 20 %) are what "any size" rests on. The object store also holds the
-plan, which does grow, a small block for each decode task: 1.5 kB a source at most. So that it has the weight here that
+plan, which does grow, a small block for each decode task: 0.4 kB a source at most. So that it has the weight here that
 it has in a real catalog, a segment is of real size: 8 frames a second of the miniature's 64 x 64 pixels are 0.5 MB (ten
 frames of the paper's 224 x 224 are 1.5 MB), its waveform is 0.3 MB.
 """

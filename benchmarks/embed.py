@@ -134,8 +134,10 @@ def _time_embed(folder: Path, segments: int) -> tuple[Timing, dict[str, float]]:
     catalog, models = str(folder / "clips"), str(folder / "models" / "bundle.yaml")
     command = [sys.executable, "-m", "workflows.embed", catalog, "--output", str(output), "--models", models]
     started = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    ran = subprocess.run(command, capture_output=True, text=True)
     whole_s = time.perf_counter() - started
+    if ran.returncode:
+        sys.exit(ran.stderr)
     summary = json.loads((output / "summary.json").read_text())
     shutil.rmtree(output)
     assert summary["counts"]["rows_done_now"] == segments, summary["counts"]
@@ -213,17 +215,16 @@ def _write_bundle(folder: Path) -> None:
     tower = ClapAudioTower(load_clap_config(None))
     tower.audio_branch.bn0.running_mean.fill_(-25.0)
     tower.audio_branch.bn0.running_var.fill_(400.0)
-    text = {
-        "text_branch.embeddings.word_embeddings.weight": torch.randn(64, 32),
-        "text_projection.0.weight": torch.randn(512, 32),
-    }
+    miniature = load_bundle("miniature").resolve()
+    # The generator's own text tower: embed refuses a CLAP that is not the generator's.
+    text = miniature.audio.settings.text_tower(miniature.audio.path)
     torch.save({**tower.state_dict(), **text}, folder / "clap.pt")
     description = {
         "name": "benchmark",
         "trained": False,
         "vision": {"model": CLIP, "weights": str(folder / "clip.safetensors")},
         "audio": {"weights": str(folder / "clap.pt"), "config": "HTSAT-tiny"},
-        "generator": {"weights": str(load_bundle("miniature").resolve().generator_path)},
+        "generator": {"weights": str(miniature.generator_path)},
     }
     (folder / "bundle.yaml").write_text(yaml.safe_dump(description))
 

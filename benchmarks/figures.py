@@ -38,12 +38,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         *("v2a_core.inspection", "v2a_core.verification", "v2a_core.miniature", "v2a_core.single_video", "v2a_core"),
     ),
     ("workflows.cluster_runtime", "workflows.command", "workflows"),
-    ("workflows.streaming",),
+    ("workflows.costing",),
+    ("workflows.streaming", "workflows.training"),
     (
-        *("workflows.embed", "workflows.train", "workflows.generate"),
+        *("workflows.embed", "workflows.train", "workflows.train_timing", "workflows.train_adapter"),
+        "workflows.generate",
         *("workflows.evaluate", "workflows.interpolate", "workflows.page", "workflows.listening"),
     ),
-    ("workflows.demo", "workflows.reproduce"),
+    ("workflows.demo", "workflows.plan", "workflows.reproduce"),
     ("workflows.cli",),
 )
 # Components of one kind are exchanged without a look at those of another: nothing points from one to another.

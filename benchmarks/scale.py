@@ -1,118 +1,120 @@
 """What listing, planning, ledger and resume cost for large catalogs; no models, no decoding.
 
-Run `python benchmarks/scale.py` (or with other numbers: `python benchmarks/scale.py 10000 100000`). For each number it
-makes a folder of that many small files, and an output in which all of them are done, in the schema of `v2a
-embed`; then, in processes of their own, it plans a fresh run, hands its blocks to Ray, and resumes the finished one.
+Run `python benchmarks/scale.py` (or with other numbers: `python benchmarks/scale.py 100000 10000000`). For each
+number it makes folders of that many small files (a thousand links to one file each). One process lists them and plans
+a first run; writes an output in which all of them are done, in the schema of `v2a embed`, and plans a run that finds
+it; then it hands the blocks of the first run to Ray. The peak is that of the process so far; what of it lies in Ray's
+shared memory is in it. With `--no-files`, names are made up where files would be listed: what is left is what the
+program itself does.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from peak import peak_mb
 
-from v2a_core.catalog import CatalogSettings, source_id, source_key
+from v2a_core.catalog import CatalogSettings, Source, Sources
+from v2a_core.catalog.collector import Collector
+from v2a_core.compute.ids import unpack
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.outputs import ledger
 from v2a_core.tables.schema import EMBEDDINGS, ROWS_FOLDER
 from workflows.embed.config import EmbedJob
+from workflows.streaming.blocks import Blocks
 from workflows.streaming.catalog_job import plan_catalog
-from workflows.streaming.listing import list_catalog
-from workflows.streaming.plan import PlannedSource, dataset
+from workflows.streaming.listing import Listing, list_catalog
+from workflows.streaming.plan import Planned, dataset
 from workflows.streaming.summary import Tally
 
 NUMBERS = (10_000, 100_000, 1_000_000)
 PER_FOLDER, PER_PART = 1000, 100_000
+SLOTS = 1000  # decode tasks at once, of the cluster that a plan is for
 SEGMENTS, FRAMES = SegmentSettings(), FrameSettings()
 
 
 def main() -> None:
     """Print seconds and peak memory for each number of sources."""
     if sys.argv[1:2] == ["--child"]:
-        print(json.dumps({"fresh": _fresh, "blocks": _blocks, "resume": _resume}[sys.argv[2]](*sys.argv[3:])))
+        _measure(*sys.argv[2:])
         return
-    print(f"{'sources':>10} {'what':>8} {'s':>7} {'CPU s':>7} {'peak MB':>8}  parts of it")
-    for number in [int(argument) for argument in sys.argv[1:]] or NUMBERS:
+    made_up = "--no-files" in sys.argv
+    numbers = [int(argument) for argument in sys.argv[1:] if argument.isdecimal()]
+    print(f"{'sources':>10} {'what':>7} {'s':>7} {'CPU s':>7} {'peak MB':>8}  parts of it")
+    for number in numbers or NUMBERS:
         with tempfile.TemporaryDirectory(prefix="v2a-scale-") as folder:
             catalog, output = Path(folder, "catalog"), Path(folder, "output")
-            _write_catalog(catalog, number)
-            for what in ("fresh", "blocks"):
-                _report(number, what, catalog, output)
-            _write_output(catalog, output)
-            _report(number, "resume", catalog, output)
+            if not made_up:
+                _write_catalog(catalog, number)
+            subprocess.run([sys.executable, __file__, "--child", str(catalog), str(output), str(number)], check=True)
 
 
-def _report(number: int, what: str, catalog: Path, output: Path) -> None:
-    command = [sys.executable, __file__, "--child", what, str(catalog), str(output)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    result = json.loads(done.stdout.splitlines()[-1])
-    parts = ", ".join(f"{name} {value}" for name, value in result["parts"].items())
-    print(
-        f"{number:10,} {what:>8} {result['s']:7.1f} {result['cpu_s']:7.1f} {result['peak_mb']:8.0f}  {parts}",
-        flush=True,
-    )
+class _Clock:
+    """Seconds since it was made; on a machine with other work those of the CPU are the steadier figure."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu, self._parts = time.perf_counter(), time.process_time(), dict[str, float]()
+
+    def note(self, name: str) -> None:
+        """Note when a part of the work has ended."""
+        self._parts[name] = time.perf_counter() - self._wall - sum(self._parts.values())
+
+    def report(self, number: int, what: str, **more: float) -> None:
+        """Print a line."""
+        wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
+        parts = ", ".join(f"{name} {value:.1f}" for name, value in {**self._parts, **more}.items())
+        print(f"{number:10,} {what:>7} {wall:7.1f} {cpu:7.1f} {peak_mb():8.0f}  {parts}", flush=True)
 
 
-def _fresh(catalog: str, output: str) -> dict[str, Any]:
-    """A first run up to the moment at which Ray would start: list and plan."""
-    return _measure(lambda note: _plan(catalog, output, note))
+def _measure(catalog: str, output: str, number: str) -> None:
+    """A first run until Ray would start, one that finds everything done, and the first one handed to Ray."""
+    clock = _Clock()
+    there = Path(catalog).exists()
+    listing = list_catalog([catalog], CatalogSettings(), None) if there else _made_up(catalog, int(number))
+    clock.note("list_s")
+    planned = _plan(listing, output, clock)
+    clock.report(listing.count, "fresh", planned=len(planned))
+    _write_output(listing.sources, Path(output))
+    clock = _Clock()
+    assert not len(_plan(listing, output, clock)), "sources were planned again"
+    clock.report(listing.count, "resume")
+    _hand_to_ray(planned)
 
 
-def _blocks(catalog: str, output: str) -> dict[str, Any]:
-    """The same, and the plan handed to Ray."""
-
-    def work(note: Callable[..., None]) -> None:
-        import ray
-
-        planned = _plan(catalog, output, note)
-        ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="warning", log_to_driver=False)
-        started = time.perf_counter()
-        data = dataset(planned, 0)
-        note(to_ray_s=time.perf_counter() - started, blocks=data.num_blocks())
-
-    return _measure(work)
+def _made_up(catalog: str, number: int) -> Listing:
+    """The listing of such a folder, without the folder: all of it but the looks at files."""
+    collector = Collector()
+    for index in range(number):
+        name = f"{index // PER_FOLDER:05d}/clip-{index:08d}.mp4"
+        version = f"64-{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}"
+        collector.add(Source(f"{catalog}/{name}", name, "video", version, 64))
+    return Listing(collector.build(), [], {})
 
 
-def _resume(catalog: str, output: str) -> dict[str, Any]:
-    """A run that finds everything done."""
-
-    def work(note: Callable[..., None]) -> None:
-        planned = _plan(catalog, output, note)
-        assert not planned, f"{len(planned)} sources were planned again"
-
-    return _measure(work)
-
-
-def _plan(catalog: str, output: str, note: Callable[..., None]) -> list[PlannedSource]:
-    marks = [time.perf_counter()]
-    listing = list_catalog([catalog], CatalogSettings(), None)
-    marks.append(time.perf_counter())
+def _plan(listing: Listing, output: str, clock: _Clock) -> Planned:
     done = ledger.embeddings_ledger(f"{output}/{ROWS_FOLDER}")
-    marks.append(time.perf_counter())
+    clock.note("ledger_s")
     planned, _ = plan_catalog(listing, EmbedJob(), done, Tally("embed"))
-    marks.append(time.perf_counter())
-    seconds = np.diff(marks)
-    note(list_s=seconds[0], ledger_s=seconds[1], plan_s=seconds[2], planned=len(planned))
+    clock.note("plan_s")
     return planned
 
 
-def _measure(work: Callable[[Callable[..., None]], object]) -> dict[str, Any]:
-    parts: dict[str, Any] = {}
-    started = time.perf_counter()
-    work(lambda **more: parts.update({key: round(float(value), 1) for key, value in more.items()}))
-    seconds = time.perf_counter() - started
-    # On a machine with other work the CPU time is the steadier figure.
-    return {"s": seconds, "cpu_s": time.process_time(), "peak_mb": peak_mb(), "parts": parts}
+def _hand_to_ray(planned: Planned) -> None:
+    import ray
+
+    ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="warning", log_to_driver=False)
+    clock = _Clock()
+    data = dataset(planned, Blocks(slots=SLOTS))
+    stored_mb = data.size_bytes() / 2**20
+    clock.report(len(planned), "to Ray", blocks=data.num_blocks(), stored_mb=stored_mb)
 
 
 def _write_catalog(folder: Path, number: int) -> None:
@@ -120,21 +122,23 @@ def _write_catalog(folder: Path, number: int) -> None:
         if index % PER_FOLDER == 0:
             inside = folder / f"{index // PER_FOLDER:05d}"
             inside.mkdir(parents=True)
-        (inside / f"clip-{index:07d}.mp4").write_bytes(b"%064d" % index)  # its version is a hash of it
+            first = inside / f"clip-{index:08d}.mp4"
+            first.write_bytes(b"%064d" % index)  # its version is a hash of it
+        else:
+            os.link(first, inside / f"clip-{index:08d}.mp4")
 
 
-def _write_output(catalog: Path, output: Path) -> None:
+def _write_output(sources: Sources, output: Path) -> None:
     """A row a source, one segment each, with everything a ledger reads; embeddings are left out."""
     folder = output / ROWS_FOLDER
     folder.mkdir(parents=True)
-    sources = list_catalog([str(catalog)], CatalogSettings(), None).sources
     for start in range(0, len(sources), PER_PART):
         part = sources[start : start + PER_PART]
-        ids = [source_id(source, SEGMENTS, FRAMES) for source in part]
+        ids = unpack(part.ids(SEGMENTS, FRAMES))
         values = {
             "segment_id": [identity[::-1] for identity in ids],
             "source_id": ids,
-            "source_key": [source_key(source) for source in part],
+            "source_key": unpack(part.keys),
             "recorded_at": [start] * len(part),
             "source_uri": [source.uri for source in part],
             "source_name": [source.name for source in part],

@@ -17,8 +17,10 @@ from v2a_core.models import BundleSettings
 from v2a_core.tables.clips import CLIP_COLUMNS, SYSTEM_SOUND_COLUMNS
 from v2a_core.tables.columns import Column
 from v2a_core.tables.features import feature_columns
+from v2a_core.tables.lessons import lesson_columns
 from v2a_core.tables.schema import SCHEMA_VERSION, UNFINISHED_COLUMNS, embedding_columns, index_columns
 from workflows.command.commands import COMMANDS
+from workflows.costing.config import ClusterFile, NodePool
 
 ROOT = Path(__file__).resolve().parents[1]
 _QUOTE = re.compile(r"(<!-- quoted: (\S+) -->\n)```python\n.*?```\n", re.DOTALL)
@@ -42,6 +44,12 @@ TABLES: tuple[tuple[str, str, Iterable[Column]], ...] = (
         "`v2a evaluate`, `rows/`: a row a segment of a soundtrack. What belongs to the original sound is null where "
         "there is none.",
         evaluated_columns(),
+    ),
+    (
+        "Sounds of an adapter",
+        "`v2a train-adapter`, `sounds/rows/`: a row a segment of a sound, with what the frozen models make of it. Each "
+        "frame of `latents` has as many numbers as the generator's latents have channels times bins.",
+        lesson_columns(128),
     ),
     (
         "Features",
@@ -119,6 +127,8 @@ def _settings_page() -> Iterator[str]:
         if settings is not None:
             yield from _table(f"v2a {name}", COMMANDS[name].component.meaning, settings)
     yield from _table("Model bundles", "what a YAML file for `--models` holds", BundleSettings)
+    yield from _table("Cluster files", "what a YAML file for `v2a plan --cluster` holds", ClusterFile)
+    yield from _table("Pools of cluster files", "what each of `pools` says of its nodes", NodePool)
     yield ""
 
 

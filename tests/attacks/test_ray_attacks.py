@@ -22,6 +22,7 @@ import pytest
 from helpers_processes import below, command_of, job_environment, wait_until
 from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
+from v2a_core.compute.ids import pack
 from v2a_core.outputs.ledger import part_files, read_columns
 from v2a_core.stages.decode import DecodeSettings
 from workflows.cli.main import main
@@ -82,7 +83,8 @@ def test_work_that_always_ends_its_process(
     else:
         data = data.map_batches(Deadly, num_cpus=0.2, compute=ActorPoolStrategy(size=1), batch_format="pyarrow")
     restarts.bound_restarts(data)
-    tally = Tally("embed", planned=1, expected={"id": "poison.mp4"})
+    tally = Tally("embed", planned=1)
+    tally.expect(pack(["id"]), ["poison.mp4"])
     with pytest.raises(WorkersLostError) as told, watch(data, tally, LimitSettings()):
         list(data.iter_batches(batch_size=None))
     assert re.search("workers ended before their work was done.*1 of 1 sources .*poison.mp4", str(told.value))

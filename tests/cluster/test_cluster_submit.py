@@ -6,8 +6,10 @@ import logging
 import os
 import re
 import shlex
+import socket
 import stat
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -24,7 +26,24 @@ from workflows.embed.config import EmbedJob
 ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"
 README = (CLUSTER / "README.md").read_text()
-JOBS = ("embed", "train", "generate")
+JOBS = ("embed", "train", "generate", "evaluate")
+
+
+RAY = r"""#!/bin/sh
+printf "%s\n" "$PWD" "$RAY_AUTH_MODE" "$@" > "{note}"
+printf "%s\n" "${{RAY_AUTH_TOKEN:-}}" > "{token}"
+exit "${{FAKE_EXIT:-0}}"
+"""
+KUBECTL = """#!{python}
+import pathlib, socket, sys, time
+with pathlib.Path("{note}").open("a") as file:
+    print(*sys.argv[1:], file=file)
+if sys.argv[1] == "get":
+    print("dG9rZW4tb2YtdGhlLWNsdXN0ZXI=", end="")
+else:
+    server = socket.create_server(("127.0.0.1", int(sys.argv[3].partition(":")[0])))
+    time.sleep(60)
+"""
 
 
 @pytest.fixture
@@ -33,8 +52,11 @@ def submit(tmp_path: Path):
     note = tmp_path / "arguments"
     fake = tmp_path / "bin" / "ray"
     fake.parent.mkdir()
-    fake.write_text(f'#!/bin/sh\nprintf "%s\\n" "$PWD" "$RAY_AUTH_MODE" "$@" > "{note}"\nexit "${{FAKE_EXIT:-0}}"\n')
+    fake.write_text(RAY.format(note=note, token=tmp_path / "token"))
     fake.chmod(0o755)
+    kubectl = fake.with_name("kubectl")  # there is no Kubernetes here: it notes what it is asked, and listens
+    kubectl.write_text(KUBECTL.format(python=sys.executable, note=tmp_path / "kubectl"))
+    kubectl.chmod(0o755)
     checkout = tmp_path / "checkout"  # the script prefers the environment of its own checkout
     (checkout / "cluster").mkdir(parents=True)
     script = checkout / "cluster" / "submit.sh"
@@ -87,9 +109,73 @@ def test_script_passes_options_address_and_exit_code(submit) -> None:
     assert arguments[arguments.index("--") - 1] == "--no-wait"
 
 
-@pytest.mark.parametrize("arguments", [(), ("--help",)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--submission-id", "first"),
+        ("--submission-id=first", "--no-wait"),
+        ("--entrypoint-num-cpus", "1", "--verbose", "--metadata-json", '{"a": "b"}'),
+    ],
+)
+def test_values_of_options_are_no_jobs(submit, options: tuple[str, ...]) -> None:
+    code, (_, *arguments) = submit(*options, "embed", "/v", "--output", "/e")
+    assert code == 0
+    end = arguments.index("--")
+    assert arguments[end - len(options) : end] == list(options)
+    assert arguments[end + 1 :] == ["v2a", "embed", "/v", "--output", "/e"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--help",), ("--submission-id",), ("--submission-id", "embed"), ("x", "embed"), ("--", "embed")]
+)
 def test_script_without_a_job_shows_usage(submit, arguments: tuple[str, ...]) -> None:
     assert submit(*arguments) == (2, [])
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_every_job_can_be_submitted(submit, job: str) -> None:
+    code, arguments = submit(job, "/in", "--output", "/out")
+    assert code == 0
+    assert arguments[-5:] == ["v2a", job, "/in", "--output", "/out"]
+
+
+ODD = (
+    "https://host/a.mp4?X-Signature=1&expires=2;3#4",
+    "$HOME/a video.mp4",
+    "shard-{000..009}.tar",
+    "it's `late`",
+    "s3://b/ü*[1]?.mp4",
+    'two words "quoted"',
+    "(a)",
+    "~",
+)
+
+
+def test_words_reach_the_job_as_they_were_given(submit, tmp_path: Path) -> None:
+    """Ray joins the words by `list2cmdline`, and a shell of the head takes them apart."""
+    _, arguments = submit("embed", *ODD, "--output", "/e")
+    program, *words = arguments[arguments.index("--") + 1 :]
+    assert program == "v2a"
+    command = f"printf '%s\\n' {subprocess.list2cmdline(words)}"
+    told = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert told.splitlines() == ["embed", *ODD, "--output", "/e"]
+
+
+def test_a_cluster_of_kubernetes_is_reached_through_its_port_and_token(submit, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    code, (mode, *arguments) = submit(
+        *("train", "/e", "--output", "/m"), V2A_RAYCLUSTER="mine", V2A_NAMESPACE="lab", V2A_PORT=str(port)
+    )
+    assert (code, mode) == (0, "token")
+    assert arguments[3] == f"http://127.0.0.1:{port}"
+    assert (tmp_path / "kubectl").read_text().splitlines() == [
+        "get secret mine --namespace lab --output jsonpath={.data.auth_token}",
+        f"port-forward service/mine-head-svc {port}:8265 --address 127.0.0.1 --namespace lab",
+    ]
+    assert (tmp_path / "token").read_text() == "token-of-the-cluster\n"
+    with pytest.raises(ConnectionError), socket.create_connection(("127.0.0.1", port)):
+        pass  # the forwarded port is closed with the job
 
 
 def _commands(text: str) -> list[list[str]]:
@@ -102,7 +188,9 @@ def _job(command: list[str]) -> list[str]:
         command = command[command.index("--") + 1 :]
         assert command[0] == "v2a"
     words = command[1:]
-    return words[1:] if words[0] == "--no-wait" else words
+    while words[0] not in JOBS:
+        words = words[1:]
+    return words
 
 
 def test_written_commands_are_commands_of_the_cli() -> None:
@@ -113,7 +201,8 @@ def test_written_commands_are_commands_of_the_cli() -> None:
 
 
 def test_written_settings_exist() -> None:
-    text = README + (CLUSTER / "aws.yaml").read_text()
+    text = README + (CLUSTER / "aws" / "cluster.yaml").read_text()
+    text += (CLUSTER / "kubernetes" / "base" / "cluster.yaml").read_text()
     settings = re.findall(r"--set (\S+?=\w+)", text)
     assert settings
     for setting in settings:

@@ -5,8 +5,8 @@ download on import, some want other versions of what we use). To make them again
 distributions of torchaudio 2.11.0 (without its folder `lib`), panns-inference 0.1.1, torchvggish 0.2, wav2clip 0.1.0
 and hear21passt 0.0.26, iopath 0.1.10, portalocker and einops, and of GitHub's facebookresearch/ImageBind (53680b0) the
 folder imagebind, of facebookresearch/pytorchvideo (6cdc929) the file pytorchvideo/data/clip_sampling.py, and of
-hkchengrex/av-benchmark (050a5cd) the file av_bench/data/ib_data.py, into one folder that is no part of the project, and
-run from the project's root; names behind it make only these
+hkchengrex/av-benchmark (050a5cd) the file av_bench/data/ib_data.py and the folder av_bench/synchformer, into one folder
+that is no part of the project, and run from the project's root; names behind it make only these
 
     PYTHONPATH=.:tests/helpers python tests/data/make_oracles.py FOLDER [NAME ...]
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import sys
 import types
 from pathlib import Path
@@ -31,6 +32,7 @@ HERE = Path(__file__).parent
 
 RATES = ((44_100, 16_000), (48_000, 16_000), (16_000, 48_000), (16_000, 32_000), (22_050, 16_000))
 CLAP_RATES = (44_100, 48_000)
+AS_TEXT = ("synchformer",)
 
 
 def fill(network: torch.nn.Module, prefix: str = "") -> torch.nn.Module:
@@ -170,6 +172,107 @@ def _embedded(network: torch.nn.Module, heard: list[torch.Tensor]) -> np.ndarray
     return torch.cat([network({"audio": clips})["audio"] for clips in heard]).numpy()
 
 
+def synchformer() -> dict[str, np.ndarray]:
+    """A small one of the published class, on sound and pictures of full size; few of the numbers that pass through."""
+    prepare_torchvision()
+    _stand_in_for_old_transformers()
+    import torchaudio
+    from av_bench.synchformer import ast, motionformer, synchformer, transformer
+
+    with UnsetWeights():
+        published = synchformer.Synchformer().state_dict()
+    width, heads = 24, 2
+    opened = motionformer.OmegaConf.load
+    motionformer.OmegaConf.load = lambda path: _smaller(opened(path), width, heads)
+    real = ast.ASTConfig
+    ast.ASTConfig = lambda: real(hidden_size=width, num_hidden_layers=2, num_attention_heads=heads,
+                                 intermediate_size=4 * width)  # fmt: skip
+    synchformer.GlobalTransformer = lambda **sizes: transformer.GlobalTransformer(
+        **sizes | {"n_layer": 2, "n_head": heads, "n_embd": width}
+    )
+    network = synchformer.Synchformer()
+    network.vproj, network.aproj = torch.nn.Linear(width, width), torch.nn.Linear(width, width)
+    network.transformer.pos_emb_cfg = transformer.RandInitPositionalEncoding([198], width)
+    network.transformer.off_head = torch.nn.Linear(width, 21)
+    fill(network)
+    sizes = {"win_length": 400, "hop_length": 160, "n_fft": 1024, "n_mels": 128}
+    mel = torchaudio.transforms.MelSpectrogram(sample_rate=16_000, **sizes)
+    sound, film = _seen_and_heard()
+    cut = torch.from_numpy(sound).unfold(0, 10_240, 5_120)[None]
+    spectra = torch.nn.functional.pad(torch.log(mel(cut) + 1e-6), (0, 1))
+    spectra = (spectra + 4.2677393) / (2 * 4.5689974)
+    pictures = torch.from_numpy(film).permute(0, 3, 1, 2).float() / 255
+    pictures = ((pictures - 0.5) / 0.5).unfold(0, 16, 8).permute(0, 4, 1, 2, 3)[None]
+    heard, seen = network.extract_afeats(spectra.unsqueeze(2)), network.extract_vfeats(pictures)
+    lines = sorted(f"{key} {tuple(tensor.shape)}" for key, tensor in published.items())
+    return {
+        "layout": np.array(hashlib.sha256("\n".join(lines).encode()).hexdigest()),
+        "tensors": np.array(len(lines)),
+        "numbers": np.array(sum(tensor.numel() for tensor in published.values())),
+        "mel": spectra[0, ::8, ::16, ::13].numpy(),
+        "heard": heard[0, ::4, ::2, ::6].numpy(),
+        "seen": seen[0, ::4, ::2, ::6].numpy(),
+        "logits": torch.cat([network.compare_v_a(seen[:, :14], heard[:, :14]),
+                             network.compare_v_a(seen[:, -14:], heard[:, -14:])]).numpy(),
+    }  # fmt: skip
+
+
+def _seen_and_heard() -> tuple[np.ndarray, np.ndarray]:
+    """Seventeen segments."""
+    (sound,) = seeded_sounds([5.76])
+    return sound, seeded_film(144, 224, 224)
+
+
+def _smaller(config: types.SimpleNamespace, width: int, heads: int) -> types.SimpleNamespace:
+    config.VIT.EMBED_DIM, config.VIT.DEPTH, config.VIT.NUM_HEADS = width, 2, heads
+    return config
+
+
+def _stand_in_for_old_transformers() -> None:
+    """What Synchformer's code takes of libraries that are not there, or no longer have it; none of it computes."""
+    import transformers.modeling_utils
+    import transformers.models.audio_spectrogram_transformer.modeling_audio_spectrogram_transformer
+    import transformers.pytorch_utils
+    import transformers.utils
+    import yaml
+
+    class Plain(torch.nn.Module):
+        device = torch.device("cpu")
+
+        def __init__(self, config: types.SimpleNamespace) -> None:
+            super().__init__()
+            self.config = config
+
+        def post_init(self) -> None:
+            """Draws weights."""
+
+        def get_head_mask(self, mask: None, layers: int) -> list[None]:
+            return [None] * layers
+
+    def load(path: Path) -> types.SimpleNamespace:
+        parts = {key: types.SimpleNamespace(**part) if isinstance(part, dict) else part
+                 for key, part in yaml.safe_load(path.read_text()).items()}  # fmt: skip
+        return types.SimpleNamespace(**parts)
+
+    transformers.modeling_utils.PreTrainedModel = Plain
+    for name in ("find_pruneable_heads_and_indices", "prune_linear_layer"):
+        setattr(transformers.pytorch_utils, name, None)
+    for name in ("code_sample_docstrings", "start_docstrings", "start_docstrings_to_model_forward"):
+        setattr(transformers.utils, f"add_{name}", lambda *_, **__: lambda thing: thing)
+    sys.modules["omegaconf"] = types.ModuleType("omegaconf")
+    sys.modules["omegaconf"].OmegaConf = types.SimpleNamespace(load=load)
+
+
+def save(name: str, arrays: dict[str, np.ndarray]) -> None:
+    """As text where there are few numbers."""
+    if name in AS_TEXT:
+        told = {key: np.char.mod("%.7g", array).astype(float).tolist() if array.dtype.kind == "f" else array.tolist()
+                for key, array in arrays.items()}  # fmt: skip
+        (HERE / f"{name}.json").write_text(json.dumps(told) + "\n")
+    else:
+        np.savez_compressed(HERE / f"{name}.npz", **arrays)
+
+
 def main() -> None:
     sys.path.insert(0, sys.argv[1])
     made = {
@@ -181,12 +284,13 @@ def main() -> None:
         "wav2clip": wav2clip,
         "passt": passt,
         "imagebind": imagebind,
+        "synchformer": synchformer,
     }
     for name in sys.argv[2:] or made:
         make = made[name]
         with torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
             arrays = make()
-        np.savez_compressed(HERE / f"{name}.npz", **arrays)
+        save(name, arrays)
         print(name, {key: (array.shape, str(array.dtype)) for key, array in arrays.items()})
 
 

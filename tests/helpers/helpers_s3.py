@@ -56,6 +56,7 @@ class FaultProxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.target = urlsplit(target).netloc
         self.faults, self.random, self.did = faults, random.Random(seed), Counter[str]()
+        self.asked = Counter[tuple[str, str]]()  # (method, path)
         self.lock, self.closing = threading.Lock(), threading.Event()
 
     @property
@@ -88,6 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
             server.closing.wait()
             return None
         server.did["requests"] += 1
+        server.asked[self.command, urlsplit(self.path).path] += 1
         if any(self.command == method and part in self.path for method, part in faults.denied):
             server.did["denied"] += 1
             return self._answer(403, {}, DENIED)

@@ -18,7 +18,7 @@ def diverging(worker: Worker) -> Worker:
 
         def evaluate_then_break(self: Trainer) -> None:
             evaluate(self)
-            self._data.train.target_NE.fill_(float("nan"))
+            self._subject.data.train.target_NE.fill_(float("nan"))
 
         Trainer._evaluate = evaluate_then_break
         return worker(*work)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +14,12 @@ DATA = Path(__file__).parents[1] / "data"
 def expected(name: str) -> dict[str, np.ndarray]:
     with np.load(DATA / f"{name}.npz") as arrays:
         return dict(arrays)
+
+
+def told(name: str) -> dict[str, Any]:
+    """The same of those that are kept as text."""
+    found: dict[str, Any] = json.loads((DATA / f"{name}.json").read_text())
+    return found
 
 
 def close(ours: np.ndarray, theirs: np.ndarray) -> None:

@@ -21,6 +21,7 @@ import safetensors.numpy
 import yaml
 
 from v2a_core.config import CONFIG_ROOT
+from v2a_core.media.encode import write_video
 from v2a_core.outputs.ledger import read_columns
 
 TOYS = Path(__file__).parents[1] / "helpers" / "toys"
@@ -34,6 +35,7 @@ GROUPS = {
     "v2a.metrics": "peak_difference = toy_metric",
     "v2a.catalog_formats": "lines = toy_catalog_format",
     "v2a.audio_formats": "npz = toy_audio_format",
+    "v2a.curve_predictors": "cuts = toy_predictor",
 }
 CUT = ("segments.length_s=1.0", "segments.min_length_s=0.4", "encoders.precision=fp32", "output.interval_s=0")
 # One process, and one Ray, for all jobs.
@@ -55,6 +57,7 @@ class World(NamedTuple):
     mapper: Path
     sounds: Path
     told: Path
+    timed: Path
     metrics: Path
 
 
@@ -76,6 +79,14 @@ def write_bundle(folder: Path) -> Path:
     content |= {"name": "toy", "generator": {"generator": "tones", "weights": str(folder / "tones")}}
     (folder / "toy.yaml").write_text(yaml.safe_dump(content))
     return folder / "toy.yaml"
+
+
+def write_cut(path: Path) -> Path:
+    """A video of a second of which the second half is another one."""
+    frames = np.full((20, 48, 64, 3), 20, np.uint8)
+    frames[10:, 8:40, 16:48] = (250, 220, 30)
+    write_video(path, frames, 20)
+    return path
 
 
 def settings(*overrides: str) -> list[str]:
@@ -121,10 +132,16 @@ def world(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
         *settings("encoders.precision=fp32", "output.interval_s=0", "metrics.resamples=20"),
         *settings("metrics.peak_difference.most_db=3.0", "extractors.peak.floor_db=-50.0"),
     ]
-    commands = json.dumps([embed, train, generate, tell, evaluate])
+    video = write_cut(root / "cut.mp4")
+    timed = [
+        *("generate", str(video), "--output", str(found.timed), "--models", "miniature", "--mapper", "none"),
+        *("--timing", "cuts"),
+        *settings(*CUT, "predictor.unlike=0.02", "finish.mux=none", "generator.num_inference_steps=2"),
+    ]
+    commands = json.dumps([embed, train, generate, tell, timed, evaluate])
     done = subprocess.run(
         [sys.executable, "-c", RUN, commands],
-        env=environment, cwd=root, capture_output=True, text=True, timeout=290, check=False,
+        env=environment, cwd=root, capture_output=True, text=True, timeout=1500, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     return found
@@ -193,6 +210,18 @@ def test_a_captioner(world: World) -> None:
     assert identity["captioner"] == {"sentence": "a {colour} thing"}
 
 
+def test_a_curve_predictor(world: World) -> None:
+    (row,) = helpers_outputs.index_rows(world.timed)
+    curve = np.array(row["curve"], np.float32)
+    assert curve.shape == (50, 3)
+    (struck,) = np.flatnonzero(curve[:, 1] == 1)
+    assert struck / 50 == pytest.approx(0.5, abs=0.11)  # the first of five frames a second after the cut
+    assert not curve[:struck, 0].any()
+    assert curve[struck, 0] == 1
+    predicted = json.loads((world.timed / "manifest.json").read_text())["identity"]["timing"]["predictor"]
+    assert (predicted["kind"], predicted["unlike"], predicted["rings_s"]) == ("cuts", 0.02, 0.3)
+
+
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
@@ -239,6 +268,8 @@ def test_an_extractor_and_a_metric(world: World) -> None:
                 "catalog.format.suffix = .mp4",
                 "[wav | flac | m4a | ogg | npz]",
                 "npz: whether the file is made smaller",
+                "timing = off",
+                "[off | gru | motion | cuts]",
             ],
         ),
         ("evaluate", ["extractors.peak.floor_db = -90.0 dB", "metrics.peak_difference.most_db = 60.0 dB"]),

@@ -8,15 +8,16 @@ from __future__ import annotations
 from v2a_core.catalog.config import CatalogSettings
 from v2a_core.catalog.listing import CatalogListing, list_sources
 from v2a_core.catalog.shard_stream import ShardReader
-from v2a_core.catalog.source import Source, read_together, source_id, source_key
+from v2a_core.catalog.source import Source, source_id, source_key
+from v2a_core.catalog.sources import Sources
 
 __all__ = [
     "CatalogListing",
     "CatalogSettings",
     "ShardReader",
     "Source",
+    "Sources",
     "list_sources",
-    "read_together",
     "source_id",
     "source_key",
 ]

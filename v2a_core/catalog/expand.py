@@ -16,6 +16,8 @@ from v2a_core import storage
 from v2a_core.catalog import files
 from v2a_core.catalog.files import FileInfo
 from v2a_core.storage.access import is_web
+from v2a_core.storage.filesystem import ObjectStore
+from v2a_core.storage.pages import has_objects_below
 from v2a_core.storage.public import public
 
 _MAX_BRACES = 1_000_000
@@ -40,8 +42,12 @@ class Entry:
     named: bool
 
 
-def expand(given: str) -> Iterator[Entry]:
+def expand(given: str, *, heard: bool = False) -> Iterator[Entry]:
     """The files behind an input. What exists literally is taken literally, whatever characters are in its name.
+
+    Args:
+        given: The input.
+        heard: Whether sounds are looked for, instead of pictures.
 
     Raises:
         ValueError: When there is nothing.
@@ -54,8 +60,9 @@ def expand(given: str) -> Iterator[Entry]:
     except (FileNotFoundError, NotADirectoryError):
         yield from _expand_pattern(given)
         return
-    if not (files.media_kind(info.uri) or files.is_tar(info.uri) or files.is_table(info.uri)):
-        raise ValueError(f"{public(given)!r} is neither a video nor an image, a tar shard or a table, by its name")
+    if not (files.media_kind(info.uri, heard=heard) or files.is_tar(info.uri) or files.is_table(info.uri)):
+        kinds = "a sound nor a video" if heard else "a video nor an image"
+        raise ValueError(f"{public(given)!r} is neither {kinds}, a tar shard or a table, by its name")
     yield Entry(info, _base(info.uri), True)
 
 
@@ -82,23 +89,43 @@ def _expand_pattern(given: str) -> Iterator[Entry]:
 
 def _glob(pattern: str) -> Iterator[Entry]:
     """Matches of a glob, files and whole folders, by name."""
-    if remote := files.is_remote(pattern):
-        fs, path = storage.filesystem(pattern)
-        found = storage.attempt(pattern, lambda: fs.glob(path), files.LISTING_BYTES)
-        matches = [fs.unstrip_protocol(name) for name in sorted(found)]
-        pattern = fs.unstrip_protocol(path)
-    else:
-        pattern = str(files.local_path(pattern))
-        matches = sorted(storage.look_through(pattern, glob.iglob(pattern, recursive=True)))
-    fixed = len(re.split(r"[*?\[]", pattern)[0].rpartition("/")[0])
+    if files.is_remote(pattern):
+        yield from _glob_remote(pattern)
+        return
+    pattern = str(files.local_path(pattern))
+    matches = sorted(storage.look_through(pattern, glob.iglob(pattern, recursive=True)))
+    fixed = _fixed(pattern)
     for are_folders, run in itertools.groupby(matches, is_folder):
         if not are_folders:
-            for info in map(files.stat, run) if remote else files.stat_all(run):
+            for info in files.stat_all(run):
                 yield Entry(info, info.uri[fixed:].lstrip("/"), True)
         elif "**" not in pattern:  # `**` already matched everything inside
             for folder in run:
-                name = folder[fixed:].lstrip("/")
-                yield from (Entry(entry.info, f"{name}/{entry.name}", False) for entry in _below(folder))
+                yield from _matched_folder(folder, fixed)
+
+
+def _glob_remote(pattern: str) -> Iterator[Entry]:
+    """The same elsewhere: what the listing tells of a match is not asked for again."""
+    fs, path = storage.filesystem(pattern)
+    found = storage.attempt(pattern, lambda: fs.glob(path, detail=True), files.LISTING_BYTES)
+    pattern = fs.unstrip_protocol(path)
+    fixed = _fixed(pattern)
+    for name in sorted(found):
+        if found[name]["type"] == "file":
+            info = files.remote_info(fs, found[name])
+            yield Entry(info, info.uri[fixed:].lstrip("/"), True)
+        elif "**" not in pattern:
+            yield from _matched_folder(fs.unstrip_protocol(name), fixed)
+
+
+def _matched_folder(folder: str, fixed: int) -> Iterator[Entry]:
+    name = folder[fixed:].lstrip("/")
+    return (Entry(entry.info, f"{name}/{entry.name}", False) for entry in _below(folder))
+
+
+def _fixed(pattern: str) -> int:
+    """Characters of a pattern before the first part that is one."""
+    return len(re.split(r"[*?\[]", pattern)[0].rpartition("/")[0])
 
 
 def _below(folder: str) -> Iterator[Entry]:
@@ -116,9 +143,12 @@ def is_folder(given: str) -> bool:
     if not files.is_remote(given):
         path = files.local_path(given)
         return storage.look(str(path), path.is_dir)
-    if is_web(given) and (files.media_kind(given) or files.is_tar(given) or files.is_table(given)):
+    is_media = files.media_kind(given) or files.media_kind(given, heard=True)
+    if is_web(given) and (is_media or files.is_tar(given) or files.is_table(given)):
         return False  # to find out would fetch the file and look for links in it
     fs, remote = storage.filesystem(given)
+    if isinstance(fs, ObjectStore):
+        return has_objects_below(fs, remote, given)
     return bool(storage.attempt(given, lambda: fs.isdir(remote)))
 
 

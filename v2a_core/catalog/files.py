@@ -17,17 +17,22 @@ from v2a_core.catalog.contents import HEAD_BYTES, is_transport_stream, local_ver
 from v2a_core.compute.threads import ScopedThreads
 from v2a_core.media.types import MediaError
 from v2a_core.storage.access import is_web
-from v2a_core.storage.filesystem import Entry, Filesystem
+from v2a_core.storage.filesystem import Entry, Filesystem, ObjectStore
+from v2a_core.storage.pages import objects_below
 from v2a_core.storage.public import public
+from v2a_core.storage.ranges import Version
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m4v", ".mpg", ".mpeg", ".gif"})
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".m4a"})
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.zst")
 TABLE_SUFFIXES = (".csv", ".parquet", ".jsonl", ".ndjson")
 
 LISTING_BYTES = 2**30  # of the answers to a very long listing of a store: it gets the time of so many
 
 _MAX_PART = 150
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
+_ODD = re.compile(rf"{_UNSAFE.pattern}|(?:^|/)\.{{0,2}}(?:/|$)")  # also: an empty part, or one of one or two dots
 # What filesystems call that by which a new content is told.
 _MARKS = ("ETag", "etag", "md5Hash", "LastModified", "Last-Modified", "mtime", "modified", "created")
 _READERS, _FILES_AT_ONCE = 16, 128  # local files are read side by side: on a share that is waiting, not computing
@@ -51,12 +56,19 @@ class FileInfo:
     error: OSError | None = None
 
 
-def media_kind(name: str) -> str | None:
-    """`video`, `image`, or None for a name that is neither."""
+def media_kind(name: str, *, heard: bool = False) -> str | None:
+    """`video`, `image`, or None for a name that is neither.
+
+    Args:
+        name: Path or URI.
+        heard: Whether sounds are looked for: then `video`, `audio`, or None.
+    """
     path = path_of(name)
     suffix = "." + path.rsplit(".", 1)[-1].lower() if "." in path else ""
     if suffix in VIDEO_SUFFIXES:
         return "video"
+    if heard:
+        return "audio" if suffix in SOUND_SUFFIXES else None
     return "image" if suffix in IMAGE_SUFFIXES else None
 
 
@@ -166,17 +178,31 @@ def walk(uri: str) -> Iterator[FileInfo]:
     """
     if is_remote(uri):
         fs, path = storage.filesystem(uri)
-        fs.invalidate_cache()
-        found = storage.attempt(uri, lambda: fs.find(path, detail=True), LISTING_BYTES)
-        for name in sorted(found):
-            below = name[len(path) :].strip("/")
-            if below and found[name]["type"] == "file" and not hidden(below):
-                yield remote_info(fs, found[name])
+        for entry in _objects(fs, path, uri):
+            below = entry["name"][len(path) :].strip("/")
+            if below and not hidden(below):
+                yield remote_info(fs, entry)
         return
     folder = str(local_path(uri))
-    for info in stat_all(sorted(storage.look_through(folder, _local_files(folder, set())))):
+    for info in stat_all(storage.look_through(folder, _local_files(folder, set()))):
         if not isinstance(info.error, FileNotFoundError) or os.path.islink(info.uri):  # else removed since
             yield info
+
+
+def _objects(fs: Filesystem, path: str, uri: str) -> Iterator[Entry]:
+    """The files below a folder of another filesystem, by name."""
+    if isinstance(fs, ObjectStore):
+        yield from objects_below(fs, path, uri)
+        return
+    fs.invalidate_cache()
+    found = storage.attempt(uri, lambda: fs.find(path, detail=True), LISTING_BYTES)
+    yield from (found[name] for name in sorted(found) if found[name]["type"] == "file")
+
+
+def version_of_object(uri: str, version: str) -> Version | None:
+    """Size and ETag of an object of S3, out of its version; None of other files."""
+    size, _, etag = version.partition("-")
+    return Version(int(size), etag) if uri.startswith(("s3://", "s3a://")) and size.isdecimal() and etag else None
 
 
 def remote_info(fs: Filesystem, entry: Entry) -> FileInfo:
@@ -202,7 +228,9 @@ def hidden(name: str) -> bool:
 
 def safe_name(name: str) -> str:
     """A relative posix path that stays below the folder it is joined to, whatever the name was."""
-    parts = [re.sub(r"[\x00-\x1f\x7f\\]", "_", part)[-_MAX_PART:] for part in name.split("/")]
+    if len(name) <= _MAX_PART and not _ODD.search(name):
+        return name
+    parts = [_UNSAFE.sub("_", part)[-_MAX_PART:] for part in name.split("/")]
     return "/".join(part for part in parts if part not in ("", ".", "..")) or "unnamed"
 
 
@@ -244,7 +272,7 @@ def _local_infos(paths: Sequence[str]) -> list[FileInfo]:
 
 def _local_info(path: str) -> FileInfo:
     try:
-        if media_kind(path) or is_tar(path):
+        if media_kind(path) or media_kind(path, heard=True) or is_tar(path):
             return FileInfo(path, *local_version(path))
         mode = os.stat(path).st_mode
         if stat_mode.S_ISDIR(mode):
@@ -257,7 +285,7 @@ def _local_info(path: str) -> FileInfo:
 
 
 def _local_files(folder: str, above: set[str]) -> Iterator[str]:
-    """Files below a folder, links that lead nowhere, and folders that may not be read.
+    """Files below a folder, links that lead nowhere, and folders that may not be read, by their paths.
 
     Linked folders are followed, but not in circles.
     """
@@ -271,15 +299,27 @@ def _local_files(folder: str, above: set[str]) -> Iterator[str]:
             raise
         yield folder
         return
+    # Sorted folder by folder: what is in one, whose path goes on with a slash, has its place among the names.
     with entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            try:
-                inside, wanted = entry.is_dir(), entry.is_file() or entry.is_symlink()
-            except OSError:  # a link to itself
-                inside, wanted = False, True
-            if inside:
-                yield from _local_files(entry.path, above | {real})
-            elif wanted:
-                yield entry.path
+        names = sorted(_wanted(entries))
+    for name in names:
+        path = os.path.join(folder, name)
+        if name.endswith("/"):
+            yield from _local_files(path[:-1], above | {real})
+        else:
+            yield path
+
+
+def _wanted(entries: Iterable[os.DirEntry[str]]) -> Iterator[str]:
+    """Names of what is in a folder, those of folders with a slash behind them."""
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        try:
+            inside, wanted = entry.is_dir(), entry.is_file() or entry.is_symlink()
+        except OSError:  # a link to itself
+            inside, wanted = False, True
+        if inside:
+            yield f"{entry.name}/"
+        elif wanted:
+            yield entry.name

@@ -11,12 +11,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from v2a_core.catalog import files
+from v2a_core.catalog.collector import Collector
 from v2a_core.catalog.config import CatalogSettings
 from v2a_core.catalog.expand import Entry, expand
 from v2a_core.catalog.files import FileInfo
 from v2a_core.catalog.formats import CATALOG_FORMATS
 from v2a_core.catalog.lookup import Lookup, as_reject
-from v2a_core.catalog.source import Source, member_mark, span_us
+from v2a_core.catalog.source import Source, member_mark
+from v2a_core.catalog.sources import Sources
 from v2a_core.catalog.table import Row
 from v2a_core.catalog.tar import Shard, list_shard
 from v2a_core.compute.threads import ScopedThreads
@@ -47,7 +49,7 @@ class CatalogListing:
         notes: Sentences for a person on what may not be meant so.
     """
 
-    sources: list[Source] = field(default_factory=list)
+    sources: Sources = field(default_factory=Sources)
     rejects: list[tuple[Source, MediaError]] = field(default_factory=list)
     skipped_reasons: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
@@ -58,60 +60,71 @@ class CatalogListing:
         return self.skipped_reasons.total()
 
 
-def list_sources(inputs: Sequence[str], settings: CatalogSettings) -> CatalogListing:
+def list_sources(inputs: Sequence[str], settings: CatalogSettings, *, heard: bool = False) -> CatalogListing:
     """List a catalog; the same catalog gives the same list in the same order.
 
     Args:
         inputs: Files, folders, globs, fsspec URI prefixes, tar shards, brace patterns, tables.
         settings: What is listed.
+        heard: Whether sounds and videos with their sound are looked for, instead of videos and images.
 
     Raises:
         ValueError: When an input does not exist, is of no known kind, or holds nothing; with what was looked at.
     """
     if not inputs:
         raise ValueError("the catalog is empty: name at least one file, folder, glob, URI prefix, shard or table")
-    lister = _Lister(settings)
+    lister = _Lister(settings, heard)
     for given in inputs:
         lister.add(given)
-    return lister.listing
+    return lister.listing()
 
 
 class _Lister:
     """Collects sources, each once."""
 
-    def __init__(self, settings: CatalogSettings) -> None:
-        self.listing = CatalogListing()
+    def __init__(self, settings: CatalogSettings, heard: bool) -> None:
+        self._heard = heard
+        self._skipped: Counter[str] = Counter()
+        self._notes: list[str] = []
         self._max_bytes = settings.max_source_mb * 2**20
         self._format = CATALOG_FORMATS[settings.format.kind].component(settings.format)
         self._format.check()
-        # What is listed, and a hash of what is said of it.
-        self._seen: dict[tuple[str, int | None, int | None], int] = {}
-        self._relabelled: list[str] = []
+        self._found = Collector()
+        self._relabelled = 0
+
+    def listing(self) -> CatalogListing:
+        """What was added."""
+        again = {_DUPLICATE: self._found.duplicates, _RELABELLED: self._relabelled}
+        skipped = self._skipped + Counter({reason: count for reason, count in again.items() if count})
+        return CatalogListing(self._found.build(), self._found.rejects, skipped, self._notes)
 
     def add(self, given: str) -> None:
         """Add what one input names."""
-        before, skipped = self._entries(), self.listing.skipped
+        before, skipped = len(self._found), self._passed_over()
         looked_at = 0
         try:
-            for entry, inside in self._looked_into(expand(given)):
+            for entry, inside in self._looked_into(expand(given, heard=self._heard)):
                 looked_at += 1
                 self._add_entry(entry, inside)
         # ImportError: the package for a scheme is missing. None of the others is worth a traceback either.
         except (OSError, ImportError, NotImplementedError) as error:
             message = public_text(f"{public(given)!r} cannot be listed: {type(error).__name__}: {error}")
             raise ValueError(message) from None
-        self._tell_relabelled(given)
-        if self._entries() == before:
-            passed = self.listing.skipped - skipped
+        if len(self._found) == before:
+            passed = self._passed_over() - skipped
+            others = ("sounds", files.SOUND_SUFFIXES) if self._heard else ("images", files.IMAGE_SUFFIXES)
             raise ValueError(
                 f"nothing to process in {public(given)!r}: looked at {looked_at} files, passed over {passed} "
-                f"(videos: {_spell(files.VIDEO_SUFFIXES)}; images: {_spell(files.IMAGE_SUFFIXES)}; shards: "
+                f"(videos: {_spell(files.VIDEO_SUFFIXES)}; {others[0]}: {_spell(others[1])}; shards: "
                 f"{_spell(files.TAR_SUFFIXES)}; tables, when named themselves: {_spell(files.TABLE_SUFFIXES)})"
             )
+        self._tell_relabelled(given)
 
-    def _entries(self) -> int:
-        duplicates = self.listing.skipped_reasons[_DUPLICATE] + self.listing.skipped_reasons[_RELABELLED]
-        return len(self.listing.sources) + len(self.listing.rejects) + duplicates
+    def _passed_over(self) -> int:
+        return self._skipped.total() + self._found.duplicates + self._relabelled
+
+    def _kind(self, name: str) -> str | None:
+        return files.media_kind(name, heard=self._heard)
 
     def _looked_into(self, entries: Iterator[Entry]) -> Iterator[tuple[Entry, _Inside]]:
         """The entries in their order, shards listed ahead: that is waiting for storage, not computing."""
@@ -122,7 +135,7 @@ class _Lister:
                 inside = _Inside()
                 if info.error is None and files.is_text(info.uri):
                     if files.is_tar(info.uri):
-                        inside = _Inside(shard=pool.submit(list_shard, info, self._max_bytes))
+                        inside = _Inside(shard=pool.submit(list_shard, info, self._max_bytes, heard=self._heard))
                     elif files.may_be_text(info.uri):
                         inside = _Inside(is_video=pool.submit(files.is_video_inside, info.uri))
                 window.append((entry, inside))
@@ -132,7 +145,7 @@ class _Lister:
 
     def _add_entry(self, entry: Entry, inside: _Inside) -> None:
         """Add a file, a shard's members or, when the input names it, a table's rows."""
-        info, kind = entry.info, files.media_kind(entry.info.uri)
+        info, kind = entry.info, self._kind(entry.info.uri)
         if not files.is_text(info.uri):
             source = Source(files.readable(info.uri), files.safe_name(files.readable(entry.name)), kind or "video")
             self._reject(source, MediaError("catalog", "BadName", "the name is not UTF-8"))
@@ -146,7 +159,7 @@ class _Lister:
             source = Source(info.uri, files.safe_name(entry.name), kind, info.version, info.size)
             self._add_media(source, inside.is_video)
         else:
-            self.listing.skipped_reasons["not media"] += 1
+            self._skipped["not media"] += 1
 
     def _add_media(self, source: Source, is_video: Future[bool] | None) -> None:
         try:
@@ -157,15 +170,15 @@ class _Lister:
         if is_media:
             self._add(source)
         else:
-            self.listing.skipped_reasons["not media"] += 1
+            self._skipped["not media"] += 1
 
     def _add_unreadable(self, entry: Entry, kind: str | None, error: OSError) -> None:
         uri, missing = entry.info.uri, isinstance(error, FileNotFoundError | NotADirectoryError)
         if not entry.named and (missing or error.errno == errno.ELOOP):
-            self.listing.skipped_reasons["broken link"] += 1
+            self._skipped["broken link"] += 1
         elif kind is None and not files.is_tar(uri) and not entry.named:
-            self.listing.skipped_reasons["unreadable folder"] += 1
-            self.listing.notes.append(f"{uri} may not be read, and is passed over: {type(error).__name__}")
+            self._skipped["unreadable folder"] += 1
+            self._notes.append(f"{uri} may not be read, and is passed over: {type(error).__name__}")
         else:
             rejected = as_reject(error)
             message = f"no file {public(uri)}" if missing else str(rejected)
@@ -181,7 +194,7 @@ class _Lister:
                 Source(
                     uri=f"{public(info.uri)}#{member.name}",
                     name=files.safe_name(f"{stem}/{member.name}"),
-                    kind=files.media_kind(member.name) or "video",
+                    kind=self._kind(member.name) or "video",
                     version=info.version + member_mark(member.name, member.offset, member.size),
                     size=member.size,
                     shard_uri=info.uri,
@@ -197,15 +210,15 @@ class _Lister:
             )
         for member_name, error in shard.rejects:
             uri = f"{public(info.uri)}#{member_name}" if member_name else info.uri
-            kind = files.media_kind(member_name) or "video"
+            kind = self._kind(member_name) or "video"
             self._reject(Source(uri, files.safe_name(f"{stem}/{member_name}"), kind, info.version, info.size), error)
-        self.listing.skipped_reasons.update(shard.skipped)
+        self._skipped.update(shard.skipped)
 
     def _add_table(self, info: FileInfo) -> None:
         folder = self._format.folder(info.uri)
         lookup = Lookup()
         for run in _runs(self._format.rows(info.uri), _ROWS_AT_ONCE):
-            wanted = [row.uri for row in run if not row.error and files.media_kind(row.uri)]
+            wanted = [row.uri for row in run if not row.error and self._kind(row.uri)]
             found = dict(zip(wanted, lookup.find(wanted), strict=True))
             for row in run:
                 path = public(files.path_of(row.uri))
@@ -214,14 +227,15 @@ class _Lister:
                 self._add_row(row, name, found.get(row.uri), public(info.uri))
 
     def _add_row(self, row: Row, name: str, found: FileInfo | MediaError | None, table: str) -> None:
-        kind = files.media_kind(row.uri)
+        kind = self._kind(row.uri)
         if row.error:
             stem = files.safe_name(files.readable(table.rpartition("/")[2]))
             self._reject(Source(f"{table}#{row.number}", f"{stem}/{row.number}", "video"), row.error)
         elif isinstance(found, FileInfo) and kind:
             self._add(Source(found.uri, name, kind, found.version, found.size, **row.values), row)
         else:
-            error = found or MediaError("catalog", "NotMedia", "no video or image by its name")
+            other = "sound" if self._heard else "image"
+            error = found or MediaError("catalog", "NotMedia", f"no video or {other} by its name")
             assert isinstance(error, MediaError)
             self._reject_row(row, Source(row.uri, name, kind or "video", **row.values), error)
 
@@ -230,38 +244,25 @@ class _Lister:
         self._reject(source, MediaError(error.stage, error.error_type, message))
 
     def _add(self, source: Source, row: Row | None = None) -> None:
-        if self._is_new(source, row):
-            if source.size > self._max_bytes:
-                message = f"{source.size:,} bytes; max_source_mb allows {self._max_bytes:,}"
-                self.listing.rejects.append((source, MediaError("catalog", "TooLarge", message)))
-            else:
-                self.listing.sources.append(source)
+        error = None
+        if source.size > self._max_bytes:
+            message = f"{source.size:,} bytes; max_source_mb allows {self._max_bytes:,}"
+            error = MediaError("catalog", "TooLarge", message)
+        self._found.add(source, error, row.place if row else None)
 
     def _reject(self, source: Source, error: MediaError) -> None:
-        if self._is_new(source):
-            self.listing.rejects.append((source, error))
-
-    def _is_new(self, source: Source, row: Row | None = None) -> bool:
-        key = (public(source.uri), *span_us(source))
-        said = hash((source.label, source.split, source.caption, source.prompt, source.negative_prompt))
-        if key not in self._seen:
-            self._seen[key] = said
-            return True
-        if row is not None and said != self._seen[key]:
-            self.listing.skipped_reasons[_RELABELLED] += 1
-            self._relabelled.append(f"{row.place}: {key[0]}")
-        else:
-            self.listing.skipped_reasons[_DUPLICATE] += 1
-        return False
+        self._found.add(source, error)
 
     def _tell_relabelled(self, given: str) -> None:
-        if self._relabelled:
-            count = len(self._relabelled)
-            self.listing.notes.append(
+        again = self._found.relabelled
+        if again:
+            count = len(again)
+            self._notes.append(
                 f"{public(given)}: {count} row{'s name' if count > 1 else ' names'} what is listed already, with other "
-                f"labels; the first counts (such as {self._relabelled[0]})"
+                f"labels; the first counts (such as {again[0]})"
             )
-            self._relabelled.clear()
+            self._relabelled += count
+            again.clear()
 
 
 def _runs(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
+import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from v2a_core import storage
 from v2a_core.catalog import files
-from v2a_core.catalog.shard_stream import ShardReader, is_compressed
+from v2a_core.catalog.shard_stream import ShardReader
 from v2a_core.media import segments as plan
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.media.types import MediaError
 from v2a_core.storage import trouble
 from v2a_core.storage.public import public, public_text
+from v2a_core.storage.ranges import Version
+
+# URI, version, and start and length of the span.
+Place: TypeAlias = tuple[str, str, float | None, float | None]
+_json = json.encoder.encode_basestring_ascii
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A video or image file, a member of a tar shard, or a span of either.
 
     Attributes:
         uri: Absolute path or URI; of a shard member `<shard_uri>#<member>`.
         name: Path inside the catalog, posix, safe to join to a folder; not unique when several inputs are given.
-        kind: `video` or `image`.
+        kind: `video`, `image` or `audio`.
         version: Changes when the content changes.
         size: Bytes.
         start_s: Start of the span that a table's row asks for.
@@ -62,12 +66,12 @@ class Source:
 
     def to_row(self) -> dict[str, str | int | float | None]:
         """Plain values, for tables and messages."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return self._asdict()
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Source:
         """The inverse of `to_row`; other keys are ignored."""
-        return cls(**{field.name: row[field.name] for field in dataclasses.fields(cls)})
+        return cls(*(row[name] for name in cls._fields))
 
     @contextlib.contextmanager
     def fetch(self, shards: ShardReader | None = None) -> Iterator[Path]:
@@ -104,11 +108,21 @@ class Source:
         if self.member is not None and self.shard_uri and self.member_offset is not None:
             version = self.version.removesuffix(member_mark(self.member, self.member_offset, self.member_size or 0))
             shards.copy(self.shard_uri, self.member_offset, self.member_size or 0, path, version)
+        elif (known := files.version_of_object(self.uri, self.version)) and known.size:
+            self._download(path, known)
         else:
             storage.download(self.uri, path)
             # After the last byte: whatever was replaced before it is noticed.
             files.check_version(self.uri, self.version)
         return path
+
+    def _download(self, path: Path, version: Version) -> None:
+        """An object of S3: each request for its bytes says which object is meant."""
+        try:
+            storage.download(self.uri, path, version)
+        except trouble.ReplacedError as error:
+            files.check_version(self.uri, self.version)  # says what is there now
+            raise MediaError("fetch", "Changed", f"{error}; the next run lists it again") from None
 
 
 def member_mark(member: str, offset: int, size: int) -> str:
@@ -116,46 +130,50 @@ def member_mark(member: str, offset: int, size: int) -> str:
     return f"/{member}/{offset}+{size}"
 
 
-def read_together(sources: Sequence[Source], size: int) -> Iterator[tuple[int, int]]:
-    """Cut a list of sources into runs for one worker each: `size` sources, or all members of a compressed shard.
-
-    Yields:
-        Start and end of each run.
-    """
-    start = 0
-    while start < len(sources):
-        shard = _stream_of(sources[start])
-        end = start + 1
-        while end < len(sources) and _stream_of(sources[end]) == shard and (shard or end < start + size):
-            end += 1
-        yield start, end
-        start = end
-
-
-def _stream_of(source: Source) -> str | None:
-    return source.shard_uri if source.shard_uri and is_compressed(source.shard_uri) else None
-
-
 def source_id(source: Source, segments: SegmentSettings, frames: FrameSettings) -> str:
     """A 32-character id: the same for the same content, span and sampling, on every run and machine."""
-    return plan.digest(public(source.uri), source.version, span_us(source), *_sampling(segments, frames))
+    return source_ids([place(source)], segments, frames).hex()
+
+
+def source_ids(sources: Iterable[Place], segments: SegmentSettings, frames: FrameSettings) -> bytes:
+    """The ids of sources, 16 bytes each: of `plan.digest`, its text put together from parts that are made once."""
+    sampling = _sampling(segments, frames)
+    return b"".join(
+        plan.digest_of_json(f"[{_json(public(uri))},{_json(version)},{_span_json(start_s, duration_s)},{sampling}]")
+        for uri, version, start_s, duration_s in sources
+    )
 
 
 def source_key(source: Source) -> str:
     """A 32-character key of a place: the same for every version of what lies there, however it is sampled."""
-    return plan.digest(public(source.uri), span_us(source))
+    return source_keys([place(source)]).hex()
 
 
-def span_us(source: Source) -> tuple[int | None, int | None]:
-    """Start and length of the span, whole microseconds: what is message apart."""
-    return _microseconds(source.start_s), _microseconds(source.duration_s)
+def source_keys(sources: Iterable[Place]) -> bytes:
+    """The keys of sources, 16 bytes each."""
+    return b"".join(
+        plan.digest_of_json(f"[{_json(public(uri))},{_span_json(start_s, duration_s)}]")
+        for uri, _, start_s, duration_s in sources
+    )
 
 
-def _microseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1e6)
+def place(source: Source) -> Place:
+    """What tells a source from others."""
+    return source.uri, source.version, source.start_s, source.duration_s
+
+
+def _span_json(start_s: float | None, duration_s: float | None) -> str:
+    """Start and length of the span, whole microseconds: sources are told apart by them."""
+    if start_s is None and duration_s is None:
+        return "[null,null]"
+    return f"[{_microseconds(start_s)},{_microseconds(duration_s)}]"
+
+
+def _microseconds(seconds: float | None) -> int | str:
+    return "null" if seconds is None else round(seconds * 1e6)
 
 
 @functools.lru_cache(maxsize=8)
-def _sampling(segments: SegmentSettings, frames: FrameSettings) -> tuple[str, str]:
+def _sampling(segments: SegmentSettings, frames: FrameSettings) -> str:
     """The settings as text, made once: a catalog has millions of sources and one sampling."""
-    return segments.model_dump_json(), frames.seen.model_dump_json()
+    return f"{_json(segments.model_dump_json())},{_json(frames.seen.model_dump_json())}"

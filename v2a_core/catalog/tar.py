@@ -44,13 +44,14 @@ class Shard:
     skipped: Counter[str] = field(default_factory=Counter)
 
 
-def list_shard(info: FileInfo, max_bytes: int) -> Shard:
+def list_shard(info: FileInfo, max_bytes: int, *, heard: bool = False) -> Shard:
     """List a shard. Damage ends the listing with a reject; the members before it are kept.
 
     Args:
         info: The shard.
         max_bytes: A larger member is rejected; in a compressed shard it also ends the listing, because passing over
             it means to decompress it.
+        heard: Whether sounds are looked for, instead of pictures.
     """
     shard = Shard()
     sidecars: dict[str, dict[str, str]] = {}
@@ -61,7 +62,7 @@ def list_shard(info: FileInfo, max_bytes: int) -> Shard:
             reached = BoundedStream(stream, info.size) if compressed else None
             with _open_archive(stream, reached) as archive:
                 for entry in _entries(archive, None if compressed else info.size, max_bytes, shard):
-                    _take(archive, entry, shard, sidecars)
+                    _take(archive, entry, shard, sidecars, heard)
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         kind = error.error_type if isinstance(error, MediaError) else "Truncated"
         message = f"the shard cannot be read to its end: {error or type(error).__name__}"
@@ -101,11 +102,13 @@ def _entries(archive: tarfile.TarFile, end: int | None, max_bytes: int, shard: S
             yield entry
 
 
-def _take(archive: tarfile.TarFile, entry: tarfile.TarInfo, shard: Shard, sidecars: dict[str, dict[str, str]]) -> None:
+def _take(
+    archive: tarfile.TarFile, entry: tarfile.TarInfo, shard: Shard, sidecars: dict[str, dict[str, str]], heard: bool
+) -> None:
     key, extension = _split_key(entry.name)
     if may_be_text(entry.name) and not is_transport_stream(_head(archive, entry, HEAD_BYTES)):
         shard.skipped["not media"] += 1
-    elif media_kind(entry.name):
+    elif media_kind(entry.name, heard=heard):
         shard.members.append(Member(entry.name, entry.offset_data, entry.size))
     elif extension in ("json", "txt") and entry.size <= _MAX_SIDECAR:
         try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import ctypes
 import functools
 import sys
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import ParamSpec, TypeVar
 
@@ -26,6 +28,32 @@ class ScopedThreads(ThreadPoolExecutor):
     ) -> Future[Result]:
         """As in any pool of threads."""
         return super().submit(functools.partial(contextvars.copy_context().run, fn, *args, **kwargs))
+
+
+@contextlib.contextmanager
+def every(seconds: float, work: Callable[[], None], name: str) -> Iterator[Callable[[], None]]:
+    """Do something again and again in a thread of its own, until the block ends.
+
+    Args:
+        seconds: Between two times.
+        work: What to do; its first error ends it.
+        name: Of the thread.
+
+    Yields:
+        What raises that error, if there was one.
+    """
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(seconds):
+            work()
+
+    with ScopedThreads(1, name) as threads:
+        repeating = threads.submit(repeat)
+        try:
+            yield lambda: repeating.result() if repeating.done() else None
+        finally:
+            ended.set()
 
 
 def prepare_torch(threads: int) -> None:

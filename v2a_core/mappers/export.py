@@ -15,6 +15,7 @@ import safetensors
 import safetensors.torch
 import torch
 from huggingface_hub import ModelHubMixin, snapshot_download
+from torch import nn
 
 from v2a_core import storage
 from v2a_core.compute.seeds import segment_seed
@@ -225,12 +226,12 @@ def save_mapper(uri: str, weights: Path, config: MapperConfig, license_name: str
     storage.write_json(storage.join(uri, CONFIG_FILE), config.model_dump())
 
 
-def save_weights(model: MapperModel, path: Path) -> None:
+def save_weights(model: nn.Module, path: Path) -> None:
     """The model's state as a safetensors file, float32."""
     safetensors.torch.save_file(weights_of(model), path)
 
 
-def weights_of(model: MapperModel) -> dict[str, torch.Tensor]:
+def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
     """The model's state, float32 on the CPU; not a copy where it is that already."""
     return {name: tensor.detach().float().cpu().contiguous() for name, tensor in model.state_dict().items()}
 

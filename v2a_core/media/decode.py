@@ -18,6 +18,7 @@ from v2a_core.media.frames import FallbackReader, stack, wanted
 from v2a_core.media.image import load_image
 from v2a_core.media.probe import Timeline, read_timeline
 from v2a_core.media.resample import clap_waveform, is_silent, rms_dbfs
+from v2a_core.media.sound_file import SoundFileReader
 from v2a_core.media.timed import TimedReader
 from v2a_core.media.types import DecodedSegment, MediaError, MediaSpec, Pcm, Segment, TimedFrames
 
@@ -31,7 +32,7 @@ class DecodeRequest:
 
     Attributes:
         path: A local file.
-        kind: `video` or `image`.
+        kind: `video`, `image` or `audio`.
         source_id: Segment ids derive from it.
         spec: What the models want.
         segments: How the source is cut.
@@ -85,6 +86,8 @@ def decode_source(request: DecodeRequest) -> Iterator[list[Segment] | Decoded]:
     """
     if request.kind == "image":
         yield from _decode_image(request)
+    elif request.kind == "audio":
+        yield from _decode_sound_file(request)
     else:
         yield from _decode_video(request)
 
@@ -107,6 +110,36 @@ def _decode_image(request: DecodeRequest) -> Iterator[list[Segment] | Decoded]:
                 decoded_share=1.0,
                 source_duration_s=request.frames.image_segment_s,
                 timed=_still(pixels, request) if request.frames.timing_fps else None,
+            )
+
+
+def _decode_sound_file(request: DecodeRequest) -> Iterator[list[Segment] | Decoded]:
+    size = request.spec.image_size
+    unseen, nothing = np.zeros((0, size, size, 3), np.uint8), np.zeros(0, np.float32)
+    with SoundFileReader(request.path, every_channel=request.native) as audio:
+        refuse_longer(audio.length_s, request.max_duration_s, "decode")
+        planned = _plan(request, audio.length_s)
+        yield planned
+        for segment in planned:
+            if segment.segment_id in request.skip:
+                continue
+            try:
+                sound = _decode_sound(segment, request, audio)
+            except MediaError as error:
+                yield SegmentReject(segment, error)
+                continue
+            yield DecodedSegment(
+                segment=segment,
+                frames_NHWC=unseen,
+                frame_times_s=nothing,
+                waveform=sound.waveform,
+                audio_rms_dbfs=sound.rms_dbfs,
+                silent=sound.silent,
+                decoder=audio.name,
+                damaged=sound.damaged,
+                decoded_share=1.0,
+                source_duration_s=plan.span_length(audio.length_s, request.start_s, request.span_s),
+                native=sound.native,
             )
 
 
@@ -249,7 +282,9 @@ class _SegmentSound:
     native: Pcm | None = None
 
 
-def _decode_sound(segment: Segment, request: DecodeRequest, audio: AudioReader | None) -> _SegmentSound:
+def _decode_sound(
+    segment: Segment, request: DecodeRequest, audio: AudioReader | SoundFileReader | None
+) -> _SegmentSound:
     spec = request.spec
     # The audio encoder hears no more than this of a longer segment.
     length_s = min(segment.duration_s, spec.audio_samples / spec.audio_sample_rate)

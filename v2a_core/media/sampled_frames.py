@@ -1,4 +1,4 @@
-"""Few frames of a video at equal steps, whole and not square: what a network takes that crops them itself.
+"""Frames of a video at equal steps, whole or the square in their middle: what networks of metrics take.
 
 The frames are those that ffmpeg's filter `fps` gives out, which rounds times to the nearest step: of each step the last
 frame of its first half, so the first frame of one in two seconds is the last one before the first second is over.
@@ -35,6 +35,7 @@ class SampleRequest:
         length_s: As much as is looked at, above 0.
         every_s: From one frame to the next.
         side: Of the shorter side, pixels.
+        square: The middle of the longer side alone.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class SampleRequest:
     length_s: float
     every_s: float
     side: int
+    square: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,13 @@ def sample(request: SampleRequest) -> Iterator[object]:
         end_s = 0.0
         for time_s, frame in _frames(container, stream, request, frame_s):
             while len(taken) < most and time_s >= _until_s(request, len(taken)) - _ROUNDING_S:
-                taken.append(_picture(frame if latest is None else latest, request.side))
+                taken.append(_picture(frame if latest is None else latest, request))
             latest, end_s = frame, time_s + frame_s
             yield None
         if latest is None:
             raise MediaError(STAGE, "NoFrames", "the video has no frame in its span")
         while len(taken) < most and (not taken or end_s >= _until_s(request, len(taken)) - _ROUNDING_S):
-            taken.append(_picture(latest, request.side))
+            taken.append(_picture(latest, request))
         yield Film(np.stack(taken), end_s)
 
 
@@ -107,7 +109,7 @@ def _frames(
             yield time_s, frame
 
 
-def _picture(frame: av.VideoFrame, side: int) -> npt.NDArray[np.uint8]:
+def _picture(frame: av.VideoFrame, request: SampleRequest) -> npt.NDArray[np.uint8]:
     """A frame, upright, bicubic to the shorter side.
 
     Pillow's numbers are those of torchvision on tensors but for fewer than one pixel in a hundred, by at most 2 of 255.
@@ -117,6 +119,10 @@ def _picture(frame: av.VideoFrame, side: int) -> npt.NDArray[np.uint8]:
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(STAGE, type(error).__name__, f"frame cannot be converted: {reason(error)}") from None
     upright = np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4))
-    height, width = upright.shape[:2]
+    (height, width), side = upright.shape[:2], request.side
     size = (side, int(side * height / width)) if width <= height else (int(side * width / height), side)
-    return np.asarray(Image.fromarray(upright).resize(size, Image.Resampling.BICUBIC))
+    small = np.asarray(Image.fromarray(upright).resize(size, Image.Resampling.BICUBIC))
+    if not request.square:
+        return small
+    top, left = (round((length - side) / 2) for length in small.shape[:2])
+    return small[top : top + side, left : left + side]

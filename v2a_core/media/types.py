@@ -93,7 +93,7 @@ class DecodedSegment:
 
     Attributes:
         segment: What was decoded.
-        frames_NHWC: Frames, uint8, RGB, `image_size` square; N >= 1.
+        frames_NHWC: Frames, uint8, RGB, `image_size` square; N >= 1, but of a sound file 0.
         frame_times_s: Their times, float32 (N,), relative to the source's start.
         waveform: Float32 (audio_samples,), ready for the audio encoder; None without audio or when not asked for.
         audio_rms_dbfs: Level of the segment's sound before normalisation, dB relative to full scale; None without

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from v2a_core.metrics import METRICS
-from v2a_core.metrics.base import Rows, Score, complete
+from v2a_core.metrics.base import SHARE, Rows, Score, Span, complete
 from v2a_core.metrics.config import IntervalSettings
 from v2a_core.metrics.intervals import wilson
 
@@ -35,6 +35,7 @@ class ClassAccuracy:
     title: str
     column: str
     better: Literal["higher", "lower"] = "higher"
+    span: Span = SHARE
 
     @property
     def needs(self) -> tuple[str, ...]:

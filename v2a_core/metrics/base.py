@@ -15,7 +15,14 @@ import numpy.typing as npt
 from v2a_core.metrics.config import IntervalSettings
 
 Array = npt.NDArray[Any]
+Span = tuple[float, float]
 Rows = Mapping[str, Sequence[Any]]
+
+# What values there can be.
+ANY: Span = (-math.inf, math.inf)
+SHARE: Span = (0.0, 1.0)
+COSINE: Span = (-1.0, 1.0)
+NOT_NEGATIVE: Span = (0.0, math.inf)
 
 
 class NotMeasuredError(ValueError):
@@ -59,6 +66,10 @@ class Metric(Protocol):
     @property
     def better(self) -> Literal["higher", "lower"]:
         """Which value is the better one."""
+
+    @property
+    def span(self) -> Span:
+        """The least and the largest value that there can be: no interval goes beyond them."""
 
     @property
     def needs(self) -> tuple[str, ...]:

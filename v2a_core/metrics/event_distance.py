@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from v2a_core.metrics import METRICS
-from v2a_core.metrics.base import Rows, Score, complete
+from v2a_core.metrics.base import NOT_NEGATIVE, Rows, Score, Span, complete
 from v2a_core.metrics.config import IntervalSettings
 from v2a_core.metrics.intervals import mean
 
@@ -17,6 +17,7 @@ class EventDistance:
 
     title = "E-L1 to the reference"
     better: Literal["higher", "lower"] = "lower"
+    span: Span = NOT_NEGATIVE
     needs = ("level_difference",)
 
     def compute(self, rows: Rows, intervals: IntervalSettings) -> Score:

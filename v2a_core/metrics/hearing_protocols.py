@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -40,28 +40,31 @@ class Protocol:
         channels: The first one, or the mean of all.
         resampling: By a windowed sinc; or, to a rate of which the file's is a multiple, by taking every n-th sample
             without a filter, as audioldm_eval did before June 2023: what is above the new rate's half comes back below.
+        centred: Without its mean value.
     """
 
     name: str
     length_s: float
     channels: Channels
     resampling: Resampling = "sinc"
+    centred: bool = True
 
     def mono(self, pcm: Pcm) -> Floats:
-        """What is heard of a sound, float32 (T,), at its own rate, without its mean value."""
+        """What is heard of a sound, float32 (T,), at its own rate."""
         heard_T = self._mixed(pcm)[: max(1, _samples(self.length_s, pcm.sample_rate))]
-        mean = heard_T.mean(dtype=np.float64) if len(heard_T) else 0.0
+        mean = heard_T.mean(dtype=np.float64) if self.centred and len(heard_T) else 0.0
         return heard_T - np.float32(mean)
 
     def at_rate(self, pcm: Pcm, sample_rate: int) -> Floats:
-        """What a network hears, float32 (T,): without the mean value, resampled, then cut.
+        """What a network hears, float32 (T,): centred, resampled, then cut.
 
         Args:
             pcm: A sound of at least one sample.
             sample_rate: The network's, Hz.
         """
         whole_T = self._mixed(pcm).astype(np.float64)
-        whole_T -= whole_T.mean()
+        if self.centred:
+            whole_T -= whole_T.mean()
         heard_T = whole_T[: _samples(self.length_s + _BEYOND_S, pcm.sample_rate)]
         if self.resampling == "decimated" and pcm.sample_rate % sample_rate == 0:
             resampled_T = heard_T[:: pcm.sample_rate // sample_rate]
@@ -69,10 +72,15 @@ class Protocol:
             resampled_T = sinc_resample(heard_T, pcm.sample_rate, sample_rate)
         return resampled_T[: _samples(self.length_s, sample_rate)].astype(np.float32)
 
-    def describe(self) -> dict[str, str | float]:
+    def hears_as(self, name: ProtocolName) -> bool:
+        """Whether it takes the same of a sound as the protocol of a name, whatever it is called itself."""
+        return replace(self, name=name) == PROTOCOLS[name]
+
+    def describe(self) -> dict[str, str | float | bool]:
         """What numbers carry of it."""
         length = "whole" if self.length_s == WHOLE else self.length_s
-        return {"name": self.name, "length_s": length, "channels": self.channels, "resampling": self.resampling}
+        told = {"name": self.name, "length_s": length, "channels": self.channels, "resampling": self.resampling}
+        return told if self.centred else told | {"centred": False}
 
     def _mixed(self, pcm: Pcm) -> Floats:
         if self.channels == "first" or pcm.samples_TC.shape[1] == 1:

@@ -1,11 +1,8 @@
-"""What soundtracks are evaluated with: their index and manifest, the originals, embeddings of references, a judge."""
+"""What soundtracks are evaluated with: their index and manifest, the originals, embeddings of references."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +15,6 @@ from v2a_core.catalog.files import is_tar
 from v2a_core.config import ConfigError
 from v2a_core.media.config import SegmentSettings
 from v2a_core.models import LocalBundle
-from v2a_core.models.digests import fingerprint, tree
 from v2a_core.models.spaces import made_anew
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import read_latest
@@ -29,9 +25,6 @@ from v2a_core.tables.schema import INDEX, INDEX_FOLDER, OK, ROWS_FOLDER
 
 # What tells of a row whether its sound is still the one that was heard.
 HEARD = ["source_id", "status", "audio_path", "audio_sha256"]
-
-if TYPE_CHECKING:
-    from v2a_core.metrics.extractors.judge import Judge
 
 
 def read_manifest(soundtracks: str, *, allow_unfinished: bool) -> Manifest:
@@ -151,47 +144,6 @@ def read_references(embeddings: str, local: LocalBundle) -> dict[str, npt.NDArra
     if not found:
         raise ConfigError(f"--embeddings {embeddings} holds no embedding of a sound in {table.num_rows} rows")
     return found
-
-
-def own_judge(local: LocalBundle) -> str | None:
-    """The folder of the judge that lies beside the models of a bundle, if there is one.
-
-    It judges sounds, so it may lie beside the bundle's ears or its generator when the eyes come from elsewhere.
-    """
-    parts = local.parts()
-    for name in ("audio", "generator", "vision"):
-        path = parts[name].path
-        place = path if path.is_dir() else path.parent
-        folder = place.parent / "judge"
-        if (folder / "config.json").is_file():
-            return str(folder)
-    return None
-
-
-def fetch_judge(uri: str) -> Judge:
-    """A judge from a folder or URI.
-
-    Raises:
-        ConfigError: When there is none.
-    """
-    from v2a_core.metrics.extractors.judge import load_judge
-
-    with tempfile.TemporaryDirectory(prefix="v2a-") as folder:
-        try:
-            storage.copy_tree(uri, Path(folder))
-            return load_judge(Path(folder))
-        except FileNotFoundError:
-            raise ConfigError(f"judge = {uri!r} holds no judge: no config.json and judge.safetensors") from None
-
-
-def judge_fingerprint(judge: str) -> str:
-    """Sha256 of a judge's files."""
-    with tempfile.TemporaryDirectory(prefix="v2a-") as folder:
-        try:
-            storage.copy_tree(judge, Path(folder))
-        except FileNotFoundError:
-            raise ConfigError(f"judge = {judge!r}: no such folder") from None
-        return fingerprint(tree(Path(folder)))
 
 
 def _shard_members(uris: set[str]) -> dict[str, Source]:

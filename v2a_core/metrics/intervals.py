@@ -29,12 +29,18 @@ def wilson(successes: int, count: int, confidence: float = 0.95) -> Score:
     """
     if not 0 <= successes <= count or count < 1:
         raise ValueError(f"{successes} successes of {count} trials is no share")
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
     share = successes / count
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    reach = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return Score(share, *wilson_bounds(share, count, NormalDist().inv_cdf(0.5 + confidence / 2)), count)
+
+
+def wilson_bounds(share: float, count: float, quantile: float) -> tuple[float, float]:
+    """The same of so many independent rows, which need be no whole number, `quantile` errors to each side."""
+    squared = quantile * quantile
+    centre = (share + squared / (2 * count)) / (1 + squared / count)
+    spread = math.sqrt(share * (1 - share) / count + squared / (4 * count * count))
+    reach = quantile / (1 + squared / count) * spread
     # At 0 and 1 the bound is exactly the share; rounding must not put it inside.
-    return Score(share, max(0.0, min(share, centre - reach)), min(1.0, max(share, centre + reach)), count)
+    return max(0.0, min(share, centre - reach)), min(1.0, max(share, centre + reach))
 
 
 def mean(values_N: AnyFloats, settings: IntervalSettings, chance: float | None = None) -> Score:

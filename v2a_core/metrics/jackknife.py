@@ -8,7 +8,12 @@ hash of the source, so the groups are nearly independent. With theta_g the metri
 and the interval is theta +- t(G - 1) se. A distance of two sets is biased by how few rows it is of, in the same way for
 all theta_g, so that the jackknife measures its spread well where a bootstrap, which repeats rows, does not.
 
-Source: B. Efron, The Jackknife, the Bootstrap and Other Resampling Plans, SIAM 1982, chapter 3.
+A number that lies between two bounds, as a share does, has Wilson's interval for as many independent rows as would have
+that error: p (1 - p) / se^2. It keeps inside of the bounds, and of a share of 0 or 1, whose error is 0, it still says
+how few rows that is of. Where there is one bound, the interval ends there.
+
+Sources: B. Efron, The Jackknife, the Bootstrap and Other Resampling Plans, SIAM 1982, chapter 3; N. Dean, M. Pagano,
+Evaluating Confidence Interval Methods for Binomial Proportions in Clustered Surveys, JSSAM 3 (2015).
 
 Shapes: G groups.
 """
@@ -18,12 +23,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
-from v2a_core.metrics.base import NotMeasuredError, Score
+from v2a_core.metrics.base import ANY, NotMeasuredError, Score, Span
+from v2a_core.metrics.intervals import wilson_bounds
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,7 +47,7 @@ def groups_of(sources: Sequence[str], groups: int = GROUPS) -> npt.NDArray[np.in
     return np.array([group_of(source, groups) for source in sources], np.int64)
 
 
-def jackknife(value: float, without_G: Floats, count: int, confidence: float = 0.95) -> Score:
+def jackknife(value: float, without_G: Floats, count: int, confidence: float = 0.95, span: Span = ANY) -> Score:
     """A metric with the interval that its values without each group give.
 
     Args:
@@ -48,16 +55,40 @@ def jackknife(value: float, without_G: Floats, count: int, confidence: float = 0
         without_G: Without each group that has rows, float64.
         count: Rows.
         confidence: Of the interval.
+        span: What values there can be.
 
     Raises:
         NotMeasuredError: For fewer than two groups.
     """
-    reach = standard_error(without_G) * student_quantile(0.5 + confidence / 2, len(without_G) - 1)
-    return Score(value, value - reach, value + reach, count)
+    error, quantile = standard_error(without_G), student_quantile(0.5 + confidence / 2, len(without_G) - 1)
+    return Score(value, *interval(value, error, quantile, count, span), count)
+
+
+def interval(value: float, error: float, quantile: float, count: int, span: Span) -> tuple[float, float]:
+    """The interval of a number, inside of what values there can be.
+
+    Args:
+        value: The number.
+        error: Its standard error.
+        quantile: So many errors to each side.
+        count: Rows.
+        span: What values there can be.
+    """
+    least, most = min(span[0], value), max(span[1], value)  # rounding may be beyond them
+    share = (value - least) / (most - least) if math.isfinite(most - least) else math.nan
+    if math.isnan(share) or (error == 0 and 0 < share < 1):
+        return max(least, value - quantile * error), min(most, value + quantile * error)
+    size = share * (1 - share) / (error / (most - least)) ** 2 if error else float(count)
+    low, high = wilson_bounds(share, max(size, 1e-9), quantile)
+    return least + low * (most - least), least + high * (most - least)
 
 
 def paired_difference(
-    values: tuple[float, float], without_2G: tuple[Floats, Floats], count: int, confidence: float = 0.95
+    values: tuple[float, float],
+    without_2G: tuple[Floats, Floats],
+    count: int,
+    confidence: float = 0.95,
+    span: Span = ANY,
 ) -> Score:
     """First minus second metric of two systems on the same sources: what the sources share falls out.
 
@@ -66,6 +97,7 @@ def paired_difference(
         without_2G: Without each group, the same groups for both.
         count: Rows.
         confidence: Of the interval.
+        span: What values each of them can have.
 
     Raises:
         NotMeasuredError: When the two are not of the same groups, or of fewer than two.
@@ -75,7 +107,9 @@ def paired_difference(
         raise NotMeasuredError(
             f"a paired difference needs the same groups on both sides, not {len(first)} and {len(second)}"
         )
-    return jackknife(values[0] - values[1], first - second, count, confidence)
+    found = jackknife(values[0] - values[1], first - second, count, confidence)
+    most = span[1] - span[0]
+    return replace(found, low=max(-most, found.low), high=min(most, found.high))
 
 
 def standard_error(without_G: Floats) -> float:

@@ -58,12 +58,19 @@ def row_columns(settings: MetricSettings, *, embeddings: bool = False) -> list[s
 
 
 def read_rows(table: pa.Table) -> dict[str, Sequence[Any]]:
-    """The columns of the good rows; embeddings as arrays, not finite numbers as None."""
+    """The columns of the good rows; lists of numbers as arrays, not finite numbers as None.
+
+    A Python object for each number of a list, and for each time that a label stands there, would be most of the memory.
+    """
     good = table.filter(pc.equal(table["status"], OK))
     columns: dict[str, Sequence[Any]] = {}
     for name in good.schema.names:
-        if name in _VECTORS:
+        if pa.types.is_list(good.schema.field(name).type):
             columns[name] = arrays.read_vectors(good[name])
+        elif pa.types.is_string(good.schema.field(name).type):
+            texts = good[name].combine_chunks().dictionary_encode()
+            each = [*texts.dictionary.to_pylist(), None]
+            columns[name] = [each[-1 if place is None else place] for place in texts.indices.to_pylist()]
         else:
             columns[name] = [_finite(value) for value in good[name].to_pylist()]
     return columns

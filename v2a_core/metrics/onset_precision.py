@@ -19,9 +19,10 @@ import numpy.typing as npt
 
 from v2a_core.config import Settings, setting
 from v2a_core.metrics import METRICS
-from v2a_core.metrics.base import NotMeasuredError, Rows, Score, complete
+from v2a_core.metrics.base import SHARE, NotMeasuredError, Rows, Score, Span, complete
 from v2a_core.metrics.config import IntervalSettings
 from v2a_core.metrics.intervals import mean
+from v2a_core.metrics.onsets import by_content
 
 Floats = npt.NDArray[np.float64]
 Times = Sequence[float] | Floats
@@ -92,6 +93,7 @@ class OnsetDetection:
 
     title: str
     better: Literal["higher", "lower"] = "higher"
+    span: Span = SHARE
     needs = ("onsets_s", "onset_confidence", "reference_onsets_s")
     measure: Callable[[Times, Times, Times, float], float | None]
 
@@ -101,7 +103,7 @@ class OnsetDetection:
     def compute(self, rows: Rows, intervals: IntervalSettings) -> Score:
         """Mean, bootstrap interval, chance."""
         made, confidence, reference = complete(rows, self.needs)
-        order = sorted(range(len(made)), key=lambda row: (list(made[row]), list(reference[row])))
+        order = by_content(made, reference)
         found = self._values([(made[row], confidence[row], reference[row]) for row in order])
         if not len(found):
             raise NotMeasuredError("no reference has an onset")
@@ -113,7 +115,11 @@ class OnsetDetection:
         return mean(found, intervals, chance)
 
     def _values(self, rows: Sequence[tuple[Times, Times, Times]]) -> Floats:
-        found = [type(self).measure(*row, self._window_s) for row in rows]
+        # As numbers of Python, one row at a time: loops over those are quicker, and all of them at once are large.
+        lists = ([np.asarray(side).tolist() for side in row] for row in rows)
+        found = [
+            type(self).measure(made, confidence, reference, self._window_s) for made, confidence, reference in lists
+        ]
         return np.array([value for value in found if value is not None])
 
 

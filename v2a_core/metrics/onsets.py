@@ -6,14 +6,14 @@ Shapes: M and N onsets.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from v2a_core.config import Settings, setting
 from v2a_core.metrics import METRICS
-from v2a_core.metrics.base import Rows, Score, complete
+from v2a_core.metrics.base import SHARE, Rows, Score, Span, complete
 from v2a_core.metrics.config import IntervalSettings
 from v2a_core.metrics.intervals import mean
 
@@ -43,6 +43,16 @@ def match_onsets(first_M: Sequence[float] | Floats, second_N: Sequence[float] | 
     return pairs
 
 
+def by_content(made: Sequence[Any], reference: Sequence[Any]) -> list[int]:
+    """The places of rows in the order of their onsets: ascending as lists of numbers are."""
+
+    def key(row: int) -> tuple[bytes, ...]:
+        # Of times from 0 on, the bytes stand in the order of the numbers, and take little room.
+        return tuple(np.asarray(side[row], ">f8").tobytes() for side in (made, reference))
+
+    return sorted(range(len(made)), key=key)
+
+
 def onset_agreement(
     made_M: Sequence[float] | Floats, reference_N: Sequence[float] | Floats, tolerance_s: float
 ) -> float | None:
@@ -62,6 +72,7 @@ class OnsetAgreement:
 
     title = "Onset agreement (F1)"
     better: Literal["higher", "lower"] = "higher"
+    span: Span = SHARE
     needs = ("onsets_s", "reference_onsets_s")
 
     def __init__(self, settings: OnsetSettings) -> None:
@@ -70,8 +81,7 @@ class OnsetAgreement:
     def compute(self, rows: Rows, intervals: IntervalSettings) -> Score:
         """Mean, bootstrap interval, chance."""
         made, reference = complete(rows, self.needs)
-        # By content, so that the order of the rows does not matter.
-        order = sorted(range(len(made)), key=lambda row: (list(made[row]), list(reference[row])))
+        order = by_content(made, reference)  # so that the order of the rows does not matter
         made, reference = [made[row] for row in order], [reference[row] for row in order]
         shuffled = np.random.default_rng(intervals.seed).permutation(len(made))
         others = [reference[shuffled[(place + 1) % len(made)]] for place in np.argsort(shuffled)]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from v2a_core.metrics import METRICS
-from v2a_core.metrics.base import Array, Rows, Score, complete
+from v2a_core.metrics.base import COSINE, Array, Rows, Score, Span, complete
 from v2a_core.metrics.config import IntervalSettings
 from v2a_core.metrics.intervals import mean
 
@@ -36,6 +36,7 @@ class MeanSimilarity:
     title: str
     column: str
     better: Literal["higher", "lower"] = "higher"
+    span: Span = COSINE
 
     @property
     def needs(self) -> tuple[str, ...]:

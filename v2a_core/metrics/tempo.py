@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from v2a_core.metrics import METRICS
-from v2a_core.metrics.base import Rows, Score, complete
+from v2a_core.metrics.base import COSINE, Rows, Score, Span, complete
 from v2a_core.metrics.config import IntervalSettings
 from v2a_core.metrics.correlation import correlation
 
@@ -19,6 +19,7 @@ class TempoCorrelation:
 
     title = "Tempo correlation with the reference"
     better: Literal["higher", "lower"] = "higher"
+    span: Span = COSINE
     needs = ("tempo_hz", "reference_tempo_hz")
 
     def compute(self, rows: Rows, intervals: IntervalSettings) -> Score:

@@ -8,7 +8,6 @@ and looks for a higher number before each commit: a run that was taken for dead,
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from v2a_core import storage
-from v2a_core.compute.threads import ScopedThreads
+from v2a_core.compute.threads import every
 from v2a_core.config import ConfigError
 from v2a_core.outputs.holder import Holder, is_gone, this_process
 from v2a_core.outputs.manifest import FILE_NAME
@@ -93,7 +92,6 @@ class Lease:
 
     def __init__(self, output: str, number: int, record: _Record) -> None:
         self._output, self._number, self._record = output, number, record
-        self._ended = threading.Event()
         self._progress: Callable[[], Mapping[str, JSON]] | None = None
 
     @property
@@ -120,16 +118,11 @@ class Lease:
             )
 
     def renew(self) -> None:
-        """Say that the owner is there, every `RENEW_S`, until `end`."""
-        while not self._ended.wait(RENEW_S):
-            # Storage that is away for a while takes nothing from the owner: nobody else can write there either.
-            with contextlib.suppress(OSError, LeaseLostError):
-                self.check()
-                self._write(renewed=time.time())
-
-    def end(self) -> None:
-        """Renew no longer."""
-        self._ended.set()
+        """Say that the owner is there."""
+        # Storage that is away for a while takes nothing from the owner: nobody else can write there either.
+        with contextlib.suppress(OSError, LeaseLostError):
+            self.check()
+            self._write(renewed=time.time())
 
     def release(self) -> None:
         """Give the output free; of an output that never came to be, nothing is left."""
@@ -167,12 +160,8 @@ def hold(output: str, job: str, *, steal: bool = False) -> Iterator[Lease]:
     with storage.gone_when_empty(storage.missing_folders(_folder(output))):
         lease = _acquire(output, job, steal)
         try:
-            with ScopedThreads(1, "lease") as threads:
-                threads.submit(lease.renew)
-                try:
-                    yield lease
-                finally:
-                    lease.end()
+            with every(RENEW_S, lease.renew, "lease"):
+                yield lease
         finally:
             lease.release()
 

@@ -1,29 +1,30 @@
 """What is already done, read from the output itself: there is no side database that could disagree with it.
 
-Ids stay in Arrow columns: a million finished sources cost some 150 MB, and are compared all at once.
+Ids stay in columns of numbers: a million finished sources cost some 60 MB, and are compared all at once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from v2a_core import storage
+from v2a_core.compute.ids import Flags, Ids, IdTable, Positions
+from v2a_core.compute.threads import ScopedThreads
 from v2a_core.outputs import manifest
+from v2a_core.outputs.versions import Rejects, Versions, merge, of_part
 from v2a_core.tables.latest import COLUMNS, latest
 from v2a_core.tables.partial import Partial
-from v2a_core.tables.schema import OK, REJECTED
 
 _REASONS = ("status", "reject_stage", "reject_type")
-_GOOD = pa.schema([("source_id", pa.string()), ("source_key", pa.string()), ("good", pa.int64())])
-_REJECTED = pa.schema([("source_id", pa.string()), ("source_key", pa.string()), ("reason", pa.string())])
+_PARTS_AT_ONCE = 8  # of remote ones: that is waiting, not computing
 
 
 class UnreadablePartError(OSError):
@@ -45,63 +46,74 @@ class Totals:
     rejected: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Ledger:
     """The finished work of an output.
 
     Attributes:
-        complete: Ids of the sources with nothing left to do.
-        partial: What there is of each source that is not complete.
+        partial: What there is of each source that is not complete, by its id.
         parts: Rows of each file that holds them, by its name.
-        good: Of the newest version of each source, how many good rows it has.
-        rejected: Rejected rows of these, with their reasons.
+        versions: What there is of each version of a source.
+        rejects: Rejected rows, with their reasons.
     """
 
-    complete: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
     partial: dict[str, Partial] = field(default_factory=dict)
     parts: dict[str, int] = field(default_factory=dict)
-    good: pa.Table = field(default_factory=_GOOD.empty_table)
-    rejected: pa.Table = field(default_factory=_REJECTED.empty_table)
+    versions: Versions = field(default_factory=Versions.none)
+    rejects: Rejects = field(default_factory=Rejects)
+
+    @functools.cached_property
+    def _places(self) -> IdTable:
+        return IdTable(self.versions.ids)
+
+    @functools.cached_property
+    def _newest(self) -> Flags:
+        return self.versions.newest()
 
     @property
     def rows(self) -> int:
         """Rows of the output."""
         return sum(self.parts.values())
 
-    def unfinished(self, source_ids: Sequence[str]) -> list[int]:
+    def unfinished(self, ids: Ids) -> Positions:
         """Positions of the sources that are not complete."""
-        done = pc.is_in(pa.array(source_ids, pa.string()), value_set=self.complete)
-        return [int(position) for position in np.flatnonzero(~done.to_numpy(zero_copy_only=False))]
+        at = self._places.find(ids)
+        done = np.zeros(len(ids), bool)
+        done[at >= 0] = self.versions.complete[at[at >= 0]]
+        return np.flatnonzero(~done)
 
-    def expected_again(self) -> set[str]:
+    def expected_again(self) -> list[str]:
         """Ids of rows that a run may make a second time: those of sources that it takes up again."""
-        return {segment for partial in self.partial.values() for segment in partial.segments}
+        return [segment for partial in self.partial.values() for segment in partial.segments]
 
-    def good_among(self, source_ids: Sequence[str]) -> int:
+    def good_among(self, ids: Ids) -> int:
         """How many of some sources have a good row."""
-        found = self.good.filter(pc.greater(self.good["good"], 0))["source_id"]
-        return int(pc.sum(pc.is_in(found, value_set=pa.array(source_ids, pa.string()))).as_py() or 0)
+        at = np.unique(self._places.find(ids))
+        at = at[at >= 0]
+        return int(np.count_nonzero((self.versions.good[at] > 0) & self._newest[at]))
 
-    def totals(self, replaced: Collection[str] = ()) -> Totals:
+    def totals(self, replaced: Ids | None = None) -> Totals:
         """What the output held before this run.
 
         Args:
             replaced: Keys of the sources of which a newer version has come since: theirs no longer counts.
         """
-        gone = pa.array(list(replaced), pa.string())
-        good, rejected = (
-            table.filter(pc.invert(pc.is_in(table["source_key"], value_set=gone))) if len(gone) else table
-            for table in (self.good, self.rejected)
-        )
-        return Totals(good.num_rows, int(pc.sum(good["good"]).as_py() or 0), Counter(rejected["reason"].to_pylist()))
+        counts = self._newest.copy()
+        if replaced is not None and len(replaced):
+            counts &= IdTable(replaced).find(self.versions.keys) < 0
+        rejected: Counter[str] = Counter()
+        for reason, rows in self.rejects.count(self._places, counts):
+            rejected[reason] += rows
+        return Totals(int(np.count_nonzero(counts)), int(self.versions.good[counts].sum()), rejected)
 
-    def other_versions(self, ids_by_key: dict[str, str]) -> set[str]:
-        """Keys of the sources that the output has in another version only than that of `ids_by_key`."""
-        if not ids_by_key:
-            return set()
-        known = self.good.filter(pc.is_in(self.good["source_key"], value_set=pa.array(list(ids_by_key), pa.string())))
-        rows = zip(known["source_key"].to_pylist(), known["source_id"].to_pylist(), strict=True)
-        return {key for key, identity in rows if ids_by_key[key] != identity}
+    def other_versions(self, keys: Ids, ids: Ids) -> Positions:
+        """Which sources, told by key and id, the output has in another version only."""
+        newest = np.flatnonzero(self._newest)
+        at = IdTable(self.versions.keys[newest]).find(keys)
+        known = np.flatnonzero(at >= 0)
+        theirs = self.versions.ids[newest[at[known]]]
+        differ: Flags = np.any(theirs != ids[known], axis=1)
+        return known[differ]
 
 
 def part_files(folder: str) -> list[str]:
@@ -121,12 +133,25 @@ def read_parts(folder: str, columns: Sequence[str]) -> dict[str, pa.Table]:
     Raises:
         UnreadablePartError: When one is damaged, or belongs to another output; names it and what to do.
     """
+    return dict(each_part(folder, columns))
+
+
+def each_part(folder: str, columns: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
+    """The same, one after the other; some of those that come are read already.
+
+    Raises (while iterating):
+        UnreadablePartError: As above.
+    """
     identity = manifest.recorded_identity(folder.rpartition("/")[0])
-    tables = {}
-    for uri in part_files(folder):
-        tables[uri] = read_part(uri, columns)
-        check_identity(uri, tables[uri].schema, identity)
-    return tables
+    uris = part_files(folder)
+    with ScopedThreads(_PARTS_AT_ONCE) as pool:
+        coming = [pool.submit(read_part, uri, columns) for uri in uris[:_PARTS_AT_ONCE]]
+        for number, uri in enumerate(uris):
+            table = coming.pop(0).result()
+            if number + _PARTS_AT_ONCE < len(uris):
+                coming.append(pool.submit(read_part, uris[number + _PARTS_AT_ONCE], columns))
+            check_identity(uri, table.schema, identity)
+            yield uri, table
 
 
 def check_identity(uri: str, schema: pa.Schema, identity: str | None) -> None:
@@ -179,6 +204,32 @@ def read_batches(uri: str, columns: Sequence[str], rows: int = 1024) -> Iterator
                 yield table.slice(start, rows).combine_chunks()
 
 
+def read_group(uri: str, group: int, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a row group of a part.
+
+    Raises:
+        UnreadablePartError: When it is damaged; names it and what to do.
+    """
+    with storage.open_read(uri) as file, reading(uri):
+        return pq.ParquetFile(file, page_checksum_verification=True).read_row_group(group, columns=list(columns))
+
+
+def places_of(folder: str, id_column: str) -> dict[str, tuple[str, int]]:
+    """Where each row of a folder lies: its part and row group, by its id.
+
+    Raises:
+        UnreadablePartError: When a part is damaged; names it and what to do.
+    """
+    found: dict[str, tuple[str, int]] = {}
+    for uri in part_files(folder):
+        with storage.open_read(uri) as file, reading(uri):
+            parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            for group in range(parquet.num_row_groups):
+                ids = parquet.read_row_group(group, columns=[id_column])[id_column]
+                found |= dict.fromkeys(ids.to_pylist(), (uri, group))
+    return found
+
+
 @contextlib.contextmanager
 def reading(uri: str) -> Iterator[None]:
     """What a Parquet reader says of a damaged part, for a person.
@@ -203,58 +254,38 @@ def _output_of(part: str) -> str:
 
 
 def embeddings_ledger(folder: str) -> Ledger:
-    """The ledger of an output with a row a segment: a source is complete when all its segments have one."""
-    parts = _read_parts(folder, ["segment_id", "segment_index", "segment_count"])
-    if not parts:
-        return Ledger()
-    table = pa.concat_tables(parts.values())
-    # A source that was rejected as a whole has one row, which is no segment, and a segment count of 0.
-    is_segment = pc.greater_equal(table["segment_index"], 0)
-    counted = table.append_column("segment", pc.if_else(is_segment, table["segment_id"], pa.scalar(None, pa.string())))
-    counts = counted.group_by("source_id").aggregate([("segment", "count_distinct"), ("segment_count", "max")])
-    is_complete = pc.greater_equal(counts["segment_count_distinct"], counts["segment_count_max"])
-    complete = counts.filter(is_complete)["source_id"].combine_chunks()
-    unfinished = counts.filter(pc.invert(is_complete))["source_id"].combine_chunks()
-    rest = table.filter(pc.and_(is_segment, pc.is_in(table["source_id"], value_set=unfinished)))
-    return _ledger(table, complete, _partial(rest), parts)
+    """The ledger of an output with a row a segment: a source is complete when all its segments have one.
+
+    A source that was rejected as a whole has one row, which is no segment, and a segment count of 0.
+    """
+    return _ledger(folder, ["segment_id", "segment_index", "segment_count"])
 
 
 def index_ledger(folder: str) -> Ledger:
     """The ledger of an index: a row is written when the media files of its source are complete."""
-    parts = _read_parts(folder, [])
+    return _ledger(folder, [])
+
+
+def _ledger(folder: str, of_segments: Sequence[str]) -> Ledger:
+    """The ledger of a folder of parts; each is reduced when it is read."""
+    parts: dict[str, int] = {}
+    found, rests, rejects = [], [], Rejects()
+    for uri, table in each_part(folder, [*COLUMNS, *_REASONS, *of_segments]):
+        parts[uri.rsplit("/", 1)[-1]] = table.num_rows
+        versions, rest = of_part(table, segmented=bool(of_segments))
+        found.append(versions)
+        rests.append(rest)
+        rejects.add(table)
     if not parts:
         return Ledger()
-    table = pa.concat_tables(parts.values())
-    return _ledger(table, pc.unique(table["source_id"]), {}, parts)
-
-
-def _read_parts(folder: str, more: Sequence[str]) -> dict[str, pa.Table]:
-    """What a ledger needs of each part, by its name."""
-    tables = read_parts(folder, [*COLUMNS, *_REASONS, *more])
-    return {uri.rsplit("/", 1)[-1]: table for uri, table in tables.items()}
+    whole, rest = merge(found, rests)
+    return Ledger(_partial(rest), parts, whole, rejects)
 
 
 def _partial(segments: pa.Table) -> dict[str, Partial]:
     partial: dict[str, Partial] = {}
-    names = ["source_id", "segment_id", "segment_index", "segment_count"]
-    for row in segments.select(names).to_pylist():
-        known = partial.get(row["source_id"], Partial(count=row["segment_count"]))
+    for row in segments.to_pylist():
+        known = partial.setdefault(row["source_id"], Partial(count=row["count"]))
         known.segments.append(row["segment_id"])
         known.indices.append(row["segment_index"])
-        partial[row["source_id"]] = known
     return partial
-
-
-def _ledger(table: pa.Table, complete: pa.Array, partial: dict[str, Partial], parts: Mapping[str, pa.Table]) -> Ledger:
-    newest = latest(table)
-    is_good = pc.cast(pc.equal(newest["status"], OK), pa.int64())
-    good = newest.append_column("good", is_good).group_by(["source_id", "source_key"]).aggregate([("good", "sum")])
-    rejected = newest.filter(pc.equal(newest["status"], REJECTED))
-    reason = pc.binary_join_element_wise(rejected["reject_stage"], rejected["reject_type"], ": ")
-    return Ledger(
-        complete,
-        partial,
-        {name: part.num_rows for name, part in parts.items()},
-        good.rename_columns(["source_id", "source_key", "good"]),
-        rejected.select(["source_id", "source_key"]).append_column("reason", reason),
-    )

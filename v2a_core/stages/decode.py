@@ -12,7 +12,8 @@ from v2a_core.media import worker
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
 from v2a_core.media.decode import DecodeRequest, SegmentReject
 from v2a_core.media.guard import shared_decoder
-from v2a_core.media.types import MediaError, MediaSpec, Segment
+from v2a_core.media.types import DecodedSegment, MediaError, MediaSpec, Segment
+from v2a_core.stages.envelope import heard_over_time
 from v2a_core.storage import trouble
 from v2a_core.tables import rows
 from v2a_core.tables.rows import DecodedRow
@@ -35,6 +36,10 @@ class DecodeSettings:
     def embeds_timed(self) -> bool:
         """Whether denser frames are given on, to be embedded."""
         return self.timed_pixels and self.frames.timing_fps > 0
+
+    def heard_over_time(self, decoded: DecodedSegment) -> DecodedRow:
+        """What is told of the sound beside denser frames."""
+        return heard_over_time(decoded, self.spec) if self.frames.timing_fps else {}
 
     def request(self, path: Path, source: Source, source_id: str, done_segments: Collection[str]) -> DecodeRequest:
         """What is to be decoded of a source whose file lies at `path`."""
@@ -85,7 +90,7 @@ def decode_rows(
                 if isinstance(item, SegmentReject):
                     yield rows.rejected_row(source, source_id, item.error, item.segment, seconds)
                 else:
-                    yield rows.decoded_row(source, source_id, item, seconds)
+                    yield {**rows.decoded_row(source, source_id, item, seconds), **settings.heard_over_time(item)}
         return
     except (MediaError, OSError) as caught:
         error = _fault_of(source, caught)

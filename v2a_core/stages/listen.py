@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from v2a_core import storage
+from v2a_core.config import Settings
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
 from v2a_core.media.resample import is_silent
 from v2a_core.media.types import MediaError, MediaSpec, Pcm
@@ -19,11 +20,12 @@ from v2a_core.metrics import inputs
 from v2a_core.metrics.config import ExtractorSettings
 from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.base import BatchExtractor, Hearing, SoundExtractor, Sounds
-from v2a_core.metrics.extractors.folder import FolderExtractor
 from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.metrics.systems.sets import spans
+from v2a_core.models import LocalBundle
 from v2a_core.protocols import JSON
+from v2a_core.registry import Entry
 from v2a_core.stages.decode import DecodeSettings, decode_rows
 from v2a_core.stages.sounds import load_sound
 from v2a_core.tables import arrays, rows
@@ -112,32 +114,54 @@ def embed_sounds(batch: pa.Table, extractors: Sequence[BatchExtractor]) -> pa.Ta
     return batch
 
 
-def described(settings: ExtractorSettings) -> dict[str, JSON]:
-    """The settings of those whose columns are in the rows, by name; a network's rows are its own."""
-    entries = [EXTRACTORS[name] for name in EXTRACTORS.names()]
-    return {
-        entry.name: settings.own(entry.name, entry.settings).model_dump(mode="json")
-        for entry in entries
-        if entry.settings and not issubclass(entry.component, FolderExtractor)
-    }
+def described(settings: ExtractorSettings, models: LocalBundle) -> dict[str, JSON]:
+    """What those depend on whose columns are in the rows, by name; a network's rows are its own.
+
+    Args:
+        settings: Of all.
+        models: The bundle.
+
+    Raises:
+        ConfigError: When the weights of one cannot be had.
+    """
+    owned = {entry.name: _own(settings, entry) for entry in _of_kind(SoundExtractor, BatchExtractor)}
+    found = {name: own.model_dump(mode="json") for name, own in owned.items() if own}
+    # Of the weights themselves, not of where they lie: folders may be moved.
+    for name, sha256 in weights_of(settings, models).items():
+        found[name] = {**found.get(name, {}), "weights": sha256}
+    return {**found}
+
+
+def weights_of(settings: ExtractorSettings, models: LocalBundle) -> dict[str, str]:
+    """Sha256 of what those hear with whose columns are in the rows, by name; of those that have weights.
+
+    Args:
+        settings: Of all.
+        models: The bundle.
+
+    Raises:
+        ConfigError: When the weights of one cannot be had.
+    """
+    found = {entry.name: entry.component.weights(_own(settings, entry), models) for entry in _of_kind(BatchExtractor)}
+    return {name: sha256 for name, sha256 in found.items() if sha256}
 
 
 def batch_extractors(settings: ExtractorSettings, hearing: Hearing) -> list[BatchExtractor]:
     """Those that hear with models, loaded."""
-    return [
-        entry.component(settings.own(entry.name, entry.settings) if entry.settings else None, hearing)
-        for entry in (EXTRACTORS[name] for name in EXTRACTORS.names())
-        if issubclass(entry.component, BatchExtractor)
-    ]
+    return [entry.component(_own(settings, entry), hearing) for entry in _of_kind(BatchExtractor)]
 
 
 def sound_extractors(settings: ExtractorSettings) -> list[SoundExtractor]:
     """Those that describe each sound by itself."""
-    return [
-        entry.component(settings.own(entry.name, entry.settings) if entry.settings else None)
-        for entry in (EXTRACTORS[name] for name in EXTRACTORS.names())
-        if issubclass(entry.component, SoundExtractor)
-    ]
+    return [entry.component(_own(settings, entry)) for entry in _of_kind(SoundExtractor)]
+
+
+def _of_kind(*kinds: type) -> list[Entry[Any]]:
+    return [entry for entry in map(EXTRACTORS.__getitem__, EXTRACTORS.names()) if issubclass(entry.component, kinds)]
+
+
+def _own(settings: ExtractorSettings, entry: Entry[Any]) -> Settings | None:
+    return settings.own(entry.name, entry.settings) if entry.settings else None
 
 
 def _read_made(row: Mapping[str, Any], soundtracks: str) -> Pcm:

@@ -13,7 +13,10 @@ from v2a_core.tables import arrays, rows
 from v2a_core.tables.arrays import Array
 from v2a_core.tables.schema import CURVE_PARTS, OK
 
-_USED = ("timing_times_s", "timing_motion", "timing_frames", "timing_pixels")
+_USED = (
+    *("timing_times_s", "timing_motion", "timing_frames", "timing_pixels"),
+    *("timing_level", "timing_onsets_s"),
+)
 
 
 def predict_curves(batch: pa.Table, predictor: CurvePredictor, sees: bool) -> pa.Table:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from v2a_core.catalog import Source
+from v2a_core.catalog import Source, Sources
+from v2a_core.compute.ids import Ids, IdTable, pack
 from v2a_core.config import Settings, setting
 from v2a_core.outputs.ledger import read_columns
 from v2a_core.stages.slerp import slerp
@@ -37,21 +40,28 @@ def words_of(source: Source, settings: TextSettings) -> tuple[str | None, str | 
     )
 
 
-def said_otherwise(index: str, sources: Mapping[str, Source], settings: TextSettings) -> list[str]:
+def said_otherwise(index: str, sources: Sources, ids: Ids, settings: TextSettings) -> list[str]:
     """Names of sources whose soundtrack was made with other words than the catalog says now.
 
     Args:
         index: Folder or URI of an index.
-        sources: Sources by id.
+        sources: The catalog.
+        ids: The id of each source.
         settings: What is said of all of them.
     """
     table = read_columns(index, ["source_id", "status", "prompt", "negative_prompt"])
+    if table is None:
+        return []
+    places = IdTable(ids).find(pack(table["source_id"]))
+    listed = (places >= 0) & pc.equal(table["status"], OK).to_numpy()
+    made = table.filter(pa.array(listed))
+    words = zip(made["prompt"].to_pylist(), made["negative_prompt"].to_pylist(), strict=True)
+    said = dict(zip(places[listed].tolist(), words, strict=True))
+    at = np.array(sorted(said), np.int64)
     return [
-        sources[row["source_id"]].name
-        for row in (table.to_pylist() if table else ())
-        if row["source_id"] in sources
-        and row["status"] == OK
-        and (row["prompt"], row["negative_prompt"]) != words_of(sources[row["source_id"]], settings)
+        source.name
+        for place, source in zip(at.tolist(), sources.take(at), strict=True)
+        if said[place] != words_of(source, settings)
     ]
 
 

@@ -6,21 +6,25 @@ have a row and at least one of them is good. Everything else is decoded.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from v2a_core import storage
+from v2a_core.compute.ids import Ids, IdTable, Positions, pack
 from v2a_core.config import ConfigError
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.outputs import manifest
-from v2a_core.outputs.ledger import read_parts
+from v2a_core.outputs.ledger import each_part
+from v2a_core.outputs.versions import merge, of_part
 from v2a_core.protocols import JSON
+from v2a_core.tables.latest import COLUMNS
 from v2a_core.tables.rows import TRANSIT, catalog_fields, unpack_source
-from v2a_core.tables.schema import OK, ROWS_FOLDER, embeddings_schema
+from v2a_core.tables.schema import ROWS_FOLDER, embeddings_schema
 
 _ROWS_AT_ONCE = 256
 
@@ -78,7 +82,7 @@ def check(embeddings: str, vision_space: str, segments: SegmentSettings, frames:
         )
 
 
-def find(embeddings: str, wanted: Collection[str]) -> dict[str, list[str]]:
+def find(embeddings: str, wanted: Ids) -> dict[str, Positions]:
     """Where the rows of the wanted sources are, as far as they can be used; reads ids only.
 
     Args:
@@ -86,28 +90,23 @@ def find(embeddings: str, wanted: Collection[str]) -> dict[str, list[str]]:
         wanted: Source ids.
 
     Returns:
-        For each part that holds rows of them, the ids of those sources.
+        For each part that holds rows of them, which of them these are, rising.
     """
-    ids = pa.array(list(wanted), pa.string())
-    parts = read_parts(storage.join(embeddings, ROWS_FOLDER), ["source_id", "segment_id", "segment_count", "status"])
-    tables = {uri: table.filter(pc.is_in(table["source_id"], value_set=ids)) for uri, table in parts.items()}
-    if not tables:
+    places, found, parts, rests = IdTable(wanted), {}, [], []
+    columns = [*COLUMNS, "status", "segment_id", "segment_index", "segment_count"]
+    for uri, table in each_part(storage.join(embeddings, ROWS_FOLDER), columns):
+        at = places.find(pack(table["source_id"]))
+        if (at >= 0).any():
+            versions, rest = of_part(table.filter(pa.array(at >= 0)), segmented=True)
+            found[uri] = np.sort(places.find(versions.ids))
+            parts.append(versions)
+            rests.append(rest)
+    if not found:
         return {}
-    rows = pa.concat_tables(tables.values())
-    good = pc.cast(pc.equal(rows["status"], OK), pa.int64())
-    groups = (
-        rows.append_column("good", good)
-        .group_by("source_id")
-        .aggregate([("segment_id", "count_distinct"), ("segment_count", "max"), ("good", "sum")])
-    )
-    whole = pc.greater_equal(groups["segment_id_count_distinct"], groups["segment_count_max"])
-    usable = groups.filter(pc.and_(whole, pc.greater(groups["good_sum"], 0)))["source_id"].combine_chunks()
-    found = {}
-    for uri, table in tables.items():
-        sources = pc.unique(table.filter(pc.is_in(table["source_id"], value_set=usable))["source_id"]).to_pylist()
-        if sources:
-            found[uri] = sources
-    return found
+    versions, _ = merge(parts, rests)
+    usable = np.zeros(len(wanted), bool)
+    usable[places.find(versions.ids)] = versions.complete & (versions.good > 0)
+    return {uri: at[usable[at]] for uri, at in found.items() if usable[at].any()}
 
 
 def read(part: str, sources: Mapping[str, str], vision_dim: int, denser: Denser = _NOTHING) -> Iterator[pa.Table]:
@@ -120,7 +119,7 @@ def read(part: str, sources: Mapping[str, str], vision_dim: int, denser: Denser 
         denser: What is read of the denser frames.
     """
     wanted = pa.array(list(sources), pa.string())
-    left_out = {"clap_embedding", *(() if denser.frames else ("timing_frames",))}
+    left_out = {"clap_embedding", "timing_level", "timing_onsets_s", *(() if denser.frames else ("timing_frames",))}
     columns = [name for name in embeddings_schema(vision_dim, denser.motion).names if name not in left_out]
     with storage.open_read(part) as file:
         for batch in pq.ParquetFile(file).iter_batches(_ROWS_AT_ONCE, columns=columns):

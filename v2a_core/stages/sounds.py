@@ -107,7 +107,9 @@ def fill(
         places = pa.array([present.index(row) if row in present else None for row in range(len(things))], pa.int64())
         columns = {name: values.take(places) for name, values in found.items()}
         for values in found.values():
-            bad = [not np.isfinite(cell.values.to_numpy(zero_copy_only=False)).all() for cell in values]
+            bad = [
+                cell.is_valid and not np.isfinite(cell.values.to_numpy(zero_copy_only=False)).all() for cell in values
+            ]
             infinite[present] |= np.array(bad, bool)
     columns["extract_s"] = rows.per_row_seconds(time.monotonic() - started, [thing is not None for thing in things])
     batch = rows.replace(batch, columns, drop=[column])

@@ -45,7 +45,10 @@ def _read(
 ) -> dict[str, Any]:
     every_s = 1 / extractor.frames_per_second
     with rows.unpack_source(item["source"]).fetch() as path:
-        request = SampleRequest(path.absolute(), item["start_s"], span_s(item, protocol), every_s, extractor.side)
+        length_s = span_s(item, protocol)
+        request = SampleRequest(
+            path.absolute(), item["start_s"], length_s, every_s, extractor.side, square=extractor.square
+        )
         call = worker.Call("v2a_core.media.sampled_frames:sample", request, reads=(request.path,), stage=STAGE)
         film = shared_decoder(guard).run(call)
     if not isinstance(film, Film):

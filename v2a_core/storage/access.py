@@ -28,6 +28,8 @@ CHUNK_BYTES = 32 * 2**20  # of a transfer: what is fetched again when it is cut,
 
 _S3 = ("s3://", "s3a://")
 _WEB = ("http://", "https://")
+# Schemes whose package is an extra of ours, and which.
+_EXTRAS = {"gs": "gs", "gcs": "gs", "abfs": "abfs", "abfss": "abfs", "az": "abfs"}
 _CHAINED = re.compile(r"::[A-Za-z][A-Za-z0-9+.\-]*://")  # `zip://clips/a.mp4::https://host/clips.zip`
 _GRACE_S = 2.0  # a request ends by itself when its time is over; only what does not is left behind
 
@@ -129,7 +131,9 @@ def _open(uri: str) -> tuple[Filesystem, str]:
             raise
         raise ConfigError(f"{public(uri)} cannot be opened: {str(error).splitlines()[0]}") from None  # libjvm: a page
     except ImportError as error:
-        raise ConfigError(f"{public(uri)}: a Python package is missing on this machine: {error}") from None
+        extra = _EXTRAS.get(uri.partition("://")[0].lower())
+        install = f". `pip install 'v2a[{extra}]'` installs it, on every machine that works on the job" if extra else ""
+        raise ConfigError(f"{public(uri)}: a Python package is missing on this machine: {error}{install}") from None
     except Exception as error:  # noqa: BLE001 (what a filesystem that somebody installed says of a wrong address)
         raise ConfigError(f"{public(uri)} cannot be opened: {public_text(str(error))}") from None
 

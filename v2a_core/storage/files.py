@@ -24,7 +24,7 @@ from fsspec.implementations.local import LocalFileSystem
 from v2a_core.storage import trouble
 from v2a_core.storage.access import attempt, filesystem, refuse_password
 from v2a_core.storage.public import public
-from v2a_core.storage.ranges import chunks, open_ranges
+from v2a_core.storage.ranges import Version, chunks, open_ranges
 
 # How object stores refuse a conditional put: there is an object, or another one is put just now.
 _NOT_CREATED = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
@@ -194,14 +194,23 @@ def local_copy(uri: str) -> Iterator[Path]:
         yield local
 
 
-def download(uri: str, target: Path) -> None:
-    """Copy the file `uri` to a local path."""
+def download(uri: str, target: Path, version: Version | None = None) -> None:
+    """Copy the file `uri` to a local path.
+
+    Args:
+        uri: The file.
+        target: The path.
+        version: Of an object of S3, which one it must be; nothing but its bytes is asked for then.
+
+    Raises:
+        ReplacedError: When it is another one.
+    """
     fs, path = filesystem(uri)
     if isinstance(fs, LocalFileSystem):
         shutil.copyfile(path, target)
         return
     with target.open("wb") as file:
-        for chunk in chunks(fs, path, uri):
+        for chunk in chunks(fs, path, uri, version):
             file.write(chunk)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, Protocol, TypedDict, overload, runtime_checkable
 
 
@@ -29,14 +30,18 @@ class Filesystem(Protocol):
         """What is directly in a folder."""
 
     @overload
+    def glob(self, path: str) -> list[str]: ...
+    @overload
+    def glob(self, path: str, *, detail: Literal[True]) -> dict[str, Entry]: ...
+    def glob(self, path: str, *, detail: bool = False) -> list[str] | dict[str, Entry]:
+        """What a pattern fits."""
+
+    @overload
     def find(self, path: str) -> list[str]: ...
     @overload
     def find(self, path: str, *, detail: Literal[True]) -> dict[str, Entry]: ...
     def find(self, path: str, *, detail: bool = False) -> list[str] | dict[str, Entry]:
         """The files in a folder and in those below it."""
-
-    def glob(self, path: str) -> list[str]:
-        """What a pattern fits."""
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """The bytes of a file, or of a range of it."""
@@ -70,8 +75,15 @@ class Filesystem(Protocol):
 class ObjectStore(Filesystem, Protocol):
     """S3's own requests beside."""
 
+    @property
+    def req_kw(self) -> Mapping[str, str]:
+        """What each request has to say."""
+
     def call_s3(self, method: str, **request: object) -> Any:
         """The answer to a request, as botocore reads it."""
+
+    def cat_version(self, path: str, etag: str, start: int, end: int) -> bytes:
+        """The bytes of a range of an object, as long as it is the one with this ETag."""
 
     def split_path(self, path: str) -> tuple[str, str, str | None]:
         """Bucket, key and version."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from v2a_core.storage import retrying
 from v2a_core.storage.access import CHUNK_BYTES, attempt
-from v2a_core.storage.filesystem import Filesystem
+from v2a_core.storage.filesystem import Filesystem, ObjectStore
 from v2a_core.storage.public import public
 from v2a_core.storage.retrying import ShortReadError
 
@@ -16,16 +16,31 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer  # of `collections.abc` from Python 3.12 on
 
 
+class Version(NamedTuple):
+    """An object of S3, as a listing tells it."""
+
+    size: int
+    etag: str
+
+
 def open_ranges(fs: Filesystem, path: str, uri: str) -> io.RawIOBase:
     """An object to read and seek in, unbuffered."""
     return _RangeReader(fs, path, uri)
 
 
-def chunks(fs: Filesystem, path: str, uri: str) -> Iterator[bytes]:
-    """The content of an object, in pieces, so that a cut costs a piece."""
-    size = size_of(fs, path, uri)
+def chunks(fs: Filesystem, path: str, uri: str, version: Version | None = None) -> Iterator[bytes]:
+    """The content of an object, in pieces, so that a cut costs a piece.
+
+    Args:
+        fs: Has the object.
+        path: Its path there.
+        uri: Its address.
+        version: Which one it must be, where that is known: then it is not looked at before.
+    """
+    size = size_of(fs, path, uri) if version is None else version.size
+    etag = version.etag if version else ""
     for start in range(0, size, CHUNK_BYTES):
-        yield _read_range(fs, path, uri, start, min(CHUNK_BYTES, size - start))
+        yield _read_range(fs, path, uri, start, min(CHUNK_BYTES, size - start), etag)
 
 
 def size_of(fs: Filesystem, path: str, uri: str) -> int:
@@ -40,9 +55,12 @@ def size_of(fs: Filesystem, path: str, uri: str) -> int:
     return int(size)
 
 
-def _read_range(fs: Filesystem, path: str, uri: str, start: int, length: int) -> bytes:
+def _read_range(fs: Filesystem, path: str, uri: str, start: int, length: int, etag: str = "") -> bytes:
     def fetch() -> bytes:
-        data = bytes(fs.cat_file(path, start=start, end=start + length))
+        if etag and isinstance(fs, ObjectStore):
+            data = bytes(fs.cat_version(path, etag, start, start + length))
+        else:
+            data = bytes(fs.cat_file(path, start=start, end=start + length))
         if len(data) != length:
             raise ShortReadError(f"{public(uri)}: {len(data)} of {length} bytes from {start} on arrived")
         return data

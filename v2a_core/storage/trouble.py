@@ -24,6 +24,10 @@ _GONE_CODES = frozenset({"NoSuchBucket"})
 _LEAST_BYTES = 2**16  # less room than this is none: what a library writes at once no longer fits
 
 
+class ReplacedError(OSError):
+    """An object is another one than it was."""
+
+
 class StorageStopError(RuntimeError):
     """Storage cannot be written, or has no room; the message is for people. The run ends, what was made is kept."""
 

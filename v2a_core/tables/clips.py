@@ -16,6 +16,8 @@ SYSTEM_SOUND_COLUMNS = (
     Column("is_video", pa.bool_(), "whether it is a video", required=True),
     Column("label", TEXT, "of the index that names the files"),
     Column("caption", TEXT, "likewise"),
+    Column("prompt", TEXT, "likewise, or of `v2a generate`: words beside the pictures"),
+    Column("seed", pa.int64(), "likewise"),
     Column("sha256", TEXT, "of the file; null for a video, and for what could not be had"),
     Column("sample_rate_hz", INT, "of the file; Hz"),
     Column("length_s", DOUBLE, "of the file; s"),

@@ -15,7 +15,7 @@ import pyarrow as pa
 from v2a_core.media.segments import digest
 from v2a_core.tables.columns import Column, schema_of
 from v2a_core.tables.evaluated import SAMPLES
-from v2a_core.tables.schema import CATALOG, DOUBLE, INT, STATUS, TEXT
+from v2a_core.tables.schema import CATALOG, DOUBLE, FLOATS, INT, STATUS, TEXT
 
 # The frames of a video on their way: uint8 RGB, C order.
 _FILM = pa.struct(
@@ -34,6 +34,19 @@ SOUNDS = pa.schema(
         ("length_s", DOUBLE),
     ]
 )
+
+# The same of sounds with their videos, whose `sound_id` is that of the pair.
+PAIRS = pa.schema([*SOUNDS, pa.field("video_id", TEXT)])
+
+
+def pair_id(sound: str, video: str) -> str:
+    """A 32-character id of a sound with a video.
+
+    Args:
+        sound: Its `sound_id`.
+        video: The `sound_id` of the sound that the video has.
+    """
+    return digest(sound, video)
 
 
 def sound_id(content: str, start_s: float, length_s: float) -> str:
@@ -79,6 +92,11 @@ def with_sound(features: pa.Schema) -> pa.Schema:
     return pa.schema(
         [*features, pa.field("sound", SAMPLES), pa.field("read_s", pa.float64()), pa.field("extract_s", pa.float64())]
     )
+
+
+def with_pair(features: pa.Schema) -> pa.Schema:
+    """The same rows on the way from reading to the network, with the sound and what was seen of its video."""
+    return with_sound(features).append(pa.field("seen", FLOATS))
 
 
 def with_film(features: pa.Schema) -> pa.Schema:

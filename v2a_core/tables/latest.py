@@ -15,6 +15,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from v2a_core.compute import ids as ids_of
+from v2a_core.compute.ids import Flags, Ids
+
 COLUMNS = ("source_key", "source_id", "recorded_at")
 
 
@@ -28,14 +31,26 @@ def latest(table: pa.Table) -> pa.Table:
     return table if newest.all() else table.filter(pa.array(newest))
 
 
-def is_latest(table: pa.Table) -> npt.NDArray[np.bool_]:
+def is_latest(table: pa.Table) -> Flags:
     """For each row whether it is of the newest version of its source, bool (rows,)."""
-    versions = table.select(COLUMNS).group_by(["source_key", "source_id"]).aggregate([("recorded_at", "max")])
-    if len(pc.unique(versions["source_key"])) == versions.num_rows:
-        return np.ones(table.num_rows, bool)
-    versions = versions.sort_by([("source_key", "ascending"), ("recorded_at_max", "ascending")])
-    keys = versions["source_key"].combine_chunks().dictionary_encode().indices.to_numpy()
-    last = np.append(keys[1:] != keys[:-1], [True])
-    newest = versions["source_id"].filter(pa.array(last))
-    mask: npt.NDArray[np.bool_] = pc.is_in(table["source_id"], value_set=newest.combine_chunks()).to_numpy()
-    return mask
+    recorded = pc.cast(table["recorded_at"], pa.int64()).to_numpy()
+    return of_newest(ids_of.pack(table["source_key"]), ids_of.pack(table["source_id"]), recorded)
+
+
+def of_newest(keys: Ids, ids: Ids, recorded: npt.NDArray[np.int64]) -> Flags:
+    """The same of columns of numbers: the newest version of a source is that of its last row.
+
+    Args:
+        keys: `source_key` of each row.
+        ids: `source_id`.
+        recorded: `recorded_at`.
+    """
+    if ids_of.all_differ(keys):
+        return np.ones(len(keys), bool)
+    order = np.lexsort((recorded, keys[:, 1], keys[:, 0]))
+    first = ids_of.starts(keys[order])
+    last = np.append(first[1:], True)[: len(order)]
+    newest = ids[order[last]][np.cumsum(first) - 1]
+    found = np.empty(len(order), bool)
+    found[order] = (newest == ids[order]).all(axis=1)
+    return found

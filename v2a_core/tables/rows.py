@@ -70,6 +70,8 @@ class DecodedRow(TypedDict, total=False):
     frame_times_s: npt.NDArray[np.float32]
     timing_times_s: npt.NDArray[np.float32] | None
     timing_motion: npt.NDArray[np.float32] | None
+    timing_level: npt.NDArray[np.float32]
+    timing_onsets_s: npt.NDArray[np.float32]
     audio_rms_dbfs: float | None
     silent: bool
     decoder: str
@@ -80,7 +82,7 @@ class DecodedRow(TypedDict, total=False):
     reject_type: str
     reject_message: str
     attempts: int
-    frames: memoryview
+    frames: memoryview | None
     timing_pixels: memoryview | None
     waveform: memoryview | None
     native: Pcm | None
@@ -127,7 +129,7 @@ def decoded_row(source: Source, source_id: str, decoded: DecodedSegment, seconds
         "damaged": decoded.damaged,
         "decoded_share": decoded.decoded_share,
         "status": OK,
-        "frames": _bytes_of(decoded.frames_NHWC),
+        "frames": _bytes_of(decoded.frames_NHWC) if len(decoded.frames_NHWC) else None,
         "waveform": None if decoded.waveform is None else _bytes_of(decoded.waveform),
         "native": decoded.native,
         "timing_times_s": None if timed is None else timed.times_s_N,

@@ -99,6 +99,17 @@ def timing_columns(vision_dim: int = EMBEDDING_DIM) -> tuple[Column, ...]:
             pa.list_(pa.list_(pa.float16(), vision_dim)),
             f"{only}the embedding of each of them, as in `vision_frames`",
         ),
+        Column(
+            "timing_level",
+            FLOATS,
+            f"{only}how loud the sound is, 50 times a second: the mu-law of its amplitude as a share of that of the "
+            "segment's loudest moment, 0 to 1; null without sound",
+        ),
+        Column(
+            "timing_onsets_s",
+            FLOATS,
+            f"{only}when something begins to sound, from the start of the segment; s; null without sound",
+        ),
     )
 
 

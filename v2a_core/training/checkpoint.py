@@ -1,7 +1,8 @@
 """A checkpoint: everything that a run needs to go on as if it had never stopped.
 
-A folder: `mapper.safetensors` (the moving average: what would be exported), `best.safetensors` (the best one so far,
-when that is another), `best.npz` (validation rows as the best one mapped them), `state.pt` (weights, optimiser,
+A folder: the moving average of the weights (what would be exported; `mapper.safetensors` of a mapper),
+`best.safetensors` (the best one so far, when that is another), `best.npz` (what the best one's validation left for
+pictures), `state.pt` (weights, optimiser,
 counters), `metrics.jsonl` and `losses.jsonl` (validations and training losses so far), `facts.json` (what the data
 held). The state holds no random state and no scheduler: all random numbers and learning rates come from the seed and
 the step; the data's position is the epoch and the step within it.
@@ -14,19 +15,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from v2a_core.mappers.base import MapperModel
-from v2a_core.mappers.export import WEIGHTS_FILE, save_weights, weights_of
+from v2a_core.mappers.export import save_weights, weights_of
 from v2a_core.storage.trouble import full_disks_told
 from v2a_core.training.history import LossRow, ValidationRow
 from v2a_core.training.optimizer import MovingAverage
-from v2a_core.training.validation import MappedRows
+from v2a_core.training.subject import Facts, Shown
 
 STATE_FILE = "state.pt"
 BEST_FILE = "best.safetensors"
@@ -36,19 +37,21 @@ LOSSES_FILE = "losses.jsonl"
 FACTS_FILE = "facts.json"
 
 
-class Facts(TypedDict):
-    """What a checkpoint knows of the data: usable rows by split, and rows left out by reason."""
-
-    rows: dict[str, int]
-    left_out: dict[str, int]
-
-
 @dataclass
 class Best:
-    """The best mapper so far: its weights, and the validation rows as it mapped them."""
+    """The best state so far: its weights, and what its validation left."""
 
     weights: dict[str, Tensor]
-    rows: MappedRows
+    shown: Shown
+
+
+@dataclass(frozen=True)
+class InTraining:
+    """What changes with each step."""
+
+    model: nn.Module
+    average: MovingAverage
+    optimizer: torch.optim.Optimizer
 
 
 @dataclass
@@ -85,59 +88,70 @@ class Progress:
 
 def save(
     folder: Path,
-    model: MapperModel,
-    average: MovingAverage,
-    optimizer: torch.optim.Optimizer,
+    file: str,
+    training: InTraining,
     progress: Progress,
     best: Best | None,
     facts: Facts,
 ) -> None:
     """Write a checkpoint into an existing folder.
 
+    Args:
+        folder: Where to.
+        file: Name of the file of the averaged weights.
+        training: What changes with each step.
+        progress: How far the run is.
+        best: The best state so far.
+        facts: Of the data.
+
     Raises:
         OSError: When it cannot be written, whatever the library that writes a part of it says.
     """
     with full_disks_told(folder / STATE_FILE):
         counters = {name: value for name, value in asdict(progress).items() if name not in ("history", "losses")}
-        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": counters}
-        torch.save(state, folder / STATE_FILE)
-        save_weights(average.model, folder / WEIGHTS_FILE)
+        model, optimizer = training.model.state_dict(), training.optimizer.state_dict()
+        torch.save({"model": model, "optimizer": optimizer, "progress": counters}, folder / STATE_FILE)
+        save_weights(training.average.model, folder / file)
         if best is not None:
-            best.rows.save(folder / ROWS_FILE)
+            np.savez(folder / ROWS_FILE, **best.shown)
             if progress.best_step != progress.step:
                 safetensors.torch.save_file(best.weights, folder / BEST_FILE)
         tables: tuple[tuple[str, Sequence[ValidationRow | LossRow]], ...]
         tables = ((METRICS_FILE, progress.history), (LOSSES_FILE, progress.losses))
         for name, rows in tables:
             (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        (folder / FACTS_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        (folder / FACTS_FILE).write_text(json.dumps(asdict(facts), indent=2) + "\n", encoding="utf-8")
 
 
-def restore(
-    folder: Path, model: MapperModel, average: MovingAverage, optimizer: torch.optim.Optimizer, device: str
-) -> tuple[Progress, Best | None]:
+def restore(folder: Path, file: str, training: InTraining, device: str) -> tuple[Progress, Best | None]:
     """Take over a checkpoint."""
     state = torch.load(folder / STATE_FILE, map_location=device, weights_only=True)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    average.model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS_FILE, device=device))
+    training.model.load_state_dict(state["model"])
+    training.optimizer.load_state_dict(state["optimizer"])
+    training.average.model.load_state_dict(safetensors.torch.load_file(folder / file, device=device))
     progress = Progress(
         **state["progress"], history=read_rows(folder / METRICS_FILE), losses=read_rows(folder / LOSSES_FILE)
     )
     best = None
     if progress.history:
-        best = Best(safetensors.torch.load_file(best_weights(folder)), MappedRows.load(folder / ROWS_FILE))
+        best = Best(safetensors.torch.load_file(best_weights(folder, file)), load_shown(folder))
     return progress, best
 
 
-def best_weights(folder: Path) -> Path:
-    """The file of the best mapper so far."""
-    return folder / BEST_FILE if (folder / BEST_FILE).exists() else folder / WEIGHTS_FILE
+def best_weights(folder: Path, file: str) -> Path:
+    """The file of the best state so far; `file` is that of the average."""
+    return folder / BEST_FILE if (folder / BEST_FILE).exists() else folder / file
 
 
-def best_of(model: MapperModel, rows: MappedRows) -> Best:
+def load_shown(folder: Path) -> Shown:
+    """What the validation of the best state left."""
+    with np.load(folder / ROWS_FILE) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def best_of(model: nn.Module, shown: Shown) -> Best:
     """The model as it is now."""
-    return Best({name: tensor.clone() for name, tensor in weights_of(model).items()}, rows)
+    return Best({name: tensor.clone() for name, tensor in weights_of(model).items()}, shown)
 
 
 def read_rows(path: Path) -> list[Any]:

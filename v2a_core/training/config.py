@@ -7,8 +7,8 @@ from typing import Literal
 from v2a_core.config import Settings, setting
 
 
-class DataSettings(Settings):
-    """Which rows of the embeddings are learned from, and which judge."""
+class SplitSettings(Settings):
+    """Which rows are learned from, and which judge."""
 
     splits: Literal["auto", "catalog", "hash"] = setting(
         "auto", "the catalog's `split` column, or a hash of the source; auto: the column where a row has one"
@@ -17,11 +17,16 @@ class DataSettings(Settings):
     segment_weight: Literal["equal", "source", "duration"] = setting(
         "equal", "what a segment counts in the loss: all alike, all sources alike, or by its length"
     )
+    allow_unfinished: bool = setting(False, "train on embeddings whose job has not finished")
+
+
+class DataSettings(SplitSettings):
+    """The same of pairs for a mapper, and where they are kept."""
+
     placement: Literal["auto", "memory", "sharded", "stream"] = setting(
         "auto", "pairs are all in each worker's memory, a share in each, or read anew each epoch; auto: what fits"
     )
     worker_memory_gib: float = setting(8.0, "what the pairs of a worker may take, on its device", unit="GiB", gt=0)
-    allow_unfinished: bool = setting(False, "train on embeddings whose job has not finished")
 
 
 class OptimizerSettings(Settings):
@@ -37,25 +42,31 @@ class OptimizerSettings(Settings):
     ema_decay: float = setting(0.9999, "decay of the moving average of the weights that is exported", ge=0, lt=1)
 
 
-class ValidationSettings(Settings):
-    """How and how often a mapper is judged."""
+class JudgingSettings(Settings):
+    """How often what is trained is judged, and when it is as good as it gets."""
 
     every_epochs: int = setting(1, "epochs between validations; each is followed by a checkpoint", ge=1)
+    best_by: str = setting("loss", "what makes a checkpoint the best")
+    patience: int = setting(0, "stop after this many validations without a better one (0: never)", ge=0)
+
+
+class ValidationSettings(JudgingSettings):
+    """The same of a mapper, and how it is judged."""
+
     sampled_rows: int = setting(512, "validation rows that are sampled for all metrics but the loss", ge=1)
     sampling_steps: int = setting(20, "denoising steps of that sampling (DPM-Solver++)", ge=2, le=1000)
     best_by: Literal["loss", "cosine", "recall_at_10", "frechet"] = setting("loss", "what makes a checkpoint the best")
-    patience: int = setting(0, "stop after this many validations without a better one (0: never)", ge=0)
 
 
 class CheckpointSettings(Settings):
     """When a run is saved, so that a killed one goes on."""
 
     every_steps: int = setting(0, "steps between checkpoints, besides those after validations (0: none)", ge=0)
-    keep: int = setting(2, "latest checkpoints that are kept; the best mapper so far is in each", ge=1)
+    keep: int = setting(2, "latest checkpoints that are kept; the best state so far is in each", ge=1)
 
 
-class TrainingSettings(Settings):
-    """How long and how a mapper is trained."""
+class LoopSettings(Settings):
+    """How long and how anything is trained."""
 
     epochs: int = setting(100, "passes over the training rows", ge=1, flag="--epochs")
     max_steps: int | None = setting(None, "stop after this many steps, if that comes first", ge=1)
@@ -63,11 +74,17 @@ class TrainingSettings(Settings):
     micro_batch: int = setting(0, "rows of a worker that are computed at once (0: all its rows)", unit="rows", ge=0)
     precision: Literal["auto", "fp32", "bf16"] = setting("auto", "number format; auto: bf16 where the machine has it")
     compile: bool = setting(False, "torch.compile the network: a minute or more at the start, then faster steps")
-    cuda_graph: bool = setting(True, "one GPU: record a step's kernels once, then launch them together")
     log_every_steps: int = setting(20, "steps between entries of losses.jsonl", ge=1)
     optimizer: OptimizerSettings = setting(OptimizerSettings, "AdamW, warm-up, moving average")
-    validation: ValidationSettings = setting(ValidationSettings, "how it is judged")
+    validation: JudgingSettings = setting(JudgingSettings, "how it is judged")
     checkpoints: CheckpointSettings = setting(CheckpointSettings, "when it is saved")
+
+
+class TrainingSettings(LoopSettings):
+    """How long and how a mapper is trained."""
+
+    cuda_graph: bool = setting(True, "one GPU: record a step's kernels once, then launch them together")
+    validation: ValidationSettings = setting(ValidationSettings, "how it is judged")
 
 
 class RecordSettings(Settings):

@@ -16,16 +16,9 @@ from torch import Tensor
 
 from v2a_core.config import ConfigError
 from v2a_core.mappers.aggregators import Places, Seeds, epoch_seeds, places_of
+from v2a_core.training.distributed import Shard
 from v2a_core.training.reading import Chunk, read_part
 from v2a_core.training.selection import SPLIT_NAMES, TRAIN, VALIDATION, Selection
-
-
-@dataclass(frozen=True)
-class Shard:
-    """This worker's share of the training rows: those whose number is `rank` modulo `workers`."""
-
-    rank: int = 0
-    workers: int = 1
 
 
 @dataclass
@@ -53,7 +46,7 @@ class Pairs:
     places: Places | None = None
     weight_N: Tensor | None = None
     label_N: Tensor | None = None
-    shard: Shard = Shard()
+    shard: Shard = field(default_factory=Shard)
     rows: int = -1
 
     def __post_init__(self) -> None:
@@ -62,6 +55,10 @@ class Pairs:
 
     def __len__(self) -> int:
         return self.rows
+
+    def inputs(self, rows_B: Tensor) -> dict[str, Tensor]:
+        """Some pairs: `condition` (B, V) and `target` (B, E)."""
+        return {"condition": self.condition_NV[rows_B], "target": self.target_NE[rows_B]}
 
     def begin_epoch(self, seed: int, epoch: int) -> None:
         """Draw each row's frame anew, by (seed, epoch, segment); does nothing for the other aggregators."""

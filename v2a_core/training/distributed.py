@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Shard:
+    """This worker's share of the training rows: those whose number is `rank` modulo `workers`."""
+
+    rank: int = 0
+    workers: int = 1
 
 
 def world_size() -> int:
@@ -32,5 +42,9 @@ def share(rows: Tensor) -> Tensor:
 
 def generator(device: str, *key: int) -> torch.Generator:
     """A random generator from a key of integers, the same on every worker."""
-    seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1
-    return torch.Generator(device).manual_seed(seed)
+    return torch.Generator(device).manual_seed(number(*key))
+
+
+def number(*key: int) -> int:
+    """A 63-bit seed from a key of integers."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1

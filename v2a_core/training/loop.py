@@ -17,20 +17,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from v2a_core.mappers.base import Draws, MapperModel, take
 from v2a_core.training import checkpoint, distributed
-from v2a_core.training.checkpoint import Facts
-from v2a_core.training.config import TrainingSettings
-from v2a_core.training.data import TrainingData
-from v2a_core.training.feed import Batch, Feed, MemoryFeed
+from v2a_core.training.config import LoopSettings
+from v2a_core.training.feed import Batch, Feed
 from v2a_core.training.graphed import GraphedGradients
-from v2a_core.training.history import LossRow, News, ValidationRow
+from v2a_core.training.history import LossRow, News, ValidationRow, score
 from v2a_core.training.lanes import LanedGradients
 from v2a_core.training.optimizer import MovingAverage, build_optimizer, clip_gradients, learning_rate
 from v2a_core.training.precision import autocast, training_dtype
-from v2a_core.training.validation import score, validate
+from v2a_core.training.subject import Inputs, Network, Subject
 
-DRAW_STREAM = 1
+DRAW_STREAM, OWN_STREAM = 1, 3
 
 Report = Callable[[ValidationRow, Path | None], None]
 OnProgress = Callable[[News], None]
@@ -40,30 +37,30 @@ class DivergedError(RuntimeError):
     """The loss or the gradient is not finite."""
 
 
-def steps_per_epoch(rows: int, settings: TrainingSettings) -> int:
+def steps_per_epoch(rows: int, settings: LoopSettings) -> int:
     """Steps of an epoch; the last one may be smaller: no row is dropped."""
     return math.ceil(rows / settings.global_batch)
 
 
-def total_steps(rows: int, settings: TrainingSettings) -> int:
+def total_steps(rows: int, settings: LoopSettings) -> int:
     """Steps of a whole run."""
     steps = settings.epochs * steps_per_epoch(rows, settings)
     return steps if settings.max_steps is None else min(steps, settings.max_steps)
 
 
 class Trainer:
-    """Trains a mapper.
+    """Trains a network.
 
     Args:
-        model: On its device, freshly made from the run's seed; equal on every worker.
-        data: The pairs, on the same device; the validation pairs complete on every worker.
+        subject: What is trained; its network freshly made from the run's seed.
+        feed: Where training rows come from.
         settings: How.
+        rows: Training rows, over all workers.
         seed: Of the run.
         device: `cpu` or `cuda...`.
         report: Called on every worker after each validation, with the metrics and, on the first worker, a folder that
             holds a checkpoint and is the callee's to delete. Called without new metrics for checkpoints in between.
         on_progress: Called now and then with step, total and loss.
-        feed: Where training rows come from; by default, `data.train`.
         scratch: Where the folders of checkpoints are made; by default, among the machine's temporary files.
 
     Attributes:
@@ -73,39 +70,40 @@ class Trainer:
 
     def __init__(
         self,
-        model: MapperModel,
-        data: TrainingData,
-        settings: TrainingSettings,
+        subject: Subject,
+        feed: Feed,
+        settings: LoopSettings,
         *,
+        rows: int,
         seed: int,
         device: str,
         report: Report,
         on_progress: OnProgress | None = None,
-        feed: Feed | None = None,
         scratch: Path | None = None,
     ) -> None:
-        self._model, self._data, self._settings = model, data, settings
+        model = subject.model
+        self._subject, self._model, self._settings, self._feed = subject, model, settings, feed
         self._seed, self._device, self._scratch = seed, device, scratch
         self._report, self._on_progress = report, on_progress
-        self._feed = feed or MemoryFeed(data.train, settings.global_batch, seed=seed, device=device)
         self._dtype = training_dtype(settings.precision, device)
         if settings.compile:
-            model.network.compile()
+            subject.compile(model)
         self._wrapped: nn.Module = DistributedDataParallel(model) if distributed.world_size() > 1 else model
         self._optimizer = build_optimizer(model, settings.optimizer)
         # Other workers' gradients arrive while the backward pass runs: no graph then, and no lanes.
-        alone = self._wrapped is model
-        graphed = alone and settings.cuda_graph and device.startswith("cuda") and not settings.micro_batch
+        alone = self._wrapped is model and subject.rows_apart
+        graphed = alone and subject.graphed and device.startswith("cuda") and not settings.micro_batch
         self._graphed = GraphedGradients(model, self._gradients, self._dtype) if graphed else None
         # What torch.compile makes for a CPU has its number of threads written in.
         laned = alone and device == "cpu" and not settings.compile
         self._laned = LanedGradients(model, self._loss, self._dtype) if laned else None
         self._average = MovingAverage(model, settings.optimizer.ema_decay)
         if settings.compile:
-            self._average.model.network.compile()
+            subject.compile(self._average.model)
+        self._state = checkpoint.InTraining(model, self._average, self._optimizer)
         self._progress = checkpoint.Progress()
         self._best: checkpoint.Best | None = None
-        self._total = total_steps(len(data.train), settings)
+        self._total = total_steps(rows, settings)
         self.continued_from = 0
         self.stopped: str | None = None
         self._rows = self._steps = 0  # since the last entry of the log, like the sums
@@ -119,9 +117,7 @@ class Trainer:
             DivergedError: When the loss is not finite any more; checkpoints from before stay.
         """
         if resume is not None:
-            self._progress, self._best = checkpoint.restore(
-                resume, self._model, self._average, self._optimizer, self._device
-            )
+            self._progress, self._best = checkpoint.restore(resume, self._subject.file, self._state, self._device)
             self.continued_from = self._progress.step
             self._check_patience()
         self._model.train()
@@ -162,7 +158,9 @@ class Trainer:
 
     def _step(self, batch: Batch) -> None:
         generator = distributed.generator(self._device, self._seed, DRAW_STREAM, self._progress.step)
-        draws = self._model.draws(batch.rows, generator)
+        draws = self._subject.draws(batch.rows, generator)
+        # What a network draws for itself, as dropout does: anew for each step and worker, and again after a restart.
+        torch.manual_seed(distributed.number(self._seed, OWN_STREAM, self._progress.step, distributed.rank()))
         own = torch.arange(len(batch.places_B), device=batch.places_B.device)
         parts = torch.split(own, self._settings.micro_batch or max(1, len(own))) if len(own) else (own,)
         for part in parts:
@@ -179,33 +177,28 @@ class Trainer:
         self._steps += 1
         self._update(self._progress.step)
 
-    def _inputs(self, batch: Batch, draws: Draws, part: Tensor) -> dict[str, Tensor]:
+    def _inputs(self, batch: Batch, draws: Inputs, part: Tensor) -> dict[str, Tensor]:
         """What some of this worker's rows are computed from: `weight` is what each counts in the mean of the batch."""
         # Workers' gradients are averaged, rows shall be.
         scale = distributed.world_size() / batch.rows
         if not len(part):
             # Nothing is left for this worker, but the others wait for its gradient: of a row that counts nothing.
-            unseen = torch.zeros(1, self._model.vision_dim, device=part.device)
-            unheard = torch.zeros(1, self._model.embedding_dim, device=part.device)
             nothing = torch.zeros(1, device=part.device)
-            return {"condition": unseen, "target": unheard, "weight": nothing, **take(draws, part.new_zeros(1))}
-        condition_BV, target_BE = batch.condition_BV[part], batch.target_BE[part]
+            return {**self._subject.nothing(), "weight": nothing, **_take(draws, part.new_zeros(1))}
         weight_B = torch.full((len(part),), scale, device=part.device)
         if batch.weight_B is not None:
             weight_B *= batch.weight_B[part]
-        return {"condition": condition_BV, "target": target_BE, "weight": weight_B, **take(draws, batch.places_B[part])}
+        return {**_take(batch.inputs, part), "weight": weight_B, **_take(draws, batch.places_B[part])}
 
-    def _gradients(self, *, condition: Tensor, target: Tensor, weight: Tensor, **draws: Tensor) -> Tensor:
+    def _gradients(self, *, weight: Tensor, **given: Tensor) -> Tensor:
         """The rows' share of the batch's loss, detached, after its gradients are added to the parameters'."""
-        loss = self._loss(self._wrapped, condition=condition, target=target, weight=weight, **draws)
+        loss = self._loss(self._wrapped, weight=weight, **given)
         loss.backward()
         return loss.detach()
 
-    def _loss(
-        self, model: Callable[..., Tensor], *, condition: Tensor, target: Tensor, weight: Tensor, **draws: Tensor
-    ) -> Tensor:
+    def _loss(self, network: Network, *, weight: Tensor, **given: Tensor) -> Tensor:
         with autocast(self._device, self._dtype):
-            losses_B = model(condition, target, draws)
+            losses_B = self._subject.losses(network, given)
             return (losses_B * weight).sum()
 
     def _update(self, step: int) -> None:
@@ -255,20 +248,12 @@ class Trainer:
     def _evaluate(self) -> None:
         progress = self._progress
         averaged = self._average.model
-        judged, rows = validate(
-            averaged,
-            self._data.validation,
-            self._data.label_names,
-            self._settings,
-            seed=self._seed,
-            device=self._device,
-            dtype=self._dtype,
-        )
+        judged, shown = self._subject.judge(averaged)
         metrics = self._metrics(judged)
         if metrics["score"] > progress.best_score:
             progress.best_score, progress.best_step = metrics["score"], progress.step
             if distributed.rank() == 0:
-                self._best = checkpoint.best_of(averaged, rows)
+                self._best = checkpoint.best_of(averaged, shown)
         progress.history.append(metrics)
         progress.loss_sum, progress.loss_rows = 0.0, 0
         self._save(metrics)
@@ -279,7 +264,7 @@ class Trainer:
         if settings.patience and stale >= settings.patience:
             self.stopped = (
                 f"no better {settings.best_by} in {stale} validations, since step {self._progress.best_step} (now "
-                f"{self._progress.step}); the best mapper is kept"
+                f"{self._progress.step}); the best one is kept"
             )
 
     def _save(self, metrics: ValidationRow) -> None:
@@ -287,8 +272,7 @@ class Trainer:
         folder = None
         if distributed.rank() == 0:
             folder = Path(tempfile.mkdtemp(prefix="v2a-checkpoint-", dir=self._scratch))
-            facts: Facts = {"rows": self._data.counts, "left_out": self._data.left_out}
-            checkpoint.save(folder, self._model, self._average, self._optimizer, self._progress, self._best, facts)
+            checkpoint.save(folder, self._subject.file, self._state, self._progress, self._best, self._subject.facts)
         self._report(metrics, folder)
 
     def _epochs(self) -> int:
@@ -298,7 +282,7 @@ class Trainer:
     def _metrics(self, judged: ValidationRow) -> ValidationRow:
         progress = self._progress
         # The first worker's, everywhere: a last digit that differs must not make one worker stop and another go on.
-        value = score(judged, self._settings.validation) if distributed.rank() == 0 else 0.0
+        value = score(judged, self._settings.validation.best_by) if distributed.rank() == 0 else 0.0
         value = float(distributed.sum_over_workers(torch.tensor(value, dtype=torch.float64, device=self._device)))
         return {
             "epoch": self._epochs(),
@@ -310,3 +294,7 @@ class Trainer:
             "seconds": round(progress.seconds, 3),
             "pairs_per_second": round(progress.pairs / max(1e-9, progress.seconds), 2),
         }
+
+
+def _take(given: Inputs, rows_B: Tensor) -> Inputs:
+    return {name: values[rows_B] for name, values in given.items()}

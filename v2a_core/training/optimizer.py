@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from v2a_core.mappers.base import MapperModel
 from v2a_core.training.config import OptimizerSettings
 
 
@@ -67,9 +65,9 @@ class MovingAverage(AveragedModel):
         self._decay = self._now = decay
 
     @property
-    def model(self) -> MapperModel:
+    def model(self) -> nn.Module:
         """The averaged model."""
-        return cast(MapperModel, self.module)
+        return self.module
 
     def update(self, model: nn.Module, step: int) -> None:
         """Take in the weights after `step` (from 0)."""

@@ -18,16 +18,17 @@ import pyarrow.parquet as pq
 from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.mappers.aggregators import Seeds, aggregate
+from v2a_core.models import load_bundle
 from v2a_core.models.spaces import made_anew
 from v2a_core.outputs import manifest
 from v2a_core.outputs.manifest import Manifest
-from v2a_core.training.config import DataSettings
+from v2a_core.training.config import SplitSettings
 from v2a_core.training.selection import LEFT_OUT, Selection
 
 ROWS_AT_ONCE = 4096
 
 
-def read_manifest(embeddings: str, settings: DataSettings) -> Manifest:
+def read_manifest(embeddings: str, settings: SplitSettings) -> Manifest:
     """The manifest of the embeddings, checked.
 
     Raises:
@@ -47,6 +48,20 @@ def read_manifest(embeddings: str, settings: DataSettings) -> Manifest:
             "complete it, or train on what is there with --set data.allow_unfinished=true"
         )
     return made_by
+
+
+def check_models(models: str | None, made_by: Manifest, embeddings: str) -> None:
+    """Refuse embeddings of another bundle than the one that is asked for.
+
+    Raises:
+        ConfigError: Naming both.
+    """
+    has = made_by.get("bundle", {}).get("name")
+    if models is None:
+        return
+    needs = load_bundle(models).name
+    if has != needs:
+        raise ConfigError(f"{embeddings} was made with the bundle {has!r}, --models asks for {needs!r}")
 
 
 def read_part(selection: Selection, part: int, spaces: dict[str, str], embedding_dim: int) -> Iterator[Chunk]:

@@ -8,6 +8,7 @@ a source when others are added, and never with segments of one source on both si
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 from typing import Literal
@@ -24,7 +25,7 @@ from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import check_identity, part_files, reading
 from v2a_core.tables import latest
 from v2a_core.tables.schema import EMBEDDING_DIM, OK, ROWS_FOLDER, vision_dim_of
-from v2a_core.training.config import DataSettings
+from v2a_core.training.config import SplitSettings
 
 LEFT_OUT, TRAIN, VALIDATION, TEST = -1, 0, 1, 2
 SPLIT_NAMES = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
@@ -65,6 +66,19 @@ class Selection:
         """Rows by split."""
         return {name: int((self.codes_N == code).sum()) for name, code in SPLIT_NAMES.items()}
 
+    def without(self, marked_N: npt.NDArray[np.bool_], reason: str) -> Selection:
+        """The same, with some more rows left out.
+
+        Raises:
+            ConfigError: When nothing is left to train on or to judge by.
+        """
+        gone_N = marked_N & (self.codes_N != LEFT_OUT)
+        codes_N = np.where(gone_N, LEFT_OUT, self.codes_N).astype(np.int8)
+        left_out = {**self.left_out, reason: int(gone_N.sum())}
+        found = dataclasses.replace(self, codes_N=codes_N, left_out=left_out)
+        _check_enough(self.parts[0].rpartition("/")[0], found)
+        return found
+
     def fingerprint(self) -> str:
         """Tells two states of an embeddings folder apart: its files and their rows."""
         names = [uri.rsplit("/", 1)[-1] for uri in self.parts]
@@ -72,7 +86,7 @@ class Selection:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def select(embeddings: str, settings: DataSettings, limit: int | None = None) -> Selection:
+def select(embeddings: str, settings: SplitSettings, limit: int | None = None) -> Selection:
     """Assign every row of an embeddings folder.
 
     Args:
@@ -103,7 +117,7 @@ def select(embeddings: str, settings: DataSettings, limit: int | None = None) ->
 
 
 def assign(
-    sources: pa.StringArray, splits: pa.StringArray, usable_N: npt.NDArray[np.bool_], settings: DataSettings
+    sources: pa.StringArray, splits: pa.StringArray, usable_N: npt.NDArray[np.bool_], settings: SplitSettings
 ) -> npt.NDArray[np.int8]:
     """A code for each row.
 
@@ -248,7 +262,7 @@ def _check_enough(embeddings: str, selection: Selection) -> None:
     reasons = ", ".join(f"{count} {reason}" for reason, count in selection.left_out.items() if count) or "none"
     if not sum(counts.values()):
         rows = sum(selection.part_rows)
-        raise ConfigError(f"{embeddings} has no usable pair of frames and sound in {rows} rows; left out: {reasons}")
+        raise ConfigError(f"{embeddings} has nothing usable in {rows} rows; left out: {reasons}")
     for name in ("train", "validation"):
         if not counts[name]:
             raise ConfigError(

@@ -17,7 +17,7 @@ from v2a_core.mappers.config import MapperSettings
 from v2a_core.training.config import TrainingSettings
 from v2a_core.training.data import Pairs, TrainingData
 from v2a_core.training.history import News, ValidationRow
-from v2a_core.training.loop import Trainer
+from v2a_core.training.mapping import mapper_trainer
 
 STEPS = 4
 # A CPU takes twice as long for twice the rows: it is asked for fewer. A GPU does not, and is asked for all.
@@ -69,7 +69,7 @@ def time_steps(
         counts={"train": step_rows, "validation": seen, "test": 0},
     )
     watch, short = _StopWatch(), _few_steps(training, step_rows, seen)
-    Trainer(model, data, short, seed=0, device=device, report=watch.report, on_progress=watch.on_progress).run()
+    mapper_trainer(model, data, short, seed=0, device=device, report=watch.report, on_progress=watch.on_progress).run()
     return StepTimes(watch.step_s() * rows / step_rows, watch.validation_s * judged / seen)
 
 

@@ -5,9 +5,9 @@ Shapes: M sampled rows, V width of a visual embedding, E of an audio embedding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +19,13 @@ from v2a_core.mappers.base import MapperModel, take
 from v2a_core.mappers.config import SamplingSettings
 from v2a_core.metrics.frechet import LEAST_ROWS, frechet_distance
 from v2a_core.training import distributed
-from v2a_core.training.config import TrainingSettings, ValidationSettings
+from v2a_core.training.config import TrainingSettings
 from v2a_core.training.data import Pairs
-from v2a_core.training.history import ValidationRow, value_of
-from v2a_core.training.precision import autocast
+from v2a_core.training.history import MapperValidation
+from v2a_core.training.precision import autocast, training_dtype
 
 LOSS_STREAM = 2
 NO_VARIANCE = 1e-9  # of unit vectors: rounding
-BETTER_IS_LOWER = ("loss", "frechet")
 
 Floats = npt.NDArray[np.float32]
 
@@ -45,15 +44,10 @@ class MappedRows:
     mapped_ME: Floats
     labels_M: npt.NDArray[np.str_]
 
-    def save(self, path: Path) -> None:
-        """Write an `.npz`."""
-        np.savez(path, **vars(self))
-
     @classmethod
-    def load(cls, path: Path) -> MappedRows:
-        """Read what `save` wrote."""
-        with np.load(path) as file:
-            return cls(**{name: file[name] for name in file.files})
+    def of(cls, shown: Mapping[str, Any]) -> MappedRows:
+        """Out of the arrays of a checkpoint."""
+        return cls(**shown)
 
 
 @torch.no_grad()
@@ -65,21 +59,21 @@ def validate(
     *,
     seed: int,
     device: str,
-    dtype: torch.dtype,
-) -> tuple[ValidationRow, MappedRows]:
+) -> tuple[MapperValidation, MappedRows]:
     """The metrics of a model (see `judge`), its `validation_loss` first, and the rows they come from.
 
     Noise, noise levels and dropped conditions are the same each time, so that the loss of two epochs can be compared.
     All but the loss is measured on evenly spread rows. Every worker gets the rows and the loss.
     """
     model.eval()
+    dtype = training_dtype(settings.precision, device)
     loss = _loss(model, pairs, settings.global_batch, seed, device, dtype)
     rows = _map(model, pairs, label_names, settings, seed, device, dtype)
     model.train()
     return {"validation_loss": loss, **judge(rows)}, rows
 
 
-def judge(rows: MappedRows) -> ValidationRow:
+def judge(rows: MappedRows) -> MapperValidation:
     """What mapped embeddings are worth: the metrics that come from rows alone."""
     similarity_MM = rows.mapped_ME.astype(np.float64) @ rows.target_ME.T
     own_M = similarity_MM.diagonal()
@@ -87,7 +81,7 @@ def judge(rows: MappedRows) -> ValidationRow:
     rank_M = 1 + (similarity_MM > own_M[:, None]).sum(axis=1) + ((similarity_MM == own_M[:, None]).sum(axis=1) - 1) / 2
     variance = float(rows.target_ME.var(axis=0, dtype=np.float64).sum())
     enough = len(own_M) >= LEAST_ROWS
-    metrics: ValidationRow = {
+    metrics: MapperValidation = {
         "validation_cosine": float(own_M.mean()),
         "validation_recall_at_1": float((rank_M <= 1).mean()),
         "validation_recall_at_5": float((rank_M <= 5).mean()),
@@ -108,14 +102,6 @@ def judge(rows: MappedRows) -> ValidationRow:
             for label in np.unique(rows.labels_M[rows.labels_M != ""])
         }
     return metrics
-
-
-def score(metrics: ValidationRow, settings: ValidationSettings) -> float:
-    """What the best mapper has most of."""
-    value = value_of(metrics, f"validation_{settings.best_by}")
-    if value is None:
-        return 0.0
-    return -value if settings.best_by in BETTER_IS_LOWER else value
 
 
 def _loss(model: MapperModel, pairs: Pairs, batch: int, seed: int, device: str, dtype: torch.dtype) -> float:

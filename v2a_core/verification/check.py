@@ -7,12 +7,13 @@ from v2a_core.config import ConfigError
 from v2a_core.outputs import manifest
 from v2a_core.outputs.manifest import Manifest
 from v2a_core.verification.files import (
+    TRAININGS,
     check_comparison,
     check_interpolation,
-    check_mapper,
     check_metrics,
     check_reproduction,
     check_summary,
+    check_training,
 )
 from v2a_core.verification.folders import REPRODUCTION, check_folder, check_parts, outputs_in, parts_of
 from v2a_core.verification.reader import PartReader
@@ -46,7 +47,7 @@ def _verify(output: str, reader: PartReader) -> Report:
         check_folder(report)
         return report
     report = Report(output, made_by.get("job"), made_by)
-    if report.job in ("embed", "generate", "evaluate", "extract"):
+    if report.job in ("embed", "generate", "evaluate", "extract", "hear"):
         check_rows(report, reader)
         if report.job == "evaluate":
             check_metrics(report)
@@ -57,8 +58,10 @@ def _verify(output: str, reader: PartReader) -> Report:
     elif report.job == REPRODUCTION:
         check_reproduction(report)
         _check_parts(report, reader)
-    elif report.job == "train":
-        check_mapper(report)
+    elif report.job in TRAININGS:
+        check_training(report)
+        if report.job == "train-adapter":
+            _check_parts(report, reader)
     elif report.job == "interpolate":
         check_interpolation(report)
     else:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from v2a_core import storage
 from v2a_core.config import ConfigError
+from v2a_core.models.described import Described
+from v2a_core.models.errors import ModelError
 from v2a_core.models.finite import DamagedWeightsError
+from v2a_core.models.parts import ADAPTER_FILE, PREDICTOR_FILE, AdapterSource, Part, PredictorSource
+from v2a_core.models.sources import Finder
 from v2a_core.outputs import manifest
 from v2a_core.protocols import JSON
 from v2a_core.storage.checksums import sha256_of
@@ -15,12 +19,13 @@ from v2a_core.training import kept
 from v2a_core.verification.media import file_fault
 from v2a_core.verification.report import Report
 
+TRAININGS = ("train", "train-timing", "train-adapter")
 _METRICS, _TABLE, _SUMMARY = "metrics.json", "metrics.md", "summary.json"
 
 
 def check_summary(report: Report) -> None:
     """A summary can be read; a finished training needs it, to tell that there is nothing to do."""
-    needed = report.job == "train" and report.made_by.get("status") in ("done", "stopped")
+    needed = report.job in TRAININGS and report.made_by.get("status") in ("done", "stopped")
     try:
         storage.read_json(storage.join(report.output, _SUMMARY))
     except FileNotFoundError:
@@ -32,16 +37,16 @@ def check_summary(report: Report) -> None:
         report.damage.redo = True
 
 
-def check_mapper(report: Report) -> None:
-    """The weights are those of the training, finite, and fit their configuration; checkpoints are whole."""
+def check_training(report: Report) -> None:
+    """The weights are those of the training, finite, and fit their description; checkpoints are whole."""
     status = report.made_by.get("status")
-    report.summary = "a mapper"
+    report.summary, file, problems_of = _TRAINED[str(report.job)]
     if status in ("done", "stopped"):
-        problems = _mapper_problems(report)
+        problems = problems_of(report)
         report.problems += problems
         if problems:
             report.damage.redo = True
-            report.damage.files += [name for name in ("config.json", "mapper.safetensors") if _exists(report, name)]
+            report.damage.files += [name for name in ("config.json", file) if _exists(report, name)]
     else:
         report.problems.append(f"manifest: the last run is {status!r}, not done: run {report.again}")
     if status == "stopped":
@@ -136,6 +141,45 @@ def _mapper_problems(report: Report) -> list[str]:
     return []
 
 
+def _adapter_problems(report: Report) -> list[str]:
+    from v2a_core.generators.adapters import read_config
+
+    source = AdapterSource(weights=report.output)
+    return _described_problems(report, lambda: read_config(Part(source, source.find(Finder("adapter")))), ADAPTER_FILE)
+
+
+def _predictor_problems(report: Report) -> list[str]:
+    from v2a_core.timing.predictors.trained import read_config
+
+    source = PredictorSource(weights=report.output)
+    return _described_problems(
+        report, lambda: read_config(Part(source, source.find(Finder("predictor")))), PREDICTOR_FILE
+    )
+
+
+def _described_problems(report: Report, read: Callable[[], Described], file: str) -> list[str]:
+    """What is wrong with weights and the description beside them."""
+    from v2a_core.models.checkpoints import load_tensors
+    from v2a_core.models.finite import check_finite
+
+    uri = storage.join(report.output, file)
+    try:
+        found, _ = sha256_of(uri)
+        config = read()
+        with storage.local_copy(uri) as path:
+            check_finite(uri, load_tensors(path))
+    except FileNotFoundError:
+        return [f"{file} is missing"]
+    except (ConfigError, ModelError, DamagedWeightsError) as error:
+        return [str(error)]
+    problems = []
+    if found != last_run(report).get("fingerprint"):
+        problems.append(f"{file} is not what the training exported (sha256)")
+    if config.sha256 != found:
+        problems.append(f"config.json describes other weights than {file}")
+    return problems
+
+
 def _check_checkpoints(report: Report) -> None:
     found = kept.check(report.output, every=True)
     for name, what in found.damaged.items():
@@ -145,3 +189,11 @@ def _check_checkpoints(report: Report) -> None:
         report.problems.append(f"{kept.FOLDER}/{name}: {what}")
         report.damage.files.append(f"{kept.FOLDER}/{name}")
     report.summary += f" and {len(found.good)} checkpoints"
+
+
+# Of each training: what it makes, the file of its weights, and what finds fault with them.
+_TRAINED: dict[str, tuple[str, str, Callable[[Report], list[str]]]] = {
+    "train": ("a mapper", "mapper.safetensors", _mapper_problems),
+    "train-timing": ("a curve predictor", PREDICTOR_FILE, _predictor_problems),
+    "train-adapter": ("an adapter", ADAPTER_FILE, _adapter_problems),
+}

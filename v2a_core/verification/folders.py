@@ -44,6 +44,8 @@ def parts_of(output: str, made_by: Manifest) -> tuple[list[str], list[str]]:
     runs = made_by.get("runs") or [{}]
     recorded = runs[-1].get("outputs")
     names = [str(name) for name in recorded] if isinstance(recorded, list) else []
+    if made_by.get("job") == "train-adapter":  # what was heard; nobody needs it any more when all is done
+        return [uri.removeprefix(output).lstrip("/") for uri in outputs_in(output)], []
     places = _OF_REPRODUCTION if made_by.get("job") == REPRODUCTION else _PLACES
     return [name for place in places for name in _outputs_below(output, *place)], names
 

@@ -17,6 +17,7 @@ from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.outputs.parts import bytes_checksum, checksum_in_name
 from v2a_core.tables import arrays
 from v2a_core.tables.features import feature_schema
+from v2a_core.tables.lessons import latent_numbers_of, lessons_schema
 from v2a_core.tables.schema import INDEX, OK, REJECTED, SCHEMA_VERSION, embeddings_schema, vision_dim_of
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -68,7 +69,7 @@ def check_part(uri: str, job: str, identity: str) -> PartFound:
 
     Args:
         uri: The file.
-        job: `embed`, `generate`, `evaluate` or `extract`.
+        job: `embed`, `generate`, `evaluate`, `extract` or `hear`.
         identity: Digest of what it must belong to (`manifest.identity_digest`).
     """
     name = uri.rsplit("/", 1)[-1]
@@ -105,6 +106,8 @@ def _schema(job: str, found: pa.Schema) -> pa.Schema:
         return evaluated_schema()
     if job == "extract":  # which network it is of says the manifest; what all of them have is checked
         return feature_schema(())
+    if job == "hear":
+        return lessons_schema(latent_numbers_of(found))
     return INDEX if job == "generate" else embeddings_schema(vision_dim_of(found))
 
 
@@ -144,7 +147,13 @@ def _check_timing(table: pa.Table) -> list[Finding]:
         lengths = pc.fill_null(pc.list_value_length(table[name]), -1).to_numpy()
         found += _findings(table, f"as many {name} as timing_frames are needed", (counts >= 0) & (counts != lengths))
         found += _check_finite(table, name, arrays.read_vectors(table[name]))
-    return found
+    if "timing_level" not in table.column_names:  # of embeddings from before anything was heard over time
+        return found
+    for name in ("timing_level", "timing_onsets_s"):
+        found += _check_finite(table, name, arrays.read_vectors(table[name]))
+    ok = _mask(pc.equal(table["status"], OK))
+    mute = _mask(pc.is_valid(table["clap_embedding"])) & _mask(pc.is_null(table["timing_level"]))
+    return [*found, *_findings(table, "a sound without its level", ok & mute)]
 
 
 def _check_index(table: pa.Table) -> list[Finding]:
@@ -187,11 +196,22 @@ def _check_features(table: pa.Table) -> list[Finding]:
     return findings
 
 
+def _check_lessons(table: pa.Table) -> list[Finding]:
+    heard = _mask(pc.is_valid(table["clap_embedding"]))
+    findings = [*_check_status(table), *_check_sounds(table)]
+    for name in ("latents", "curve"):
+        lacks = heard & _mask(pc.is_null(table[name]))
+        findings += _findings(table, f"heard, but without its {name}", lacks)
+        findings += _check_finite(table, name, list(arrays.read_vector_lists(table[name])))
+    return findings
+
+
 _CHECKS: dict[str, Callable[[pa.Table], list[Finding]]] = {
     "embed": _check_embeddings,
     "generate": _check_index,
     "evaluate": _check_evaluated,
     "extract": _check_features,
+    "hear": _check_lessons,
 }
 
 

@@ -17,7 +17,7 @@ from workflows.cluster_runtime.signals import interrupt_on_sigterm
 from workflows.command.commands import COMMANDS, Command
 from workflows.command.exit_codes import BAD_CONFIGURATION, FAILED, MEANINGS, TOO_MANY_REJECTS, TRAINING_STOPPED
 from workflows.command.options import LateParser, add_flags, settings_table
-from workflows.train.config import TrainingStoppedError
+from workflows.training.config import TrainingStoppedError
 
 
 def main(argv: Sequence[str] | None = None) -> int:

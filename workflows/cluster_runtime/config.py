@@ -23,5 +23,8 @@ class PoolSettings(Settings):
         0, "sources in a batch of the generator stage (0: 32 where there are GPUs, else 8)", ge=0, le=4096
     )
     sources_per_block: int = setting(
-        0, "sources that a decode task takes at once (0: 4, more from 40,000 sources on)", ge=0, le=1024
+        0,
+        "sources of a decode task (0: about 4, by their bytes, their number and how many tasks run at once)",
+        ge=0,
+        le=1024,
     )

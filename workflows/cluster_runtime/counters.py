@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import string
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from ray.util.metrics import Counter, Gauge, Histogram
 
-from v2a_core.compute.threads import ScopedThreads
+from v2a_core.compute.threads import every
 from v2a_core.storage.retrying import Traffic
 from v2a_core.tables.schema import OK, REJECTED
 from v2a_core.version import commit
@@ -148,21 +147,11 @@ class RunMetrics:
     @contextlib.contextmanager
     def reported(self) -> Iterator[None]:
         """Say every `REPORT_S` in the block how far the run is, and once more at its end."""
-        ended = threading.Event()
-
-        def report() -> None:
-            self.look()
-            while not ended.wait(REPORT_S):
-                self.look()
-            self.look()
-
-        with ScopedThreads(1, "metrics") as threads:
-            reporting = threads.submit(report)
-            try:
-                yield
-            finally:
-                ended.set()
-        reporting.result()
+        self.look()
+        with every(REPORT_S, self.look, "metrics") as check:
+            yield
+        check()
+        self.look()
 
     def look(self) -> None:
         """Say how far the run is, now."""

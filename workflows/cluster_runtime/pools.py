@@ -124,7 +124,25 @@ def prepare_data(settings: PoolSettings, model_stages: int) -> Pools:
 
 
 def plan_pools(settings: PoolSettings, model_stages: int) -> Pools:
-    """Share the cluster among the stages.
+    """Share the cluster that Ray is connected to among the stages, as `lay_out` does.
+
+    Args:
+        settings: What is wished.
+        model_stages: Stages of actors that hold a model.
+
+    Raises:
+        ConfigError: As `lay_out` does.
+    """
+    return lay_out(settings, model_stages, machines_of_cluster())
+
+
+def machines_of_cluster() -> list[Mapping[str, float]]:
+    """The resources of each machine that runs stages: a head that offers no CPUs runs none."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+
+
+def lay_out(settings: PoolSettings, model_stages: int, machines: Sequence[Mapping[str, float]]) -> Pools:
+    """Share machines among the stages; they need not be there: `v2a plan` asks for those of its file.
 
     CPU-only: decoding and models use the same cores, so actors reserve little and Ray keeps the rest for decode tasks;
     the operating system does the fine sharing. With GPUs: one actor of each model stage a GPU.
@@ -136,13 +154,12 @@ def plan_pools(settings: PoolSettings, model_stages: int) -> Pools:
     Args:
         settings: What is wished.
         model_stages: Stages of actors that hold a model.
+        machines: The resources of each, by the names that Ray has for them.
 
     Raises:
         ConfigError: When the cluster does not have what is wished; names the setting, the wish and the supply.
     """
-    # A head that offers no CPUs runs no stage.
-    machines = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-    cpus, gpus = (ray.cluster_resources().get(kind, 0.0) for kind in ("CPU", "GPU"))
+    cpus, gpus = (sum(machine.get(kind, 0.0) for machine in machines) for kind in ("CPU", "GPU"))
     here = cpus / max(1, len(machines))
     actors = settings.model_actors or max(1, int(gpus) or len(machines))
     decode_cpus, actor_cpus = settings.decode_cpus or _decode_cpus(here), _actor_cpus(here)

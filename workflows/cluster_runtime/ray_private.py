@@ -6,6 +6,7 @@ listed, or where something is not found, a job goes on in Ray's public way, and 
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -29,7 +30,8 @@ LOOPBACK = "a Ray that is started here may listen on this machine's network addr
 AUTO = "--address auto is not checked before Ray starts"
 CHECKPOINTS = "a list of checkpoints that a full disk left torn is not mended"
 SIGINT = "Ctrl-C ends a training without a word"
-_LOSSES = (LOOK_AHEAD, CUT_CPUS, RESTARTS, ARGUMENTS, LOCATIONS, QUIET, LOOPBACK, AUTO, CHECKPOINTS, SIGINT)
+SUBMISSION = "a job of KubeRay that would fail again is tried again"
+_LOSSES = (LOOK_AHEAD, CUT_CPUS, RESTARTS, ARGUMENTS, LOCATIONS, QUIET, LOOPBACK, AUTO, CHECKPOINTS, SIGINT, SUBMISSION)
 
 # Loggers that tell what is no news to the user of a job.
 AUTHENTICATION_LOGGER = "ray._private.authentication.authentication_token_setup"
@@ -215,6 +217,20 @@ def cluster_here() -> str | None:
         return str(services.canonicalize_bootstrap_address_or_die("auto"))
 
     return _try(find, AUTO)
+
+
+def submission_id() -> str | None:
+    """The id of the submitted Ray job whose entrypoint this process is; None: it is none's, or that cannot be told."""
+
+    def find() -> str | None:
+        from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
+        from ray.dashboard.modules.job.common import JOB_ID_METADATA_KEY
+
+        told = json.loads(os.environ.get(RAY_JOB_CONFIG_JSON_ENV_VAR, "{}"))
+        found = told.get("metadata", {}).get(JOB_ID_METADATA_KEY)
+        return str(found) if found else None
+
+    return _try(find, SUBMISSION)
 
 
 def leave_sigint(trainer: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 from v2a_core.config import ConfigError
@@ -64,9 +64,11 @@ class AskedOfCatalog(Asked, total=False):
     """The same, where the job lists a catalog.
 
     Attributes:
+        sample: Of a dry run: measure instead of printing, for `v2a plan`; says how many of so many sources.
         retry_rejects: Stages whose rejects are tried again.
     """
 
+    sample: Callable[[int], int] | None
     retry_rejects: Sequence[str]
 
 
@@ -83,18 +85,31 @@ def asked_of_run(arguments: argparse.Namespace) -> Asked:
 
 def asked_of_catalog(arguments: argparse.Namespace) -> AskedOfCatalog:
     """The same, and what `add_catalog` was given."""
-    return {**asked_of_run(arguments), "retry_rejects": arguments.retry_rejects}
+    return {**asked_of_run(arguments), "sample": None, "retry_rejects": arguments.retry_rejects}
 
 
-def add_catalog(parser: argparse.ArgumentParser) -> None:
-    """Add the catalog of a job, and which of its rejects are tried again."""
-    parser.add_argument("catalog", nargs="+", metavar="CATALOG", help=_CATALOG)
+def add_catalog(parser: argparse.ArgumentParser, *, heard: bool = False) -> None:
+    """Add the catalog of a job, and which of its rejects are tried again.
+
+    Args:
+        parser: Of the command.
+        heard: Whether it is one of sounds.
+    """
+    add_catalog_places(parser, heard=heard)
     parser.add_argument(
         "--retry-rejects",
         action="append",
         default=[],
         metavar="STAGE",
         help="try the rejects of a stage again, as `reject_stage` names it (decode, probe, mux, ...); may be repeated",
+    )
+
+
+def add_catalog_places(parser: argparse.ArgumentParser, *, heard: bool = False) -> None:
+    """Add where a catalog is; `heard`: one of sounds."""
+    metavar = "AUDIO" if heard else "CATALOG"
+    parser.add_argument(
+        "catalog", nargs="+", metavar=metavar, help=f"sounds, or videos with sound: {_CATALOG}" if heard else _CATALOG
     )
 
 

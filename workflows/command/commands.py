@@ -35,9 +35,12 @@ COMMANDS: Registry[Command] = Registry(
     {
         "embed": "workflows.embed.command",
         "train": "workflows.train.command",
+        "train-timing": "workflows.train_timing.command",
+        "train-adapter": "workflows.train_adapter.command",
         "generate": "workflows.generate.command",
         "evaluate": "workflows.evaluate.command",
         "interpolate": "workflows.interpolate.command",
+        "plan": "workflows.plan.command",
         "verify": "workflows.cli.verify",
         "status": "workflows.cli.status",
         "page": "workflows.page.command",

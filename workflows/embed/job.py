@@ -14,7 +14,7 @@ from v2a_core.catalog.apart import check_apart
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.models import Bundle, check_spaces
 from v2a_core.outputs.ledger import embeddings_ledger
-from v2a_core.protocols import JSON
+from v2a_core.protocols import CURVE_HZ, JSON
 from v2a_core.stages.decode import DecodeSettings
 from v2a_core.stages.embed import embed_audio
 from v2a_core.tables.rows import TRANSIT
@@ -22,10 +22,11 @@ from v2a_core.tables.schema import ROWS_FOLDER, embeddings_schema
 from workflows.cluster_runtime.pools import Pools, device
 from workflows.command.arguments import AskedOfCatalog
 from workflows.embed.config import EmbedJob
-from workflows.streaming.catalog_job import CatalogJob, Planned, run_catalog
+from workflows.streaming.catalog_job import CatalogJob, run_catalog
 from workflows.streaming.chain import VisionStage, decode, segments_at_once
 from workflows.streaming.job import Identity, Models, Request, Rows
 from workflows.streaming.listing import Listing
+from workflows.streaming.plan import Planned
 from workflows.streaming.stages import ActorStage, run_actors
 
 
@@ -73,6 +74,8 @@ class Embedding(CatalogJob):
             "vision": fingerprints["vision"],
             "audio": fingerprints["audio"],
         }
+        if job.frames.timing_fps:
+            content["timing"] = {"curve_hz": CURVE_HZ}  # beside the denser frames is said what is heard over time
         return Identity(content, {"vision": local.vision_space, "audio": local.audio_space})
 
     def rows(self) -> Rows:

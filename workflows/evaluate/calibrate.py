@@ -8,7 +8,9 @@ from typing import Any, Unpack
 
 from v2a_core import storage
 from v2a_core.config import ConfigError
-from v2a_core.metrics.extractors.folder import Weights
+from v2a_core.metrics.extractors.folder import ListeningExtractor, Weights, folder_extractor, listening_extractor
+from v2a_core.metrics.hearing_protocols import Protocol
+from v2a_core.metrics.systems import SET_METRICS
 from v2a_core.metrics.systems.calibration import METRICS, PUBLISHED, agreements, calibration_to_markdown, grid
 from v2a_core.metrics.systems.files import files_to_markdown
 from v2a_core.metrics.systems.measure import SetResult
@@ -20,7 +22,7 @@ from v2a_core.storage import StorageAccess
 from workflows.command.arguments import Asked
 from workflows.evaluate.comparison import close, look, new_manifest, sounds_of, wanted_sounds
 from workflows.evaluate.config import EvaluateJob
-from workflows.evaluate.extraction import chosen_weights, hears
+from workflows.evaluate.extraction import chosen_weights
 from workflows.evaluate.sets import Compared, compare, feature_outputs
 from workflows.streaming.job import Request
 
@@ -87,8 +89,10 @@ def run(
 
 
 def _networks(job: EvaluateJob) -> dict[str, Weights]:
-    """Where the weights of each network lie that hears sounds."""
-    weights = {name: found for name, found in chosen_weights(job).items() if hears(found)}
+    """Where the weights of each network lie: of those that hear sounds, and that see their videos."""
+    hearing = {SET_METRICS[name].component.extractor for name in METRICS}
+    wanted = hearing | {listening_extractor(name).beside for name in hearing}
+    weights = {name: found for name, found in chosen_weights(job).items() if name in wanted}
     if not weights:
         raise ConfigError("--calibrate needs a network at least: --set extractors.cnn14-16k.weights=...")
     return weights
@@ -99,18 +103,25 @@ def _local(asked: Asked) -> Any:
 
 
 def _ways(calibrated: _Calibrated) -> list[Compared]:
-    """The grid, with the networks that hear each way: audioldm_eval decimated what CNN14 heard, and nothing else."""
+    """The grid, with the networks that hear each way."""
     found = []
     for protocol in grid():
-        weights = {
-            name: by
-            for name, by in calibrated.weights.items()
-            if protocol.resampling == "sinc" or name.startswith("cnn14")
-        }
+        weights = {name: by for name, by in calibrated.weights.items() if _hears_so(name, protocol)}
         if weights:
             sets, reference, embeddings = calibrated.sets, calibrated.reference, calibrated.embeddings
             found.append(Compared(calibrated.output, sets, reference, embeddings, weights, protocol, only=METRICS))
     return found
+
+
+def _hears_so(name: str, protocol: Protocol) -> bool:
+    """Whether anybody has published numbers of a network that heard so.
+
+    audioldm_eval decimated what CNN14 heard, and nothing else; numbers that need the videos are av-benchmark's.
+    """
+    kind = folder_extractor(name)
+    if not issubclass(kind, ListeningExtractor) or kind.beside:
+        return protocol.hears_as("av-benchmark")
+    return protocol.resampling == "sinc" or name.startswith("cnn14")
 
 
 def _cells(calibrated: _Calibrated, job: EvaluateJob, asked: Asked) -> dict[str, Cells]:

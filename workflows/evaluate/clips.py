@@ -45,6 +45,8 @@ def _row(system: str, key: str, item: LookedAt) -> dict[str, object]:
         "is_video": item.place.source is not None,
         "label": item.place.label,
         "caption": item.place.caption,
+        "prompt": item.place.prompt,
+        "seed": item.place.seed,
         "sha256": item.sha256 or None,
         "sample_rate_hz": item.sample_rate or None,
         "length_s": item.length_s or None,

@@ -14,7 +14,6 @@ from workflows.streaming.config import JobSettings
 class EvaluateJob(JobSettings):
     """Every setting of the job."""
 
-    judge: str | None = setting(None, "folder or URI of a judge of sounds; none: the bundle's own, if it has one")
     originals: bool = setting(True, "compare with the original sound of each source, where it has one")
     protocol: ProtocolName = setting(
         "paper", "what is heard of a sound: `paper`: 10 s, the first channel; `av-benchmark`: 8 s, the channels' mean"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -12,36 +12,37 @@ import pyarrow.compute as pc
 from ray.data import Dataset
 
 from v2a_core import storage
+from v2a_core.compute.ids import pack
 from v2a_core.config import ConfigError
 from v2a_core.metrics.extractors.folder import (
     FolderExtractor,
     HearingExtractor,
+    ListeningExtractor,
     LoadedExtractor,
+    PairExtractor,
     WatchingExtractor,
     Weights,
     folder_extractor,
-    hearing_extractor,
 )
 from v2a_core.metrics.extractors.librosa_onsets import LibrosaOnsets
 from v2a_core.metrics.extractors.motion import MotionSettings, VideoMotion
 from v2a_core.metrics.extractors.network import NetworkSettings, find_weights, networks
 from v2a_core.metrics.hearing_protocols import Protocol
-from v2a_core.models import Bundle, ModelError
-from v2a_core.outputs.ledger import Ledger, embeddings_ledger
+from v2a_core.models import ModelError
+from v2a_core.outputs.ledger import Ledger, embeddings_ledger, places_of
 from v2a_core.protocols import JSON
-from v2a_core.stages.sounds import hear_sounds
-from v2a_core.stages.watch import watch_films
 from v2a_core.tables import features
 from v2a_core.tables.schema import ROWS_FOLDER
-from workflows.cluster_runtime.pools import Pools, device
+from workflows.cluster_runtime.pools import Pools
 from workflows.command.arguments import Asked
 from workflows.evaluate.config import EvaluateJob
-from workflows.evaluate.reading import ReadFilms, ReadSounds, SeeVideos
+from workflows.evaluate.hearing import HearPairs, HearSounds, ThroughModels, WatchFilms
+from workflows.evaluate.reading import PLACE, ReadFilms, ReadPairs, ReadSounds, SeeVideos
 from workflows.streaming.job import DryRun, Identity, Models, Plan, Request, Rows, StreamingJob
 from workflows.streaming.plan import from_tables
 from workflows.streaming.run import Entrance
 from workflows.streaming.run import run as run_streaming
-from workflows.streaming.stages import ActorStage, run_actors, run_tasks
+from workflows.streaming.stages import run_actors, run_tasks
 from workflows.streaming.summary import NothingMadeError, Tally
 
 MOTION, ONSETS = "motion", "librosa-onsets"
@@ -81,11 +82,13 @@ class Asking:
         protocol: What it hears of them.
         after: What sounds went through before: the fingerprint of a generator, whose VAE and vocoder they came back
             from. Empty: nothing.
+        seen: Folder or URI of the rows of what was seen of their videos; empty: sounds are heard by themselves.
     """
 
     weights: Weights
     protocol: Protocol
     after: str = ""
+    seen: str = ""
 
 
 def extract(place: str, sounds: pa.Table, asking: Asking, job: EvaluateJob, asked: Asked) -> str:
@@ -93,7 +96,8 @@ def extract(place: str, sounds: pa.Table, asking: Asking, job: EvaluateJob, aske
 
     Args:
         place: Folder or URI that holds a folder an extractor.
-        sounds: Of `features.SOUNDS`; an extractor of videos takes those that are of one.
+        sounds: Of `features.SOUNDS`; an extractor of videos takes those that are of one. Of `features.PAIRS` for one
+            of both.
         asking: What is asked about them.
         job: The configuration.
         asked: Models, address, ...
@@ -121,52 +125,16 @@ def extract(place: str, sounds: pa.Table, asking: Asking, job: EvaluateJob, aske
 
 def hears(weights: Weights) -> bool:
     """Whether an extractor hears sounds; another one sees the videos that they belong to."""
-    return issubclass(folder_extractor(weights.extractor), HearingExtractor)
+    return issubclass(folder_extractor(weights.extractor), ListeningExtractor)
+
+
+def in_pairs(weights: Weights) -> bool:
+    """Whether it hears sounds with what was seen of their videos."""
+    return issubclass(folder_extractor(weights.extractor), PairExtractor)
 
 
 def _open(job: EvaluateJob, asking: Asking, models: Models, sounds: pa.Table) -> Extraction:
     return (RoundTripExtraction if asking.after else Extraction)(models, job, asking, sounds)
-
-
-@dataclass(frozen=True)
-class HearSounds(ActorStage):
-    """Sounds in, what the extractor finds out; an actor holds it."""
-
-    asking: Asking
-
-    def load(self) -> Callable[[pa.Table], pa.Table]:
-        """Load the extractor."""
-        weights = self.asking.weights
-        extractor = hearing_extractor(weights.extractor).opened(weights, device())
-        return lambda batch: hear_sounds(batch, extractor, self.asking.protocol)
-
-
-@dataclass(frozen=True)
-class WatchFilms(ActorStage):
-    """Frames in, what the extractor finds out; an actor holds it."""
-
-    weights: Weights
-    extractor: type[WatchingExtractor]
-
-    def load(self) -> Callable[[pa.Table], pa.Table]:
-        """Load the extractor."""
-        extractor = self.extractor.opened(self.weights, device())
-        return lambda batch: watch_films(batch, extractor)
-
-
-@dataclass(frozen=True)
-class ThroughModels(ActorStage):
-    """Sounds in, what comes back of them out; an actor holds VAE and vocoder."""
-
-    bundle: Bundle
-    protocol: Protocol
-
-    def load(self) -> Callable[[pa.Table], pa.Table]:
-        """Load both."""
-        from v2a_core.stages.round_trip import RoundTrip, through
-
-        trip = RoundTrip(self.bundle.resolve(), device())
-        return lambda batch: through(batch, trip, self.protocol)
 
 
 @dataclass(frozen=True)
@@ -203,17 +171,17 @@ class Extraction(StreamingJob[pa.Table]):
     def rows(self) -> Rows:
         """A row a sound."""
         schema = features.feature_schema(self._extractor.columns)
-        watches = issubclass(self._extractor, WatchingExtractor)
-        transit = features.with_film(schema) if watches else features.with_sound(schema)
-        return Rows(ROWS_FOLDER, schema, transit, "segment_id", embeddings_ledger)
+        kinds = {WatchingExtractor: features.with_film, PairExtractor: features.with_pair}
+        transit = next((made for kind, made in kinds.items() if issubclass(self._extractor, kind)), features.with_sound)
+        return Rows(ROWS_FOLDER, schema, transit(schema), "segment_id", embeddings_ledger)
 
     def plan(self, ledger: Ledger, tally: Tally) -> Plan[pa.Table]:
         """The sounds without a row."""
-        ids = self.sounds["sound_id"]
-        planned = self.sounds.filter(pc.invert(pc.is_in(ids, value_set=ledger.complete)))
+        ids = pack(self.sounds["sound_id"])
+        planned = self.sounds.take(pa.array(ledger.unfinished(ids)))
         tally.plan(self.sounds.num_rows, planned.num_rows, ledger)
-        tally.good_before = ledger.good_among(ids.to_pylist())
-        tally.expected = dict(zip(planned["sound_id"].to_pylist(), planned["name"].to_pylist(), strict=True))
+        tally.good_before = ledger.good_among(ids)
+        tally.expect(pack(planned["sound_id"]), planned["name"].to_pylist())
         return Plan(planned, self.rows().table([]))
 
     def show(self, dry: DryRun[pa.Table]) -> dict[str, object]:
@@ -231,17 +199,31 @@ class Extraction(StreamingJob[pa.Table]):
 
     def chain(self, items: pa.Table, output: str, pools: Pools) -> Dataset:
         """Read the sounds, then hear them; or look at their videos."""
-        size = pools.sources_per_block or _SOUNDS_PER_BLOCK
-        data = from_tables(items.slice(start, size) for start in range(0, items.num_rows, size))
         transit, guard, extractor = self.rows().transit, self.settings.decoder, self._extractor
-        batch_size = pools.segments_per_batch
+        weights, protocol, size = self.asking.weights, self.asking.protocol, pools.segments_per_batch
+        if issubclass(extractor, PairExtractor):
+            read = ReadPairs(guard, extractor.seen, transit)
+            data = self.between(run_tasks(from_tables(self._together(items)), read, pools), pools)
+            return run_actors(data, HearPairs(weights, extractor, protocol), pools, batch_size=size)
+        data = from_tables(_blocks(items, pools))
         if issubclass(extractor, WatchingExtractor):
-            data = run_tasks(data, ReadFilms(guard, self.asking.protocol, extractor, transit), pools)
-            return run_actors(data, WatchFilms(self.asking.weights, extractor), pools, batch_size=batch_size)
+            data = run_tasks(data, ReadFilms(guard, protocol, extractor, transit), pools)
+            return run_actors(data, WatchFilms(weights, extractor), pools, batch_size=size)
         if not issubclass(extractor, HearingExtractor):
-            return run_tasks(data, SeeVideos(guard, self.asking.protocol, transit), pools)
+            return run_tasks(data, SeeVideos(guard, protocol, transit), pools)
         data = self.between(run_tasks(data, ReadSounds(guard, transit), pools), pools)
-        return run_actors(data, HearSounds(self.asking), pools, batch_size=batch_size)
+        return run_actors(data, HearSounds(weights, extractor, protocol), pools, batch_size=size)
+
+    def _together(self, items: pa.Table) -> Iterator[pa.Table]:
+        """Blocks of pairs whose videos lie in one row group, so that each is read by few tasks."""
+        places, together = places_of(self.asking.seen, "segment_id"), dict[tuple[str | None, int | None], list[int]]()
+        for row, video in enumerate(items["video_id"].to_pylist()):
+            together.setdefault(places.get(video, (None, None)), []).append(row)
+        for place, rows in together.items():
+            block = items.take(pa.array(rows, pa.int64()))
+            for field, value in zip(PLACE, place, strict=True):
+                block = block.append_column(field, pa.array([value] * len(rows), field.type))
+            yield block
 
     def between(self, data: Dataset, pools: Pools) -> Dataset:
         """What sounds go through before they are heard: nothing."""
@@ -257,3 +239,8 @@ class RoundTripExtraction(Extraction):
         """Through both of them."""
         stage = ThroughModels(self.models.bundle, self.asking.protocol)
         return run_actors(data, stage, pools, batch_size=pools.segments_per_batch, gpu="beside")
+
+
+def _blocks(items: pa.Table, pools: Pools) -> Iterator[pa.Table]:
+    size = pools.sources_per_block or _SOUNDS_PER_BLOCK
+    return (items.slice(start, size) for start in range(0, items.num_rows, size))

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Unpack
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from ray.data import Dataset
 
 from v2a_core import storage
+from v2a_core.compute.ids import pack
 from v2a_core.media.config import SegmentSettings
 from v2a_core.metrics import inputs
 from v2a_core.metrics.extractors.folder import Weights
@@ -133,7 +133,7 @@ def open_evaluation(
     if job.round_trip:
         check_round_trip(local)
     references = References(embeddings, inputs.read_references(embeddings, local)) if embeddings else None
-    return Evaluation(models, job, soundtracks, references, job.judge or inputs.own_judge(local), weights, asked)
+    return Evaluation(models, job, soundtracks, references, weights, asked)
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,6 @@ class Evaluation(StreamingJob[pa.Table]):
         settings: The configuration.
         soundtracks: What is evaluated.
         references: Embeddings to compare with instead of the originals.
-        judge: Folder or URI of a judge of sounds.
         weights: Of each network that is used.
         asked: What else was asked of the run.
     """
@@ -154,7 +153,6 @@ class Evaluation(StreamingJob[pa.Table]):
     settings: EvaluateJob
     soundtracks: Soundtracks
     references: References | None
-    judge: str | None
     weights: Mapping[str, Weights]
     asked: Asked
 
@@ -163,11 +161,9 @@ class Evaluation(StreamingJob[pa.Table]):
         local, references = self.models.local, self.references
         content: dict[str, JSON] = {
             **self.soundtracks.identity,
-            "audio": local.fingerprints()["audio"],
-            "judge": inputs.judge_fingerprint(self.judge) if self.judge else None,
             "originals": self.settings.originals,
             "protocol": self.settings.protocol,
-            "extractors": described(self.settings.extractors),
+            "extractors": described(self.settings.extractors, local),
             "embeddings": manifest.read(references.place, job="embed")["output_id"] if references else None,
         }
         return Identity(content, {"audio": local.audio_space})
@@ -186,10 +182,11 @@ class Evaluation(StreamingJob[pa.Table]):
     def plan(self, ledger: Ledger, tally: Tally) -> Plan[pa.Table]:
         """The soundtracks without all of their rows."""
         index = self.soundtracks.index
-        planned = index.filter(pc.invert(pc.is_in(index["source_id"], value_set=ledger.complete)))
+        ids = pack(index["source_id"])
+        planned = index.take(pa.array(ledger.unfinished(ids)))
         tally.plan(index.num_rows, planned.num_rows, ledger)
-        tally.good_before = ledger.good_among(index["source_id"].to_pylist())
-        tally.expected = dict(zip(planned["source_id"].to_pylist(), planned["source_name"].to_pylist(), strict=True))
+        tally.good_before = ledger.good_among(ids)
+        tally.expect(pack(planned["source_id"]), planned["source_name"].to_pylist())
         return Plan(planned, self.rows().table([]))
 
     def show(self, dry: DryRun[pa.Table]) -> dict[str, object]:
@@ -222,7 +219,6 @@ class Evaluation(StreamingJob[pa.Table]):
             job.encoders,
             job.extractors,
             protocol,
-            self.judge,
             embed_references=self.references is None,
         )
         return run_actors(data, listening, pools, batch_size=pools.segments_per_batch)
@@ -230,7 +226,7 @@ class Evaluation(StreamingJob[pa.Table]):
     def tell(self, output: str) -> dict[str, JSON]:
         """The metrics, over all rows of these soundtracks."""
         place, index, local = self.soundtracks.place, self.soundtracks.index, self.models.local
-        facts = Reported(output, place, self.judge, local.name, local.fingerprints()["audio"])
+        facts = Reported(output, place, local)
         compared = self._compared(output)
         measured = compare(compared, self.settings, self.asked) if compared else Measured({SYSTEM: []})
         metrics = report(facts, index, self.references, measured, self.settings)

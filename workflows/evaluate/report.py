@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from v2a_core import storage
-from v2a_core.metrics import METRICS, inputs, load_metric
+from v2a_core.metrics import METRICS, load_metric
 from v2a_core.metrics.config import MetricSettings
 from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.schema import evaluated_schema
@@ -20,8 +20,10 @@ from v2a_core.metrics.hearing_protocols import PROTOCOLS
 from v2a_core.metrics.measure import Result, measure, read_rows, row_columns, to_markdown, with_references
 from v2a_core.metrics.systems.measure import Measured
 from v2a_core.metrics.systems.table import not_heard_to_markdown, sets_to_markdown
+from v2a_core.models import LocalBundle
 from v2a_core.outputs.ledger import read_columns
 from v2a_core.protocols import JSON
+from v2a_core.stages.listen import weights_of
 from v2a_core.tables.schema import OK, ROWS_FOLDER
 from workflows.evaluate.config import EvaluateJob
 
@@ -49,16 +51,12 @@ class Reported:
     Attributes:
         output: Folder or URI of the evaluation.
         soundtracks: Of what was evaluated.
-        judge: Of the judge of sounds.
-        bundle: Name of the models.
-        audio: Fingerprint of the bundle's CLAP.
+        models: The bundle.
     """
 
     output: str
     soundtracks: str
-    judge: str | None
-    bundle: str
-    audio: str
+    models: LocalBundle
 
 
 def report(
@@ -82,14 +80,13 @@ def report(
     if references is not None:
         found, note = with_references(found, dict(references.embeddings))
     results, heard = measure(found, job.metrics), PROTOCOLS[job.protocol].describe()
-    metrics = _told(results, provenance(facts.audio, facts.judge, job), heard)
+    metrics = _told(results, provenance(facts.models, job), heard)
     sets, not_heard = measured.results[SYSTEM], measured.not_heard.get(SYSTEM, {})
     metrics |= {result.name: result.to_dict(job.metrics.confidence) for result in sets}
     good = pc.sum(pc.equal(table["status"], OK)).as_py() or 0
     content = {
         "soundtracks": facts.soundtracks,
-        "judge": facts.judge,
-        "bundle": facts.bundle,
+        "bundle": facts.models.name,
         "references": note,
         "counts": {"soundtracks": index.num_rows, "segments": good, "rejected": table.num_rows - good},
         "confidence": job.metrics.confidence,
@@ -119,15 +116,14 @@ def _told(results: Sequence[Result], made_by: Mapping[str, tuple[str, str]], hea
     return told
 
 
-def provenance(clap: str, judge: str | None, job: EvaluateJob) -> dict[str, tuple[str, str]]:
+def provenance(models: LocalBundle, job: EvaluateJob) -> dict[str, tuple[str, str]]:
     """Of each metric of rows the extractors whose columns it takes, and the sha256 of their weights.
 
     Args:
-        clap: Fingerprint of the bundle's audio encoder.
-        judge: Folder or URI of the judge of sounds.
+        models: The bundle.
         job: The configuration.
     """
-    hashes = {"clap": clap, "judge": inputs.judge_fingerprint(judge) if judge else ""}
+    hashes = weights_of(job.extractors, models)
     given = {name: {item.name for item in EXTRACTORS[name].component.row_columns()} for name in EXTRACTORS.names()}
     found = {}
     for metric in METRICS.names():

@@ -8,16 +8,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from v2a_core import storage
-from v2a_core.metrics.extractors.folder import Weights
+from v2a_core.metrics.extractors.folder import Weights, listening_extractor
 from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.metrics.systems.clap_sets import EvaluatedRows
 from v2a_core.metrics.systems.clip_frames import read_frames
-from v2a_core.metrics.systems.measure import Folders, Measured, Sets, measure_sets
-from v2a_core.metrics.systems.sets import SoundSet, once, single, sound_set
+from v2a_core.metrics.systems.measure import REFERENCES, Folders, Measured, Sets, measure_sets
+from v2a_core.metrics.systems.sets import SoundSet, once, paired, single, sound_set
 from v2a_core.stages.sounds import SILENCE
+from v2a_core.tables.features import PAIRS, SOUNDS
 from workflows.command.arguments import Asked
 from workflows.evaluate.config import EvaluateJob
-from workflows.evaluate.extraction import Asking, extract, feature_folder, hears
+from workflows.evaluate.extraction import Asking, extract, feature_folder, hears, in_pairs
 
 FEATURES_FOLDER = "features"
 # Beside what systems made: references are heard once for all of them.
@@ -78,21 +79,13 @@ def compare(compared: Compared, job: EvaluateJob, asked: Asked) -> Measured:
     """
     protocol = compared.protocol
     silence, reference = single(SILENCE), compared.reference or sound_set([])
-    features = storage.join(compared.output, FEATURES_FOLDER)
-    folders = {}
-    for name, weights in compared.weights.items():
-        asking, made = Asking(weights, protocol), ""
-        heard = extract(storage.join(features, _REFERENCES), once([reference, silence]), asking, job, asked)
-        back = ""
-        if hears(weights):
-            sounds = once(list(compared.systems.values()))
-            made = extract(storage.join(features, _MADE), sounds, asking, job, asked)
-            if compared.comes_back:
-                there = replace(asking, after=compared.round_trip)
-                back = extract(storage.join(features, _ROUND_TRIP), once([reference]), there, job, asked)
-        folders[name] = Folders(weights, made, heard, back)
+    # What is seen of videos comes before the sounds that are compared with it.
+    folders: dict[str, Folders] = {}
+    for weights in sorted(compared.weights.values(), key=hears):
+        folders[weights.extractor] = _extracted(compared, weights, folders, job, asked)
     with tempfile.TemporaryDirectory(prefix="v2a-") as folder:
         members = {system: found.members() for system, found in compared.systems.items()}
+        every = {**compared.systems, REFERENCES: reference}
         sets = Sets(
             members,
             reference.members(),
@@ -100,5 +93,38 @@ def compare(compared: Compared, job: EvaluateJob, asked: Asked) -> Measured:
             next(iter(silence.members())),
             folders,
             (compared.rows, compared.clap),
+            {name: paired(found, reference).members() for name, found in every.items()},
         )
         return measure_sets(sets, protocol, job.sets, Path(folder), compared.only)
+
+
+def _extracted(
+    compared: Compared, weights: Weights, before: Mapping[str, Folders], job: EvaluateJob, asked: Asked
+) -> Folders:
+    """Let an extractor hear or see what it has not yet.
+
+    Args:
+        compared: What is compared.
+        weights: Of the extractor.
+        before: What others found, those of videos among them.
+        job: The configuration.
+        asked: Models, address, ...
+    """
+    reference, asking, columns = compared.reference or sound_set([]), Asking(weights, compared.protocol), SOUNDS
+    systems, references = list(compared.systems.values()), [reference, single(SILENCE)]
+    if in_pairs(weights):
+        asking, columns = replace(asking, seen=before[listening_extractor(weights.extractor).beside].reference), PAIRS
+        systems, references = [paired(system, reference) for system in systems], [paired(reference, reference)]
+
+    def found(kind: str, sets: list[SoundSet], asking: Asking = asking) -> str:
+        place = storage.join(compared.output, FEATURES_FOLDER, kind)
+        return extract(place, once(sets, columns), asking, job, asked)
+
+    heard = found(_REFERENCES, references)
+    if not hears(weights):
+        return Folders(weights, "", heard)
+    made = found(_MADE, systems)
+    back = ""
+    if compared.comes_back:
+        back = found(_ROUND_TRIP, references[:1], replace(asking, after=compared.round_trip))
+    return Folders(weights, made, heard, back)

@@ -41,18 +41,17 @@ class ListenStage(ActorStage):
     settings: EncoderSettings
     extractors: ExtractorSettings
     protocol: Protocol
-    judge: str | None
     embed_references: bool
 
     def load(self) -> Callable[[pa.Table], pa.Table]:
         """Load the ears; the text tower comes with the first caption."""
-        encoder = self._audio()
+        encoder, local = self._audio(), self.bundle.resolve()
         hearing = Hearing(
-            spec=self.bundle.resolve().media_spec(),
+            spec=local.media_spec(),
             protocol=self.protocol,
             audio=lambda: encoder,
             text=functools.cache(self._text),
-            judge=self.judge,
+            models=local,
             embed_references=self.embed_references,
         )
         extractors = batch_extractors(self.extractors, hearing)

@@ -14,7 +14,6 @@ import pyarrow as pa
 from v2a_core import storage
 from v2a_core.media.config import SegmentSettings
 from v2a_core.media.segments import digest
-from v2a_core.metrics import inputs
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
 from v2a_core.metrics.systems.clap_sets import EvaluatedRows
 from v2a_core.metrics.systems.files import Files, files_to_markdown
@@ -160,8 +159,9 @@ def _evaluate(
         entrance = Entrance(evaluate.Evaluation.name, job, inputs=[], listed=lambda _: soundtracks, opened=opened)
         run_streaming(Request(output, **asked), entrance)
     local = load_bundle(asked.get("models", Request.models)).resolve()
-    made_by = provenance(local.fingerprints()["audio"], job.judge or inputs.own_judge(local), job)
-    results = row_results(read_evaluated(output, index, job.metrics), made_by, PROTOCOLS[job.protocol], job.metrics)
+    results = row_results(
+        read_evaluated(output, index, job.metrics), provenance(local, job), PROTOCOLS[job.protocol], job.metrics
+    )
     ids = index["source_id"].combine_chunks()
     return _Evaluated(results, EvaluatedRows(storage.join(output, ROWS_FOLDER), ids))
 

@@ -11,6 +11,7 @@ from ray.data import Dataset
 
 from v2a_core import captioners
 from v2a_core.captioners.config import CaptionerSettings
+from v2a_core.compute.ids import Positions
 from v2a_core.config import ConfigError
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.mappers.choice import check_mapper, load_condition_mapper, unlike_training
@@ -29,7 +30,7 @@ from workflows.cluster_runtime.pools import Pools, device
 from workflows.generate.config import GenerateJob
 from workflows.streaming.chain import SeeSettings, decode, see, segments_at_once
 from workflows.streaming.job import Models
-from workflows.streaming.plan import PlannedSource
+from workflows.streaming.plan import Planned
 from workflows.streaming.stages import ActorStage, run_actors
 
 
@@ -101,12 +102,12 @@ def choose(mapper: str | None, job: GenerateJob, local: LocalBundle) -> Origin:
 
 
 def make(
-    planned: Sequence[PlannedSource],
+    planned: Planned,
     job: GenerateJob,
     models: Models,
     origin: Origin,
     followed: Following | None,
-    parts: Mapping[str, Sequence[str]],
+    parts: Mapping[str, Positions],
     pools: Pools,
 ) -> Dataset:
     """Segments with their conditions, and with their curves where these are predicted, a row each.
@@ -117,7 +118,7 @@ def make(
         models: The models.
         origin: What makes the conditions.
         followed: What the soundtracks follow in time.
-        parts: What `v2a embed` has seen: source ids by file.
+        parts: What `v2a embed` has seen: which of the planned sources are in which file.
         pools: Workers.
     """
     bundle, local = models.bundle, models.local
@@ -139,7 +140,7 @@ def make(
 
 
 def _tell(
-    planned: Sequence[PlannedSource],
+    planned: Planned,
     settings: DecodeSettings,
     watching: WatchStage | None,
     text: TextStage,

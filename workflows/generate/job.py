@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Unpack
 from ray.data import Dataset
 
 from v2a_core import storage
-from v2a_core.catalog import source_id
 from v2a_core.catalog.apart import check_apart
 from v2a_core.generators import check_settings, tell_doubt
 from v2a_core.mappers.choice import canonical_mapper
@@ -28,10 +27,11 @@ from workflows.command.arguments import AskedOfCatalog
 from workflows.generate import conditions
 from workflows.generate.config import GenerateJob
 from workflows.generate.sound import FinishStage, GatherStage, GenerateStage, sound_identity, soundtrack_job
-from workflows.streaming.catalog_job import CatalogJob, Planned, run_catalog
+from workflows.streaming.catalog_job import CatalogJob, run_catalog
 from workflows.streaming.chain import in_blocks_of
 from workflows.streaming.job import Identity, Models, Plan, Request, Rows
 from workflows.streaming.listing import Listing
+from workflows.streaming.plan import Planned
 from workflows.streaming.stages import run_actors, run_tasks
 from workflows.streaming.summary import Tally
 
@@ -132,7 +132,7 @@ class Generation(CatalogJob):
     def plan(self, ledger: Ledger, tally: Tally) -> Plan[Planned]:
         """The sources without a row; what was made with other words is told, and unfit embeddings are refused."""
         plan, job = super().plan(ledger, tally), self.settings
-        if any(source.prompt or source.negative_prompt for source in self.listing.sources):
+        if self.listing.sources.says("prompt", "negative_prompt"):
             self._tell_changed_words()
         if self.embeddings:
             frames = self.followed.frames(job.frames) if self.followed else job.frames
@@ -147,7 +147,7 @@ class Generation(CatalogJob):
     def chain(self, items: Planned, output: str, pools: Pools) -> Dataset:
         """Conditions, gathered by source, then sounds, then files."""
         job, models = self.settings, self.models
-        parts = reuse.find(self.embeddings, {item.source_id for item in items}) if self.embeddings else {}
+        parts = reuse.find(self.embeddings, items.ids) if self.embeddings else {}
         data = conditions.make(items, job, models, self.made_from, self.followed, parts, pools)
         # One actor sees all segments, so that it knows when a source is whole: it holds their conditions, no media.
         batch = pools.segments_per_batch
@@ -185,8 +185,8 @@ class Generation(CatalogJob):
 
     def _tell_changed_words(self) -> None:
         job, sources = self.settings, self.listing.sources
-        by_id = {source_id(source, job.segments, job.frames): source for source in sources}
-        names = said_otherwise(storage.join(self.output, INDEX_FOLDER), by_id, job.text)
+        ids = sources.ids(job.segments, job.frames)
+        names = said_otherwise(storage.join(self.output, INDEX_FOLDER), sources, ids, job.text)
         if names:
             print(
                 f"generate: {len(names)} finished sources were made with other prompts than the catalog has now, such "

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 from ray.data import Dataset
 
 from v2a_core.catalog import ShardReader
+from v2a_core.compute.ids import Positions
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.models import Bundle
 from v2a_core.stages import reuse
@@ -19,13 +21,14 @@ from v2a_core.storage import retrying
 from v2a_core.tables import rows
 from workflows.cluster_runtime import ray_private
 from workflows.cluster_runtime.pools import Pools, device
-from workflows.streaming.plan import PlannedSource, dataset, from_tables, read_blocks
+from workflows.streaming.blocks import Blocks
+from workflows.streaming.plan import Planned, PlannedSource, dataset, from_tables, read_blocks, unpack
 from workflows.streaming.stages import ActorStage, run_actors, run_tasks
 
 # Pixels of a batch of segments, at most: it is held by Ray, by the stage that takes it, and by the next one in line.
 _BATCH_BYTES = 256 * 2**20
 ROWS_PER_YIELD = 4  # segments that a decode task gives on at once
-_WANTED = pa.schema([("part", pa.string()), ("ids", pa.list_(pa.string())), ("sources", pa.list_(pa.string()))])
+_WANTED = pa.schema([("part", pa.string()), ("packed", pa.binary())])
 
 
 @dataclass(frozen=True)
@@ -45,22 +48,19 @@ class SeeSettings:
     encoders: EncoderSettings
 
 
-def decode(planned: Sequence[PlannedSource], settings: DecodeSettings, pools: Pools) -> Dataset:
+def decode(planned: Planned, settings: DecodeSettings, pools: Pools) -> Dataset:
     """Segments with pixels and samples."""
-    return run_tasks(dataset(planned, pools.sources_per_block), DecodeStage(settings), pools)
+    return run_tasks(dataset(planned, Blocks.of(pools)), DecodeStage(settings), pools)
 
 
-def see(
-    planned: Sequence[PlannedSource], settings: SeeSettings, parts: Mapping[str, Sequence[str]], pools: Pools
-) -> Dataset:
+def see(planned: Planned, settings: SeeSettings, parts: Mapping[str, Positions], pools: Pools) -> Dataset:
     """Segments with frame embeddings: of sources that `v2a embed` has seen, read from `parts`; of others, made."""
-    seen = {identity for ids in parts.values() for identity in ids}
-    rest = [item for item in planned if item.source_id not in seen]
+    seen = np.zeros(len(planned), bool)
     data = []
     if parts:
-        known = [item for item in planned if item.source_id in seen]
-        data.append(read_embedded(parts, known, settings, pools))
-    if rest:
+        seen[np.concatenate(list(parts.values()))] = True
+        data.append(read_embedded(parts, planned, settings, pools))
+    if len(rest := planned.where(~seen)):
         # CLIP ViT-B/32 is small: it shares its GPU with the stages behind it.
         stage = VisionStage(settings.bundle, settings.encoders, settings.decode.embeds_timed)
         decoded = decode(rest, settings.decode, pools)
@@ -78,21 +78,17 @@ def segments_at_once(settings: DecodeSettings, most: int) -> int:
     return max(1, min(most, _BATCH_BYTES // (count * settings.spec.image_size**2 * 3)))
 
 
-def read_embedded(
-    parts: Mapping[str, Sequence[str]], planned: Sequence[PlannedSource], settings: SeeSettings, pools: Pools
-) -> Dataset:
+def read_embedded(parts: Mapping[str, Positions], planned: Planned, settings: SeeSettings, pools: Pools) -> Dataset:
     """Segments as `VisionStage` leaves them, from the files of `v2a embed`.
 
     Args:
-        parts: For each file, the source ids wanted from it.
-        planned: These sources.
+        parts: For each file, which of the planned sources are wanted from it.
+        planned: The sources.
         settings: How they would be seen here.
         pools: Workers.
     """
-    packed = {item.source_id: rows.pack_source(item.source) for item in planned}
     blocks = [
-        pa.Table.from_pylist([{"part": part, "ids": ids, "sources": [packed[item] for item in ids]}], schema=_WANTED)
-        for part, ids in parts.items()
+        pa.table({"part": [part], "packed": [planned.packed(wanted)]}, schema=_WANTED) for part, wanted in parts.items()
     ]
     # Reading is mostly waiting.
     denser = reuse.Denser(settings.decode.frames.timing_fps > 0, settings.decode.embeds_timed)
@@ -147,7 +143,7 @@ class ReadEmbeddedStage:
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Read a file."""
         for item in batch.to_pylist():
-            sources = dict(zip(item["ids"], item["sources"], strict=True))
+            sources = {wanted.source_id: rows.pack_source(wanted.source) for wanted in unpack(item["packed"])}
             yield from reuse.read(item["part"], sources, self.vision_dim, self.denser)
         yield reuse.seen_schema(self.vision_dim, self.denser.frames).empty_table()
 

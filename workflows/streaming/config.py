@@ -28,10 +28,25 @@ class JobSettings(CopyJob):
     pools: PoolSettings = setting(PoolSettings, "how many workers each stage has")
 
 
-class CatalogJobSettings(JobSettings):
-    """How a job on a catalog comes to decoded segments."""
+class ListedJobSettings(JobSettings):
+    """How a job on a catalog comes to segments."""
 
     catalog: CatalogSettings = setting(CatalogSettings, "what to list")
     segments: SegmentSettings = setting(SegmentSettings, "how sources are cut")
-    frames: FrameSettings = setting(FrameSettings, "which frames are seen")
     decoder: GuardSettings = setting(GuardSettings, "limits of the decoder process")
+
+    @property
+    def sampled(self) -> FrameSettings:
+        """Which frames are seen; ids of sources depend on it."""
+        raise NotImplementedError
+
+
+class CatalogJobSettings(ListedJobSettings):
+    """The same, where segments are seen."""
+
+    frames: FrameSettings = setting(FrameSettings, "which frames are seen")
+
+    @property
+    def sampled(self) -> FrameSettings:
+        """As the settings say."""
+        return self.frames

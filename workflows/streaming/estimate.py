@@ -1,22 +1,22 @@
-"""How long a job will take, from a sample of its catalog that really goes through the chain."""
+"""How long a job will take here: a sample that really goes through the chain, and the model of `workflows.costing`."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import ray
-from ray.data import Dataset
+import numpy as np
 
-from workflows.cluster_runtime import connection
-from workflows.cluster_runtime.pools import Pools
-from workflows.streaming.plan import PlannedSource
+from workflows.cluster_runtime.config import PoolSettings
+from workflows.cluster_runtime.pools import machines_of_cluster
+from workflows.costing.config import ClusterFile, NodePool
+from workflows.costing.forecast import Task, forecast
+from workflows.costing.work import Work
+from workflows.streaming.blocks import Blocks
+from workflows.streaming.plan import Planned
 
-SAMPLE = 4  # sources; loading the models takes longer than they do
-_PARTS = ("unet", "vae", "vocoder")  # of the stage `generate`, whose seconds hold theirs
+SAMPLE = 4  # sources of a dry run; loading the models takes longer than they do
 
 
 class Estimate(TypedDict):
@@ -26,54 +26,45 @@ class Estimate(TypedDict):
     rows_per_source: float
     start_s: float
     work_s: dict[str, float]
+    bottleneck: str
     seconds: float
 
 
-def estimate(
-    planned: Sequence[PlannedSource],
-    chain: Callable[[Sequence[PlannedSource]], Dataset],
-    stage_columns: Mapping[str, str],
-    pools: Pools,
-) -> Estimate:
-    """Measure a few sources, spread evenly over the plan, and extrapolate.
+def spread(planned: Planned, sources: int) -> Planned:
+    """So many sources, spread evenly over a plan."""
+    count = min(sources, len(planned))
+    chosen = np.zeros(len(planned), bool)
+    chosen[np.arange(count) * len(planned) // max(1, count)] = True
+    return planned.where(chosen)
 
-    What comes before the first row is measured too, and added once: Ray's start, its workers', loading the models.
+
+def estimate(work: Work, sources: int, settings: PoolSettings, blocks: Blocks) -> Estimate:
+    """What a sample says of the whole plan, on the cluster that Ray is connected to.
 
     Args:
-        planned: What the job would do.
-        chain: The job's own chain, from a plan to finished rows.
-        stage_columns: Maps a stage to the column with its seconds.
-        pools: The workers the job would have.
+        work: What was measured.
+        sources: Of the plan.
+        settings: What the job wishes for its workers.
+        blocks: How large a block of the plan is.
     """
-    step = max(1, len(planned) // SAMPLE)
-    sample = planned[::step][:SAMPLE]
-    seconds = dict.fromkeys(stage_columns, 0.0)
-    rows, started, start_s = 0, time.monotonic(), 0.0
-    batch: pa.Table
-    for batch in chain(sample).iter_batches(batch_size=None, batch_format="pyarrow"):
-        arrived_s = 0.0 if rows else time.monotonic() - started
-        rows += batch.num_rows
-        for stage, column in stage_columns.items():
-            if column in batch.schema.names:
-                seconds[stage] += pc.sum(batch[column]).as_py() or 0.0
-        if arrived_s:
-            start_s = connection.connect_seconds() + max(0.0, arrived_s - sum(seconds.values()))
-    work_s = {stage: value / len(sample) * len(planned) for stage, value in seconds.items()}
+    task = Task(work, sources, blocks.typical(sources, work.bytes_in), settings)
+    cluster = cluster_here(machines_of_cluster())
+    made = forecast(task, cluster, {name: pool.least for name, pool in cluster.pools.items()})
     return {
-        "sampled_sources": len(sample),
-        "rows_per_source": round(rows / len(sample), 2),
-        "start_s": round(start_s, 1),
-        "work_s": {stage: round(value, 1) for stage, value in work_s.items()},
-        "seconds": round(start_s + _wall_s(work_s, pools, ray.cluster_resources()), 1),
+        "sampled_sources": work.sources,
+        "rows_per_source": round(work.rows, 2),
+        "start_s": round(made.start_s, 1),
+        "work_s": {stage.name: round(stage.core_s * sources, 1) for stage in work.stages},
+        "bottleneck": made.bottleneck,
+        "seconds": round(made.seconds, 1),
     }
 
 
-def _wall_s(work_s: dict[str, float], pools: Pools, has: dict[str, float]) -> float:
-    """Stages overlap: the slowest one decides, or, where all share the same cores, their sum."""
-    work_s = {stage: value for stage, value in work_s.items() if stage not in _PARTS}
-    decode = work_s.get("decode", 0.0) / pools.decode_tasks
-    models = {stage: value / pools.actors for stage, value in work_s.items() if stage not in ("decode", "finish")}
-    slowest = max([decode, work_s.get("finish", 0.0) / pools.decode_tasks, *models.values()])
-    if has.get("GPU"):
-        return slowest
-    return max(slowest, sum(work_s.values()) / max(1.0, has.get("CPU", 1.0)))
+def cluster_here(machines: Sequence[Mapping[str, float]]) -> ClusterFile:
+    """The machines that measured, as a cluster file has them: free of charge, and as fast as they are."""
+    kinds = Counter((max(1, int(machine["CPU"])), int(machine.get("GPU", 0))) for machine in machines)
+    pools = {
+        f"{cpus} CPUs, {gpus} GPUs": NodePool(count=count, cpus=cpus, gpus=gpus, price_per_hour=0.0, gpu_speed=1.0)
+        for (cpus, gpus), count in kinds.items()
+    }
+    return ClusterFile(pools=pools)

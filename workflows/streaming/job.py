@@ -29,6 +29,7 @@ class Request:
         models: A bundle's name or file.
         limit: Take the first `limit` entries only.
         dry_run: Plan and check, do nothing.
+        sample: Of a dry run: measure instead of printing, for `v2a plan`; says how many of so many sources.
         address: A running Ray cluster; Ray starts, or is connected to, only when there is something to do.
         retry_rejects: Stages whose rejects are tried again.
         steal: Take the output over from the run that owns it.
@@ -38,6 +39,7 @@ class Request:
     models: str = "paper"
     limit: int | None = None
     dry_run: bool = False
+    sample: Callable[[int], int] | None = None
     address: str | None = None
     retry_rejects: Sequence[str] = ()
     steal: bool = False

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from v2a_core.catalog import CatalogSettings, Source, list_sources
+from v2a_core.catalog import CatalogSettings, Source, Sources, list_sources
 from v2a_core.config import ConfigError
 from v2a_core.media.types import MediaError
 
@@ -16,7 +15,7 @@ from v2a_core.media.types import MediaError
 class Listing:
     """A listed catalog: sources, and entries that could not become one."""
 
-    sources: list[Source]
+    sources: Sources
     rejects: list[tuple[Source, MediaError]]
     skipped: dict[str, int]
 
@@ -27,17 +26,19 @@ class Listing:
 
     def by_kind(self) -> dict[str, int]:
         """Sources by kind."""
-        return dict(Counter(source.kind for source in self.sources))
+        return self.sources.kinds()
 
 
-def list_catalog(catalog: Sequence[str], settings: CatalogSettings, limit: int | None) -> Listing:
-    """List a catalog, at most its first `limit` entries.
+def list_catalog(
+    catalog: Sequence[str], settings: CatalogSettings, limit: int | None, *, heard: bool = False
+) -> Listing:
+    """List a catalog, at most its first `limit` entries; of what is seen or, else, `heard`.
 
     Raises:
         ConfigError: When there is nothing in it, or it does not exist.
     """
     try:
-        listed = list_sources(catalog, settings)
+        listed = list_sources(catalog, settings, heard=heard)
     except (ValueError, FileNotFoundError) as error:
         raise ConfigError(str(error)) from None
     for note in listed.notes:
@@ -45,4 +46,4 @@ def list_catalog(catalog: Sequence[str], settings: CatalogSettings, limit: int |
     sources, rejects = listed.sources, listed.rejects
     if limit is not None:
         sources, rejects = sources[:limit], rejects[: max(0, limit - len(sources))]
-    return Listing(list(sources), list(rejects), dict(listed.skipped_reasons))
+    return Listing(sources, list(rejects), dict(listed.skipped_reasons))

@@ -10,16 +10,18 @@ import pyarrow as pa
 from ray.data import Dataset
 from ray.exceptions import RayTaskError
 
+from v2a_core.compute.threads import every
 from v2a_core.outputs.parts import PartWriter
 from v2a_core.outputs.unfinished import Unfinished
 from v2a_core.storage.trouble import StorageStopError, stop, stops_run
 from workflows.cluster_runtime.counters import Monitored, Progress, RunMetrics
 from workflows.cluster_runtime.restarts import bound_restarts
-from workflows.streaming.commits import commit_in_time
 from workflows.streaming.config import LimitSettings
 from workflows.streaming.progress import RunProgress
 from workflows.streaming.summary import Tally
 from workflows.streaming.watchdog import watch
+
+LOOK_S = 5.0  # how often it is looked whether rows are due, also while no others arrive
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,9 @@ class Sink:
     def progress(self) -> Progress:
         """How far the run is."""
         tally, writer = self.tally, self.writer
-        bad = len(tally.rejected_sources) + len(tally.waiting_sources)
+        bad = tally.rejected + tally.waiting
         return Progress(
-            tally.planned, len(tally.sources), bad, writer.rows_written, len(writer.written), writer.committed_at
+            tally.planned, tally.arrived, bad, writer.rows_written, len(writer.written), writer.committed_at
         )
 
     def close(self) -> None:
@@ -84,7 +86,7 @@ def _stream(data: Dataset | None, rejected: pa.Table, sink: Sink, metrics: RunMe
         with RunProgress(tally.job, tally.planned, tally.notes, tally.stages) as bar:
             if rejected.num_rows:
                 _take(rejected, sink, metrics)
-                tally.rejected_early = len(tally.rejected_sources | tally.waiting_sources)
+                tally.rejected_early = tally.bad
                 tally.check(sink.limits)
             if data is not None:
                 _run_chain(data, sink, bar, metrics)
@@ -100,13 +102,13 @@ def _stream(data: Dataset | None, rejected: pa.Table, sink: Sink, metrics: RunMe
 def _run_chain(data: Dataset, sink: Sink, bar: RunProgress, metrics: RunMetrics | None) -> None:
     tally = sink.tally
     bound_restarts(data)
-    with watch(data, tally, sink.limits), commit_in_time(sink.writer) as check_commits:
+    with watch(data, tally, sink.limits), every(LOOK_S, sink.writer.flush_if_due, "commit") as check_commits:
         # Not a batch ahead: Ray would hold each one back until the next has come, and what hangs would keep it.
         for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             tally.add_seconds(batch, sink.stage_columns)
             tally.add_traffic(batch)
             _take(batch, sink, metrics)
-            bar.update(len(tally.sources))
+            bar.update(tally.arrived)
             tally.check(sink.limits)
             check_commits()
 

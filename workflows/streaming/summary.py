@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from v2a_core.compute.ids import Ids, none, pack
 from v2a_core.media.types import NOT_FOUND
 from v2a_core.outputs.ledger import Ledger, Totals
 from v2a_core.protocols import JSON
@@ -19,6 +21,8 @@ from v2a_core.storage import retrying
 from v2a_core.storage.retrying import Traffic
 from v2a_core.tables.rows import is_missing
 from v2a_core.tables.schema import OK, REJECTED
+from workflows.streaming import arrivals
+from workflows.streaming.arrivals import Arrivals
 from workflows.streaming.config import LimitSettings
 
 _MISSING = ": ".join(NOT_FOUND)
@@ -81,13 +85,11 @@ class Tally:
         listed: Sources of the catalog (after `--limit`).
         done_before: Sources that earlier runs had finished.
         planned: Sources of this run.
-        rejected_early: Of them, those that were rejected while listing, without the missing ones.
-        missing_sources: Of them, those that the listing names and nobody has: they are no rejects.
+        rejected_early: Of them, those that were rejected while listing, without those that nobody has.
         good_before: Sources of the catalog of which the output has good rows from earlier runs.
         before: What the output held before the run.
-        replaced: Keys of the sources of which the output holds another version than the planned one, with the id of
-            the planned one.
-        expected: Names of the sources that the chain is to give rows for, by id.
+        replaced: Keys and planned ids of the sources of which the output holds another version than the planned one.
+        arrivals: What has come of each source.
     """
 
     job: str
@@ -97,16 +99,11 @@ class Tally:
     rows: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
     waits: Counter[str] = field(default_factory=Counter)
-    sources: set[str] = field(default_factory=set)
-    good_sources: set[str] = field(default_factory=set)
-    rejected_sources: set[str] = field(default_factory=set)
-    waiting_sources: set[str] = field(default_factory=set)
-    missing_sources: set[str] = field(default_factory=set)
     good_before: int = 0
     before: Ledger = field(default_factory=Ledger)
-    replaced: dict[str, str] = field(default_factory=dict)
+    replaced: tuple[Ids, Ids] = field(default_factory=lambda: (none(), none()))
     rejected_early: int = 0
-    expected: dict[str, str] = field(default_factory=dict)
+    arrivals: Arrivals = field(default_factory=Arrivals)
     stage_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     traffic: Traffic = field(default_factory=Traffic)  # of the workers
     started: float = field(default_factory=time.monotonic)
@@ -117,12 +114,16 @@ class Tally:
         self.listed, self.planned, self.before = listed, planned, before
         self.done_before = listed - planned
 
-    def replace(self, replaced: dict[str, str]) -> None:
+    def expect(self, ids: Ids, names: Sequence[str]) -> None:
+        """Note the sources that the chain is to give rows for."""
+        self.arrivals = Arrivals(ids, names)
+
+    def replace(self, keys: Ids, ids: Ids) -> None:
         """Note sources of which the output holds another version, and tell so."""
-        self.replaced = replaced
-        if replaced:
+        self.replaced = keys, ids
+        if len(keys):
             print(
-                f"{self.job}: {len(replaced)} sources have changed since they were done: their new versions are "
+                f"{self.job}: {len(keys)} sources have changed since they were done: their new versions are "
                 "done now, and readers take the latest",
                 flush=True,
             )
@@ -130,22 +131,53 @@ class Tally:
     def add(self, table: pa.Table) -> None:
         """Count rows that were written."""
         self.rows += table.num_rows
-        self.arrive(table)
-        rejected = table.filter(pc.equal(table["status"], REJECTED))
-        self.good_sources.update(table.filter(pc.equal(table["status"], OK))["source_id"].to_pylist())
-        missing = is_missing(rejected)
-        self.missing_sources.update(rejected.filter(missing)["source_id"].to_pylist())
-        self.rejected_sources.update(rejected.filter(pc.invert(missing))["source_id"].to_pylist())
-        self.rejects.update(_reasons(rejected))
+        rejected = pc.equal(table["status"], REJECTED).to_numpy()
+        marks = np.full(table.num_rows, arrivals.ARRIVED, np.uint8)
+        marks[pc.equal(table["status"], OK).to_numpy()] |= arrivals.GOOD
+        if rejected.any():
+            bad = table.filter(pa.array(rejected))
+            kinds = np.where(is_missing(bad).to_numpy(), arrivals.MISSING, arrivals.REJECTED)
+            marks[rejected] |= kinds.astype(np.uint8)
+            self.rejects.update(_reasons(bad))
+        self.arrivals.mark(pack(table["source_id"]), marks)
 
     def wait(self, table: pa.Table) -> None:
         """Count rows of sources that the next run tries again."""
-        self.waiting_sources.update(table["source_id"].to_pylist())
-        self.waits.update(_reasons(table))
+        if table.num_rows:
+            self._mark(table, arrivals.WAITING)
+            self.waits.update(_reasons(table))
 
     def arrive(self, table: pa.Table) -> None:
         """Note the sources of rows, new or not."""
-        self.sources.update(table["source_id"].to_pylist())
+        self._mark(table, arrivals.ARRIVED)
+
+    def _mark(self, table: pa.Table, mark: int) -> None:
+        self.arrivals.mark(pack(table["source_id"]), np.full(table.num_rows, mark, np.uint8))
+
+    @property
+    def arrived(self) -> int:
+        """Sources of which a row has come."""
+        return self.arrivals.count(arrivals.ARRIVED)
+
+    @property
+    def rejected(self) -> int:
+        """Sources with a rejected row, without the missing ones."""
+        return self.arrivals.count(arrivals.REJECTED)
+
+    @property
+    def missing(self) -> int:
+        """Sources that nobody has."""
+        return self.arrivals.count(arrivals.MISSING)
+
+    @property
+    def waiting(self) -> int:
+        """Sources that the next run tries again."""
+        return self.arrivals.count(arrivals.WAITING)
+
+    @property
+    def bad(self) -> int:
+        """Sources that are rejected or wait."""
+        return self.arrivals.count(arrivals.BAD)
 
     def add_seconds(self, table: pa.Table, columns: Mapping[str, str]) -> None:
         """Add the seconds that stages noted in their rows; `columns` maps a stage to its column."""
@@ -165,11 +197,11 @@ class Tally:
 
     def notes(self) -> dict[str, float]:
         """What a progress line shows beside the number of sources."""
-        notes: dict[str, float] = {"rows": self.rows, "rejected": len(self.rejected_sources)}
-        if self.waiting_sources:
-            notes["waiting"] = len(self.waiting_sources)
-        if self.missing_sources:
-            notes["missing"] = len(self.missing_sources)
+        notes: dict[str, float] = {"rows": self.rows, "rejected": self.rejected}
+        if self.waiting:
+            notes["waiting"] = self.waiting
+        if self.missing:
+            notes["missing"] = self.missing
         retries = self.all_traffic().retries
         if retries:
             notes["retries"] = retries
@@ -177,7 +209,7 @@ class Tally:
 
     def progress(self) -> dict[str, JSON]:
         """How far the run is, for whoever looks at its output."""
-        done, elapsed_s = len(self.sources), round(time.monotonic() - self.started, 1)
+        done, elapsed_s = self.arrived, round(time.monotonic() - self.started, 1)
         return {"done": done, "planned": self.planned, "elapsed_s": elapsed_s, **self.notes()}
 
     def stages(self) -> dict[str, float]:
@@ -193,10 +225,9 @@ class Tally:
         Raises:
             TooManyRejectsError: When the share of rejected sources is above the limit, after the grace.
         """
-        early, missing = self.rejected_early, len(self.missing_sources)
+        early, missing = self.rejected_early, self.missing
         self._check(self.planned - missing, early, limits)
-        bad = len(self.rejected_sources | self.waiting_sources)
-        self._check(len(self.sources) - missing - early, bad - early, limits)
+        self._check(self.arrived - missing - early, self.bad - early, limits)
 
     def check_whole(self) -> None:
         """Notice sources without a row: an actor that gathered their segments died.
@@ -204,7 +235,7 @@ class Tally:
         Raises:
             LostSourcesError: With their number.
         """
-        lost = self.planned - len(self.sources)
+        lost = self.planned - self.arrived
         if lost > 0:
             raise LostSourcesError(
                 f"{lost} of {self.planned} sources ended without a row: a worker was lost with them. What was done is "
@@ -217,17 +248,18 @@ class Tally:
         Raises:
             NothingMadeError: When no source of the catalog has a good row, of this run or of an earlier one.
         """
-        if self.listed and not self.good_before and not self.good_sources:
+        if self.listed and not self.good_before and not self.arrivals.count(arrivals.GOOD):
             reasons = ", ".join(f"{count} x {reason}" for reason, count in self.totals().rejected.most_common(3))
             raise NothingMadeError(f"nothing could be made of any of the {self.listed} sources ({reasons})")
 
     def totals(self) -> Totals:
         """What the output holds now, of the newest version of each source."""
-        replaced = {key for key, identity in self.replaced.items() if identity in self.sources - self.waiting_sources}
-        before = self.before.totals(replaced)
+        keys, ids = self.replaced
+        came = self.arrivals.of(ids)
+        before = self.before.totals(keys[(came & arrivals.ARRIVED > 0) & (came & arrivals.WAITING == 0)])
         made = self.rows - self.rejects.total()
-        arrived = self.good_sources | self.rejected_sources | self.missing_sources
-        now = len(arrived - self.before.partial.keys())
+        again = self.arrivals.of(pack(list(self.before.partial))) & arrivals.ENDED > 0
+        now = self.arrivals.count(arrivals.ENDED) - int(np.count_nonzero(again))
         return Totals(before.sources + now, before.good + made, before.rejected + self.rejects)
 
     def _check(self, tried: int, bad: int, limits: LimitSettings) -> None:
@@ -251,9 +283,9 @@ class Tally:
             "counts": {
                 "sources": self.listed,
                 "sources_done_before": self.done_before,
-                "sources_done_now": len(self.sources),
-                "sources_rejected": len(self.rejected_sources),
-                "sources_missing": len(self.missing_sources),
+                "sources_done_now": self.arrived,
+                "sources_rejected": self.rejected,
+                "sources_missing": self.missing,
                 "rows_done_now": self.rows,
                 "rejected_by_reason": _without_missing(self.rejects),
                 "waiting_by_reason": dict(self.waits),
@@ -264,7 +296,7 @@ class Tally:
                 "rows_rejected": sum(rejected.values()),
                 "rejected_by_reason": rejected,
                 "sources_missing": totals.rejected[_MISSING],
-                "sources_waiting": len(self.waiting_sources),
+                "sources_waiting": self.waiting,
             },
             "seconds": {"total": round(seconds, 2), **{k: round(v, 2) for k, v in self.stage_s.items()}},
             "storage": dataclasses.asdict(self.all_traffic()),

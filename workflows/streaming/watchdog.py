@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -59,10 +60,11 @@ def watch(data: Dataset, tally: Tally, limits: LimitSettings) -> Iterator[None]:
 
 def waiting_for(tally: Tally) -> str:
     """The sources that have no row yet: how many, and the names of some."""
-    names = [name for identity, name in tally.expected.items() if identity not in tally.sources]
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    which = f": {', '.join(names[:_SHOWN])}{more}" if names else ""
-    return f"{tally.planned - len(tally.sources)} of {tally.planned} sources are unfinished{which}"
+    left = tally.planned - tally.arrived
+    names = list(itertools.islice(tally.arrivals.awaited(), _SHOWN))
+    more = f" and {left - _SHOWN} more" if left > _SHOWN else ""
+    which = f": {', '.join(names)}{more}" if names else ""
+    return f"{left} of {tally.planned} sources are unfinished{which}"
 
 
 def _first_line(error: Exception) -> str:

@@ -26,7 +26,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return _sweep(arguments)
     settings = load_settings(arguments, "train", TrainJob)
     from workflows.train import job
-    from workflows.train.plan import show
+    from workflows.training.plan import show
 
     summary = job.run(
         arguments.embeddings,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import time
 from collections.abc import Mapping
@@ -18,12 +17,12 @@ from v2a_core.mappers.config import MapperSettings
 from v2a_core.mappers.registries import METHODS, NETWORKS
 from v2a_core.tables.schema import EMBEDDING_DIM
 from v2a_core.training import placement
-from v2a_core.training.config import TrainingSettings
-from v2a_core.training.selection import Selection
 from workflows.cluster_runtime import connection
-from workflows.train.config import ScalingSettings
-from workflows.train.fit import uses_gpu
 from workflows.train.work import TrainWork
+from workflows.training.config import ScalingSettings
+from workflows.training.fit import uses_gpu
+from workflows.training.plan import resources
+from workflows.training.run import total_steps
 
 
 def plan(given: str, work: TrainWork, checked: Mapping[str, object], *, finished: bool) -> dict[str, object]:
@@ -38,7 +37,7 @@ def plan(given: str, work: TrainWork, checked: Mapping[str, object], *, finished
     from v2a_core.training.loop import steps_per_epoch
 
     selection, job = work.selection, work.job
-    rows, scaling = selection.counts(), job.scaling
+    rows = selection.counts()
     gib = placement.pair_bytes(selection, job.mapper.aggregator, EMBEDDING_DIM) / 2**30
     return {
         "job": "train",
@@ -51,22 +50,12 @@ def plan(given: str, work: TrainWork, checked: Mapping[str, object], *, finished
         "parameters": count_parameters(job.mapper, vision_dim=selection.vision_dim),
         "mapper_parameters": _parameter_table(selection.vision_dim),
         "steps_per_epoch": steps_per_epoch(rows["train"], job.training),
-        "steps": steps(selection, job.training),
+        "steps": total_steps(work),
         "finished": finished,
         "placement": f"{work.placement} ({gib:.2f} GiB of pairs)",
-        "cluster": {name: amount for name, amount in ray.cluster_resources().items() if name in ("CPU", "GPU")},
-        "workers": {
-            "workers": scaling.workers,
-            "cpus_per_worker": scaling.cpus_per_worker,
-            "gpus_per_worker": int(uses_gpu(scaling)),
-        },
+        **resources(work),
         "estimate": None if finished else estimate(work),
     }
-
-
-def show(planned: Mapping[str, object]) -> None:
-    """Print a plan, or those of a sweep, as the other jobs print theirs."""
-    print(json.dumps(planned, indent=2, ensure_ascii=False), flush=True)
 
 
 @dataclass(frozen=True)
@@ -88,8 +77,8 @@ def estimate(work: TrainWork) -> dict[str, float]:
     measure: Any = ray.remote(num_cpus=scaling.cpus_per_worker, num_gpus=int(gpu), max_retries=0)(_measure)
     found: Measured = ray.get(measure.remote(work, gpu))
     process_s = time.monotonic() - begun - found.measured_s
-    settings, total = work.job.training, steps(work.selection, work.job.training)
-    validations = math.ceil(_epochs(work.selection, settings) / settings.validation.every_epochs)
+    settings, total = work.job.training, total_steps(work)
+    validations = math.ceil(_epochs(work) / settings.validation.every_epochs)
     # Ray Train starts a process that watches over the workers, and when it is there, the workers.
     start_s = connection.connect_seconds() + 2 * process_s
     training_s = total * found.step_s + validations * found.validation_s
@@ -103,17 +92,10 @@ def estimate(work: TrainWork) -> dict[str, float]:
     }
 
 
-def steps(selection: Selection, settings: TrainingSettings) -> int:
-    """Steps of the run."""
-    from v2a_core.training.loop import total_steps
-
-    return total_steps(selection.counts()["train"], settings)
-
-
-def _epochs(selection: Selection, settings: TrainingSettings) -> int:
+def _epochs(work: TrainWork) -> int:
     from v2a_core.training.loop import steps_per_epoch
 
-    return math.ceil(steps(selection, settings) / steps_per_epoch(selection.counts()["train"], settings))
+    return math.ceil(total_steps(work) / steps_per_epoch(work.rows()["train"], work.job.training))
 
 
 def _measure(work: TrainWork, gpu: bool) -> Measured:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,7 +16,7 @@ from v2a_core import storage
 from v2a_core.storage import StorageAccess
 from v2a_core.tables.schema import EMBEDDING_DIM
 from v2a_core.training.selection import TRAIN, Selection
-from workflows.train.board import EpochNumber
+from workflows.training.board import EpochNumber
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,20 +25,6 @@ READ_CPUS = 0.5  # beside training workers that hold whole CPUs; reading waits f
 
 Columns: TypeAlias = "dict[str, npt.NDArray[np.generic]]"
 Triple: TypeAlias = "tuple[Tensor, Tensor, Tensor | None]"  # condition, target, weight
-
-
-class UnevenSplit(ray.train.DataConfig):
-    """Gives every row to some worker. Ray's own split makes the shares equal by dropping rows."""
-
-    def configure(
-        self, datasets: Mapping[str, ray.data.Dataset], world_size: int, *arguments: object, **more: object
-    ) -> list[dict[str, ray.data.DataIterator]]:
-        """One iterator a worker, of each dataset."""
-        shares: list[dict[str, ray.data.DataIterator]] = [{} for _ in range(world_size)]
-        for name, dataset in datasets.items():
-            for share, iterator in zip(shares, dataset.streaming_split(world_size, equal=False), strict=True):
-                share[name] = iterator
-        return shares
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,13 @@ from v2a_core.storage import StorageAccess
 from workflows.cluster_runtime import connection
 from workflows.streaming.progress import RunProgress
 from workflows.train import job as train
-from workflows.train.config import ScalingSettings, TrainingStoppedError, TrainJob
-from workflows.train.fit import uses_gpu
-from workflows.train.plan import show
-from workflows.train.summary import SweepRow, TrainSummary
+from workflows.train.config import TrainJob
+from workflows.train.summary import SweepRow
 from workflows.train.sweep_table import markdown, sort_rows
+from workflows.training.config import ScalingSettings, TrainingStoppedError
+from workflows.training.fit import uses_gpu
+from workflows.training.plan import show
+from workflows.training.summary import TrainSummary
 
 TABLE_FILE, RESULTS_FILE = "sweep.md", "sweep.json"
 POLL_S = 1.0

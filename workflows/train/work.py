@@ -1,52 +1,100 @@
-"""What a training is asked to do, and how it ended: what travels between the driver and its workers."""
+"""The work of the training of a mapper."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, ClassVar
+
+from ray.data import Dataset
 
 from v2a_core.protocols import JSON
-from v2a_core.storage import StorageAccess
+from v2a_core.tables.schema import EMBEDDING_DIM
 from v2a_core.training.placement import Placement
 from v2a_core.training.selection import Selection
 from workflows.train.config import TrainJob
+from workflows.training.board import EpochNumber
+from workflows.training.work import Here, Work
+
+if TYPE_CHECKING:
+    from v2a_core.training.data import TrainingData
+    from v2a_core.training.feed import Feed
+    from v2a_core.training.loop import Trainer
 
 
 @dataclass(frozen=True)
-class TrainWork:
-    """What a worker needs.
+class TrainWork(Work[TrainJob]):
+    """See `Work`.
 
     Attributes:
         selection: Which rows.
         spaces: Of the embeddings.
-        job: The configuration.
         placement: Where the pairs are kept.
-        output: Folder or URI, the same on every machine.
         cut: How the embeddings were cut into segments and frames.
     """
 
+    name: ClassVar[str] = "train"
+    told: ClassVar[tuple[str, ...]] = (*Work.told, "validation_cosine")
     selection: Selection
     spaces: dict[str, str]
-    job: TrainJob
     placement: Placement
-    output: str
     cut: dict[str, JSON]
 
-    def access(self) -> StorageAccess:
-        """How files are reached."""
-        return StorageAccess.of_job(self.job.storage, self.output, self.job.output_storage)
+    @property
+    def streams(self) -> bool:
+        """Pairs that fit into no memory are read anew each epoch."""
+        return self.placement == "stream"
 
+    def stream(self, number: EpochNumber) -> Dataset:
+        """The training pairs."""
+        from workflows.train.stream import training_rows
 
-@dataclass(frozen=True)
-class Ended:
-    """How a worker's run ended.
+        return training_rows(self.selection, self.spaces, self.job.mapper.aggregator, self.job.seed, number)
 
-    Attributes:
-        stopped: Why it ended before its last step, where trying again would not help; None: it did not.
-        kind: Of the reason: `patience` is one after which there is a mapper.
-        continued_from: The step of the checkpoint that it went on from; 0 without one.
-    """
+    def rows(self) -> dict[str, int]:
+        """By split."""
+        return self.selection.counts()
 
-    stopped: str | None
-    kind: Literal["patience", "configuration", "diverged", "storage"]
-    continued_from: int = 0
+    def trainer(self, here: Here) -> Trainer:
+        """In a worker: a mapper with its pairs."""
+        import torch
+
+        from v2a_core.mappers import build
+        from v2a_core.training.mapping import mapper_trainer
+
+        job, device = self.job, here.device
+        data = self._load(here)
+        torch.manual_seed(job.seed)
+        return mapper_trainer(
+            build(job.mapper, EMBEDDING_DIM, self.selection.vision_dim).to(device),
+            data,
+            job.training,
+            seed=job.seed,
+            device=device,
+            report=here.report,
+            on_progress=here.on_progress,
+            feed=self._feed(here),
+            scratch=here.scratch,
+        )
+
+    def _load(self, here: Here) -> TrainingData:
+        from v2a_core.training.data import load
+        from v2a_core.training.distributed import Shard
+
+        return load(
+            self.selection,
+            self.spaces,
+            self.job.mapper.aggregator,
+            EMBEDDING_DIM,
+            device=here.device,
+            shard=Shard(here.rank, here.workers) if self.placement == "sharded" else None,
+            keep_train=not self.streams,
+        )
+
+    def _feed(self, here: Here) -> Feed | None:
+        if here.number is None:
+            return None
+        from v2a_core.training.feed import StreamFeed
+        from workflows.train.stream import open_epochs
+
+        batches = open_epochs(self.job.training.global_batch, here.device, here.number)
+        return StreamFeed(batches, self.selection.vision_dim, EMBEDDING_DIM, here.device)

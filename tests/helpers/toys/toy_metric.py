@@ -8,7 +8,7 @@ import numpy as np
 
 from v2a_core.config import Settings, setting
 from v2a_core.metrics import METRICS
-from v2a_core.metrics.base import Rows, Score, complete
+from v2a_core.metrics.base import NOT_NEGATIVE, Rows, Score, complete
 from v2a_core.metrics.config import IntervalSettings
 from v2a_core.metrics.intervals import mean
 
@@ -24,6 +24,7 @@ class PeakDifference:
 
     title = "Difference of the peaks (dB)"
     better: Literal["higher", "lower"] = "lower"
+    span = NOT_NEGATIVE
     needs = ("peak_dbfs", "reference_peak_dbfs")
 
     def __init__(self, settings: PeakSettings) -> None:

@@ -21,9 +21,7 @@ from v2a_core.catalog import (
     CatalogListing,
     CatalogSettings,
     ShardReader,
-    Source,
     list_sources,
-    read_together,
     shard_stream,
 )
 
@@ -59,15 +57,6 @@ def test_a_compressed_shard_is_read_once_for_all_its_members(
         with sources[4].fetch(shards) as path:  # backwards: from the start again
             assert path.read_bytes()[-1] == 4
     assert len(opened) == 2
-
-
-def test_members_of_a_compressed_shard_stay_together() -> None:
-    loose = [Source(f"/{index}.mp4", f"{index}.mp4", "video") for index in range(5)]
-    packed = [Source(f"/a.tar.gz#{i}", f"{i}", "video", shard_uri="/a.tar.gz", member=str(i)) for i in range(6)]
-    other = [Source(f"/b.tar.gz#{i}", f"{i}", "video", shard_uri="/b.tar.gz", member=str(i)) for i in range(3)]
-    plain = [Source(f"/c.tar#{i}", f"{i}", "video", shard_uri="/c.tar", member=str(i)) for i in range(3)]
-    runs = list(read_together([*loose, *packed, *other, *plain], 2))
-    assert runs == [(0, 2), (2, 4), (4, 5), (5, 11), (11, 14), (14, 16), (16, 17)]
 
 
 @pytest.mark.parametrize("suffix", ["tar", "gz", "zst"])

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from v2a_core.media.types import Pcm
+from v2a_core.metrics.extractors.imagebind import ImageBindExtractor
+from v2a_core.metrics.extractors.synchformer import SynchformerExtractor
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
 from v2a_core.metrics.systems import SET_METRICS
 from v2a_core.metrics.systems.base import Estimate
@@ -39,6 +41,14 @@ def test_the_grid_holds_the_protocols():
     assert len(cells) == len(grid()) == len({cell.name for cell in grid()}) == 8
     for protocol in PROTOCOLS.values():
         assert (protocol.length_s, protocol.channels, protocol.resampling) in cells
+
+
+def test_one_cell_hears_as_av_benchmark_does_and_one_as_the_paper():
+    alike = {name: [cell.name for cell in grid() if cell.hears_as(name)] for name in PROTOCOLS}
+    assert alike == {"paper": ["sinc-first-10s"], "av-benchmark": ["sinc-mean-8s"]}
+    (cell,) = [cell for cell in grid() if cell.hears_as("av-benchmark")]
+    assert ImageBindExtractor.heard(cell).channels == "first"
+    assert not SynchformerExtractor.heard(cell).centred
 
 
 def test_decimation_takes_every_third_sample_and_lets_high_tones_come_back_low():

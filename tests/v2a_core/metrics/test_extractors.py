@@ -15,6 +15,7 @@ from v2a_core.media.types import Pcm
 from v2a_core.metrics.extractors.imagebind import ImageBindExtractor
 from v2a_core.metrics.extractors.network import NetworkSettings, find_weights, network, networks
 from v2a_core.metrics.extractors.networks import cnn14
+from v2a_core.metrics.extractors.synchformer import SynchformerExtractor
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
 from v2a_core.models import ModelError
 
@@ -28,8 +29,12 @@ SIZES = {
 }
 
 
+def test_every_network_is_here_but_those_that_need_a_video_too():
+    assert networks().keys() - SIZES.keys() == {"synchformer"}
+
+
 @pytest.mark.parametrize(
-    "name", [name if name == "wav2clip" else pytest.param(name, marks=pytest.mark.slow) for name in networks()]
+    "name", [name if name == "wav2clip" else pytest.param(name, marks=pytest.mark.slow) for name in SIZES]
 )
 def test_sounds_of_any_rate_and_channels_become_columns(name, tmp_path):
     torch.save(published_weights(name), tmp_path / "weights.pt")
@@ -57,6 +62,17 @@ def test_imagebind_hears_the_whole_file_where_av_benchmark_does():
     assert heard.describe() == PROTOCOLS["av-benchmark"].describe() | {"length_s": "whole", "channels": "first"}
     assert ImageBindExtractor.heard(PROTOCOLS["paper"]) == PROTOCOLS["paper"]
     assert "CC BY-NC-SA 4.0" in ImageBindExtractor.missing("imagebind")
+
+
+def test_synchformer_hears_the_mean_value_where_av_benchmark_leaves_it_in():
+    heard = SynchformerExtractor.heard(PROTOCOLS["av-benchmark"])
+    sound = Pcm(np.stack([tone(1.0, 500.0, 16_000) + np.float32(0.2), tone(1.0, 900.0, 16_000)], axis=1), 16_000)
+    np.testing.assert_allclose(heard.at_rate(sound, 16_000), sound.samples_TC.mean(axis=1), atol=1e-6)
+    assert heard.describe() == PROTOCOLS["av-benchmark"].describe() | {"centred": False}
+    assert SynchformerExtractor.heard(PROTOCOLS["paper"]) == PROTOCOLS["paper"]
+    assert "CC BY-NC 4.0" in SynchformerExtractor.missing("synchformer")
+    with pytest.raises(ConfigError, match="no network 'synchformer' among the extractors"):
+        network("synchformer")  # it hears no sounds by themselves
 
 
 def test_weights_are_named_by_their_sha256(tmp_path):

@@ -9,7 +9,7 @@ import soundfile
 from helpers_networks import seeded_sounds
 
 from v2a_core.media.write import read_pcm
-from v2a_core.metrics.extractors.folder import hearing_extractor
+from v2a_core.metrics.extractors.librosa_onsets import LibrosaOnsets
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
 
 
@@ -18,9 +18,8 @@ def test_onsets_are_those_of_librosa_in_the_file(tmp_path, rate):
     for number, sound in enumerate(seeded_sounds([2.0, 2.0, 0.5], rate)):
         soundfile.write(tmp_path / f"{number}.wav", sound, rate, "FLOAT")
     paths = sorted(tmp_path.iterdir())
-    extractor = hearing_extractor("librosa-onsets")
-    weights = extractor.program("librosa-onsets")
-    found = extractor.opened(weights, "cpu").extract([read_pcm(path) for path in paths], PROTOCOLS["paper"])
+    weights = LibrosaOnsets.program("librosa-onsets")
+    found = LibrosaOnsets.opened(weights, "cpu").extract([read_pcm(path) for path in paths], PROTOCOLS["paper"])
     for path, onsets in zip(paths, found["onsets_s"].to_pylist(), strict=True):
         samples = librosa.resample(soundfile.read(path, dtype="float32")[0], orig_sr=rate, target_sr=22_050)
         own = 22_050  # as librosa.load gives it

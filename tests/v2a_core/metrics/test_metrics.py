@@ -71,7 +71,7 @@ def test_contract(name):
     assert metric.better in ("higher", "lower")
     found = metric.compute({need: columns[need] for need in metric.needs}, QUICK)  # it needs no other columns
     assert math.isfinite(found.value)
-    assert found.low <= found.value <= found.high
+    assert metric.span[0] <= found.low <= found.value <= found.high <= metric.span[1]
     assert found.count == 40
     assert metric.compute(columns, QUICK) == found
     json.dumps(found.to_dict(), allow_nan=False)

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v2a_core.metrics.base import NotMeasuredError
+from v2a_core.metrics.base import COSINE, NOT_NEGATIVE, SHARE, NotMeasuredError
 from v2a_core.metrics.frechet import frechet_distance, from_moments
 from v2a_core.metrics.frechet_infinity import frechet_infinity, line
 from v2a_core.metrics.jackknife import (
     group_of,
     groups_of,
+    interval,
     jackknife,
     paired_difference,
     standard_error,
@@ -134,6 +135,37 @@ def test_the_jackknife_of_a_mean_is_its_standard_error():
     found = jackknife(values.mean(), without, 20)
     assert found.high - found.value == pytest.approx(2.093024 * values.std(ddof=1) / math.sqrt(20), rel=1e-5)
     assert found.value - found.low == pytest.approx(found.high - found.value)
+
+
+def test_the_interval_of_a_share_keeps_inside_of_it_and_tells_how_few_rows_it_is_of():
+    none = jackknife(0.0, np.zeros(20), 60, span=SHARE)
+    assert none.low == 0
+    assert 0.03 < none.high < 0.1  # three of sixty is what 5 % would give
+    assert jackknife(1.0, np.ones(20), 60, span=SHARE).low == pytest.approx(1 - none.high)
+    assert jackknife(0.5, np.full(20, 0.5), 60, span=SHARE).high == 0.5  # all sounds are alike, and not at an end
+    low = np.full(20, 0.01)
+    low[0] = 0.1
+    assert jackknife(0.015, low, 60).low < 0  # what it was without bounds
+    assert 0 < jackknife(0.015, low, 60, span=SHARE).low < 0.015
+    assert jackknife(0.015, low, 60, span=NOT_NEGATIVE).low == 0
+    far = np.random.default_rng(0).normal(0.5, 1e-4, 20)
+    plain, bounded = jackknife(0.5, far, 60), jackknife(0.5, far, 60, span=SHARE)
+    assert bounded.low == pytest.approx(plain.low, abs=1e-6)  # far from an end it is the same
+    assert interval(1 + 1e-9, 0.0, 2.0, 60, COSINE)[1] == 1 + 1e-9
+    opposite = paired_difference((1.0, 0.0), (np.ones(20), low), 60, span=SHARE)
+    assert opposite.high == 1
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5, 0.97])
+def test_the_interval_of_a_share_covers_it(share):
+    random, groups, held = np.random.default_rng(8), np.arange(80) % 20, 0
+    for _ in range(400):
+        values = (random.random(80) < share).astype(float)
+        without = np.array([values[groups != group].mean() for group in range(20)])
+        found = jackknife(values.mean(), without, 80, span=SHARE)
+        assert 0 <= found.low <= found.value <= found.high <= 1
+        held += found.low <= share <= found.high
+    assert held >= 0.92 * 400
 
 
 def test_a_paired_difference_is_surer_than_two_intervals():

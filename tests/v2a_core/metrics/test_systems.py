@@ -10,6 +10,7 @@ import pytest
 
 from v2a_core.metrics.base import NotMeasuredError
 from v2a_core.metrics.class_probabilities import inception_score
+from v2a_core.metrics.desync import offset_grid
 from v2a_core.metrics.frechet import frechet_distance
 from v2a_core.metrics.jackknife import GROUPS, group_of, jackknife
 from v2a_core.metrics.kernel import kernel_distance, median_distance
@@ -123,6 +124,30 @@ def test_leakage_is_what_the_reference_does_not_have(stored):
     speech = compute("speech_leakage", stored(logits=made), stored(logits=reference))
     assert (speech.value, speech.count, speech.beside["references"]) == (pytest.approx(1 / 3), 3, 0.25)
     assert compute("music_leakage", stored(logits=made), stored(logits=reference)).value == 1
+    score = speech.score(0.95)
+    assert 0 <= score.low < speech.value < score.high <= 1
+
+
+def test_desync_is_the_mean_offset_of_both_ends(stored):
+    grid = offset_grid()
+    first, last = np.eye(21, dtype=np.float32)[[10, 12, 0]], np.eye(21, dtype=np.float32)[[10, 10, 20]]
+    real = np.eye(21, dtype=np.float32)[[10, 10, 11]]
+    found = compute("desync", stored(first_logits=first, last_logits=last), stored(first_logits=real, last_logits=real))
+    assert found.values == {"clip0": 0, "clip1": pytest.approx(grid[12] / 2), "clip2": 2}
+    assert found.value == pytest.approx(2.2 / 3)
+    assert found.beside == {"guessing": pytest.approx(1.0476, abs=1e-4), "references": pytest.approx(0.2 / 3)}
+    score = found.score(0.95)
+    assert 0 <= score.low < score.high <= 2
+    with pytest.raises(NotMeasuredError, match="no sound has a value"):
+        compute("desync", stored(first_logits=first[:0], last_logits=last[:0]))
+
+
+def test_sounds_that_an_extractor_says_nothing_of_are_told_with_a_reason(tmp_path):
+    found = Features(tmp_path / "some", {"first_logits": 21, "last_logits": 21})
+    found.add(Member("heard", "heard"), {"first_logits": np.zeros((1, 21)), "last_logits": np.zeros((1, 21))})
+    found.add(Member("short", "short"), {})
+    found.leave_out_empty("first_logits", "TooShort")
+    assert (list(found.keys), dict(found.reasons())) == (["heard"], {"TooShort": 1})
 
 
 def test_clip_score_is_the_mean_cosine_to_the_frames(stored):

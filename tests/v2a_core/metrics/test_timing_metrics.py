@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,8 @@ from v2a_core.metrics.av_align import av_align, motion_peaks
 from v2a_core.metrics.base import NotMeasuredError
 from v2a_core.metrics.desync import chance_s, desync_s, offset_grid
 from v2a_core.metrics.event_level import event_l1, level_curve
+from v2a_core.metrics.measure import read_rows
+from v2a_core.metrics.onsets import by_content
 
 
 def test_desync_is_the_mean_absolute_offset_of_both_ends():
@@ -68,3 +71,27 @@ def test_event_l1_of_short_and_empty_sounds():
     assert event_l1(np.ones(128), np.zeros(128)) == pytest.approx(0.5)  # a quarter of a frame
     with pytest.raises(NotMeasuredError, match="not empty"):
         event_l1(np.zeros(0), np.ones(5))
+
+
+TIMES = st.lists(st.floats(0, 100, width=32), max_size=3)
+
+
+@given(st.lists(st.tuples(TIMES, TIMES), max_size=8))
+def test_rows_are_ordered_as_their_lists_of_onsets(rows):
+    made, reference = [made for made, _ in rows], [reference for _, reference in rows]
+    places = by_content([np.array(side, np.float32) for side in made], reference)
+    assert [rows[place] for place in places] == sorted(rows)
+
+
+def test_rows_are_read_without_an_object_for_each_number_and_label():
+    columns = {
+        "status": ["ok", "rejected", "ok", "ok"],
+        "verdict": ["a fox", "b", "a fox", None],
+        "onsets_s": pa.array([[0.5, 1.0], [2.0], [], None], pa.list_(pa.float32())),
+        "level_difference": [0.5, 1.0, float("nan"), None],
+    }
+    found = read_rows(pa.table(columns))
+    assert found["verdict"] == ["a fox", "a fox", None]
+    assert found["verdict"][0] is found["verdict"][1]
+    assert [None if row is None else row.tolist() for row in found["onsets_s"]] == [[0.5, 1.0], [], None]
+    assert found["level_difference"] == [0.5, None, None]

@@ -38,7 +38,11 @@ def report(folder: Path, count: int, seconds: float = 1.0) -> SystemsReport:
         sounds = {
             REFERENCES: Sound(str(folder / "real.mp4"), is_video=True, onsets_s=(0.1, 0.5)),
             "ours": Sound(
-                str(folder / f"{number % 5}.wav"), values={"kl": score, "similarity": number}, onsets_s=[0.3]
+                str(folder / f"{number % 5}.wav"),
+                values={"kl": score, "similarity": number},
+                onsets_s=[0.3],
+                prompt=EVIL,
+                seed=number + 70,
             ),
         }
         if number:
@@ -75,6 +79,8 @@ def test_text_of_strangers_stays_text_and_what_is_missing_is_said(few):
     assert html.escape(EVIL, quote=False).replace('"', "&#34;").replace("'", "&#39;") in text
     assert "there is no such file" in text
     assert "it is broken" in text
+    assert "<dt>seed</dt><dd>71</dd>" in text
+    assert text.count('<p class="prompt">&lt;script&gt;') == 4
     assert "The 4 in which ours is worst are below" in text
     assert "http" not in text.replace("http-equiv", "")
     assert len(list((few.parent / "page-media").glob("*-video.mp4"))) == 4
@@ -99,6 +105,12 @@ def test_a_person_sorts_filters_and_plays(few):
         page.wait("document.querySelector('audio') && document.querySelector('audio').currentTime > 0.1")
         assert page.js("document.querySelector('.screen video').muted")
         page.wait("document.querySelector('.screen video').currentTime > 0")
+        assert page.js("getComputedStyle(document.querySelector('.screen video')).objectFit") == "contain"
+        left, right = (
+            page.js(f"document.querySelector('.row:not([hidden]) {of}').getBoundingClientRect().{side}")
+            for of, side in ((".take", "left"), (".screen", "right"))
+        )
+        assert 0 <= left - right < 20  # no gap between the picture and the sounds
         picture, sound = (f"document.querySelector('{name}')" for name in (".screen video", "audio"))
         page.wait(f"!{sound} || Math.abs({picture}.currentTime - {sound}.currentTime) < 0.3")
         page.press("Escape")
@@ -116,6 +128,10 @@ def test_a_person_sorts_filters_and_plays(few):
 def test_a_phone_shows_all_of_it_without_sideways_scrolling(few):
     with Browser() as browser, browser.page(few.as_uri(), width=390, height=800, mobile=True, dark=True) as page:
         assert page.js("document.documentElement.scrollWidth") <= 390
+        # What a system differs by is told under its value, where there is no room for a column.
+        assert "+1.000minus ours" in page.js("document.querySelectorAll('.chart .value')[1].innerText").replace(
+            "\n", ""
+        )
         assert page.js("getComputedStyle(document.body).backgroundColor") == "rgb(19, 17, 24)"
         assert page.trouble() == []
 

@@ -6,6 +6,8 @@ import pyarrow as pa
 import pytest
 
 from v2a_core.catalog import Source
+from v2a_core.catalog.collector import Collector
+from v2a_core.compute.ids import pack
 from v2a_core.outputs.parts import PartSettings, PartWriter
 from v2a_core.stages.prompts import TextSettings, said_otherwise, words_of
 from v2a_core.tables.schema import INDEX
@@ -38,13 +40,17 @@ def index(tmp_path):
 
 
 def test_soundtracks_of_other_words_are_found(index):
-    sources = {
-        "same": source("same", "rain"),
-        "other": source("other", "rain"),
-        "by settings": source("by settings"),
-        "rejected": source("rejected", "now with words"),
-        "not made yet": source("new", "rain"),
-    }
-    assert said_otherwise(index, sources, TextSettings(prompt="wind")) == ["other"]
-    assert sorted(said_otherwise(index, sources, TextSettings(prompt="a bell"))) == ["by settings", "other"]
-    assert said_otherwise(index + "/nothing", sources, TextSettings()) == []
+    catalog, ids = Collector(), []
+    for identity, listed in (
+        ("same", source("same", "rain")),
+        ("other", source("other", "rain")),
+        ("by settings", source("by settings")),
+        ("rejected", source("rejected", "now with words")),
+        ("not made yet", source("new", "rain")),
+    ):
+        catalog.add(listed)
+        ids.append(identity)
+    sources = catalog.build()
+    assert said_otherwise(index, sources, pack(ids), TextSettings(prompt="wind")) == ["other"]
+    assert said_otherwise(index, sources, pack(ids), TextSettings(prompt="a bell")) == ["other", "by settings"]
+    assert said_otherwise(index + "/nothing", sources, pack(ids), TextSettings()) == []

@@ -140,7 +140,7 @@ def test_without_a_validation_split_training_sources_are_held_out():
 @pytest.mark.parametrize(
     ("columns", "settings", "message"),
     [
-        ({"status": ["rejected"] * 4}, {}, "no usable pair .* 4 rejected"),
+        ({"status": ["rejected"] * 4}, {}, "nothing usable .* 4 rejected"),
         ({"split": ["train", "train", "val", "blue"]}, {}, "unknown splits 'blue'; known: train"),
         ({}, {"splits": "catalog"}, "no row has a split"),
         ({"source_uri": ["one"] * 4}, {}, "at least two sources"),

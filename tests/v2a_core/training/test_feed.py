@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v2a_core.training.config import DataSettings
-from v2a_core.training.data import Pairs, Shard, load
+from v2a_core.training.data import Pairs, load
+from v2a_core.training.distributed import Shard
 from v2a_core.training.feed import MemoryFeed, StreamFeed
 from v2a_core.training.placement import choose, pair_bytes
 from v2a_core.training.selection import select
@@ -28,21 +29,21 @@ def test_shards_make_the_same_batches_as_one(rows, batch, workers, epoch):
         list(MemoryFeed(numbered(rows, Shard(rank, workers)), batch, seed=1, device="cpu").epoch(epoch, 0))
         for rank in range(workers)
     ]
-    assert sorted(int(row) for step in whole for row in step.target_BE) == list(range(rows))
+    assert sorted(int(row) for step in whole for row in step.inputs["target"]) == list(range(rows))
     for number, step in enumerate(whole):
         by_place = {
             int(place): float(value)
             for shard in shards
-            for place, value in zip(shard[number].places_B, shard[number].target_BE, strict=True)
+            for place, value in zip(shard[number].places_B, shard[number].inputs["target"], strict=True)
         }
-        assert [by_place[place] for place in range(step.rows)] == step.target_BE[:, 0].tolist()
+        assert [by_place[place] for place in range(step.rows)] == step.inputs["target"][:, 0].tolist()
         assert all(shard[number].rows == step.rows for shard in shards)
 
 
 def test_an_epoch_goes_on_in_the_middle():
     feed = MemoryFeed(numbered(50), 8, seed=1, device="cpu")
-    whole = [step.target_BE.tolist() for step in feed.epoch(3, 0)]
-    assert [step.target_BE.tolist() for step in feed.epoch(3, 4)] == whole[4:]
+    whole = [step.inputs["target"].tolist() for step in feed.epoch(3, 0)]
+    assert [step.inputs["target"].tolist() for step in feed.epoch(3, 4)] == whole[4:]
 
 
 def test_a_stream_gives_all_rows_in_the_batches_that_come():
@@ -52,7 +53,7 @@ def test_a_stream_gives_all_rows_in_the_batches_that_come():
     )
     steps = list(feed.epoch(0, 0))
     assert [step.rows for step in steps] == [4, 6]
-    assert torch.equal(torch.cat([step.target_BE for step in steps]), rows)
+    assert torch.equal(torch.cat([step.inputs["target"] for step in steps]), rows)
     assert [step.rows for step in feed.epoch(0, 1)] == [6]
 
 

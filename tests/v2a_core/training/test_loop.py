@@ -12,12 +12,14 @@ import torch
 
 from v2a_core.mappers import build
 from v2a_core.mappers.config import MapperSettings
+from v2a_core.mappers.export import WEIGHTS_FILE
 from v2a_core.training import lanes
 from v2a_core.training.checkpoint import best_weights
 from v2a_core.training.config import DataSettings, TrainingSettings
 from v2a_core.training.data import Pairs, load
 from v2a_core.training.feed import MemoryFeed
-from v2a_core.training.loop import DivergedError, Trainer, steps_per_epoch, total_steps
+from v2a_core.training.loop import DivergedError, steps_per_epoch, total_steps
+from v2a_core.training.mapping import mapper_trainer
 from v2a_core.training.selection import select
 
 SMALL = {
@@ -64,7 +66,7 @@ def train(
         if stop_after == metrics["step"]:
             raise KeyboardInterrupt
 
-    trainer = Trainer(model, data, training(**changes), seed=3, device=device, report=report)
+    trainer = mapper_trainer(model, data, training(**changes), seed=3, device=device, report=report)
     if stop_after is None:
         trainer.run(resume)
     else:
@@ -135,7 +137,7 @@ def test_every_checkpoint_holds_the_best_mapper_so_far(data, tmp_path):
     best = max(reported, key=lambda row: row["score"])
     last = tmp_path / f"step-{reported[-1]['step']}"
     assert best["step"] < reported[-1]["step"]
-    kept = safetensors.torch.load_file(best_weights(last))
+    kept = safetensors.torch.load_file(best_weights(last, WEIGHTS_FILE))
     wanted = safetensors.torch.load_file(tmp_path / f"step-{best['step']}" / "mapper.safetensors")
     for name, value in wanted.items():
         torch.testing.assert_close(kept[name], value, rtol=0, atol=0)
@@ -217,7 +219,7 @@ def test_every_row_counts_once_an_epoch(data):
     batches = list(MemoryFeed(data.train, 100, seed=0, device="cpu").epoch(0, 0))
     assert len(batches) == steps_per_epoch(rows, settings)
     assert sum(batch.rows for batch in batches) == rows
-    seen = torch.cat([batch.target_BE for batch in batches])
+    seen = torch.cat([batch.inputs["target"] for batch in batches])
     order = np.lexsort(seen.numpy().T)
     np.testing.assert_array_equal(
         seen.numpy()[order], data.train.target_NE.numpy()[np.lexsort(data.train.target_NE.numpy().T)]

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from v2a_core.training import plots
-from v2a_core.training.config import ValidationSettings
-from v2a_core.training.validation import MappedRows, judge, score
+from v2a_core.training.checkpoint import ROWS_FILE, load_shown
+from v2a_core.training.history import score
+from v2a_core.training.validation import MappedRows, judge
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -81,15 +82,15 @@ def test_one_row_has_no_distribution():
 
 def test_less_is_better_of_loss_and_distance():
     metrics = {"validation_loss": 2.0, "validation_cosine": 0.5, "validation_frechet": None}
-    assert score(metrics, ValidationSettings(best_by="loss")) == -2
-    assert score(metrics, ValidationSettings(best_by="cosine")) == 0.5
-    assert score(metrics, ValidationSettings(best_by="frechet")) == 0
+    assert score(metrics, "loss") == -2
+    assert score(metrics, "cosine") == 0.5
+    assert score(metrics, "frechet") == 0
 
 
 def test_rows_survive_a_file(tmp_path):
     rows = mapped_rows(5, labels=["a", "b", "", "ä", "a"])
-    rows.save(tmp_path / "rows.npz")
-    loaded = MappedRows.load(tmp_path / "rows.npz")
+    np.savez(tmp_path / ROWS_FILE, **vars(rows))
+    loaded = MappedRows.of(load_shown(tmp_path))
     for name, value in vars(rows).items():
         np.testing.assert_array_equal(getattr(loaded, name), value)
 

@@ -13,6 +13,7 @@ import pytest
 from helpers_verify import check
 
 from v2a_core import storage
+from v2a_core.compute.ids import pack
 from v2a_core.config import ConfigError
 from v2a_core.outputs import ledger, manifest
 from v2a_core.outputs.parts import PartSettings, PartWriter, checksum
@@ -59,8 +60,7 @@ def run_again(folder):
     """What the job does with the output: a row for each segment that has none."""
     rows = ledger.embeddings_ledger(f"{folder}/rows")
     table = segments()
-    done = pa.array([*rows.complete.to_pylist()], pa.string())
-    table = table.filter(pc.invert(pc.is_in(table["source_id"], value_set=done)))
+    table = table.take(pa.array(rows.unfinished(pack(table["source_id"]))))
     table = table.filter(
         pc.invert(pc.is_in(table["segment_id"], value_set=pa.array(rows.expected_again(), pa.string())))
     )

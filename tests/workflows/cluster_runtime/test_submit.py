@@ -49,10 +49,14 @@ class Head:
     Attributes:
         address: Of its job server.
         environment: What a command needs to talk to it: scripts on PATH and the token.
+        session: Of its processes, as the kernel numbers it.
+        metrics_port: Where it serves `/metrics`.
     """
 
     address: str
     environment: dict[str, str]
+    session: int
+    metrics_port: int
 
     def ray(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a `ray` command."""
@@ -95,23 +99,24 @@ def head() -> Iterator[Head]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "OMP_NUM_THREADS": "1",
     }
-    address, flags = _ports()
+    address, metrics_port, flags = _ports()
     lines = [readme_line("export RAY_AUTH_MODE"), readme_line("(umask 077; ray get-auth-token")]
-    lines += [readme_line("export RAY_TMPDIR"), f"exec {readme_line('ray start --head')} {flags}"]
+    lines += [readme_line("export RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"), readme_line("export RAY_TMPDIR")]
+    lines += [f"exec {readme_line('ray start --head')} {flags}"]
     log = folder / "head.log"
     with log.open("wb") as file:
         command = ["bash", "-e", "-c", "\n".join(lines)]
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)
     try:
         _wait_until_up(address, process, log)
-        yield Head(address, environment)
+        yield Head(address, environment, process.pid, metrics_port)
     finally:
         _stop(process)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _ports() -> tuple[str, str]:
-    """Address of the job server, and options that keep a head apart from others on this machine."""
+def _ports() -> tuple[str, int, str]:
+    """Address of the job server, port of the metrics, and options that keep a head apart from others here."""
     ports = _free_ports(6)
     options = {
         "num-cpus": 2,
@@ -124,9 +129,8 @@ def _ports() -> tuple[str, str]:
         "ray-client-server-port": ports[4],
         "metrics-export-port": ports[5],
     }
-    return f"http://127.0.0.1:{ports[1]}", " ".join(
-        ["--block", *(f"--{name}={value}" for name, value in options.items())]
-    )
+    flags = ["--block", *(f"--{name}={value}" for name, value in options.items())]
+    return f"http://127.0.0.1:{ports[1]}", ports[5], " ".join(flags)
 
 
 def _free_ports(count: int) -> list[int]:
@@ -192,6 +196,30 @@ def test_token_is_needed(head: Head) -> None:
         assert answer.status == 200
 
 
+def test_nothing_listens_but_on_the_loopback(head: Head) -> None:
+    """The dashboard, the job server, `/metrics` and Ray's own ports: by default `/metrics` is on all addresses."""
+    deadline = time.monotonic() + START_S
+    while f"{head.metrics_port:04X}" not in {place.partition(":")[2] for place in _listening(head.session)}:
+        assert time.monotonic() < deadline, "no metrics are served"
+        time.sleep(0.2)
+    loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+    assert {place.partition(":")[0] for place in _listening(head.session)} <= loopback
+
+
+def _listening(session: int) -> Iterator[str]:
+    """Addresses, as the kernel writes them, on which processes of a session listen."""
+    inodes = set()
+    for process in _in_session(session):
+        for file in Path(f"/proc/{process}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                inodes.add(os.readlink(file).removeprefix("socket:[").removesuffix("]"))
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                yield fields[1]
+
+
 def test_no_other_user_reaches_the_files_of_the_cluster(head: Head) -> None:
     folder = Path(head.environment["HOME"]) / ".v2a"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -219,3 +247,58 @@ def test_a_job_that_fails_makes_the_command_fail(head: Head, tmp_path: Path, cat
     assert failed.returncode == 1, failed.stdout
     assert "frames_per_secnd" in failed.stdout
     assert "frames_per_second" in failed.stdout
+
+
+# What KubeRay would do: a Ray job that has failed is tried again (up to `backoffLimit`), one that was stopped is not.
+# Its controller, at 1.5.1 as at 1.7.0: a RayJob whose Ray job has ended is Failed after FAILED, else Complete; only
+# Failed is tried again.
+
+
+def ray_job(head: Head, *arguments: str, job: str) -> tuple[str, str]:
+    """Submit the entrypoint of cluster/kubernetes; status and log of the Ray job that it was."""
+    head.submit("python", "-m", "workflows.cli.ray_job", *arguments, job=job)
+    status = head.ray("job", "status", "--address", head.address, job).stdout
+    return status, head.ray("job", "logs", "--address", head.address, job).stdout
+
+
+def test_a_job_that_would_end_so_again_is_stopped_and_not_failed(head: Head, tmp_path: Path, catalog: Path) -> None:
+    command = ["embed", str(catalog), "--output", str(tmp_path / "out"), "--models", "miniature"]
+    status, log = ray_job(head, *command, "--set", "frames.frames_per_secnd=2", job="final")
+    assert "was stopped" in status, log
+    assert "frames_per_secnd" in log
+    assert "exit code 2: the same command would end so again" in log
+
+
+@pytest.mark.slow
+def test_unknown_arguments_and_a_catalog_without_anything_good_are_final_too(head: Head, tmp_path: Path) -> None:
+    status, log = ray_job(head, "embed", job="arguments")
+    assert "was stopped" in status, log
+    assert "exit code 2: " in log
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    command = ["embed", str(tmp_path / "broken.mp4"), "--output", str(tmp_path / "out"), "--models", "miniature"]
+    status, log = ray_job(head, *command, job="rejects")
+    assert "was stopped" in status, log
+    assert "exit code 3: " in log
+
+
+@pytest.mark.slow
+def test_a_job_that_may_do_better_next_time_has_failed_and_one_that_is_done_succeeded(
+    head: Head, tmp_path: Path, catalog: Path
+) -> None:
+    command = ["embed", str(catalog), "--output", str(tmp_path / "out"), "--models", "miniature"]
+    assert "succeeded" in ray_job(head, *command, job="done")[0]
+    # Exit code 1: a segment that waits for ever, as a mount that hangs does.
+    status, log = ray_job(head, *command[:3], "/proc/none/out", *command[4:], job="failed")
+    assert "failed" in status, log
+
+
+@pytest.mark.slow
+def test_what_runs_is_stopped_before_a_head_goes(head: Head, tmp_path: Path) -> None:
+    waiting = ["python", "-c", "import time; print('begun', flush=True); time.sleep(600)"]
+    options = ["--address", head.address, "--no-wait", "--submission-id", "waits"]
+    assert head.ray("job", "submit", *options, "--", *waiting).returncode == 0
+    environment = {**head.environment, "RAY_API_SERVER_ADDRESS": head.address}
+    command = [sys.executable, "-m", "workflows.cli.ray_job", "--stop-all"]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "was stopped" in head.ray("job", "status", "--address", head.address, "waits").stdout

@@ -110,7 +110,8 @@ def test_a_copy_of_its_bundle_is_the_same(environment: dict[str, str], bundle: P
 
 def test_the_judge_beside_the_other_parts_is_the_bundles_own(environment: dict[str, str], bundle: Path) -> None:
     asked = (
-        "import sys; from v2a_core.metrics.inputs import own_judge; from v2a_core.models import load_bundle; "
+        "import sys; from v2a_core.metrics.extractors.verdicts import own_judge; "
+        "from v2a_core.models import load_bundle; "
         "print(own_judge(load_bundle(sys.argv[1]).resolve()))"
     )
     found = Path(run(environment, "-c", asked, bundle).strip())

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 
-from v2a_core.catalog import CatalogSettings, list_sources, source_id
+from v2a_core.catalog import CatalogSettings, list_sources
 from v2a_core.config import load
 from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
 from v2a_core.media.types import MediaSpec
@@ -28,6 +28,7 @@ from v2a_core.storage import StorageAccess
 from workflows.cluster_runtime.pools import Worker
 from workflows.embed import job as embed
 from workflows.embed.config import EmbedJob
+from workflows.streaming.blocks import Blocks
 from workflows.streaming.chain import DecodeStage
 from workflows.streaming.plan import dataset, plan
 
@@ -153,10 +154,9 @@ def test_decode_workers_never_import_torch(ray_session: None, tmp_path: Path) ->
     helpers_catalog.video(tmp_path / "catalog" / "a.mp4", 1.0)
     settings = DecodeSettings(SegmentSettings(), FrameSettings(), GuardSettings(), MediaSpec(), want_audio=True)
     sources = list_sources([str(tmp_path / "catalog")], CatalogSettings()).sources
-    ids = [source_id(source, settings.segments, settings.frames) for source in sources]
-    planned = plan(sources, ids, Ledger())
+    planned = plan(sources, sources.ids(settings.segments, settings.frames), Ledger())
     worker = Worker(threads=1, access=StorageAccess())
-    (block,) = ray.get(dataset(planned, 4).to_arrow_refs())
+    (block,) = ray.get(dataset(planned, Blocks(4)).to_arrow_refs())
 
     @ray.remote(runtime_env={"env_vars": {"V2A_TEST": "a worker that has run nothing else"}})
     def decode() -> tuple[int, list[str]]:

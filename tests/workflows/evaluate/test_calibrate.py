@@ -13,14 +13,13 @@ from helpers_evaluate import job
 from helpers_networks import published_weights, seeded_sounds
 
 from v2a_core.media.write import read_pcm
+from v2a_core.metrics.extractors.folder import Weights
 from v2a_core.metrics.extractors.networks import cnn14
 from v2a_core.metrics.frechet import frechet_distance
 from v2a_core.metrics.systems import calibration
 from v2a_core.verification import verify
 from workflows.cli.main import main
 from workflows.evaluate import calibrate
-
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +37,19 @@ def places(ray_session, tmp_path_factory) -> Path:
     return root
 
 
+def test_only_what_somebody_published_is_heard():
+    """A network with videos in the one way of av-benchmark, no other but CNN14 decimated, and no motion."""
+    weights = {name: Weights(name, "", "0" * 64) for name in ("cnn14-16k", "passt", "synchformer", "synchformer-video")}
+    ways = calibrate._ways(calibrate._Calibrated("out", {}, None, None, weights))
+    heard = {way.protocol.name: sorted(way.weights) for way in ways}
+    assert heard.pop("sinc-mean-8s") == sorted(weights)
+    assert heard.pop("sinc-first-10s") == ["cnn14-16k", "passt"]
+    assert heard.pop("decimated-mean-8s") == ["cnn14-16k"]
+    assert len(heard) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_the_cell_that_gave_a_number_is_named(places, tmp_path, monkeypatch):
     network = cnn14.load(places / "cnn14.pth")
 

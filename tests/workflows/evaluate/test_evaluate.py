@@ -53,7 +53,7 @@ def judge(tmp_path_factory):
 @pytest.fixture(scope="module")
 def evaluated(ray_session, soundtracks, judge, tmp_path_factory):
     output = tmp_path_factory.mktemp("evaluation")
-    summary = evaluate.run(soundtracks, str(output), job(f"judge={judge}"), models="miniature")
+    summary = evaluate.run(soundtracks, str(output), job(f"extractors.judge.weights={judge}"), models="miniature")
     return output, summary
 
 
@@ -122,7 +122,7 @@ def test_the_metrics_are_written_as_json_and_table(evaluated):
 
 def test_a_second_run_does_nothing_and_says_the_same(evaluated, soundtracks, judge, capsys):
     output, summary = evaluated
-    again = evaluate.run(soundtracks, str(output), job(f"judge={judge}"), models="miniature")
+    again = evaluate.run(soundtracks, str(output), job(f"extractors.judge.weights={judge}"), models="miniature")
     assert again["counts"]["sources_done_now"] == 0
     assert again["metrics"] == summary["metrics"]
     assert "nothing to do" in capsys.readouterr().out
@@ -148,8 +148,8 @@ def test_embeddings_are_the_references_when_they_are_given(soundtracks, made, ev
 def test_what_does_not_fit_is_refused(soundtracks, judge, tmp_path):
     with pytest.raises(ConfigError, match="not an output of `v2a generate`"):
         evaluate.run(str(tmp_path), str(tmp_path / "out"), job(), models="miniature")
-    with pytest.raises(ConfigError, match="judge = '/none'"):
-        evaluate.run(soundtracks, str(tmp_path / "out"), job("judge=/none"), models="miniature")
+    with pytest.raises(ConfigError, match=r"extractors\.judge\.weights = '/none'"):
+        evaluate.run(soundtracks, str(tmp_path / "out"), job("extractors.judge.weights=/none"), models="miniature")
     with pytest.raises(ConfigError, match="not an output of `v2a embed`"):
         evaluate.run(soundtracks, str(tmp_path / "out"), job(), models="miniature", embeddings=judge)
     other = changed(soundtracks, tmp_path / "a", spaces={"vision": "v", "audio": "another:space"})
@@ -175,7 +175,7 @@ def test_a_sound_that_was_damaged_and_is_whole_again_is_heard(made, soundtracks,
     shutil.copytree(evaluated[0], metrics)
     assert [row["status"] for row in rows_of(metrics)["shard-000/key1.mp4"]] == ["rejected"]
     shutil.copy(next((made.soundtracks / "audio" / "shard-000").glob("key1-*.wav")), sounds / "audio/shard-000")
-    summary = evaluate.run(str(sounds), str(metrics), job(f"judge={judge}"), models="miniature")
+    summary = evaluate.run(str(sounds), str(metrics), job(f"extractors.judge.weights={judge}"), models="miniature")
     assert (summary["counts"]["sources_done_now"], summary["totals"]["rows_rejected"]) == (1, 0)
     assert [row["status"] for row in rows_of(metrics)["shard-000/key1.mp4"]] == ["ok"]
     assert verify(str(metrics)).problems == []
@@ -193,7 +193,7 @@ def test_outputs_travel(soundtracks, evaluated, judge, tmp_path, monkeypatch):
     shutil.copytree(soundtracks, tmp_path / "elsewhere" / "sounds")
     shutil.copytree(evaluated[0], tmp_path / "metrics")
     monkeypatch.chdir(tmp_path / "elsewhere")
-    summary = evaluate.run("sounds", "../metrics", job(f"judge={judge}"), models="miniature")
+    summary = evaluate.run("sounds", "../metrics", job(f"extractors.judge.weights={judge}"), models="miniature")
     assert (summary["counts"]["sources_done_before"], summary["counts"]["sources_done_now"]) == (6, 0)
     assert summary["totals"]["rows_good"] == 7
 
@@ -204,14 +204,15 @@ def test_a_sound_that_is_away_is_heard_by_the_next_run(soundtracks, judge, tmp_p
     monkeypatch.chdir(tmp_path)
     lost = next(Path("sounds/audio/rain").glob("*.wav"))
     lost.rename("away.wav")
+    settings = job(f"extractors.judge.weights={judge}", "originals=false")
     with pytest.raises(UnfinishedError, match=r"1 source could not be fetched .*no file .*sounds/audio/rain/one"):
-        evaluate.run("sounds", "again", job(f"judge={judge}", "originals=false"), models="miniature")
+        evaluate.run("sounds", "again", settings, models="miniature")
     Path("away.wav").rename(lost)
-    summary = evaluate.run("sounds", "again", job(f"judge={judge}", "originals=false"), models="miniature")
+    summary = evaluate.run("sounds", "again", settings, models="miniature")
     assert (summary["counts"]["sources_done_now"], summary["totals"]["rows_good"]) == (1, 7)
 
 
 def test_another_judge_on_the_same_output_is_refused(evaluated, soundtracks, tmp_path):
     Judge(["rain", "bell"]).save(tmp_path)
-    with pytest.raises(ConfigError, match=r"identity\.judge"):
-        evaluate.run(soundtracks, str(evaluated[0]), job(f"judge={tmp_path}"), models="miniature")
+    with pytest.raises(ConfigError, match=r"identity\.extractors"):
+        evaluate.run(soundtracks, str(evaluated[0]), job(f"extractors.judge.weights={tmp_path}"), models="miniature")

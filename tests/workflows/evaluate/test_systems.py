@@ -118,6 +118,8 @@ def test_numbers_stand_side_by_side_with_what_made_them(compared):
     sounds = pq.read_table(output / "sounds.parquet").to_pylist()
     (broken,) = [row for row in sounds if row["error"]]
     assert (broken["system"], broken["id"]) == ("theirs", "shard-000/key0")
+    assert {row["seed"] for row in sounds if row["system"] == "ours"} == {0}  # what our own index knows of it
+    assert {row["seed"] for row in sounds if row["system"] != "ours"} == {None}
     for name in ("ours", "theirs"):
         assert verify(str(output / "systems" / name)).problems == []
 
@@ -236,6 +238,12 @@ def test_ids_are_file_names_where_they_are_unique(tmp_path):
     (tmp_path / "index.csv").write_text("id,path,label\nfirst,a/one.wav,rain\n")
     (item,) = list_place(str(tmp_path / "index.csv"))
     assert (item.path, item.label, Path(item.uri)) == ("first", "rain", tmp_path / "a" / "one.wav")
+    (tmp_path / "index.csv").write_text("id,path,prompt,seed\nfirst,a/one.wav,a roof,7\n")
+    (item,) = list_place(str(tmp_path / "index.csv"))
+    assert (item.prompt, item.seed) == ("a roof", 7)
+    (tmp_path / "index.csv").write_text("id,path,seed\nfirst,a/one.wav,lucky\n")
+    with pytest.raises(ConfigError, match="row 1: a seed is a whole number, not 'lucky'"):
+        list_place(str(tmp_path / "index.csv"))
     (tmp_path / "index.csv").write_text("id,path\nfirst,\n")
     with pytest.raises(ConfigError, match=r"row 1: an index of sounds needs id and path, this row has \['id'\]"):
         list_place(str(tmp_path / "index.csv"))

@@ -14,10 +14,8 @@ import soundfile
 
 import v2a_core
 from v2a_core.config import ConfigError, load
-from v2a_core.miniature import init_miniature
 from v2a_core.models import load_bundle
 from v2a_core.stages.follow import ToFollow
-from workflows.cli.main import main
 from workflows.generate import job as generate
 from workflows.generate.config import GenerateJob
 
@@ -123,39 +121,3 @@ def test_without_a_curve_manifests_are_as_they_were(ray_session: None, given: di
     assert "curve" not in manifest["identity"]
     assert "adapter" not in manifest["identity"]["generator"]
     assert set(manifest["identity"]["models"]) == {"vision", "generator"}
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--curve", "{curve}", "--reference-audio", "{sound}"], "are two curves: give one of them"),
-        (["--adapter", "{adapter}"], "has nothing to follow: give --curve FILE or --reference-audio FILE"),
-        (["--curve", "{curve}", "--adapter", "{mapper}"], "no adapter: it has no config.json that names the generator"),
-        (["--curve", "{curve}", "--adapter", "nowhere/at/all"], "there is no such file or folder"),
-        (["--curve", "gone.csv", "--adapter", "{adapter}"], "there is no file gone.csv to follow"),
-        (["--curve", "{video}", "--adapter", "{adapter}"], "in.mp4 cannot be followed"),
-        (["--reference-audio", "{curve}", "--adapter", "{adapter}"], "curve.csv cannot be followed"),
-    ],
-)
-def test_what_cannot_be_followed_is_refused_before_anything_loads(
-    given: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
-) -> None:
-    command = ["generate", given["video"], "--mapper", given["mapper"], "--models", "miniature"]
-    assert main([*command, "--output", str(tmp_path / "out"), *(word.format(**given) for word in options)]) == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_bundle_without_an_adapter_follows_nothing(
-    given: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    init_miniature(tmp_path / "bundle")
-    local = load_bundle(str(tmp_path / "bundle")).resolve()
-    mapper = helpers_catalog.random_mapper(tmp_path / "mapper", local)
-    command = ["generate", given["video"], "--mapper", mapper, "--models", str(tmp_path / "bundle")]
-    command += ["--output", str(tmp_path / "out"), "--curve", given["curve"]]
-    assert main(command) == 2
-    assert "the bundle 'miniature-untrained' has no adapter" in capsys.readouterr().err
-    assert main([*command, "--adapter", given["adapter"]]) == 2
-    assert "was trained with the generator 'audioldm:" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()

@@ -10,8 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import helpers_adapter
 import helpers_catalog
 import helpers_outputs
+import helpers_predictor
 import numpy as np
 import pytest
 import soundfile
@@ -31,17 +33,24 @@ MOMENTS = 20
 class World:
     """A catalog, a mapper, and the job on them."""
 
-    def __init__(self, folder: Path, sources: int) -> None:
+    def __init__(self, folder: Path, sources: int, timing: str = "off") -> None:
         self.folder, self.sources = folder, sources
+        local = load_bundle("miniature").resolve()
+        self._options = SETTINGS
+        if timing != "off":
+            predictor = helpers_predictor.random_predictor(folder / "predictor", local)
+            adapter = helpers_adapter.random_adapter(folder / "adapter", local)
+            self._options = [*SETTINGS, "--timing", timing, "--adapter", str(adapter)]
+            self._options += [f"--set=predictor.weights={predictor}"]
         for index in range(sources):
             # The same name in every folder.
             helpers_catalog.video(folder / "catalog" / str(index) / "clip.mp4", 1.6, hue=25 * index)
-        self._mapper = helpers_catalog.random_mapper(folder / "mapper", load_bundle("miniature").resolve())
+        self._mapper = helpers_catalog.random_mapper(folder / "mapper", local)
 
     def start(self, output: Path) -> subprocess.Popen[bytes]:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
         command = [sys.executable, "-m", "workflows.generate", str(self.folder / "catalog"), "--output", str(output)]
-        command += ["--mapper", self._mapper, "--models", "miniature", *SETTINGS]
+        command += ["--mapper", self._mapper, "--models", "miniature", *self._options]
         environment = {**clean, "OMP_NUM_THREADS": "1"}
         with output.with_suffix(".log").open("ab") as log:
             return subprocess.Popen(command, env=environment, start_new_session=True, stdout=log, stderr=log)
@@ -69,6 +78,7 @@ def assert_same(got_in: Path, want_in: Path, sources: int) -> None:
             assert (got_in / relative).is_file()
         one, other = soundfile.read(mine["audio_path"])[0], soundfile.read(row["audio_path"])[0]
         np.testing.assert_allclose(one, other, atol=1e-3)
+        assert mine.get("curve") == row.get("curve")
     for kind in ("audio", "video"):
         files = [file for file in (got_in / kind).rglob("*") if file.is_file()]
         assert len([file for file in files if not file.name.startswith(".")]) == sources
@@ -82,9 +92,10 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_sigkill_half_way_then_the_same_command(tmp_path):
-    world = World(tmp_path, 5)
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("timing", ["off", "gru"])
+def test_sigkill_half_way_then_the_same_command(tmp_path, timing):
+    world = World(tmp_path, 5, timing)
     killed = world.start(tmp_path / "killed")
     wait_until(lambda: part_files(str(tmp_path / "killed" / "index")), killed)
     assert killed.poll() is None, (tmp_path / "killed.log").read_text()[-2000:]
@@ -97,19 +108,20 @@ def test_sigkill_half_way_then_the_same_command(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_sigkill_at_twenty_random_moments(tmp_path):
+@pytest.mark.parametrize(("timing", "moments"), [("off", MOMENTS), ("gru", MOMENTS // 5)])
+def test_sigkill_at_random_moments(tmp_path, timing, moments):
     """Each moment on an output of its own: none of them finds the work of another one done.
 
     Most of a short job is its start, so every fourth kill comes at any time, and the others soon after one of the
     rows, from the first to the last but one.
     """
     count = 8
-    world = World(tmp_path, count)
+    world = World(tmp_path, count, timing)
     undisturbed = tmp_path / "undisturbed"
     length_s = world.finish(undisturbed)
     draw = random.Random(0)
     half_done = 0
-    for moment in range(MOMENTS):
+    for moment in range(moments):
         output = tmp_path / f"killed-{moment}"
         process = world.start(output)
         if moment % 4:
@@ -121,8 +133,8 @@ def test_sigkill_at_twenty_random_moments(tmp_path):
         half_done += 0 < len(rows(output)) < count
         world.finish(output)
         assert_same(output, undisturbed, count)
-    print(f"{half_done} of {MOMENTS} kills left some sources done and others not")
-    assert half_done > MOMENTS // 4
+    print(f"{half_done} of {moments} kills left some sources done and others not")
+    assert half_done > moments // 4
 
 
 def wait_for_rows(process: subprocess.Popen[bytes], output: Path, count: int) -> None:

@@ -16,7 +16,6 @@ import soundfile
 
 import v2a_core
 from v2a_core.config import ConfigError, load
-from v2a_core.miniature import init_miniature
 from v2a_core.models import load_bundle
 from v2a_core.stages.follow import ToFollow
 from workflows.cli.main import main
@@ -98,13 +97,26 @@ def test_the_same_command_goes_on_and_a_dry_run_tells_what_predicts(timed: Path,
     assert len(plan["adapter"]) == 64
 
 
-def test_another_predictor_or_none_on_the_same_output_is_refused(timed: Path, given: dict[str, str]) -> None:
+def test_another_predictor_adapter_or_setting_on_the_same_output_is_refused(
+    timed: Path, given: dict[str, str], tmp_path: Path
+) -> None:
     with pytest.raises(
         ConfigError, match=r"identity\.timing\.predictor\.kind: the output has 'gru', this run 'motion'"
     ):
         run(given, timed, "timing=motion")
     with pytest.raises(ConfigError, match=r"identity\.timing: the output has"):
         run(given, timed, to_follow=ToFollow())
+    changed = {
+        "predictor.least_sure=0.2": r"predictor\.least_sure: the output has 0\.05, this run 0\.2",
+        "generator.adapter.scale=0.5": r"scale: the output has 1\.0, this run 0\.5",
+        "generator.adapter.steps_share=1": r"steps_share: the output has 0\.6, this run 1\.0",
+    }
+    for setting, message in changed.items():
+        with pytest.raises(ConfigError, match=rf"identity\.timing\.{message}"):
+            run(given, timed, *gru(given), setting)
+    other = helpers_adapter.random_adapter(tmp_path / "other", load_bundle("miniature").resolve(), seed=1)
+    with pytest.raises(ConfigError, match=r"identity\.timing\.adapter: the output has"):
+        run(given, timed, *gru(given), to_follow=ToFollow(adapter=str(other)))
 
 
 def test_one_call_without_ray_keeps_the_same_time(timed: Path, given: dict[str, str]) -> None:
@@ -156,40 +168,3 @@ def test_through_text_it_keeps_the_same_time(timed: Path, given: dict[str, str],
     (found,) = made(tmp_path / "out").values()
     same = np.array_equal(np.array(found["curve"]), np.array(made(timed)["in.mp4"]["curve"]))
     assert same == (timing == "gru")
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--timing", "gru", "--set", "predictor.weights={mapper}"], "is no curve predictor: it has no config.json"),
-        (["--timing", "oboe"], "timing = 'oboe': no such curve predictor; allowed: off | gru | motion"),
-        (["--timing", "motion", "--set", "predictor.kind=gru"], "timing is 'motion', and predictor.kind 'gru'"),
-        (["--timing", "motion", "--curve", "x.csv"], "predicts a curve, and x.csv is another: say --no-timing"),
-        (["--timing", "off", "--adapter", "{adapter}"], "has nothing to follow"),
-        (["--no-timing", "--adapter", "{adapter}"], "has nothing to follow"),
-        (["--set", "frames.timing_fps=8"], "frames.timing_fps = 8 is for `embed`"),
-    ],
-)
-def test_what_contradicts_itself_is_refused_before_anything_loads(
-    given: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
-) -> None:
-    command = ["generate", given["video"], "--mapper", given["mapper"], "--models", "miniature"]
-    assert main([*command, "--output", str(tmp_path / "out"), *(word.format(**given) for word in options)]) == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_bundle_without_adapter_or_predictor_keeps_no_time(
-    given: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    init_miniature(tmp_path / "bundle")
-    local = load_bundle(str(tmp_path / "bundle")).resolve()
-    mapper = helpers_catalog.random_mapper(tmp_path / "mapper", local)
-    command = ["generate", given["video"], "--mapper", mapper, "--models", str(tmp_path / "bundle")]
-    command += ["--output", str(tmp_path / "out"), "--timing"]
-    assert main([*command, "motion"]) == 2
-    assert "the bundle 'miniature-untrained' has no adapter" in capsys.readouterr().err
-    adapter = helpers_adapter.random_adapter(tmp_path / "adapter", local)
-    assert main([*command, "gru", "--adapter", str(adapter)]) == 2
-    assert "the bundle 'miniature-untrained' has no predictor of curves" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()

@@ -1,46 +1,48 @@
-"""How long a job will take, from a sample."""
+"""What a sample of a catalog says of a run, on a real Ray with the real chain."""
 
 from __future__ import annotations
 
-import time
-from types import SimpleNamespace
-from typing import Any
+import json
 
-import pyarrow as pa
+import helpers_catalog
 import pytest
-import ray
 
-from workflows.cluster_runtime import connection
-from workflows.streaming.estimate import _wall_s, estimate
+from v2a_core.config import load
+from workflows.embed import job as embed
+from workflows.embed.config import EmbedJob
+from workflows.streaming.estimate import cluster_here, spread
 
-COLUMNS = {"decode": "decode_s", "vision": "vision_s"}
-
-
-def test_an_estimate_includes_what_comes_before_the_first_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
-    monkeypatch.setattr(connection, "connect_seconds", lambda: 5.0)
-
-    class Sample:
-        """Loads for half a second, then works a tenth of a second on each row."""
-
-        def __init__(self, sources: list[str]) -> None:
-            self._sources = sources
-
-        def iter_batches(self, **_: object):
-            time.sleep(0.5)
-            for _ in self._sources:
-                time.sleep(0.1)
-                yield pa.table({"decode_s": [0.06], "vision_s": [0.04]})
-
-    pools: Any = SimpleNamespace(decode_tasks=1, actors=1)
-    told = estimate(list("abcdefgh"), Sample, COLUMNS, pools)
-    assert told["sampled_sources"] == 4
-    assert told["start_s"] == pytest.approx(5.5, abs=0.15)
-    assert told["work_s"] == {"decode": 0.5, "vision": 0.3}
-    assert told["seconds"] == pytest.approx(told["start_s"] + 0.48, abs=0.1)
+SETTINGS = ("segments.length_s=1.0", "segments.min_length_s=0.4", "frames.frames_per_second=2.0")
 
 
-def test_parts_of_a_stage_count_once() -> None:
-    pools: Any = SimpleNamespace(decode_tasks=1, actors=1)
-    work = {"decode": 10.0, "generate": 100.0, "unet": 80.0, "vae": 10.0, "vocoder": 5.0}
-    assert _wall_s(work, pools, {"CPU": 1.0}) == 110.0
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sampled")
+    for index in range(9):
+        helpers_catalog.video(folder / f"{index}.mp4", 2.0, hue=index * 20)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_dry_run_estimates_from_a_sample_and_writes_nothing(ray_session, catalog, tmp_path, capsys) -> None:
+    settings = load(EmbedJob, job="embed", overrides=SETTINGS)
+    output = tmp_path / "out"
+    told = embed.run([str(catalog)], str(output), settings, models="miniature", dry_run=True)
+    assert json.loads(capsys.readouterr().out) == told
+    made = told["estimate"]
+    assert (made["sampled_sources"], made["rows_per_source"]) == (4, 2.0)
+    assert set(made["work_s"]) == {"DecodeStage", "EncodeStage"}
+    assert all(seconds > 0 for seconds in made["work_s"].values())
+    assert made["seconds"] >= made["start_s"] > 0
+    assert not output.exists()
+
+
+def test_a_sample_is_spread_over_the_plan() -> None:
+    assert spread(list(range(100)), 4) == [0, 25, 50, 75]  # type: ignore[arg-type, comparison-overlap]
+    assert spread(list(range(15)), 8)[-1] == 13  # type: ignore[arg-type, comparison-overlap]
+    assert spread(list(range(3)), 8) == [0, 1, 2]  # type: ignore[arg-type, comparison-overlap]
+
+
+def test_machines_of_a_kind_are_one_pool() -> None:
+    cluster = cluster_here([{"CPU": 8.0, "GPU": 1.0}, {"CPU": 16.0}, {"CPU": 16.0}])
+    assert [(pool.count, pool.cpus, pool.gpus) for pool in cluster.pools.values()] == [(1, 8, 1), (2, 16, 0)]

@@ -25,7 +25,7 @@ from v2a_core.outputs.status import Status, read_status
 from workflows.cli.main import main
 from workflows.embed import job as embed
 from workflows.embed.config import EmbedJob
-from workflows.streaming import commits, stream
+from workflows.streaming import stream
 from workflows.train import job as train
 from workflows.train.config import TrainJob
 
@@ -70,7 +70,7 @@ def test_how_far_a_run_is_can_be_read_from_its_output(ray_session, catalog, tmp_
     """Also while nothing arrives, and what has arrived is committed then."""
     output, seen, real = tmp_path / "out", [], stream.Sink.take
     monkeypatch.setattr(lease, "RENEW_S", 0.05)
-    monkeypatch.setattr(commits, "LOOK_S", 0.05)
+    monkeypatch.setattr(stream, "LOOK_S", 0.05)
 
     def take(self, table):
         written = real(self, table)

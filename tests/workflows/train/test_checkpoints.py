@@ -13,8 +13,8 @@ from ray.train.v2._internal.execution.checkpoint.checkpoint_manager import Check
 from ray.train.v2._internal.execution.storage import StorageContext
 
 from v2a_core.training import kept
-from workflows.train import report as train_report
-from workflows.train import snapshot as train_snapshot
+from workflows.training import report as train_report
+from workflows.training import snapshot as train_snapshot
 
 LIST = "checkpoint_manager_snapshot.json"
 
@@ -26,7 +26,7 @@ def output(folder: Path, *steps: int) -> Path:
         checkpoint.mkdir(parents=True)
         (checkpoint / "state.pt").write_bytes(bytes([step]))
         kept.describe(checkpoint, step)
-    train_snapshot.mend(str(folder))
+    train_snapshot.mend(str(folder), "train")
     return folder
 
 
@@ -55,7 +55,7 @@ BAD_DAYS = {
 def test_a_bad_list_is_mended(tmp_path, day):
     folder = output(tmp_path, 5, 10)
     BAD_DAYS[day](folder)
-    train_snapshot.mend(str(folder))
+    train_snapshot.mend(str(folder), "train")
     assert as_ray_finds_it(folder) == [5, 10]
 
 
@@ -67,7 +67,7 @@ def test_a_lost_or_damaged_checkpoint_leaves_the_list(tmp_path, lost, capsys):
         for file in newest(folder).iterdir():
             file.unlink()
         newest(folder).rmdir()
-    train_snapshot.mend(str(folder))
+    train_snapshot.mend(str(folder), "train")
     assert as_ray_finds_it(folder) == [5]
     told = capsys.readouterr().out
     assert ("going on from step 5" in told) == (not lost)
@@ -79,23 +79,23 @@ def test_a_checkpoint_that_arrived_before_the_kill_is_found(tmp_path):
     checkpoint.mkdir()
     (checkpoint / "state.pt").write_bytes(b"1")
     kept.describe(checkpoint, 10)
-    train_snapshot.mend(str(folder))
+    train_snapshot.mend(str(folder), "train")
     assert as_ray_finds_it(folder) == [5, 10]
 
 
 def test_what_is_right_is_left_alone(tmp_path):
     folder = output(tmp_path, 5, 10)
     before = (folder / kept.FOLDER / LIST).stat().st_mtime_ns
-    train_snapshot.mend(str(folder))
+    train_snapshot.mend(str(folder), "train")
     assert (folder / kept.FOLDER / LIST).stat().st_mtime_ns == before
-    train_snapshot.mend(str(tmp_path / "new"))
+    train_snapshot.mend(str(tmp_path / "new"), "train")
     assert not (tmp_path / "new").exists()
 
 
 def test_nothing_whole_is_no_list(tmp_path):
     folder = output(tmp_path, 5)
     (newest(folder) / "state.pt").write_bytes(b"xy")
-    train_snapshot.mend(str(folder))
+    train_snapshot.mend(str(folder), "train")
     assert as_ray_finds_it(folder) == []
 
 

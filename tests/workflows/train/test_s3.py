@@ -16,9 +16,9 @@ from v2a_core import storage
 from v2a_core.config import load
 from v2a_core.mappers import load_mapper
 from v2a_core.storage import StorageAccess
-from workflows.train import fit as train_fit
 from workflows.train import job as train
 from workflows.train.config import TrainJob
+from workflows.training import fit as train_fit
 
 SETTINGS = (
     "mapper.method.kind=regression", "mapper.network.kind=mlp", "mapper.network.width=64", "mapper.network.depth=1",

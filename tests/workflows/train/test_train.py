@@ -13,9 +13,9 @@ from v2a_core.config import ConfigError, load
 from v2a_core.mappers import load_mapper
 from workflows.cli.main import main
 from workflows.cluster_runtime import connection
-from workflows.train import fit as train_fit
 from workflows.train import job as train
 from workflows.train.config import TrainJob
+from workflows.training import fit as train_fit
 
 SETTINGS = (
     "mapper.method.kind=regression",

@@ -139,6 +139,15 @@ def check_source(source: AudioLdmSource) -> Geometry:
         check_fit(model, _weights(source, part), source.place(part), may_lack=_lacking(model, part))
     _check_tokenizer(source)
     source.scheduler_config()
+    return read_sizes(source)
+
+
+def read_sizes(source: AudioLdmSource) -> Geometry:
+    """The sizes of a generator, from its configurations; no weights are read.
+
+    Raises:
+        ModelError: When its parts cannot belong to one AudioLDM.
+    """
     return read_geometry(*(_unset(source, part).config for part in ("unet", "vae", "vocoder")))
 
 

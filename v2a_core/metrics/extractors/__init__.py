@@ -33,6 +33,8 @@ EXTRACTORS: Registry[type[SoundExtractor] | type[BatchExtractor] | type[FolderEx
         "passt": "v2a_core.metrics.extractors.passt",
         "imagebind": "v2a_core.metrics.extractors.imagebind",
         "imagebind-video": "v2a_core.metrics.extractors.imagebind_video",
+        "synchformer": "v2a_core.metrics.extractors.synchformer",
+        "synchformer-video": "v2a_core.metrics.extractors.synchformer_video",
         "librosa-onsets": "v2a_core.metrics.extractors.librosa_onsets",
         "motion": "v2a_core.metrics.extractors.motion",
     },

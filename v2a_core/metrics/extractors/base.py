@@ -17,6 +17,7 @@ import pyarrow as pa
 from v2a_core.config import Settings
 from v2a_core.media.types import MediaError, MediaSpec, Pcm
 from v2a_core.metrics.hearing_protocols import Protocol
+from v2a_core.models import LocalBundle
 from v2a_core.protocols import AudioEncoder, TextEncoder
 from v2a_core.tables.columns import Column
 
@@ -66,7 +67,7 @@ class Hearing:
         protocol: Which part of a sound is heard.
         audio: The bundle's audio encoder, loaded by the first call.
         text: What embeds texts into the same space, loaded by the first call.
-        judge: Folder or URI of a judge of sounds; None: there is none.
+        models: The bundle that the two are parts of.
         embed_references: Whether originals are embedded, or only listened to.
     """
 
@@ -74,7 +75,7 @@ class Hearing:
     protocol: Protocol
     audio: Callable[[], AudioEncoder]
     text: Callable[[], TextEncoder]
-    judge: str | None
+    models: LocalBundle
     embed_references: bool
 
 
@@ -116,6 +117,19 @@ class BatchExtractor(abc.ABC):
     def row_columns(cls) -> list[Column]:
         """The columns that it adds to a row."""
         return list(cls.columns)
+
+    @classmethod
+    def weights(cls, settings: Settings | None, models: LocalBundle) -> str | None:
+        """Sha256 of what it hears with; None: it has no weights.
+
+        Args:
+            settings: Its own, if it has any.
+            models: The bundle.
+
+        Raises:
+            ConfigError: When they cannot be had.
+        """
+        return None
 
     @abc.abstractmethod
     def extract(self, sounds: Sounds) -> Mapping[str, pa.Array]:

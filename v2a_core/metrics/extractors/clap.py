@@ -8,11 +8,13 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
+from v2a_core.config import Settings
 from v2a_core.media.resample import clap_waveform
 from v2a_core.media.types import MediaError, Pcm
 from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.base import BatchExtractor, Floats, Sounds
 from v2a_core.metrics.similarity import cosine
+from v2a_core.models import LocalBundle
 from v2a_core.tables import arrays
 from v2a_core.tables.columns import Column
 from v2a_core.tables.schema import EMBEDDING_DIM, FLOAT, FLOATS
@@ -28,6 +30,11 @@ class ClapExtractor(BatchExtractor):
         Column("similarity_to_caption", FLOAT, "to the catalog's caption; cosine"),
         Column("similarity_to_reference", FLOAT, "to the original sound; cosine"),
     )
+
+    @classmethod
+    def weights(cls, settings: Settings | None, models: LocalBundle) -> str | None:
+        """Those of the bundle's audio encoder."""
+        return models.fingerprints()["audio"]
 
     def extract(self, sounds: Sounds) -> Mapping[str, pa.Array]:
         """Embed what was made, the originals if they are wanted, and the captions of what was made."""

@@ -22,6 +22,8 @@ from v2a_core.models.digests import sha256
 from v2a_core.models.sources import Finder
 from v2a_core.tables.columns import Column
 
+Floats = npt.NDArray[np.float32]
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -89,11 +91,11 @@ class LoadedExtractor(FolderExtractor):
         """
 
 
-class HearingExtractor(LoadedExtractor):
-    """Hears sounds by themselves.
+class ListeningExtractor(LoadedExtractor):
+    """Hears sounds.
 
     Attributes:
-        beside: The extractor of videos whose findings its metrics compare with; empty: there is none.
+        beside: The extractor of videos that belongs to it; empty: there is none.
     """
 
     beside: ClassVar[str] = ""
@@ -116,6 +118,10 @@ class HearingExtractor(LoadedExtractor):
         """
         return protocol
 
+
+class HearingExtractor(ListeningExtractor):
+    """Hears sounds by themselves; its metrics compare with what the one beside it finds."""
+
     @abc.abstractmethod
     def extract(self, sounds: Sequence[Pcm], protocol: Protocol) -> Mapping[str, pa.Array]:
         """Each of `columns`, a value a sound.
@@ -126,16 +132,40 @@ class HearingExtractor(LoadedExtractor):
         """
 
 
+class PairExtractor(ListeningExtractor):
+    """Hears sounds together with what the one beside it has found of their videos: a row a pair.
+
+    Attributes:
+        seen: The column of the one beside it that it takes.
+        refusal: Why a pair may be null, in one word.
+    """
+
+    seen: ClassVar[str]
+    refusal: ClassVar[str]
+
+    @abc.abstractmethod
+    def extract(self, sounds: Sequence[Pcm], seen: Sequence[Floats], protocol: Protocol) -> Mapping[str, pa.Array]:
+        """Each of `columns`, a value a pair; null for a pair that cannot be compared.
+
+        Args:
+            sounds: As they are in their files, of at least a sample each.
+            seen: What was found of the video of each, float32 (N,).
+            protocol: What is heard of them.
+        """
+
+
 class WatchingExtractor(LoadedExtractor):
     """Sees frames of the references' videos.
 
     Attributes:
         frames_per_second: How many it sees; see `v2a_core.media.sampled_frames`.
         side: The shorter side of a frame, pixels.
+        square: It sees the square in the middle alone.
     """
 
     frames_per_second: ClassVar[float]
     side: ClassVar[int]
+    square: ClassVar[bool] = False
 
     @abc.abstractmethod
     def extract(self, films: Sequence[npt.NDArray[np.uint8]]) -> Mapping[str, pa.Array]:
@@ -158,15 +188,15 @@ def folder_extractor(name: str) -> type[FolderExtractor]:
     return component
 
 
-def hearing_extractor(name: str) -> type[HearingExtractor]:
+def listening_extractor(name: str) -> type[ListeningExtractor]:
     """The extractor of a name.
 
     Raises:
-        ConfigError: When there is none of this name that hears sounds by themselves.
+        ConfigError: When there is none of this name that hears sounds.
     """
     component = EXTRACTORS[name].component
-    if not issubclass(component, HearingExtractor):
-        raise ConfigError(f"the extractor {name!r} hears no sounds by themselves")
+    if not issubclass(component, ListeningExtractor):
+        raise ConfigError(f"the extractor {name!r} hears no sounds")
     return component
 
 

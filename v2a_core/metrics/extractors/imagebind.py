@@ -10,7 +10,7 @@ from typing import ClassVar
 from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.folder import Weights
 from v2a_core.metrics.extractors.network import Network, NetworkExtractor, NetworkSettings, embedding_column
-from v2a_core.metrics.hearing_protocols import PROTOCOLS, WHOLE, Protocol
+from v2a_core.metrics.hearing_protocols import WHOLE, Protocol
 from v2a_core.tables.columns import Column
 
 
@@ -24,8 +24,8 @@ class ImageBindExtractor(NetworkExtractor):
 
     @classmethod
     def heard(cls, protocol: Protocol) -> Protocol:
-        """Of the protocol of av-benchmark the first channel of the whole file, as its code does for this network."""
-        if protocol.name == PROTOCOLS["av-benchmark"].name:
+        """By the protocol of av-benchmark the first channel of the whole file, as its code does for this network."""
+        if protocol.hears_as("av-benchmark"):
             return replace(protocol, length_s=WHOLE, channels="first")
         return protocol
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from v2a_core.config import ConfigError, Settings, setting
 from v2a_core.media.types import Pcm
 from v2a_core.metrics.extractors import EXTRACTORS
-from v2a_core.metrics.extractors.folder import HearingExtractor, Weights, find_file
+from v2a_core.metrics.extractors.folder import HearingExtractor, ListeningExtractor, Weights, find_file
 from v2a_core.metrics.hearing_protocols import Protocol as HearingProtocol
 from v2a_core.models import ModelError
 from v2a_core.models.digests import sha256
@@ -54,12 +54,8 @@ class Network(Protocol):
         """Move it."""
 
 
-class NetworkExtractor(HearingExtractor):
-    """A published network with its front end.
-
-    Args:
-        path: Its checkpoint.
-        device: Where it runs.
+class PublishedExtractor(ListeningExtractor):
+    """A published network, used where the settings name its weights.
 
     Attributes:
         published: The file that is meant, for messages.
@@ -67,14 +63,23 @@ class NetworkExtractor(HearingExtractor):
 
     published: ClassVar[str]
 
-    def __init__(self, path: Path, device: str) -> None:
-        self._network = self.load(path)
-        self._network.to(device)
-
     @classmethod
     def missing(cls, name: str) -> str:
         """No settings name its weights."""
         return f"extractors.{name}.weights names no checkpoint: give {cls.published}"
+
+
+class NetworkExtractor(PublishedExtractor, HearingExtractor):
+    """A published network with its front end, that hears sounds by themselves.
+
+    Args:
+        path: Its checkpoint.
+        device: Where it runs.
+    """
+
+    def __init__(self, path: Path, device: str) -> None:
+        self._network = self.load(path)
+        self._network.to(device)
 
     @classmethod
     def check(cls, weights: Weights) -> None:
@@ -113,21 +118,22 @@ def as_columns(found: Arrays) -> dict[str, pa.Array]:
 
 
 def network(name: str) -> type[NetworkExtractor]:
-    """The network of a name.
+    """The network of a name that hears sounds by themselves.
 
     Raises:
         ConfigError: When there is none of this name.
     """
-    found = networks()
-    if name not in found:
-        raise ConfigError(f"no network {name!r} among the extractors; known: {', '.join(found)}")
-    return found[name]
+    found = networks().get(name)
+    if found is None or not issubclass(found, NetworkExtractor):
+        known = ", ".join(name for name, kind in networks().items() if issubclass(kind, NetworkExtractor))
+        raise ConfigError(f"no network {name!r} among the extractors that hear sounds by themselves; known: {known}")
+    return found
 
 
-def networks() -> dict[str, type[NetworkExtractor]]:
+def networks() -> dict[str, type[PublishedExtractor]]:
     """All networks by name."""
     components = {name: EXTRACTORS[name].component for name in EXTRACTORS.names()}
-    return {name: found for name, found in components.items() if issubclass(found, NetworkExtractor)}
+    return {name: found for name, found in components.items() if issubclass(found, PublishedExtractor)}
 
 
 def find_weights(name: str, settings: NetworkSettings) -> Weights | None:

@@ -39,6 +39,7 @@ SET_METRICS: Registry[SetMetric] = Registry(
         "is_cnn14_32k": f"{_ROOM}.inception",
         "cs_wav2clip": f"{_ROOM}.clip_scores",
         "ib": f"{_ROOM}.imagebind_sets",
+        "desync": f"{_ROOM}.desync_sets",
         "av_align": f"{_ROOM}.av_align_sets",
         "speech_leakage": f"{_ROOM}.leakage",
         "music_leakage": f"{_ROOM}.leakage",

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from v2a_core.metrics.av_align import av_align
-from v2a_core.metrics.base import NotMeasuredError
+from v2a_core.metrics.base import SHARE, NotMeasuredError
 from v2a_core.metrics.systems import SET_METRICS
 from v2a_core.metrics.systems.base import Estimate, Heard, mean_of_rows
 from v2a_core.metrics.systems.features import Features, Floats
@@ -33,7 +33,7 @@ class AvAlign:
         if heard.reference is not None:
             found["references"] = _scores(heard.reference, motion)
         beside = {name: float(np.mean(list(scores.values()))) for name, scores in found.items() if scores}
-        return mean_of_rows(values, heard.made.keys, beside)
+        return mean_of_rows(values, heard.made.keys, beside, SHARE)
 
 
 def _scores(sounds: Features, motion: Features, *, neighbour: bool = False) -> dict[str, float]:

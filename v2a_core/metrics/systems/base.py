@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from v2a_core.config import Settings, setting
-from v2a_core.metrics.base import NotMeasuredError, Score
-from v2a_core.metrics.jackknife import GROUPS, jackknife, paired_difference, student_quantile
+from v2a_core.metrics.base import ANY, NotMeasuredError, Score, Span
+from v2a_core.metrics.jackknife import GROUPS, interval, jackknife, paired_difference, student_quantile
 from v2a_core.metrics.systems.features import Features
 
 Floats = npt.NDArray[np.float64]
@@ -73,6 +73,7 @@ class Estimate:
         freedom: Degrees of freedom of `error`.
         beside: What else is worth knowing beside it: what real halves, shuffled pairs or silence would get.
         values: Of a number that is a mean over sounds, the value of each, by its key.
+        span: What values there can be.
     """
 
     value: float
@@ -82,15 +83,16 @@ class Estimate:
     freedom: int = 1
     beside: Mapping[str, float] = field(default_factory=dict)
     values: Mapping[str, float] = field(default_factory=dict)
+    span: Span = ANY
 
     def score(self, confidence: float) -> Score:
         """With its interval; none where sources are in fewer than two groups."""
         if math.isfinite(self.error):
-            reach = self.error * student_quantile(0.5 + confidence / 2, self.freedom)
-            return Score(self.value, self.value - reach, self.value + reach, self.count)
+            quantile = student_quantile(0.5 + confidence / 2, self.freedom)
+            return Score(self.value, *interval(self.value, self.error, quantile, self.count, self.span), self.count)
         known_G = self.without_G[np.isfinite(self.without_G)]
         if len(known_G) >= 2:
-            return jackknife(self.value, known_G, self.count, confidence)
+            return jackknife(self.value, known_G, self.count, confidence, self.span)
         return Score(self.value, math.nan, math.nan, self.count)
 
 
@@ -131,13 +133,16 @@ class DistanceOfEmbeddings:
     better: Literal["higher", "lower"] = "lower"
 
 
-def mean_of_rows(values: Mapping[str, float], groups: Mapping[str, int], beside: Mapping[str, float]) -> Estimate:
+def mean_of_rows(
+    values: Mapping[str, float], groups: Mapping[str, int], beside: Mapping[str, float], span: Span
+) -> Estimate:
     """The mean of a value a sound, with the means without each group.
 
     Args:
         values: By key of the sound; not finite ones are left out.
         groups: Of each key.
         beside: See `Estimate`.
+        span: What values there can be.
 
     Raises:
         NotMeasuredError: When there is none.
@@ -149,7 +154,7 @@ def mean_of_rows(values: Mapping[str, float], groups: Mapping[str, int], beside:
     groups_N = np.array([groups[key] for key in keys])
     without_G = means_without(found, groups_N)
     each = dict(zip(keys, found.tolist(), strict=True))
-    return Estimate(float(found.mean()), len(keys), without_G, beside=beside, values=each)
+    return Estimate(float(found.mean()), len(keys), without_G, beside=beside, values=each, span=span)
 
 
 def means_without(values_N: Floats, groups_N: npt.NDArray[np.int64]) -> Floats:
@@ -179,4 +184,4 @@ def difference(first: Estimate, second: Estimate, confidence: float) -> Score:
     if both.sum() < 2:
         return Score(first.value - second.value, math.nan, math.nan, count)
     pairs = (first.without_G[both], second.without_G[both])
-    return paired_difference((first.value, second.value), pairs, count, confidence)
+    return paired_difference((first.value, second.value), pairs, count, confidence, first.span)

@@ -16,7 +16,9 @@ from typing import Any
 from v2a_core.metrics.hearing_protocols import Channels, Protocol, Resampling
 from v2a_core.metrics.systems.measure import SetResult
 
-TOLERANCE = 0.02  # of a published number, whose sample of references is never quite ours
+# Of a published number, whose sample of references is never quite ours: of Frieren's own numbers and those that MMAudio
+# prints of its samples, the ones that were meant alike are up to 1.5 % apart.
+TOLERANCE = 0.03
 
 # What a published number may be, by what its table calls it.
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -27,6 +29,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "KL (PaSST)": ("kl_passt",),
     "IS": ("is_cnn14_16k", "is_cnn14_32k"),
     "CS": ("cs_wav2clip",),
+    "IB": ("ib",),
+    "DeSync": ("desync",),
 }
 METRICS = frozenset(itertools.chain.from_iterable(KINDS.values()))
 
@@ -55,7 +59,8 @@ def _of(source: str, **values: float) -> list[Published]:
 PUBLISHED: Mapping[str, Sequence[Published]] = {
     "v2a-mapper": [
         *_of("V2A-Mapper", FD=24.168, FAD=0.841, CS=9.720),
-        *_of("MMAudio", FD=8.40, FD_PaSST=84.57, FAD=0.84, KL=2.69, KL_PaSST=2.56, IS=12.47),
+        # Its table has 100 times the IB.
+        *_of("MMAudio", FD=8.40, FD_PaSST=84.57, FAD=0.84, KL=2.69, KL_PaSST=2.56, IS=12.47, IB=0.2258, DeSync=1.225),
     ],
     "frieren": [
         *_of("Frieren", FD=12.26, FAD=1.32, KL=2.73, IS=12.42),

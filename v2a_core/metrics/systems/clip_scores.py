@@ -47,7 +47,7 @@ class ClipScores:
                 for score in _scores(sounds_ND, frames_ND)
             ]
             beside |= {"references": float(np.mean(real))} if real else {}
-        return mean_of_rows(values, heard.made.keys, beside)
+        return mean_of_rows(values, heard.made.keys, beside, (-SCALE, SCALE))
 
 
 def _scores(sounds_ND: Floats, frames_ND: Floats) -> npt.NDArray[np.float64]:

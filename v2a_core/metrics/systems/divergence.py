@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from v2a_core.metrics.base import NotMeasuredError
+from v2a_core.metrics.base import NOT_NEGATIVE, NotMeasuredError
 from v2a_core.metrics.class_probabilities import kl_divergence
 from v2a_core.metrics.systems import SET_METRICS
 from v2a_core.metrics.systems.base import Estimate, Heard, mean_of_rows
@@ -42,7 +42,7 @@ class DivergenceOfPairs:
             raise NotMeasuredError("no sound has a reference of its own")
         named = {"shuffled_pairs": shuffled, "silence": silence}
         beside = {name: float(np.mean(found)) for name, found in named.items() if found}
-        return mean_of_rows(values, heard.made.keys, beside)
+        return mean_of_rows(values, heard.made.keys, beside, NOT_NEGATIVE)
 
 
 for _name, _title, _extractor in (

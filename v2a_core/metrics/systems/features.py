@@ -86,6 +86,13 @@ class Features:
             with self._file(column, group).open("ab") as file:
                 file.write(np.ascontiguousarray(rows_ND, np.float32).tobytes())
 
+    def leave_out_empty(self, column: str, reason: str) -> None:
+        """Sounds without rows of a column have no features, for a reason."""
+        owners = {key for (name, _), keys in self._owners.items() if name == column for key in keys}
+        for key in [key for key in self.keys if key not in owners]:
+            del self.keys[key]
+            self.rejected[key] = reason
+
     def group(self, column: str, group: int) -> StoredRows:
         """The rows of a column of one group."""
         return StoredRows(self._file(column, group), self._sizes[column])

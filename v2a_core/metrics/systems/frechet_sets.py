@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from v2a_core.metrics import frechet
-from v2a_core.metrics.base import NotMeasuredError
+from v2a_core.metrics.base import NOT_NEGATIVE, NotMeasuredError
 from v2a_core.metrics.jackknife import GROUPS
 from v2a_core.metrics.moments import Moments, merged, moments, nothing
 from v2a_core.metrics.stored import blocks, gathered
@@ -41,7 +41,8 @@ class FrechetOfSets(DistanceOfEmbeddings):
         halves = [[group for group in occupied if group % 2 == half] for half in (0, 1)]
         if all(sum(len(reference.owners(_COLUMN, group)) for group in half) >= 2 for half in halves):
             beside["real_halves"] = frechet.distance(*(gaussian(reference, only=half) for half in halves))
-        return Estimate(value, len(made.keys), without_each(without, occupied), beside=beside)
+        without_G = without_each(without, occupied)
+        return Estimate(value, len(made.keys), without_G, beside=beside, span=NOT_NEGATIVE)
 
 
 def gaussian(features: Features, without: int | None = None, only: list[int] | None = None) -> frechet.Gaussian:

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from v2a_core.metrics.base import NotMeasuredError
+from v2a_core.metrics.base import COSINE, NotMeasuredError
 from v2a_core.metrics.systems import SET_METRICS
 from v2a_core.metrics.systems.base import Estimate, Heard, mean_of_rows
 from v2a_core.metrics.systems.features import Features, Floats
@@ -32,7 +32,7 @@ class ImageBindScore:
         if heard.reference is not None:
             found["references"] = _scores(heard.reference, videos)
         beside = {name: float(np.mean(list(scores.values()))) for name, scores in found.items() if scores}
-        return mean_of_rows(values, heard.made.keys, beside)
+        return mean_of_rows(values, heard.made.keys, beside, COSINE)
 
 
 def _scores(sounds: Features, videos: Features, *, shuffled: bool = False) -> dict[str, float]:

@@ -40,7 +40,7 @@ class InceptionOfSets:
         beside = {}
         with contextlib.suppress(NotMeasuredError):  # without references there is nothing to show beside it
             beside["references"] = inception_score(heard.references().drawn("logits").rows_ND).mean
-        return Estimate(value, len(made.groups_N), without_G, beside=beside)
+        return Estimate(value, len(made.groups_N), without_G, beside=beside, span=(1.0, math.inf))
 
 
 def _scores(made: Drawn) -> tuple[float, Floats]:

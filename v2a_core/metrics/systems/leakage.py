@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from v2a_core.metrics.base import NotMeasuredError
+from v2a_core.metrics.base import SHARE, NotMeasuredError
 from v2a_core.metrics.systems import SET_METRICS
 from v2a_core.metrics.systems.base import Estimate, Heard, mean_of_rows
 
@@ -46,7 +46,7 @@ class Leakage:
             values.update({key: float(has) for key, has, had in zip(keys, has_N, had_N, strict=True) if not had})
         if not values:
             raise NotMeasuredError("no sound has a reference without the class")
-        return mean_of_rows(values, heard.made.keys, {"references": float(np.mean(real))})
+        return mean_of_rows(values, heard.made.keys, {"references": float(np.mean(real))}, SHARE)
 
     def _has(self, logits_NK: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
         has: npt.NDArray[np.bool_] = 1 / (1 + np.exp(-logits_NK[:, self.number].astype(np.float64))) >= HEARD

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from v2a_core.metrics.base import NotMeasuredError, Score
-from v2a_core.metrics.extractors.folder import Weights, folder_extractor, hearing_extractor
+from v2a_core.metrics.extractors.folder import PairExtractor, Weights, folder_extractor, listening_extractor
 from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.metrics.stored import gathered
 from v2a_core.metrics.systems import SET_METRICS
@@ -22,7 +22,8 @@ from v2a_core.metrics.systems.clap_sets import EXTRACTOR as CLAP
 from v2a_core.metrics.systems.clap_sets import EvaluatedRows
 from v2a_core.metrics.systems.features import Features, Member, read_features
 
-ROUND_TRIP = "/round-trip"  # no name of a system
+ROUND_TRIP, REFERENCES = "/round-trip", "/references"  # no names of systems
+_NO_VIDEO = "NoVideo"  # why a sound that is heard with its video has nothing
 Members = Mapping[str, Sequence[Member]]
 
 
@@ -54,6 +55,8 @@ class Sets:
         silence: Sound id of silence.
         folders: Of each network that was used, by its name.
         rows: The evaluated rows of each system, by its name, and the sha256 of the CLAP that they are of.
+        pairs: The sounds of each system that have a video, and of the references by `REFERENCES`, each by its id
+            together with it.
     """
 
     systems: Mapping[str, Members]
@@ -62,6 +65,7 @@ class Sets:
     silence: str
     folders: Mapping[str, Folders]
     rows: tuple[Mapping[str, EvaluatedRows], str]
+    pairs: Mapping[str, Members] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -166,26 +170,32 @@ def _heard_by(extractor: str, sets: Sets, settings: SetSettings, folder: Path) -
 
 def _heard(sets: Sets, folders: Folders, settings: SetSettings, folder: Path) -> dict[str, Heard]:
     """What the network says of each system and of the references."""
-    sizes = folder_extractor(folders.weights.extractor).sizes
-    reference = None
-    if sets.reference:
-        reference = read_features(folders.reference, sets.reference, sizes, folder / "reference")
-    silence = _silence(sets, folders, sizes, folder / "silence")
-    videos = _videos(hearing_extractor(folders.weights.extractor).beside, sets, folder / "videos")
-    rows = {system: (folders.made, members) for system, members in sets.systems.items()}
+    extractor = listening_extractor(folders.weights.extractor)
+    sizes, in_pairs = extractor.sizes, issubclass(extractor, PairExtractor)
+
+    def features(rows: str, name: str, members: Members, place: str) -> Features:
+        if not issubclass(extractor, PairExtractor):
+            return read_features(rows, members, sizes, folder / place)
+        pairs = sets.pairs.get(name, {})
+        found = read_features(rows, pairs, sizes, folder / place)
+        found.leave_out_empty(next(iter(sizes)), extractor.refusal)
+        found.rejected |= dict.fromkeys(_keys(members) - _keys(pairs), _NO_VIDEO)
+        return found
+
+    reference = features(folders.reference, REFERENCES, sets.reference, "reference") if sets.reference else None
+    silence = {} if in_pairs else _silence(sets, folders, sizes, folder / "silence")
+    videos = None if in_pairs else _videos(extractor.beside, sets, folder / "videos")
+    rows = {system: (folders.made, system, members) for system, members in sets.systems.items()}
     if folders.round_trip:
-        rows[ROUND_TRIP] = (folders.round_trip, sets.reference)
+        rows[ROUND_TRIP] = (folders.round_trip, REFERENCES, sets.reference)
     return {
-        system: Heard(
-            read_features(place, members, sizes, folder / f"system-{number}"),
-            reference,
-            sets.frames,
-            silence,
-            settings,
-            videos,
-        )
-        for number, (system, (place, members)) in enumerate(rows.items())
+        system: Heard(features(*found, f"system-{number}"), reference, sets.frames, silence, settings, videos)
+        for number, (system, found) in enumerate(rows.items())
     }
+
+
+def _keys(members: Members) -> set[str]:
+    return {member.key for of_sound in members.values() for member in of_sound}
 
 
 def _videos(extractor: str, sets: Sets, folder: Path) -> Features | None:
@@ -215,18 +225,25 @@ def _beside(result: SetResult, ceiling: SetResult) -> SetResult:
 def _missing(extractor: str) -> str:
     if extractor == CLAP:
         return "there are no rows that CLAP heard"
-    return hearing_extractor(extractor).missing(extractor)
+    return listening_extractor(extractor).missing(extractor)
+
+
+def _nothing(made: Features) -> str:
+    """Why nothing was heard of a system."""
+    if made.rejected and set(made.rejected.values()) == {_NO_VIDEO}:
+        return "needs the videos: give --references that are videos, and not their sounds alone"
+    return "no sound could be heard"
 
 
 def _measure(name: str, heard: Heard | None, extractor: str, sha256: str, protocol: Protocol) -> SetResult:
     metric = SET_METRICS[name].component
     if extractor != CLAP:
-        protocol = hearing_extractor(extractor).heard(protocol)
+        protocol = listening_extractor(extractor).heard(protocol)
     head = (name, metric.title, metric.better, extractor, sha256, protocol)
     if heard is None:
         return SetResult(*head, reason=_missing(extractor))
     if not heard.made.keys:
-        return SetResult(*head, reason="no sound could be heard")
+        return SetResult(*head, reason=_nothing(heard.made))
     try:
         return SetResult(*head, estimate=metric.compute(heard))
     except NotMeasuredError as error:

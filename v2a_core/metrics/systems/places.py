@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from v2a_core import storage
 from v2a_core.catalog import CatalogSettings, Source, list_sources
-from v2a_core.catalog.files import VIDEO_SUFFIXES
+from v2a_core.catalog.files import SOUND_SUFFIXES, VIDEO_SUFFIXES
 from v2a_core.compute.threads import ScopedThreads
 from v2a_core.config import ConfigError
 from v2a_core.media.resample import is_silent
@@ -31,7 +31,6 @@ from v2a_core.metrics import inputs
 from v2a_core.outputs import manifest
 from v2a_core.tables import arrays
 
-SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".m4a"})
 _INDEX_SUFFIXES = (".csv", ".jsonl", ".parquet")
 _THREADS = 8
 
@@ -46,6 +45,8 @@ class Place:
         source: The video that it is the sound of; None for a sound file.
         label, caption: Of an index.
         condition: What it was made from, float32 (512,), where that is known.
+        prompt: Words that it was made from beside the pictures, where they are known.
+        seed: Likewise.
     """
 
     path: str
@@ -54,6 +55,8 @@ class Place:
     label: str | None = None
     caption: str | None = None
     condition: npt.NDArray[np.float32] | None = None
+    prompt: str | None = None
+    seed: int | None = None
 
     @property
     def stem(self) -> str:
@@ -87,7 +90,7 @@ def list_place(place: str, *, videos: bool = False) -> list[Place]:
 
     Args:
         place: An output of `v2a generate`, a folder or prefix of sound files, or an index: a table (CSV, JSON lines,
-            Parquet) with the columns `id` and `path`, and `label` and `caption` if it has them.
+            Parquet) with the columns `id` and `path`, and `label`, `caption`, `prompt` and `seed` if it has them.
         videos: Whether videos count, for their own sound.
 
     Raises:
@@ -154,13 +157,14 @@ def _of_soundtracks(place: str) -> list[Place]:
     inputs.read_manifest(place, allow_unfinished=False)
     index, found = inputs.read_index(place, None), []
     conditions = arrays.read_vector_lists(index["conditions"])
-    table = index.select(["audio_path", "source_name", "label", "caption"])
+    table = index.select(["audio_path", "source_name", "label", "caption", "prompt", "seed"])
     for row, of_row in zip(table.to_pylist(), conditions, strict=True):
         # The sound of several segments was made from several.
         condition = of_row[0].astype(np.float32) if of_row is not None and len(of_row) == 1 else None
         name = str(PurePosixPath(row["source_name"]).with_suffix(""))
         uri = storage.join(place, row["audio_path"])
-        found.append(Place(name, uri, None, row["label"], row["caption"], condition))
+        about = (row["label"], row["caption"], condition, row["prompt"], row["seed"])
+        found.append(Place(name, uri, None, *about))
     return found
 
 
@@ -195,7 +199,11 @@ def _of_index(place: str) -> list[Place]:
             raise ConfigError(f"{place}, row {number}: an index of sounds needs id and path, this row has {filled}")
         path = str(row["path"])
         uri = path if "://" in path or path.startswith("/") else storage.join(folder, path)
-        named = Place(str(row["id"]), uri, None, row.get("label") or None, row.get("caption") or None)
+        label, caption, prompt = (row.get(name) or None for name in ("label", "caption", "prompt"))
+        seed = str(row.get("seed") or "")
+        if seed and not seed.lstrip("-").isdecimal():
+            raise ConfigError(f"{place}, row {number}: a seed is a whole number, not {seed!r}")
+        named = Place(str(row["id"]), uri, None, label, caption, None, prompt, int(seed) if seed else None)
         if Path(path).suffix.lower() in VIDEO_SUFFIXES:
             (source,) = list_sources([uri], CatalogSettings()).sources
             named = replace(named, source=source)

@@ -40,7 +40,8 @@ def row_results(
 
 
 def _estimate(name: str, rows: Rows, settings: MetricSettings) -> Estimate:
-    whole = load_metric(name, settings).compute(rows, settings)
+    metric = load_metric(name, settings)
+    whole = metric.compute(rows, settings)
     quick = type(settings).model_validate({**settings.model_dump(), **_NO_INTERVAL})
     groups = [group_of(source) for source in rows["source_name"]]
 
@@ -49,8 +50,8 @@ def _estimate(name: str, rows: Rows, settings: MetricSettings) -> Estimate:
         return load_metric(name, quick).compute(kept, quick).value
 
     beside = {} if whole.chance is None else {"shuffled_pairs": whole.chance}
-    without_G, values = without_each(without, sorted(set(groups))), _values(load_metric(name, quick).needs, rows)
-    return Estimate(whole.value, whole.count, without_G, beside=beside, values=values)
+    without_G, values = without_each(without, sorted(set(groups))), _values(metric.needs, rows)
+    return Estimate(whole.value, whole.count, without_G, beside=beside, values=values, span=metric.span)
 
 
 def _values(needs: Sequence[str], rows: Rows) -> dict[str, float]:

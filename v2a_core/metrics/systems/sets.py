@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from v2a_core import storage
 from v2a_core.catalog import Source
 from v2a_core.metrics.systems.features import Member
 from v2a_core.tables import rows
-from v2a_core.tables.features import SOUNDS, sound_id
+from v2a_core.tables.features import SOUNDS, pair_id, sound_id
 
 Span = tuple[float, float]
 WHOLE: Span = (0.0, 0.0)
@@ -47,9 +48,33 @@ class SoundSet:
         return found
 
 
-def once(sets: Iterable[SoundSet]) -> pa.Table:
-    """The sounds of several sets, each once, of `features.SOUNDS`; in the order in which they come."""
-    table = pa.concat_tables([item.table for item in sets]).select(SOUNDS.names)
+def paired(sounds: SoundSet, videos: SoundSet) -> SoundSet:
+    """The sounds that have a video, each with it: a row a key, whose sound is known by the id of the pair.
+
+    Args:
+        sounds: Of a system, or the references themselves.
+        videos: The references; those that are sound files are no videos.
+
+    Returns:
+        A set with the columns of `features.PAIRS`.
+    """
+    there = videos.table.filter(pc.is_valid(videos.table["source"]))
+    by_key = dict(zip(there["key"].to_pylist(), there["sound_id"].to_pylist(), strict=True))
+    table = sounds.table.filter(pc.is_in(sounds.table["key"], value_set=there["key"].combine_chunks()))
+    seen = [by_key[key] for key in table["key"].to_pylist()]
+    ids = [pair_id(sound, video) for sound, video in zip(table["sound_id"].to_pylist(), seen, strict=True)]
+    table = table.set_column(table.schema.get_field_index("sound_id"), "sound_id", pa.array(ids, pa.string()))
+    return SoundSet(table.append_column("video_id", pa.array(seen, pa.string())))
+
+
+def once(sets: Iterable[SoundSet], columns: pa.Schema = SOUNDS) -> pa.Table:
+    """The sounds of several sets, each once; in the order in which they come.
+
+    Args:
+        sets: Of them.
+        columns: Which: `features.SOUNDS`, or `features.PAIRS` of sets that are paired.
+    """
+    table = pa.concat_tables([item.table for item in sets]).select(columns.names)
     first: dict[str, int] = {}
     for row, identity in enumerate(table["sound_id"].to_pylist()):
         first.setdefault(identity, row)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +25,8 @@ from v2a_core.mappers.export import WEIGHTS_FILE, Mapper
 from v2a_core.tables.schema import EMBEDDING_DIM
 from v2a_core.training.config import TrainingSettings
 from v2a_core.training.data import Pairs, TrainingData
-from v2a_core.training.history import ValidationRow
-from v2a_core.training.loop import Trainer
+from v2a_core.training.history import MapperValidation, ValidationRow
+from v2a_core.training.mapping import mapper_trainer
 
 Floats = npt.NDArray[np.float32]
 Frames = Sequence[npt.NDArray[np.float16]]
@@ -77,18 +78,18 @@ def train_and_map(
     started = time.monotonic()
     torch.manual_seed(seed)
     model = mappers.build(settings)
-    metrics: ValidationRow = {}
+    metrics: MapperValidation = {}
     weights: dict[str, torch.Tensor] = {}
 
     def keep(reported: ValidationRow, folder: Path | None) -> None:
-        metrics.update(reported)
+        metrics.update(cast(MapperValidation, reported))
         assert folder is not None  # one worker: it has the checkpoint
         weights.update(safetensors.torch.load_file(folder / WEIGHTS_FILE))
         shutil.rmtree(folder)
 
     counts = {"train": len(train.frames), "validation": len(validation.frames), "test": 0}
     data = TrainingData(_pairs(train, settings, seed), _pairs(validation, settings, seed), {}, counts)
-    Trainer(model, data, training, seed=seed, device="cpu", report=keep).run()
+    mapper_trainer(model, data, training, seed=seed, device="cpu", report=keep).run()
     model.load_state_dict(weights)
     config = MapperConfig(mapper=settings, embedding_dim=EMBEDDING_DIM, vision_space="", audio_space="")
     mapper = Mapper(model, config, fingerprint="")

@@ -13,7 +13,7 @@ from v2a_core.config import ConfigError
 from v2a_core.generators.adapters import check_adapter
 from v2a_core.generators.audioldm.config import AudioLdmSettings
 from v2a_core.metrics.base import Score
-from v2a_core.metrics.inputs import own_judge
+from v2a_core.metrics.extractors.verdicts import own_judge
 from v2a_core.miniature.score.clocks import slower_line, time_a_clip
 from v2a_core.miniature.score.config import ScoreSettings
 from v2a_core.miniature.score.followed_lines import must_follow

@@ -152,6 +152,8 @@ def _clip(
             values.get(system, {}).get(name, {}),
             said.get(f"{prefix}onsets_s") or (),
             said.get(f"{prefix}verdict"),
+            row.get("prompt"),
+            row.get("seed"),
         )
     about = [*rows.values(), *told]
     label, caption = (next((row[key] for row in about if row.get(key)), None) for key in ("label", "caption"))

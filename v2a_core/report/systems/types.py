@@ -19,6 +19,8 @@ class Sound:
         values: Of the metrics that are means over clips, by name.
         onsets_s: When something begins to sound.
         verdict: The class that a judge heard.
+        prompt: Words that it was made from beside the pictures.
+        seed: Of its noise.
     """
 
     uri: str
@@ -27,6 +29,8 @@ class Sound:
     values: Mapping[str, float] = field(default_factory=dict)
     onsets_s: Sequence[float] = ()
     verdict: str | None = None
+    prompt: str | None = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True)

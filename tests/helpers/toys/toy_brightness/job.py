@@ -17,10 +17,11 @@ from v2a_core.tables import rows
 from v2a_core.tables.schema import EMBEDDINGS, ROWS_FOLDER
 from workflows.cluster_runtime.pools import Pools
 from workflows.command.arguments import AskedOfCatalog
-from workflows.streaming.catalog_job import CatalogJob, Planned, run_catalog
+from workflows.streaming.catalog_job import CatalogJob, run_catalog
 from workflows.streaming.chain import decode
 from workflows.streaming.job import Identity, Models, Request, Rows
 from workflows.streaming.listing import Listing
+from workflows.streaming.plan import Planned
 from workflows.streaming.stages import run_tasks
 
 # A row keeps what says where it comes from and how it went, without what models make of it.

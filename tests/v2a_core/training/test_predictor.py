@@ -1,0 +1,109 @@
+"""A curve predictor in training: it learns what can be seen, and a segment's length changes nothing of it."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from v2a_core.training.columns import Columns, Splits
+from v2a_core.training.distributed import Shard
+from v2a_core.training.feed import MemoryFeed
+from v2a_core.training.loop import Trainer
+from v2a_core.training.predictor import PredictorSubject, loudest_is_1
+from v2a_core.training.predictor_config import PieceSettings, PredictorNetworkSettings, PredictorTraining
+
+RATE, STEPS, FRAMES, DIM = 10, 5, 20, 8
+
+
+@pytest.fixture(autouse=True)
+def one_thread(threads_as_before):
+    torch.set_num_threads(1)
+
+
+def segments(rows: int, seed: int) -> Columns:
+    """While something moves, it sounds: for four frames of segments of ten or twenty."""
+    source = np.random.default_rng(seed)
+    count_N = source.choice([FRAMES // 2, FRAMES], rows)
+    seen_NG = np.arange(FRAMES) < count_N[:, None]
+    begins_N1 = source.integers(0, count_N - 4)[:, None]
+    moves_NG = (np.arange(FRAMES) >= begins_N1) & (np.arange(FRAMES) < begins_N1 + 4) & seen_NG
+    frames = np.ones(DIM) + 0.01 * source.normal(size=(rows, FRAMES, DIM))
+    onset_NF = np.zeros((rows, FRAMES * STEPS), np.float32)
+    onset_NF[np.arange(rows), begins_N1[:, 0] * STEPS] = 1
+    level_NF = np.maximum(0.05, np.repeat(moves_NG, STEPS, axis=1) * 1.0) * np.repeat(seen_NG, STEPS, axis=1)
+    tensors = {
+        "frames": frames.astype(np.float16),
+        "motion": np.where(moves_NG, 0.2, 0.001).astype(np.float32),
+        "level": level_NF.astype(np.float32),
+        "onset": onset_NF,
+        "count": count_N.astype(np.int64),
+    }
+    return Columns({name: torch.from_numpy(values) for name, values in tensors.items()}, "cpu", Shard(), rows)
+
+
+def subject(dropout: float = 0.0, batch: int = 8) -> PredictorSubject:
+    splits = Splits(segments(48, 0), segments(12, 1), {"train": 48, "validation": 12, "test": 0}, {})
+    torch.manual_seed(0)
+    network = PredictorNetworkSettings(width=24, hidden=16, dropout=dropout)
+    return PredictorSubject(splits, network, PieceSettings(), rate=RATE, batch=batch, device="cpu")
+
+
+def train(made: PredictorSubject, resume=None, keep=None, **changes):
+    settings = PredictorTraining.model_validate({"epochs": 2, "global_batch": 8, **changes})
+    reported = []
+
+    def report(metrics, folder):
+        reported.append(metrics)
+        if keep is not None:
+            shutil.copytree(folder, keep / f"step-{metrics['step']}", dirs_exist_ok=True)
+        shutil.rmtree(folder)
+
+    feed = MemoryFeed(made._splits.train, settings.global_batch, seed=0, device="cpu")
+    Trainer(made, feed, settings, rows=48, seed=0, device="cpu", report=report).run(resume)
+    return reported
+
+
+@pytest.mark.slow
+def test_it_learns_when_things_sound() -> None:
+    reported = train(
+        subject(), epochs=60, optimizer={"learning_rate": 0.01, "decay": "none"}, validation={"every_epochs": 20}
+    )
+    assert reported[-1]["validation_correlation"] > 0.9
+    assert reported[-1]["validation_onsets"] > 0.8
+    assert 0 < reported[-1]["validation_sure_spread"] < reported[-1]["validation_unsure_spread"]
+
+
+def test_it_is_the_same_after_a_restart_dropout_and_all(tmp_path) -> None:
+    whole, again = subject(dropout=0.3), subject(dropout=0.3)
+    train(whole, keep=tmp_path)
+    train(again, resume=tmp_path / "step-6")
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name]), name
+
+
+def test_what_fills_a_segment_up_is_neither_seen_nor_judged() -> None:
+    made = subject()
+    before = made.judge(made.model)[0]
+    for split in (made._splits.train, made._splits.validation):
+        filled_NG = torch.arange(FRAMES) >= split.tensors["count"][:, None]
+        split.tensors["motion"][filled_NG] = 0.7
+        split.tensors["frames"][filled_NG] = 3
+    after = made.judge(made.model)[0]
+    names = ("validation_loss", "validation_correlation", "validation_onsets", "validation_sure_spread")
+    assert [before[name] for name in names] == [after[name] for name in names]
+    generator = torch.Generator().manual_seed(1)
+    given = {**made._splits.train.inputs(torch.arange(8)), **made.draws(8, generator)}
+    losses = made.losses(made.model, given)
+    one_by_one = [
+        made.losses(made.model, {name: value[row : row + 1] for name, value in given.items()}) for row in range(8)
+    ]
+    assert torch.allclose(losses, torch.cat(one_by_one), atol=1e-5)
+
+
+def test_the_loudest_moment_of_a_piece_is_1() -> None:
+    found = loudest_is_1(torch.tensor([[0.2, 0.5, 0.1], [0.0, 0.0, 0.0]]))
+    assert found[0].max() == pytest.approx(1, abs=1e-5)
+    assert not found[1].any()
