@@ -93,6 +93,12 @@ def test_pieces_of_sounds_are_told_in_shares_of_their_own_loudest_moment() -> No
     assert piece_F.max() == pytest.approx(1)
 
 
+def test_the_last_quarter_of_the_scenes_is_in_the_other_style_and_each_comes_once() -> None:
+    parts = list(predictor.styled(40))
+    assert [index for indices, _ in parts for index in indices] == list(range(40))
+    assert {index for indices, style in parts for index in indices if style == "ink"} == set(range(30, 40))
+
+
 def test_levels_are_alike_when_they_rise_and_fall_together_and_those_that_stay_are_like_none() -> None:
     real_2F = torch.from_numpy(np.stack([np.sin(np.arange(50)), np.full(50, 0.5)]).astype(np.float32))
     alike_2 = predictor.alike(0.1 + 0.5 * real_2F, real_2F)

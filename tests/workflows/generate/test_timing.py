@@ -109,7 +109,7 @@ def test_another_predictor_adapter_or_setting_on_the_same_output_is_refused(
     changed = {
         "predictor.least_sure=0.2": r"predictor\.least_sure: the output has 0\.05, this run 0\.2",
         "generator.adapter.scale=0.5": r"scale: the output has 1\.0, this run 0\.5",
-        "generator.adapter.steps_share=1": r"steps_share: the output has 0\.6, this run 1\.0",
+        "generator.adapter.steps_share=1": r"steps_share: the output has 0\.8, this run 1\.0",
     }
     for setting, message in changed.items():
         with pytest.raises(ConfigError, match=rf"identity\.timing\.{message}"):

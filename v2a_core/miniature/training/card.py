@@ -39,7 +39,7 @@ for validation, on two CPU cores. The test split was not looked at. No data of o
   Learned from sounds alone: their embeddings with noise, and their envelopes, some smoothed or without onsets. What it
   was trained with is in `adapter/config.json`.
 - Predictor (stage `predictor`, on the finished bundle): says from pictures when and how loud it sounds. Learned from
-  scenes of the training split, none of them in the other drawing style; how sure it may be was measured on the
+  scenes of the training split, a quarter of them in the other drawing style; how sure it may be was measured on the
   validation split. What it was trained with is in `predictor/config.json`.
 
 | stage | steps | minutes | on the validation split |
