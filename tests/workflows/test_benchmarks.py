@@ -12,6 +12,7 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 SMALLEST = {
     "adapter": ["--sizes", "s", "--length-s", "0.64", "--repeat", "1"],
     "bounded": ["--sources", "2", "4"],
+    "commit": ["--rows", "2048"],
     "decode": [],
     "embed": ["--segments", "4", "--plain-segments", "1", "--rounds", "1"],
     "evaluate": ["--sounds", "4", "--few", "2", "--rounds", "1", "--extractors", "wav2clip"],

@@ -69,8 +69,6 @@ class Sources(Sequence[Source]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and all(map(operator.eq, self, other))
 
-    __hash__ = None  # type: ignore[assignment]
-
     def take(self, positions: Positions) -> Sources:
         """Some of them, by rising positions."""
         chunks = [chunk.take(pa.array(inside)) for chunk, inside in self._inside(positions)]

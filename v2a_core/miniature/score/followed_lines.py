@@ -38,8 +38,7 @@ def must_follow(
         settings: Intervals.
     """
     told = _Told(followed, kinds_of(scenes[: len(followed["own"].kinds_N)]), settings)
-    own, predicted = "with the real sound's curve", "with a predicted curve"
-    free = told.kinds("free", "without a curve")
+    own, free = "with the real sound's curve", told.kinds("free", "without a curve")
     ceiling = "of the real sound through VAE and vocoder"
     lines = [
         told.onsets(CEILING, ceiling),
@@ -55,20 +54,25 @@ def must_follow(
     if "motion" in followed:
         lines += [told.onsets("motion", "with a curve of motion alone"), told.levels("motion", "with that")]
     if "predicted" in followed:
-        lines += [
-            told.onsets("predicted", predicted, 0.77),
-            told.events("predicted", predicted, 0.84),
-            told.near("predicted", predicted, 0.70),
-            told.onsets("ink", f"{predicted}, in the other drawing style", 0.65),
-            told.levels("predicted", predicted, 0.55),
-            told.kinds("predicted", predicted, free.score.low),
-            told.gains("predicted", predicted),
-            told.gains("ink", f"{predicted}, in the other drawing style"),
-            told.onsets("choice", f"{predicted}, the best of {CHOICE.count}"),
-            told.levels("choice", "with that"),
-            told.kinds("choice", "with that", free.score.low),
-        ]
+        lines += _of_predicted(told, free)
     return [*lines, *(_of_long_tracks(joined, told, settings) if joined else [])]
+
+
+def _of_predicted(told: _Told, free: Line) -> list[Line]:
+    predicted = "with a predicted curve"
+    return [
+        told.onsets("predicted", predicted, 0.77),
+        told.events("predicted", predicted, 0.84),
+        told.near("predicted", predicted, 0.70),
+        told.onsets("ink", f"{predicted}, in the other drawing style", 0.65),
+        told.levels("predicted", predicted, 0.55),
+        told.kinds("predicted", predicted, free.score.low),
+        told.gains("predicted", predicted),
+        told.gains("ink", f"{predicted}, in the other drawing style"),
+        told.onsets("choice", f"{predicted}, the best of {CHOICE.count}"),
+        told.levels("choice", "with that"),
+        told.kinds("choice", "with that", free.score.low),
+    ]
 
 
 def _of_long_tracks(joined: Joined, told: _Told, settings: MetricSettings) -> list[Line]:
