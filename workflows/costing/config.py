@@ -78,16 +78,16 @@ class Prices(Settings):
 
 
 class Bounds(Settings):
-    """What no number of nodes makes faster. Nothing of it is measured by a plan: the defaults are from benchmarks."""
+    """What no number of nodes makes faster. A plan measures nothing of it: docs/planning.md says where it is from."""
 
     list_per_s: float = setting(7000.0, "entries of a catalog listed by the driver (S3 gives 1,000 a request)", gt=0)
-    plan_s_per_source: float = setting(20e-6, "the driver's work on a source before the first task", unit="s", ge=0)
-    commit_rows_per_s: float = setting(4700.0, "rows that the one writer commits", unit="rows/s", gt=0)
+    plan_s_per_source: float = setting(15e-6, "the driver's work on a source before the first task", unit="s", ge=0)
+    commit_rows_per_s: float = setting(6500.0, "rows that the one writer commits", unit="rows/s", gt=0)
     executor_s_per_block: float = setting(0.013, "the driver's work on a block in a stage", unit="s", ge=0)
     ray_core_s_per_block: float = setting(0.02, "Ray's work on it on the nodes, beside the stage's", unit="s", ge=0)
     requests_per_s: float = setting(5500.0, "reads that the storage answers (S3: for each prefix)", gt=0)
     head_base_gib: float = setting(1.5, "memory of driver and Ray's head before the first source", unit="GiB", ge=0)
-    head_bytes_per_source: float = setting(1450.0, "memory of the driver", unit="B", ge=0)
+    head_bytes_per_source: float = setting(420.0, "memory of the driver", unit="B", ge=0)
     restart_s: float = setting(300.0, "until a lost spot node is replaced and its models are loaded", unit="s", ge=0)
 
 
