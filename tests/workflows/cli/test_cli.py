@@ -136,7 +136,7 @@ def test_module_and_command_are_the_same():
 
 def test_training_that_stops_has_an_exit_code_of_its_own(capsys, monkeypatch):
     from workflows.train import job as train
-    from workflows.train.config import TrainingStoppedError
+    from workflows.training.config import TrainingStoppedError
 
     def stops(*_, **__):
         raise TrainingStoppedError("the gradient is not finite by step 7")

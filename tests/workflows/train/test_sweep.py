@@ -9,7 +9,7 @@ import yaml
 from v2a_core.config import CONFIG_ROOT, ConfigError
 from v2a_core.mappers import load_mapper
 from workflows.train import sweep as train_sweep
-from workflows.train.config import TrainingStoppedError
+from workflows.training.config import TrainingStoppedError
 
 BASE = {
     "mapper": {"network": {"kind": "mlp", "width": 32, "depth": 1}},
