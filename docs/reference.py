@@ -127,7 +127,7 @@ def _settings_page() -> Iterator[str]:
         if settings is not None:
             yield from _table(f"v2a {name}", COMMANDS[name].component.meaning, settings)
     yield from _table("Model bundles", "what a YAML file for `--models` holds", BundleSettings)
-    yield from _table("Cluster files", "what a YAML file for `v2a plan --cluster` holds", ClusterFile)
+    yield from _table("Cluster files", "what a YAML file for `--cluster` of `v2a plan` holds", ClusterFile)
     yield from _table("Pools of cluster files", "what each of `pools` says of its nodes", NodePool)
     yield ""
 

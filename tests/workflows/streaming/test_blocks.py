@@ -62,6 +62,14 @@ def test_every_source_is_in_one_block(sizes: list[int], size: int, slots: int, d
     assert [place for start, end in runs for place in range(start, end)] == list(range(len(sizes)))
 
 
+@given(st.integers(1, 5000), st.integers(0, 2 * 10**9), st.integers(0, 5), st.integers(1, 9))
+def test_a_forecast_counts_blocks_of_the_size_that_a_run_has(count: int, each: int, size: int, slots: int) -> None:
+    blocks = Blocks(size, slots)
+    sizes = {end - start for start, end in cut([each] * count, blocks)[:-1]}
+    # Where a task ends in the middle of a source, tasks differ by one.
+    assert sizes <= {blocks.typical(count, each), blocks.typical(count, each) + 1}
+
+
 def test_a_plan_comes_back_as_it_was() -> None:
     many = [
         Source("s3://b/v/a.mp4", "a.mp4", "video", "3-x", 3),

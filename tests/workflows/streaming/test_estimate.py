@@ -7,10 +7,15 @@ import json
 import helpers_catalog
 import pytest
 
+from v2a_core.catalog import Source
+from v2a_core.catalog.collector import Collector
 from v2a_core.config import load
+from v2a_core.media.config import FrameSettings, SegmentSettings
+from v2a_core.outputs.ledger import Ledger
 from workflows.embed import job as embed
 from workflows.embed.config import EmbedJob
 from workflows.streaming.estimate import cluster_here, spread
+from workflows.streaming.plan import Planned, plan
 
 SETTINGS = ("segments.length_s=1.0", "segments.min_length_s=0.4", "frames.frames_per_second=2.0")
 
@@ -21,6 +26,18 @@ def catalog(tmp_path_factory):
     for index in range(9):
         helpers_catalog.video(folder / f"{index}.mp4", 2.0, hue=index * 20)
     return folder
+
+
+def planned(count: int) -> Planned:
+    collector = Collector()
+    for number in range(count):
+        collector.add(Source(f"/{number}.mp4", str(number), "video"))
+    sources = collector.build()
+    return plan(sources, sources.ids(SegmentSettings(), FrameSettings()), Ledger())
+
+
+def names_of(items: Planned) -> list[str]:
+    return [item.source.name for item in items]
 
 
 @pytest.mark.slow
@@ -38,9 +55,9 @@ def test_a_dry_run_estimates_from_a_sample_and_writes_nothing(ray_session, catal
 
 
 def test_a_sample_is_spread_over_the_plan() -> None:
-    assert spread(list(range(100)), 4) == [0, 25, 50, 75]  # type: ignore[arg-type, comparison-overlap]
-    assert spread(list(range(15)), 8)[-1] == 13  # type: ignore[arg-type, comparison-overlap]
-    assert spread(list(range(3)), 8) == [0, 1, 2]  # type: ignore[arg-type, comparison-overlap]
+    assert names_of(spread(planned(100), 4)) == ["0", "25", "50", "75"]
+    assert names_of(spread(planned(15), 8))[-1] == "13"
+    assert names_of(spread(planned(3), 8)) == ["0", "1", "2"]
 
 
 def test_machines_of_a_kind_are_one_pool() -> None:
