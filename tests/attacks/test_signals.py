@@ -140,8 +140,8 @@ def test_killed_workers(world: World, tmp_path: Path, what: str) -> None:
 
     def is_due() -> bool:
         victims[:] = [pid for pid, command in workers() if what in command and "workflows" not in command]
-        # What sees is done with all videos, and gone, before a slow machine has written the first soundtracks.
-        return bool(victims) and (parts(output) >= 1 or what == "VisionStage")
+        # What sees or gathers may be done with all videos, and gone, before the first soundtracks are written.
+        return bool(victims) and (parts(output) >= 1 or what in ("VisionStage", "GatherStage"))
 
     with world.running(output) as process:
         wait_until(is_due, process, 200)
