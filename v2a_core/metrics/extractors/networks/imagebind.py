@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from v2a_core.metrics.extractors.networks import imagebind_inputs as inputs
+from v2a_core.metrics.extractors.networks.perceptron import Perceptron
 from v2a_core.metrics.extractors.networks.sounds import Floats, Waveform, at_rate, read_weights
 from v2a_core.models.checkpoints import check_fit, load_exactly
 from v2a_core.models.unset import UnsetWeights
@@ -103,17 +104,6 @@ class _Preprocessor(nn.Module):
         return torch.cat([whole_B1D, tokens_BND], dim=1) + self.pos_embedding_helper.pos_embed
 
 
-class _Mlp(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.fc1, self.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-
-    def forward(self, x_BND: torch.Tensor) -> torch.Tensor:
-        """(B, N, D) -> (B, N, D)."""
-        out: torch.Tensor = self.fc2(nn.functional.gelu(self.fc1(x_BND)))
-        return out
-
-
 class _Block(nn.Module):
     """Attention and a perceptron, each added to what it was given, normalised."""
 
@@ -121,7 +111,7 @@ class _Block(nn.Module):
         super().__init__()
         self.attn = nn.MultiheadAttention(sizes.width, sizes.heads, add_bias_kv=bias_kv, batch_first=True)
         self.norm_1, self.norm_2 = nn.LayerNorm(sizes.width, _EPS), nn.LayerNorm(sizes.width, _EPS)
-        self.mlp = _Mlp(sizes.width)
+        self.mlp = Perceptron(sizes.width)
 
     def forward(self, x_BND: torch.Tensor) -> torch.Tensor:
         """(B, N, D) -> (B, N, D)."""

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from v2a_core.media.htk_mel import htk_mel_filters
+from v2a_core.metrics.extractors.networks.perceptron import Perceptron
 from v2a_core.metrics.extractors.networks.sounds import Floats, Waveform, at_rate, in_batches, read_weights
 from v2a_core.models.checkpoints import load_exactly
 from v2a_core.models.unset import UnsetWeights
@@ -74,24 +75,13 @@ class _Attention(nn.Module):
         return mixed_BND
 
 
-class _Mlp(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc1, self.fc2 = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
-
-    def forward(self, x_BND: torch.Tensor) -> torch.Tensor:
-        """(B, N, D) -> (B, N, D)."""
-        out: torch.Tensor = self.fc2(nn.functional.gelu(self.fc1(x_BND)))
-        return out
-
-
 class _Block(nn.Module):
     """Attention and a perceptron, each added to what it was given, normalised."""
 
     def __init__(self) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(WIDTH, _EPS), nn.LayerNorm(WIDTH, _EPS)
-        self.attn, self.mlp = _Attention(), _Mlp()
+        self.attn, self.mlp = _Attention(), Perceptron(WIDTH)
 
     def forward(self, x_BND: torch.Tensor) -> torch.Tensor:
         """(B, N, D) -> (B, N, D)."""

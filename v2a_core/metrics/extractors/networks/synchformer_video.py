@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from v2a_core.metrics.extractors.networks.perceptron import Perceptron
 from v2a_core.metrics.extractors.networks.synchformer_gather import EPS, Gather
 from v2a_core.metrics.extractors.networks.synchformer_inputs import SEGMENT_FRAMES, SIDE
 
@@ -46,17 +47,6 @@ class _DividedAttention(nn.Module):
         return grid.transpose(2, 3) if along_time else grid
 
 
-class _Mlp(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.fc1, self.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-
-    def forward(self, x_BND: torch.Tensor) -> torch.Tensor:
-        """(B, N, D) -> (B, N, D)."""
-        out: torch.Tensor = self.fc2(nn.functional.gelu(self.fc1(x_BND)))
-        return out
-
-
 class _Block(nn.Module):
     """Attention along time, then along space, then a perceptron, each added to what it was given, normalised."""
 
@@ -64,7 +54,7 @@ class _Block(nn.Module):
         super().__init__()
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(width, EPS) for _ in range(3))
         self.attn, self.timeattn = _DividedAttention(width, heads), _DividedAttention(width, heads)
-        self.mlp = _Mlp(width)
+        self.mlp = Perceptron(width)
 
     def forward(self, x_BND: torch.Tensor) -> torch.Tensor:
         """(B, N, D) -> (B, N, D)."""
