@@ -29,7 +29,7 @@ test: $(READY)  ## lint, types, all tests, side by side (minutes)
 	$(MAKE) --no-print-directory --jobs --output-sync=target NICE='nice -n 19' lint types test-parts test-jobs
 
 test-parts: $(READY)
-	$(NICE) $(BIN)/python -m pytest tests/v2a_core tests/cluster tests/test_architecture.py
+	$(NICE) $(BIN)/python -m pytest tests/v2a_core tests/cluster tests/test_architecture.py tests/test_simulation.py
 
 test-jobs: $(READY)
 	$(BIN)/python -m pytest tests/workflows
@@ -49,7 +49,7 @@ test-latest:  ## the core tests with the newest versions that the bounds allow, 
 	$(LATEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager \
 		$(TORCH) -e '.[dev]'
 	$(LATEST)/bin/python -m pip list --disable-pip-version-check
-	$(LATEST)/bin/python -m pytest tests/v2a_core tests/cluster tests/test_architecture.py
+	$(LATEST)/bin/python -m pytest tests/v2a_core tests/cluster tests/test_architecture.py tests/test_simulation.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

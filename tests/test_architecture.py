@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from helpers_scripts import load_script
 
 ROOT = Path(__file__).parents[1]
 
 
-def load_figures() -> ModuleType:
-    """The script of `make figures`."""
-    spec = importlib.util.spec_from_file_location("v2a_figures", ROOT / "benchmarks" / "figures.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-figures = load_figures()
+figures = load_script("figures")
 
 
 @pytest.fixture(scope="module")

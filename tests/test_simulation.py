@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
-from types import ModuleType
 
 import pytest
+from helpers_scripts import load_script
 
-
-def load_queues() -> ModuleType:
-    """The model beside the script."""
-    path = Path(__file__).parents[1] / "benchmarks" / "queues.py"
-    spec = importlib.util.spec_from_file_location("v2a_queues", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-queues = load_queues()
+queues = load_script("queues")
 PLAIN = queues.Setup(rows=4000, rows_per_block=10, slots=20, decode_s=0.5, gpus=20, gpu_s=0.01)
 
 
