@@ -39,23 +39,12 @@ class AdapterWork(Work[AdapterJob]):
         from v2a_core.training.adapter import AdapterSubject, sizes_of
         from v2a_core.training.columns import load_splits
         from v2a_core.training.distributed import Shard
-        from v2a_core.training.feed import MemoryFeed
         from v2a_core.training.lessons import COLUMNS, Lessons
-        from v2a_core.training.loop import Trainer
 
         job, device, local = self.job, here.device, self.bundle.resolve()
         reader, shard = Lessons(sizes_of(local), job.segments.length_s), Shard(here.rank, here.workers)
         splits = load_splits(self.selection, COLUMNS, reader.read, device=device, shard=shard)
         torch.manual_seed(job.seed)
         batch = job.training.global_batch
-        return Trainer(
-            AdapterSubject(local, splits, job.adapter, job.lessons, batch=batch, seed=job.seed, device=device),
-            MemoryFeed(splits.train, batch, seed=job.seed, device=device),
-            job.training,
-            rows=len(splits.train),
-            seed=job.seed,
-            device=device,
-            report=here.report,
-            on_progress=here.on_progress,
-            scratch=here.scratch,
-        )
+        subject = AdapterSubject(local, splits, job.adapter, job.lessons, batch=batch, seed=job.seed, device=device)
+        return self.trainer_of_held(subject, splits.train, here)

@@ -39,8 +39,6 @@ class TimingWork(Work[TimingJob]):
 
         from v2a_core.training.columns import load_splits
         from v2a_core.training.distributed import Shard
-        from v2a_core.training.feed import MemoryFeed
-        from v2a_core.training.loop import Trainer
         from v2a_core.training.predictor import PredictorSubject
         from v2a_core.training.watched import COLUMNS, WatchedSegments
 
@@ -49,14 +47,5 @@ class TimingWork(Work[TimingJob]):
         splits = load_splits(self.selection, COLUMNS, reader.read, device=device, shard=shard)
         torch.manual_seed(job.seed)
         batch = job.training.global_batch
-        return Trainer(
-            PredictorSubject(splits, job.predictor, job.pieces, rate=self.rate, batch=batch, device=device),
-            MemoryFeed(splits.train, batch, seed=job.seed, device=device),
-            job.training,
-            rows=len(splits.train),
-            seed=job.seed,
-            device=device,
-            report=here.report,
-            on_progress=here.on_progress,
-            scratch=here.scratch,
-        )
+        subject = PredictorSubject(splits, job.predictor, job.pieces, rate=self.rate, batch=batch, device=device)
+        return self.trainer_of_held(subject, splits.train, here)

@@ -14,7 +14,9 @@ from workflows.training.board import EpochNumber
 from workflows.training.config import TrainingJob
 
 if TYPE_CHECKING:  # the driver reads this file, too, and has no need of torch
+    from v2a_core.training.feed import Kept
     from v2a_core.training.loop import OnProgress, Report, Trainer
+    from v2a_core.training.subject import Subject
 
 JobT = TypeVar("JobT", bound=TrainingJob)
 
@@ -78,6 +80,24 @@ class Work(abc.ABC, Generic[JobT]):
     @abc.abstractmethod
     def trainer(self, here: Here) -> Trainer:
         """In a worker: what trains."""
+
+    def trainer_of_held(self, subject: Subject, train: Kept, here: Here) -> Trainer:
+        """In a worker: what trains a subject on rows that are held."""
+        from v2a_core.training.feed import MemoryFeed
+        from v2a_core.training.loop import Trainer
+
+        job, device = self.job, here.device
+        return Trainer(
+            subject,
+            MemoryFeed(train, job.training.global_batch, seed=job.seed, device=device),
+            job.training,
+            rows=len(train),
+            seed=job.seed,
+            device=device,
+            report=here.report,
+            on_progress=here.on_progress,
+            scratch=here.scratch,
+        )
 
 
 @dataclass(frozen=True)
