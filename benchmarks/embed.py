@@ -44,6 +44,7 @@ from v2a_core.encoders.clap_tower import ClapAudioTower
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.media.decode import DecodeRequest, decode_source
 from v2a_core.media.encode import write_video
+from v2a_core.media.resample import encoder_waveform
 from v2a_core.media.types import DecodedSegment
 from v2a_core.models import load_bundle
 
@@ -185,12 +186,14 @@ def _bare(clips: Sequence[Path], models: str) -> float:
     """One of the processes, a core each; seconds of working."""
     torch.set_num_threads(1)
     local = load_bundle(models).resolve()
+    spec = local.media_spec()
     clip, clap = build_vision(local, EncoderSettings()), build_audio(local, EncoderSettings())
     began = time.perf_counter()
     for start in range(0, len(clips), BATCH):
-        decoded = [_decode(path, local.media_spec()) for path in clips[start : start + BATCH]]
+        decoded = [_decode(path, spec) for path in clips[start : start + BATCH]]
         clip.encode(np.concatenate([segment.frames_NHWC for segment in decoded]))
-        clap.encode(np.stack([segment.waveform for segment in decoded if segment.waveform is not None]))
+        sounds = [item.waveform for item in decoded if item.waveform is not None]
+        clap.encode(np.stack([encoder_waveform(sound, spec) for sound in sounds]))
     return time.perf_counter() - began
 
 

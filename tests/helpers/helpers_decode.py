@@ -10,6 +10,7 @@ from helpers_media import index_of
 
 from v2a_core.media.config import FrameSettings, SegmentSettings
 from v2a_core.media.decode import DecodeRequest, SegmentReject, decode_source
+from v2a_core.media.resample import encoder_waveform
 from v2a_core.media.types import DecodedSegment, MediaSpec
 
 SPEC = MediaSpec(image_size=32, audio_sample_rate=48_000, audio_samples=96_000)
@@ -33,6 +34,12 @@ def decode(path: Path, **changes: object) -> list[DecodedSegment | SegmentReject
     planned, *decoded = decode_source(request(path, **changes))
     assert isinstance(planned, list)
     return decoded
+
+
+def heard(item: DecodedSegment) -> np.ndarray:
+    """What CLAP hears of a segment with sound, at 48 kHz."""
+    assert item.waveform is not None
+    return encoder_waveform(item.waveform, SPEC)
 
 
 def indices(item: DecodedSegment) -> list[int]:

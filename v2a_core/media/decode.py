@@ -17,7 +17,7 @@ from v2a_core.media.config import FrameSettings, GuardSettings, SegmentSettings
 from v2a_core.media.frames import FallbackReader, stack, wanted
 from v2a_core.media.image import load_image
 from v2a_core.media.probe import Timeline, read_timeline
-from v2a_core.media.resample import clap_waveform, is_silent, rms_dbfs
+from v2a_core.media.resample import is_silent, level_waveform, rms_dbfs
 from v2a_core.media.sound_file import SoundFileReader
 from v2a_core.media.timed import TimedReader
 from v2a_core.media.types import DecodedSegment, MediaError, MediaSpec, Pcm, Segment, TimedFrames
@@ -298,7 +298,7 @@ def _decode_sound(
         level, silent = rms_dbfs(native.first_channel), is_silent(native.first_channel)
         return _SegmentSound(None, level, silent, sound.errors > 0, native)
     return _SegmentSound(
-        waveform=clap_waveform(sound.waveform, sound.sample_rate, spec),
+        waveform=level_waveform(sound.waveform, sound.sample_rate, spec),
         rms_dbfs=rms_dbfs(sound.waveform),
         silent=is_silent(sound.waveform),
         damaged=sound.errors > 0,

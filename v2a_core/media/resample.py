@@ -109,14 +109,8 @@ def is_silent(waveform: Waveform) -> bool:
 def clap_waveform(waveform: Waveform, sample_rate: int, spec: MediaSpec) -> Waveform:
     """The audio encoder's input, as AudioLDM made it when its generator was trained.
 
-    Resampled to 16 kHz, mean removed, peak 0.5, resampled to the encoder's rate, repeated as often as it fits and
-    padded with silence. Digital silence stays silence.
-
-    In two things the original is of two minds. AudioLDM's inference cuts a file after it is levelled, its training
-    before: training is followed, because the generator learned from it, so mean and peak are those of what is heard.
-    AudioLDM asks for repetition, too, but has padded sounds with silence to 10.24 s before, so that it never happens.
-    Here short sounds are repeated, as in CLAP's own training: an embedding of a short sound and silence would ask for
-    silence, and what is made is as long as the segment.
+    The two steps of this path, `level_waveform` and `encoder_waveform`, are apart so that jobs carry the third of it
+    from the one to the other.
 
     Args:
         waveform: Float32 (T,), the first channel; what the encoder cannot hear of a longer one is cut off first.
@@ -126,15 +120,49 @@ def clap_waveform(waveform: Waveform, sample_rate: int, spec: MediaSpec) -> Wave
     Returns:
         Float32 (spec.audio_samples,).
     """
+    return encoder_waveform(level_waveform(waveform, sample_rate, spec), spec)
+
+
+def level_waveform(waveform: Waveform, sample_rate: int, spec: MediaSpec) -> Waveform:
+    """The first step to the audio encoder's input: resampled to 16 kHz, mean removed, peak 0.5.
+
+    Digital silence stays silence. Everything that the encoder will hear is in it, at a third of the samples.
+
+    AudioLDM's inference cuts a file after it is levelled, its training before: training is followed, because the
+    generator learned from it, so mean and peak are those of what is heard.
+
+    Args:
+        waveform: Float32 (T,), the first channel; what the encoder cannot hear of a longer one is cut off first.
+        sample_rate: Its rate, Hz.
+        spec: What the audio encoder wants.
+
+    Returns:
+        Float32 (samples,) at `spec.audio_path_sample_rate`, not longer than the encoder hears.
+    """
     waveform = waveform[: round(spec.audio_samples / spec.audio_sample_rate * sample_rate)]
-    if is_silent(waveform):
-        return np.zeros(spec.audio_samples, dtype=np.float32)
     low = sinc_resample(waveform, sample_rate, spec.audio_path_sample_rate)
-    if is_silent(low):  # nothing below 8 kHz
-        return np.zeros(spec.audio_samples, dtype=np.float32)
+    if is_silent(waveform) or is_silent(low):  # or nothing below 8 kHz
+        return np.zeros(len(low), dtype=np.float32)
     low = low - low.mean(dtype=np.float64).astype(np.float32)
     peak = float(np.abs(low).max())
     low *= np.float32(0.5 / (peak + 1e-8))
-    high = sinc_resample(low, spec.audio_path_sample_rate, spec.audio_sample_rate)
+    return low
+
+
+def encoder_waveform(levelled: Waveform, spec: MediaSpec) -> Waveform:
+    """The second step: resampled to the encoder's rate, repeated as often as it fits and padded with silence.
+
+    AudioLDM asks for repetition, too, but has padded sounds with silence to 10.24 s before, so that it never happens.
+    Here short sounds are repeated, as in CLAP's own training: an embedding of a short sound and silence would ask for
+    silence, and what is made is as long as the segment.
+
+    Args:
+        levelled: What `level_waveform` gave, float32 (samples,).
+        spec: What the audio encoder wants.
+
+    Returns:
+        Float32 (spec.audio_samples,).
+    """
+    high = sinc_resample(levelled, spec.audio_path_sample_rate, spec.audio_sample_rate)
     repeats = max(1, spec.audio_samples // max(1, len(high)))
     return np.ascontiguousarray(fit_length(np.tile(high, repeats), spec.audio_samples))

@@ -95,7 +95,8 @@ class DecodedSegment:
         segment: What was decoded.
         frames_NHWC: Frames, uint8, RGB, `image_size` square; N >= 1, but of a sound file 0.
         frame_times_s: Their times, float32 (N,), relative to the source's start.
-        waveform: Float32 (audio_samples,), ready for the audio encoder; None without audio or when not asked for.
+        waveform: Float32 (samples,) at `audio_path_sample_rate`, levelled (`resample.level_waveform`), from which
+            `resample.encoder_waveform` makes the audio encoder's input; None without audio or when not asked for.
         audio_rms_dbfs: Level of the segment's sound before normalisation, dB relative to full scale; None without
             audio, -inf is clamped to -120.
         silent: Whether there is audio that is digitally silent.

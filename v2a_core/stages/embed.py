@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from v2a_core.media.types import MediaError
+from v2a_core.media.resample import encoder_waveform
+from v2a_core.media.types import MediaError, MediaSpec
 from v2a_core.protocols import AudioEncoder, VisionEncoder
 from v2a_core.tables import arrays, rows
 from v2a_core.tables.schema import EMBEDDING_DIM
@@ -70,12 +71,18 @@ def _embedded(
     return [None if item is None else next(pieces) for item in frames]
 
 
-def embed_audio(batch: pa.Table, encoder: AudioEncoder) -> pa.Table:
-    """Fill `clap_embedding`, drop the samples. Rows without audio, or with digital silence, keep null."""
+def embed_audio(batch: pa.Table, encoder: AudioEncoder, spec: MediaSpec) -> pa.Table:
+    """Fill `clap_embedding`, drop the samples. Rows without audio, or with digital silence, keep null.
+
+    Args:
+        batch: Rows of `rows.TRANSIT`, with levelled sound (`resample.level_waveform`).
+        encoder: What hears.
+        spec: What it wants to hear.
+    """
     started = time.monotonic()
     silent = [bool(value) for value in batch["silent"].to_pylist()]
     waveforms = [None if quiet else item for item, quiet in zip(rows.read_waveforms(batch), silent, strict=True)]
-    present = [item for item in waveforms if item is not None]
+    present = [encoder_waveform(item, spec) for item in waveforms if item is not None]
     embedded = iter(encoder.encode(np.stack(present)) if present else ())
     vectors = [None if item is None else next(embedded) for item in waveforms]
     bad = [item is not None and not np.isfinite(item).all() for item in vectors]

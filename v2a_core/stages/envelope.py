@@ -16,12 +16,10 @@ def heard_over_time(decoded: DecodedSegment, spec: MediaSpec) -> DecodedRow:
     """The columns `timing_level` and `timing_onsets_s` of a decoded segment; none without a sound.
 
     Args:
-        decoded: With the waveform that the audio encoder takes, or none.
-        spec: Says what that waveform is.
+        decoded: With the levelled waveform of what the audio encoder will hear, or none.
+        spec: Says at which rate it is.
     """
     if decoded.waveform is None or decoded.silent:
         return {}
-    # The audio encoder's window is filled up with repetitions, and a longer segment is cut to it.
-    samples = round(decoded.segment.duration_s * spec.audio_sample_rate)
-    low_T = resample(decoded.waveform[:samples], spec.audio_sample_rate, RATE)
+    low_T = resample(decoded.waveform, spec.audio_path_sample_rate, RATE)
     return {"timing_level": level(low_T), "timing_onsets_s": onset_times(low_T, RATE).astype("float32")}

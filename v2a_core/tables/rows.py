@@ -40,7 +40,7 @@ TRANSIT = pa.schema(
         pa.field("condition_text", pa.string()),  # of systems that go through text
         pa.field("frames", pa.large_binary()),  # uint8 (n, size, size, 3), C order
         pa.field("timing_pixels", pa.large_binary()),  # the same, of the denser frames
-        pa.field("waveform", pa.large_binary()),  # float32 (samples,)
+        pa.field("waveform", pa.large_binary()),  # float32 (samples,), levelled, at 16 kHz
         pa.field("decode_s", pa.float64()),
         *TRAFFIC,
         pa.field("vision_s", pa.float64()),
@@ -207,7 +207,7 @@ def read_frames(rows: pa.Table, image_size: int, column: str = "frames") -> list
 
 
 def read_waveforms(rows: pa.Table) -> list[npt.NDArray[np.float32] | None]:
-    """The waveform of each row, (samples,); None without audio."""
+    """The waveform of each row, float32 (samples,) at 16 kHz; None without audio."""
     return [np.frombuffer(cell.as_buffer(), np.float32) if cell.is_valid else None for cell in rows["waveform"]]
 
 

@@ -114,6 +114,7 @@ class EncodeStage(ActorStage):
         """Load both encoders."""
         from v2a_core import encoders
 
+        local = self.bundle.resolve()
         see = VisionStage(self.bundle, self.settings, self.timing).load()
-        ears = encoders.build_audio(self.bundle.resolve(), self.settings, device())
-        return lambda batch: embed_audio(see(batch), ears)
+        ears, spec = encoders.build_audio(local, self.settings, device()), local.media_spec()
+        return lambda batch: embed_audio(see(batch), ears, spec)
