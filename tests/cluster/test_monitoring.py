@@ -78,4 +78,5 @@ def test_rows_of_the_dashboard() -> None:
         "Object store and spilling",
         "Memory",
         "Storage",
+        "Training",
     ]

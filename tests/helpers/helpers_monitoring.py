@@ -36,6 +36,11 @@ def asked() -> set[str]:
     return {name for query in queries for name in NAME.findall(query)}
 
 
+def of_training(names: set[str]) -> set[str]:
+    """Those of them that a training alone exports."""
+    return {name for name in names if name.startswith(("ray_v2a_training_", "ray_v2a_last_checkpoint_"))}
+
+
 def scrape(url: str) -> Iterator[Sample]:
     """What an endpoint exports now."""
     with urllib.request.urlopen(url, timeout=10) as answer:

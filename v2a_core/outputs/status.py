@@ -17,6 +17,8 @@ from v2a_core.storage.public import public
 from v2a_core.tables.schema import INDEX_FOLDER, ROWS_FOLDER
 
 State = Literal["running", "silent", "stopped", "unfinished", "done"]
+UNIT = "unit"  # what a run counts in, in what it tells; sources where it does not say
+_BESIDE = (UNIT, "done", "planned", "elapsed_s")  # told by other words
 _MEANING: Mapping[State, str] = {
     "running": "a run is at work",
     "silent": "its run has not been heard of for longer than it may: it is dead, or cut off from the storage",
@@ -57,7 +59,7 @@ class Status:
         """Seconds that the run still takes at its speed so far; None where that is not known."""
         told = self.owner.progress if self.owner and self.state == "running" else {}
         done, planned, elapsed_s = (_number(told.get(name)) for name in ("done", "planned", "elapsed_s"))
-        return (planned - done) * elapsed_s / done if done else None
+        return (planned - done) * elapsed_s / done if done and elapsed_s else None
 
     def to_dict(self) -> dict[str, JSON]:
         """Plain data for JSON."""
@@ -86,7 +88,10 @@ class Status:
         if "done" not in told:
             return []
         eta = f", {self.eta_s / 60:.0f} min to go" if self.eta_s is not None else ""
-        return [f"progress: {told['done']} of {told.get('planned')} sources of this run{_listed(told)}{eta}"]
+        of = f"{told['done']} of {told.get('planned')}"
+        if UNIT in told:
+            return [f"progress: {of} {told[UNIT]}{_measured(told)}{eta}"]
+        return [f"progress: {of} sources of this run{_listed(told)}{eta}"]
 
 
 def read_status(output: str) -> Status:
@@ -140,6 +145,12 @@ def _number(value: JSON) -> float:
 
 def _listed(values: Mapping[str, JSON]) -> str:
     """Numbers with their names, without those that are told elsewhere."""
-    shown = {name: value for name, value in values.items() if name not in ("done", "planned", "elapsed_s")}
+    shown = {name: value for name, value in values.items() if name not in _BESIDE}
     numbers = {name: value for name, value in shown.items() if isinstance(value, int) and value}
     return "".join(f", {value} {name.replace('_', ' ')}" for name, value in numbers.items())
+
+
+def _measured(values: Mapping[str, JSON]) -> str:
+    """Values after their names."""
+    shown = {name: value for name, value in values.items() if name not in _BESIDE and isinstance(value, int | float)}
+    return "".join(f", {name.replace('_', ' ')} {value:g}" for name, value in shown.items())

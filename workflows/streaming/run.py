@@ -19,16 +19,15 @@ from v2a_core.outputs.unfinished import Unfinished
 from v2a_core.protocols import JSON
 from v2a_core.storage import StorageAccess
 from v2a_core.storage.preflight import check_storage
-from v2a_core.storage.public import public
 from workflows.cluster_runtime.counters import Monitored
 from workflows.cluster_runtime.pools import Pools, start_pools
+from workflows.cluster_runtime.series import Run
 from workflows.streaming.config import JobSettings
 from workflows.streaming.job import DryRun, ItemsT, Models, Plan, Request, StreamingJob
 from workflows.streaming.stream import Sink, stream
 from workflows.streaming.summary import Tally, sentence
 
 ListedT = TypeVar("ListedT")
-_RUN_DIGITS = 12  # enough that no two runs of a cluster are called alike
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ def _make(ready: _Ready[ItemsT], lease: Lease) -> dict[str, object]:
 
 def _monitored(job: StreamingJob[ItemsT], lease: Lease, output: str, pools: Pools) -> Monitored:
     device: Literal["gpu", "cpu"] = "gpu" if pools.main_gpus else "cpu"
-    return Monitored(job.name, lease.run[:_RUN_DIGITS], public(output), pools.actors, device, job.stage_columns)
+    return Monitored(Run.owning(job.name, output, lease), pools.actors, device, job.stage_columns)
 
 
 def _conclude(ready: _Ready[ItemsT], claimed: Manifest, sink: Sink) -> dict[str, object]:

@@ -9,6 +9,8 @@ from typing import Any
 import ray
 
 ANSWER_S = 10.0
+# News of checkpoints: the step of the newest, and when it was made, in seconds since the epoch.
+CHECKPOINT_STEP, CHECKPOINTED_AT = "checkpoint_step", "checkpointed_at"
 
 
 @dataclass(frozen=True)

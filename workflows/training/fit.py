@@ -1,14 +1,11 @@
-"""The training run on Ray Train: the worker, how many there are, where checkpoints go, what is shown meanwhile."""
+"""The training run on Ray Train: the worker, how many there are, where checkpoints go."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import pyarrow.fs
@@ -22,15 +19,14 @@ from v2a_core.config import ConfigError
 from v2a_core.storage.trouble import StorageStopError
 from v2a_core.training import kept
 from workflows.cluster_runtime import ray_private
-from workflows.streaming.progress import RunProgress
 from workflows.training.board import Board, EpochNumber
 from workflows.training.config import ScalingSettings, TrainingJob, TrainingStoppedError
+from workflows.training.progress import TrainingProgress, Watch
 from workflows.training.report import storage_trouble
 from workflows.training.split import UnevenSplit
 from workflows.training.work import Ended, Work
 from workflows.training.worker import train_worker
 
-POLL_S = 1.0
 # Ray's controller takes in one report a poll: at its default of 2 s, the checkpoints of short epochs would queue up.
 CONTROLLER_POLL_S = "0.2"
 
@@ -48,8 +44,12 @@ class Fitted:
     ended: Ended
 
 
-def fit(work: Work[Any], total_steps: int) -> Fitted:
+def fit(work: Work[Any], progress: TrainingProgress) -> Fitted:
     """Run the workers to the end, from the last checkpoint at the output if there is one.
+
+    Args:
+        work: What they do.
+        progress: Gets how far they are, meanwhile.
 
     Raises:
         TrainingStoppedError: When the training diverged.
@@ -60,7 +60,7 @@ def fit(work: Work[Any], total_steps: int) -> Fitted:
     board = Board.start()
     trainer = _trainer(work, board)
     ray_private.leave_sigint(trainer)
-    with _Watch(work, board, total_steps):
+    with Watch(work.name, progress, board):
         try:
             result = trainer.fit()
         except ray.train.TrainingFailedError as error:
@@ -142,37 +142,3 @@ def check_resources(scaling: ScalingSettings, *, streams: bool = False) -> None:
 def uses_gpu(scaling: ScalingSettings) -> bool:
     """Whether each worker gets a GPU."""
     return scaling.device == "gpu" or (scaling.device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
-
-
-class _Watch:
-    """Shows the news while `fit` blocks."""
-
-    def __init__(self, work: Work[Any], board: Board, total_steps: int) -> None:
-        self._name, self._told = work.name, work.told
-        self._board, self._total = board, total_steps
-        self._news: Mapping[str, object] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._show, daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _show(self) -> None:
-        with RunProgress(self._name, self._total, self._counts) as bar:
-            while not self._stop.wait(POLL_S):
-                with contextlib.suppress(ray.exceptions.RayError):  # the next poll may find it
-                    self._news = self._board.news()
-                bar.update(int(_number(self._news.get("step"))))
-
-    def _counts(self) -> dict[str, float]:
-        return {name: round(_number(self._news[name]), 4) for name in self._told if name in self._news}
-
-
-def _number(value: object) -> float:
-    return value if isinstance(value, (int, float)) else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from ray.train import CheckpointUploadMode
 from v2a_core import storage
 from v2a_core.storage.trouble import StorageStopError, stop, stops_run
 from v2a_core.training import kept
-from workflows.training.board import Board
+from workflows.training.board import CHECKPOINT_STEP, CHECKPOINTED_AT, Board
 
 if TYPE_CHECKING:
     from v2a_core.training.history import ValidationRow
@@ -68,7 +69,7 @@ def report(
 
     records.write(read_rows(folder / METRICS_FILE), read_rows(folder / LOSSES_FILE))
     uploads.report(metrics, folder)
-    board.put(metrics)
+    board.put({**metrics, CHECKPOINT_STEP: metrics["step"], CHECKPOINTED_AT: time.time()})
 
 
 def storage_trouble(error: ray.train.TrainingFailedError) -> StorageStopError | None:

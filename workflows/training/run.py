@@ -21,9 +21,11 @@ from v2a_core.storage.preflight import check_storage
 from v2a_core.storage.trouble import stop, stops_run
 from v2a_core.training import leftovers
 from workflows.cluster_runtime import connection
+from workflows.cluster_runtime.series import Run
 from workflows.training import snapshot
 from workflows.training.config import TrainingJob, TrainingStoppedError
 from workflows.training.fit import Fitted, check_resources, fit
+from workflows.training.progress import TrainingProgress, TrainingSeries
 from workflows.training.summary import Checkpointed, TrainSummary, summarize
 from workflows.training.work import JobT, Work
 
@@ -173,7 +175,10 @@ def _train(training: Training[JobT], mine: Manifest, started: float, lease: Leas
     claimed = manifest.open_output(work.output, mine)
     snapshot.mend(work.output, work.name)
     leftovers.abort_uploads(work.output)
-    fitted = fit(work, total_steps(work))
+    progress = TrainingProgress(total_steps(work), work.told)
+    lease.tell(progress.lines)
+    with TrainingSeries(Run.owning(work.name, work.output, lease), progress).reported():
+        fitted = fit(work, progress)
     lease.check()
     summary = _export(training, fitted, claimed, time.monotonic() - started)
     storage.write_json(storage.join(work.output, SUMMARY_FILE), summary)
