@@ -143,10 +143,9 @@ def level_waveform(waveform: Waveform, sample_rate: int, spec: MediaSpec) -> Wav
     low = sinc_resample(waveform, sample_rate, spec.audio_path_sample_rate)
     if is_silent(waveform) or is_silent(low):  # or nothing below 8 kHz
         return np.zeros(len(low), dtype=np.float32)
-    low = low - low.mean(dtype=np.float64).astype(np.float32)
-    peak = float(np.abs(low).max())
-    low *= np.float32(0.5 / (peak + 1e-8))
-    return low
+    level: Waveform = low - low.mean(dtype=np.float64).astype(np.float32)
+    level *= np.float32(0.5 / (float(np.abs(level).max()) + 1e-8))
+    return level
 
 
 def encoder_waveform(levelled: Waveform, spec: MediaSpec) -> Waveform:
