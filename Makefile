@@ -9,7 +9,7 @@ TORCH :=  # a build of torch for `make test-latest` that is not the newest, such
 NICE :=  # what runs beside jobs on Ray gets no more than its workers, which are nice by 15
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-parts test-jobs test-all fuzz attack test-latest lint types figures reference docs format clean
+.PHONY: help setup demo test test-parts test-inputs test-jobs test-all fuzz attack test-latest lint types figures reference docs format clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,10 +26,17 @@ demo: $(READY)  ## small catalog -> embed -> train -> generate -> a page to list
 	$(BIN)/v2a demo --output $(DEMO_OUTPUT)
 
 test: $(READY)  ## lint, types, all tests, side by side (minutes)
-	$(MAKE) --no-print-directory --jobs --output-sync=target NICE='nice -n 19' lint types test-parts test-jobs
+	$(MAKE) --no-print-directory --jobs --output-sync=target NICE='nice -n 19' lint types test-parts test-inputs test-jobs
+
+# What mostly waits (for storage, processes, limits of time) stands apart: others compute meanwhile.
+INPUTS := tests/v2a_core/storage tests/v2a_core/media tests/v2a_core/catalog
 
 test-parts: $(READY)
-	$(NICE) $(BIN)/python -m pytest tests/v2a_core tests/cluster tests/test_architecture.py tests/test_simulation.py
+	$(NICE) $(BIN)/python -m pytest $(INPUTS:%=--ignore=%) \
+		tests/v2a_core tests/cluster tests/test_architecture.py tests/test_simulation.py
+
+test-inputs: $(READY)
+	$(NICE) $(BIN)/python -m pytest $(INPUTS)
 
 test-jobs: $(READY)
 	$(BIN)/python -m pytest tests/workflows

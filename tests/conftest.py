@@ -71,6 +71,7 @@ def ray_session() -> Iterator[None]:
     helpers = Path(__file__).parent / "helpers"
     paths = [str(helpers), str(helpers / "toys"), os.environ.get("PYTHONPATH")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    os.environ.setdefault("RAY_metrics_report_interval_ms", "2000")  # tests of metrics wait for it
     ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
     yield
     ray.shutdown()

@@ -143,7 +143,7 @@ def test_missing_credentials_and_profiles_are_configuration_errors(s3_server, bu
 
 
 @pytest.mark.parametrize(
-    "first", ["read", "write", *(pytest.param(name, marks=pytest.mark.slow) for name in ("list", "stat"))]
+    "first", ["read", *(pytest.param(name, marks=pytest.mark.slow) for name in ("write", "list", "stat"))]
 )
 def test_a_session_token_that_was_replaced_meanwhile_is_read_anew(s3_server, bucket, monkeypatch, tmp_path, first, use):
     monkeypatch.setattr(retrying, "_FIRST_WAIT_S", 0.01)

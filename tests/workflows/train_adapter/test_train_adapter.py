@@ -107,6 +107,7 @@ def test_the_same_command_has_nothing_to_do_and_other_settings_are_refused(
         train_adapter.run([str(folder)], str(output), job("segments.length_s=0.5"), models="miniature")
 
 
+@pytest.mark.slow  # it measures a sample, as the dry runs of other jobs do
 def test_a_dry_run_of_what_nobody_has_heard_says_what_it_knows(
     ray_session: None, folder: Path, tmp_path: Path, capsys
 ) -> None:
