@@ -3,8 +3,9 @@
 Both sides may be larger than memory and lie in any order. First only ids are read: of each row of the embeddings is
 kept the number of its row in the sidecar, 8 bytes a row; ids are compared as sorted numbers, 16 bytes each. Then
 whoever reads some rows of the embeddings takes theirs from the row groups of the sidecar that hold them. Both are
-written in the order of the catalog, and sorted alike inside of a part: the rows of one part lie in a few parts of the
-other, and each row group is read about once. In another order the rows are the same, and groups are read more often.
+written in the order of the catalog, as workers end, and sorted alike inside of a part: the rows of one part lie in a
+few parts of the other, and each of these is read a few times. In another order the rows are the same, and parts are
+read more often: `Met.readings` says how often.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from v2a_core.tables.schema import OK, ROWS_FOLDER, vision_dim_of
 
 NOWHERE = -1
 _HELD_BYTES = 256 * 2**20  # row groups that a reader keeps, in case the next rows are in them, too
+_HELD_FILES = 64  # parts that it keeps open
 
 Numbers: TypeAlias = npt.NDArray[np.int64]
 
@@ -52,6 +54,10 @@ class Beside:
     starts: Numbers
     columns: tuple[str, ...]
     space: str
+
+    def part_of(self, numbers: Numbers) -> Numbers:
+        """The part of each row, int64 (n,)."""
+        return np.searchsorted(self.starts, numbers, side="right") - 1
 
     def fingerprint(self) -> str:
         """Tells two states of a sidecar apart: its parts and their rows."""
@@ -103,12 +109,14 @@ class Met:
         numbers_N: Of each row of the embeddings the number of its row there, `NOWHERE` without one, int64.
         rejected_N: Whether it has one, and that is a reject, bool.
         alone: Rows of the sidecar without one of the embeddings.
+        readings: How often a part of the sidecar is read when each part of the embeddings is once.
     """
 
     beside: Beside
     numbers_N: Numbers
     rejected_N: Flags
     alone: int
+    readings: float
 
 
 def meet(embeddings: str, parts: Sequence[str], sidecar: Sidecar) -> Met:
@@ -123,10 +131,11 @@ def meet(embeddings: str, parts: Sequence[str], sidecar: Sidecar) -> Met:
         ConfigError: When no row has one, or parts have come or gone since they were listed.
         UnreadablePartError: When a part of either is damaged, or belongs to another output.
     """
-    found, numbers, seen = read_ids(sidecar), [np.empty(0, np.int64)], []
+    found, numbers, seen, meetings = read_ids(sidecar), [np.empty(0, np.int64)], [], 0
     for uri, table in each_part(storage.join(embeddings, ROWS_FOLDER), ["segment_id"]):
         seen.append(uri)
         numbers.append(found.numbers(table["segment_id"]))
+        meetings += len(np.unique(found.beside.part_of(numbers[-1][numbers[-1] != NOWHERE])))
     if seen != list(parts):
         raise ConfigError(f"{public(embeddings)} changed while it was read: run again when its job has ended")
     numbers_N = np.concatenate(numbers)
@@ -139,7 +148,7 @@ def meet(embeddings: str, parts: Sequence[str], sidecar: Sidecar) -> Met:
     rejected_N = np.zeros(len(numbers_N), bool)
     rejected_N[there_N] = ~found.good[numbers_N[there_N]]
     alone = len(found.good) - len(np.unique(numbers_N[there_N]))
-    return Met(found.beside, numbers_N, rejected_N, alone)
+    return Met(found.beside, numbers_N, rejected_N, alone, meetings / len(found.beside.uris))
 
 
 @dataclass(frozen=True)
@@ -147,10 +156,12 @@ class _Open:
     """A part that is being read.
 
     Attributes:
+        scope: Closes it.
         parquet: The part.
         starts: The row in it where each row group begins, and its rows, int64 (groups + 1,).
     """
 
+    scope: contextlib.ExitStack
     parquet: pq.ParquetFile
     starts: Numbers
 
@@ -165,8 +176,7 @@ class BesideReader:
 
     def __init__(self, beside: Beside, columns: Sequence[str]) -> None:
         self._beside, self._columns = beside, list(columns)
-        self._scope = contextlib.ExitStack()
-        self._files: dict[int, _Open] = {}
+        self._files: OrderedDict[int, _Open] = OrderedDict()
         self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
         self._held = 0
         self.groups_read = 0
@@ -177,7 +187,8 @@ class BesideReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._scope.close()
+        while self._files:
+            self._files.popitem()[1].scope.close()
 
     def take(self, numbers: Numbers) -> pa.Table:
         """The rows of these numbers, in their order.
@@ -186,7 +197,7 @@ class BesideReader:
             ConfigError: When a part is not what it was, or of another space.
             UnreadablePartError: When a part is damaged; names it and what to do.
         """
-        parts = np.searchsorted(self._beside.starts, numbers, side="right") - 1
+        parts = self._beside.part_of(numbers)
         tables, places = [self._nothing(numbers)], [np.empty(0, np.int64)]
         for part in np.unique(parts).tolist():
             at = np.flatnonzero(parts == part)
@@ -206,14 +217,21 @@ class BesideReader:
 
     def _file(self, part: int) -> _Open:
         if part not in self._files:
-            uri = self._beside.uris[part]
-            file = self._scope.enter_context(storage.open_read(uri))
+            self._files[part] = self._opened(part)
+            if len(self._files) > _HELD_FILES:
+                self._files.popitem(last=False)[1].scope.close()
+        self._files.move_to_end(part)
+        return self._files[part]
+
+    def _opened(self, part: int) -> _Open:
+        uri, starts = self._beside.uris[part], self._beside.starts
+        with contextlib.ExitStack() as scope:
+            file = scope.enter_context(storage.open_read(uri))
             with reading(uri):
                 parquet = pq.ParquetFile(file, page_checksum_verification=True)
-            self._check(uri, parquet, int(self._beside.starts[part + 1] - self._beside.starts[part]))
+            self._check(uri, parquet, int(starts[part + 1] - starts[part]))
             rows = [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
-            self._files[part] = _Open(parquet, np.cumsum([0, *rows]).astype(np.int64))
-        return self._files[part]
+            return _Open(scope.pop_all(), parquet, np.cumsum([0, *rows]).astype(np.int64))
 
     def _check(self, uri: str, parquet: pq.ParquetFile, rows: int) -> None:
         if parquet.metadata.num_rows != rows:

@@ -6,11 +6,12 @@ import dataclasses
 import sys
 
 from v2a_core.outputs.joining import NOWHERE, meet, width_and_numbers
-from v2a_core.outputs.sidecar import Sidecar
+from v2a_core.outputs.sidecar import JOB, Sidecar
 from v2a_core.storage.public import public
 from v2a_core.tables.beside import FRAMES
 from v2a_core.training.selection import Selection
 
+_OFTEN = 16  # readings of a part that are worth a word
 NO_ROW, REJECTED_BESIDE = "no row beside", "rejected beside"
 
 
@@ -31,6 +32,13 @@ def join(selection: Selection, embeddings: str, sidecar: Sidecar | None) -> Sele
     if met.alone:
         print(
             f"{met.alone} rows of {public(sidecar.uri)} have no row in {public(embeddings)}: they are not used",
+            file=sys.stderr,
+            flush=True,
+        )
+    if met.readings > _OFTEN:
+        print(
+            f"the rows of {public(sidecar.uri)} lie in another order than those of {public(embeddings)}: each of its "
+            f"parts is read {met.readings:.0f} times; `v2a {JOB}` on the catalog in its first order writes them alike",
             file=sys.stderr,
             flush=True,
         )
