@@ -30,6 +30,7 @@ from workflows.streaming.listing import Listing, list_catalog
 from workflows.streaming.plan import Names, Planned
 from workflows.streaming.run import Entrance, run
 from workflows.streaming.sample import Sampled, measure
+from workflows.streaming.shards import shards_on_workers
 from workflows.streaming.summary import Tally
 
 
@@ -159,7 +160,9 @@ def run_catalog(
         name,
         settings,
         inputs=catalog,
-        listed=lambda limit: list_catalog(catalog, settings.catalog, limit, heard=heard),
+        listed=lambda limit: list_catalog(
+            catalog, settings.catalog, limit, heard=heard, shards=shards_on_workers(request.address)
+        ),
         opened=opened,
     )
     return run(request, entrance)
