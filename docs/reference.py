@@ -37,7 +37,7 @@ TABLES: tuple[tuple[str, str, Iterable[Column]], ...] = (
     ),
     (
         "Sidecar",
-        "`v2a embed --beside`, `rows/`: a row a segment of other embeddings, with what these lack: the frames of "
+        "`v2a embed --beside …`, `rows/`: a row a segment of other embeddings, with what these lack: the frames of "
         "another encoder, the denser frames, what is heard beside them, or several of these.",
         beside_columns(GROUPS),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import functools
 import json
 import os
@@ -57,6 +58,10 @@ DENSE = "frames.timing_fps=5.0"
 TRAIN = (
     "mapper.network.kind=mlp", "mapper.network.width=64", "mapper.network.depth=1", "mapper.method.sampling.steps=4",
     "training.epochs=1", "scaling.cpus_per_worker=0.5", "scaling.threads=1",
+)  # fmt: skip
+TIMING = (
+    "predictor.width=16", "predictor.hidden=8", "training.epochs=1", "training.global_batch=4", "scaling.threads=1",
+    "scaling.cpus_per_worker=0.5", "scaling.max_failures=0", "data.validation_share=0.3",
 )  # fmt: skip
 ODD = "beside #1%20[é] ü"
 
@@ -142,10 +147,14 @@ def pairs(selection, spaces) -> dict[bytes, tuple[np.ndarray, np.ndarray]]:
     return found
 
 
+def told_apart(segment_id: str) -> bytes:
+    return hashlib.blake2b(segment_id.encode(), digest_size=8).digest()
+
+
 def test_it_has_the_segments_of_the_embeddings_and_only_what_they_lack(world: World) -> None:
     have, added = good(world.embeddings), good(world.sidecar)
     assert added.keys() == have.keys()
-    assert len(added) == 9
+    assert len(added) == 10
     assert rows(world.sidecar).keys() == added.keys()  # what is rejected there is not tried
     written = pq.read_schema(part_files(f"{world.sidecar}/rows")[0])
     assert {"frame_times_s", "vision_frames"} <= set(written.names)
@@ -172,7 +181,7 @@ def test_verify_and_status_know_it(world: World, capsys: pytest.CaptureFixture[s
     assert main(["verify", str(world.sidecar)]) == 0
     assert main(["status", str(world.sidecar)]) == 0
     said = capsys.readouterr().out
-    assert "9 rows in" in said
+    assert "10 rows in" in said
     assert "embed --beside, done" in said
 
 
@@ -216,10 +225,11 @@ def test_training_reads_what_embedding_with_both_would_have_written(world: World
     assert (selection.vision_dim, selection.frames) == (24, sum(len(row["vision_frames"]) for row in added.values()))
     read = pairs(selection, made_by["spaces"])
     heard = [row for row in have.values() if row["clap_embedding"]]
-    assert len(read) == len(heard) == 7
-    expected = {tuple(np.float32(row["clap_embedding"])): added[row["segment_id"]]["vision_frames"] for row in heard}
-    for condition_V, target_E in read.values():
-        frames = np.array(expected[tuple(target_E)], np.float32)
+    assert len(read) == len(heard) == 8
+    expected = {told_apart(row["segment_id"]): row for row in heard}
+    for key, (condition_V, target_E) in read.items():
+        np.testing.assert_array_equal(target_E, np.float32(expected[key]["clap_embedding"]))
+        frames = np.array(added[expected[key]["segment_id"]]["vision_frames"], np.float32)
         np.testing.assert_allclose(condition_V, frames.mean(axis=0), atol=1e-3)
 
 
@@ -229,7 +239,7 @@ def test_a_mapper_is_trained_from_both(world: World, tmp_path: Path) -> None:
             "embeddings", str(tmp_path / "mapper"), load(TrainJob, job="train", overrides=list(TRAIN)), beside=ODD
         )
     assert summary["counts"]["left_out"]["no row beside"] == 0
-    assert summary["counts"]["train"] + summary["counts"]["validation"] == 7
+    assert summary["counts"]["train"] + summary["counts"]["validation"] == 8
     config, local = load_mapper(str(tmp_path / "mapper")).config, load_bundle(world.models).resolve()
     assert (config.vision_dim, config.vision_space, config.audio_space) == (24, local.vision_space, local.audio_space)
     assert config.training["beside"] == str(world.sidecar)
@@ -281,9 +291,9 @@ def test_rows_come_in_any_order_from_groups_that_are_read_once(world: World) -> 
     base = manifest.load(str(world.embeddings))
     sidecar = open_sidecar(str(world.sidecar), str(world.embeddings), base)
     met = meet(str(world.embeddings), part_files(f"{world.embeddings}/rows"), sidecar)
-    numbers = np.random.default_rng(0).permutation(np.repeat(np.arange(9), 2))
+    numbers = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 2))
     with BesideReader(met.beside, ["segment_id", "vision_frames"]) as reader:
-        everything = reader.take(np.arange(9))
+        everything = reader.take(np.arange(10))
         groups = reader.groups_read
         assert reader.take(numbers)["segment_id"].to_pylist() == [
             everything["segment_id"][int(number)].as_py() for number in numbers
@@ -347,8 +357,10 @@ def test_a_sidecar_of_other_embeddings_is_refused(copied: World) -> None:
 
 def test_a_part_that_is_gone_or_damaged_is_named(copied: World) -> None:
     first, second = map(Path, part_files(f"{copied.sidecar}/rows")[:2])
-    content = bytearray(second.read_bytes())
-    content[len(content) // 3 : len(content) // 2] = bytes(len(content) // 2 - len(content) // 3)
+    group, content = pq.ParquetFile(second).metadata.row_group(0), bytearray(second.read_bytes())
+    columns = [group.column(index) for index in range(group.num_columns)]
+    (seen,) = [column for column in columns if column.path_in_schema.startswith("vision_frames.")]
+    content[seen.data_page_offset + seen.total_compressed_size // 2] ^= 255  # ids are whole, what is joined is not
     second.write_bytes(content)
     with pytest.raises(UnreadablePartError, match=rf"{second.name} is damaged"):
         joined_rows(copied)
@@ -359,13 +371,13 @@ def test_a_part_that_is_gone_or_damaged_is_named(copied: World) -> None:
     assert main(["verify", str(copied.sidecar), "--repair"]) == 0
     ask(copied, copied.sidecar)
     assert main(["verify", str(copied.sidecar)]) == 0
-    assert len(joined_rows(copied)) == 7
+    assert len(joined_rows(copied)) == 8
 
 
 def test_a_part_of_another_output_and_a_stray_file_are_told_apart(copied: World, world: World) -> None:
     folder = copied.sidecar / "rows"
     (folder / "notes é %20.parquet").write_text("nobody's")  # no part, and none is meant
-    assert len(joined_rows(copied)) == 7
+    assert len(joined_rows(copied)) == 8
     shutil.copy(part_files(f"{world.embeddings}/rows")[0], folder / "part-7-é #%20.parquet")
     with pytest.raises(UnreadablePartError, match="belongs to another output"):
         joined_rows(copied)
@@ -455,7 +467,7 @@ def test_denser_frames_lie_beside_embeddings_without_them(world: World, tmp_path
                 assert row[name] is None
             else:
                 np.testing.assert_allclose(row[name], want[identity][name], atol=2e-3)
-    settings = load(TimingJob, job="train-timing", overrides=["training.epochs=1", "scaling.cpus_per_worker=0.5"])
+    settings = load(TimingJob, job="train-timing", overrides=list(TIMING))
     both = train_timing.run(str(world.embeddings), str(tmp_path / "both"), settings, beside=dense)
     one = train_timing.run(whole, str(tmp_path / "one"), settings)
     assert both["counts"]["train"] == one["counts"]["train"]
@@ -468,7 +480,7 @@ def test_denser_frames_of_the_embeddings_are_not_looked_at_with_another_encoder(
     catalog, whole = [str(world.catalog)], str(tmp_path / "whole")
     embed.run(catalog, whole, job(DENSE), models="miniature")
     beside.run(catalog, whole, str(tmp_path / "frames"), job(), models=world.models)
-    settings = load(TimingJob, job="train-timing", overrides=["training.epochs=1"])
+    settings = load(TimingJob, job="train-timing", overrides=list(TIMING))
     with pytest.raises(ConfigError, match="holds nothing to learn from when things sound"):
         train_timing.run(whole, str(tmp_path / "out"), settings, beside=str(tmp_path / "frames"))
     beside.run(catalog, whole, str(tmp_path / "dense"), job(DENSE), models=world.models)

@@ -57,7 +57,7 @@ class Beside:
 
     def part_of(self, numbers: Numbers) -> Numbers:
         """The part of each row, int64 (n,)."""
-        return np.searchsorted(self.starts, numbers, side="right") - 1
+        return (np.searchsorted(self.starts, numbers, side="right") - 1).astype(np.int64)
 
     def fingerprint(self) -> str:
         """Tells two states of a sidecar apart: its parts and their rows."""

@@ -94,10 +94,10 @@ class Ledger:
 
     def usable(self, ids: Ids) -> Flags:
         """Which of some sources are complete and have a good row, bool (n,)."""
-        at = self._places.find(ids)
-        there: Flags = at >= 0
-        there[there] = (self.versions.complete & (self.versions.good > 0))[at[there]]
-        return there
+        at, found = self._places.find(ids), np.zeros(len(ids), bool)
+        there = np.flatnonzero(at >= 0)
+        found[there] = (self.versions.complete & (self.versions.good > 0))[at[there]]
+        return found
 
     def totals(self, replaced: Ids | None = None) -> Totals:
         """What the output held before this run.

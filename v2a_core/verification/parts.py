@@ -151,7 +151,8 @@ def _check_beside(table: pa.Table) -> list[Finding]:
         frames = list(arrays.read_vector_lists(table[others[-1]]))
         counts = np.array([-1 if item is None else len(item) for item in frames], int)
         found += _check_vectors(table, others[-1], frames)
-        found += _findings(table, f"ok, but without {others[-1]}", ok & (counts < (group == FRAMES)))
+        needed = ok if group == FRAMES else ok & _mask(pc.is_valid(table[times]))
+        found += _findings(table, f"ok, but without {others[-1]}", needed & (counts <= 0))
         for name in (times, *others[:-1]):
             lengths = pc.fill_null(pc.list_value_length(table[name]), -1).to_numpy()
             found += _findings(table, f"as many {name} as {others[-1]} are needed", (counts >= 0) & (counts != lengths))

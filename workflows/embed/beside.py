@@ -80,7 +80,7 @@ class _Counts:
 
     Attributes:
         absent: The embeddings have no row of them in this version, or not yet all.
-        rejected: The embeddings have no good row of them.
+        rejected: The embeddings have no good row of them, or the listing itself cannot make anything of them.
     """
 
     absent: int = 0
@@ -176,8 +176,8 @@ class EmbeddingBeside(CatalogJob):
         complete = np.ones(len(ids), bool)
         complete[base.unfinished(ids)] = False
         counts = self.counts
-        counts.absent = int(np.count_nonzero(~complete)) + len(self.listing.rejects)
-        counts.rejected = int(np.count_nonzero(complete & ~usable))
+        counts.absent = int(np.count_nonzero(~complete))
+        counts.rejected = int(np.count_nonzero(complete & ~usable)) + len(self.listing.rejects)
         if counts.absent:
             print(
                 f"{self.name}: {counts.absent} of {self.listing.count} sources of the catalog are not in "

@@ -65,7 +65,7 @@ class ThroughText:
 Origin = Mapped | ThroughText
 
 
-def check(mapper: str | None, embeddings: str | None, beside: str | None, job: GenerateJob) -> None:
+def check(mapper: str | None, embeddings: str | None, job: GenerateJob, beside: str | None = None) -> None:
     """Refuse what contradicts itself, before anything loads.
 
     Raises:

@@ -74,24 +74,24 @@ def run(
         UnfinishedError: Some sources could not be fetched, or their files not written; the next run tries them again.
     """
     check_apart(catalog, output)
-    conditions.check(mapper, embeddings, beside, job)
+    conditions.check(mapper, embeddings, job, beside)
     to_follow.check(job.timing)
     # Workers do not stand where the command was given.
     output, mapper = storage.canonical(output), mapper and canonical_mapper(mapper)
-    seen, to_follow = embeddings and _seen(embeddings, beside), to_follow.canonical()
+    seen, to_follow = _seen(embeddings, beside), to_follow.canonical()
     request = Request(output, **asked)
 
     def opened(models: Models, listing: Listing) -> Generation:
         check_settings(models.local, job.generator)
         made_from = conditions.choose(mapper, job, models.local)
         followed = choose(to_follow, models.local, job)
-        return Generation(models, job, listing, output, made_from, followed, seen or None)
+        return Generation(models, job, listing, output, made_from, followed, seen)
 
     return run_catalog(request, Generation.name, catalog, job, opened)
 
 
-def _seen(embeddings: str, beside: str | None) -> reuse.Seen:
-    return reuse.Seen(storage.canonical(embeddings), beside and storage.canonical(beside))
+def _seen(embeddings: str | None, beside: str | None) -> reuse.Seen | None:
+    return reuse.Seen(storage.canonical(embeddings), beside and storage.canonical(beside)) if embeddings else None
 
 
 @dataclass(frozen=True)
