@@ -53,7 +53,7 @@ from workflows.train_timing import job as train_timing
 from workflows.train_timing.config import TimingJob
 
 CUT = ("segments.length_s=1.0", "segments.min_length_s=0.4", "frames.frames_per_second=2.0")
-SETTINGS = (*CUT, "encoders.precision=fp32", "output.interval_s=0")
+SETTINGS = (*CUT, "encoders.precision=fp32", "output.interval_s=0", "pools.segments_per_batch=2")
 DENSE = "frames.timing_fps=5.0"
 TRAIN = (
     "mapper.network.kind=mlp", "mapper.network.width=64", "mapper.network.depth=1", "mapper.method.sampling.steps=4",
@@ -208,6 +208,7 @@ def test_what_was_lost_is_made_again_and_nothing_else(copied: World) -> None:
         np.testing.assert_allclose(got[identity]["vision_frames"], row["vision_frames"], atol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_would_be_added(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     planned = beside.run(
         [str(world.catalog)], str(world.embeddings), str(tmp_path / "out"), job(DENSE), models=world.models,
@@ -233,6 +234,7 @@ def test_training_reads_what_embedding_with_both_would_have_written(world: World
         np.testing.assert_allclose(condition_V, frames.mean(axis=0), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_mapper_is_trained_from_both(world: World, tmp_path: Path) -> None:
     with contextlib.chdir(world.catalog.parent):  # workers stand elsewhere
         summary = train.run(

@@ -120,7 +120,7 @@ def groups_added(base: Manifest, embeddings: str, ours: Looked) -> tuple[str, ..
             "or embed anew without --beside:\n" + "\n".join(differences)
         )
     other = theirs.vision != ours.vision or theirs.space != ours.space
-    groups = (FRAMES,) if other else ()
+    groups: tuple[str, ...] = (FRAMES,) if other else ()
     if ours.timing_fps and (other or theirs.timing_fps != ours.timing_fps):
         groups += (TIMED,)
         groups += () if "timing" in base["identity"] else (HEARD,)

@@ -153,7 +153,7 @@ class ReadEmbeddedStage:
         """Read a file."""
         for item in batch.to_pylist():
             sources = {wanted.source_id: rows.pack_source(wanted.source) for wanted in unpack(item["packed"])}
-            beside = self.beside and (self.beside, np.frombuffer(item["numbers"], np.int64))
+            beside = (self.beside, np.frombuffer(item["numbers"], np.int64)) if self.beside else None
             yield from reuse.read(item["part"], sources, self.vision_dim, self.denser, beside)
         yield reuse.seen_schema(self.vision_dim, self.denser.frames).empty_table()
 
