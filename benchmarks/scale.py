@@ -5,8 +5,8 @@ number it makes folders of that many small files (a thousand links to one file e
 a first run; writes an output in which all of them are done, in the schema of `v2a embed`, and plans a run that finds
 it; then it hands the blocks of the first run to Ray. The peak is that of the process so far; what of it lies in Ray's
 shared memory is in it. With `--no-files`, names are made up where files would be listed: what is left is what the
-program itself does. With `--shards`, the files are members of compressed tar shards, a thousand in each, which are listed
-by the driver and then by Ray's workers: seconds, and what this process has read.
+program itself does. With `--shards`, the files are members of compressed tar shards, a thousand in each, which are
+listed by the driver and then by Ray's workers: seconds, and what this process has read.
 """
 
 from __future__ import annotations
