@@ -48,7 +48,7 @@ def test_workers_find_what_the_driver_finds(ray_session: None, tmp_path: Path, m
     monkeypatch.setattr(ShardsOnWorkers, "at_once", 2)  # fewer than there are
     there = list_catalog([catalog], CatalogSettings(), None, shards=shards_on_workers(None))
     assert told(there) == told(here)
-    assert len(here.sources) == 26
+    assert len(here.sources) == 25
     assert len(here.rejects) == 1
 
 
