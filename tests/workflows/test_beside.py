@@ -193,6 +193,7 @@ def test_a_second_run_does_nothing(world: World, capsys: pytest.CaptureFixture[s
     assert "nothing to do: all 6 sources" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_was_lost_is_made_again_and_nothing_else(copied: World) -> None:
     want = rows(copied.sidecar)
     lost = part_files(f"{copied.sidecar}/rows")[0]
@@ -451,7 +452,9 @@ def test_a_sidecar_of_another_space_than_the_mapper_wants_is_refused(world: Worl
     mapper = helpers_catalog.random_mapper(tmp_path / "mapper", load_bundle("miniature").resolve())
     settings = load(GenerateJob, job="generate", overrides=list(CUT))
     both = {"embeddings": str(world.embeddings), "beside": str(world.sidecar)}
-    with pytest.raises(ConfigError, match=r"with .*beside #1.* were made differently(.|\n)*vision space: .*'blip"):
+    with pytest.raises(
+        ConfigError, match=r"with .*beside #1.* were made differently(.|\n)*vision space: .* have 'tiny-blip:"
+    ):
         generate.run([str(world.catalog)], str(tmp_path / "out"), settings, mapper=mapper, models="miniature", **both)
 
 
