@@ -5,7 +5,7 @@ each number it writes embeddings and a sidecar as parts of ids, with a short vec
 them in a process of its own. `alike`: the sidecar is in the order of the embeddings, though its parts are of another
 size; `late`: rows come up to two parts late, as workers end; `none`: in no order at all, of which only some parts of
 the embeddings are read. `read` is how often a row group of the sidecar was read for each that was needed, `parts` how
-often a part is, as a training is told.
+often a part is, as a training is told. Names of orders choose among them.
 """
 
 from __future__ import annotations
@@ -42,11 +42,14 @@ def main() -> None:
         f"{'rows':>11} {'order':>8} {'ids s':>6} {'peak MB':>8} {'taken':>10} {'rows/s':>8} {'read':>6} {'parts':>6}",
         flush=True,
     )
-    for number in [int(argument) for argument in sys.argv[1:]] or NUMBERS:
+    chosen = [argument for argument in sys.argv[1:] if not argument.isdecimal()]
+    for number in [int(argument) for argument in sys.argv[1:] if argument.isdecimal()] or NUMBERS:
         with tempfile.TemporaryDirectory(prefix="v2a-beside-") as folder:
             ids = pack_digests(np.random.default_rng(0).bytes(16 * number))
             _write(Path(folder, "embeddings"), ids, PER_PART, beside=False)
             for order, late in (("alike", 1), ("late", 2 * PER_PART), ("none", 100 * number)):
+                if chosen and order not in chosen:
+                    continue
                 sidecar = Path(folder, order)
                 when = np.arange(number) + np.random.default_rng(1).random(number) * late
                 _write(sidecar, ids[np.argsort(when)], PER_PART_BESIDE, beside=True)
