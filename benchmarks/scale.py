@@ -5,15 +5,18 @@ number it makes folders of that many small files (a thousand links to one file e
 a first run; writes an output in which all of them are done, in the schema of `v2a embed`, and plans a run that finds
 it; then it hands the blocks of the first run to Ray. The peak is that of the process so far; what of it lies in Ray's
 shared memory is in it. With `--no-files`, names are made up where files would be listed: what is left is what the
-program itself does.
+program itself does. With `--shards`, the files are members of compressed tar shards, a thousand in each, which are
+listed by the driver and then by Ray's workers: seconds, and what this process has read.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from pathlib import Path
@@ -37,6 +40,7 @@ from workflows.streaming.summary import Tally
 
 NUMBERS = (10_000, 100_000, 1_000_000)
 PER_FOLDER, PER_PART = 1000, 100_000
+MEMBER_BYTES = 4096  # of a file in a shard
 SLOTS = 1000  # decode tasks at once, of the cluster that a plan is for
 SEGMENTS, FRAMES = SegmentSettings(), FrameSettings()
 
@@ -46,12 +50,15 @@ def main() -> None:
     if sys.argv[1:2] == ["--child"]:
         _measure(*sys.argv[2:])
         return
-    made_up = "--no-files" in sys.argv
+    made_up, in_shards = "--no-files" in sys.argv, "--shards" in sys.argv
     numbers = [int(argument) for argument in sys.argv[1:] if argument.isdecimal()]
     print(f"{'sources':>10} {'what':>7} {'s':>7} {'CPU s':>7} {'peak MB':>8}  parts of it")
     for number in numbers or NUMBERS:
         with tempfile.TemporaryDirectory(prefix="v2a-scale-") as folder:
             catalog, output = Path(folder, "catalog"), Path(folder, "output")
+            if in_shards:
+                _list_shards(catalog, number)
+                continue
             if not made_up:
                 _write_catalog(catalog, number)
             subprocess.run([sys.executable, __file__, "--child", str(catalog), str(output), str(number)], check=True)
@@ -87,6 +94,42 @@ def _measure(catalog: str, output: str, number: str) -> None:
     assert not len(_plan(listing, output, clock)), "sources were planned again"
     clock.report(listing.count, "resume")
     _hand_to_ray(planned)
+
+
+def _list_shards(catalog: Path, number: int) -> None:
+    """By the driver's threads, then by workers that are there already."""
+    import ray
+
+    from workflows.streaming.shards import shards_on_workers
+
+    _write_shards(catalog, number)
+    ray.init(address="local", include_dashboard=False, logging_level="warning", log_to_driver=False)
+    list_catalog([str(next(catalog.iterdir()))], CatalogSettings(), None, shards=shards_on_workers(None))
+    found = []
+    for what, shards in (("driver", None), ("workers", shards_on_workers(None))):
+        clock, before = _Clock(), _read_mb()
+        listing = list_catalog([str(catalog)], CatalogSettings(), None, shards=shards)
+        clock.note("list_s")
+        clock.report(listing.count, what, read_mb=_read_mb() - before)
+        found.append(listing.sources.ids(SEGMENTS, FRAMES))
+    assert (found[0] == found[1]).all(), "workers list other sources"
+    ray.shutdown()
+
+
+def _read_mb() -> float:
+    """What this process has read so far."""
+    fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(fields["rchar"]) / 2**20
+
+
+def _write_shards(folder: Path, number: int) -> None:
+    folder.mkdir()
+    for first in range(0, number, PER_FOLDER):
+        with tarfile.open(folder / f"shard-{first // PER_FOLDER:05d}.tar.gz", "w:gz", compresslevel=1) as tar:
+            for index in range(first, min(first + PER_FOLDER, number)):
+                info = tarfile.TarInfo(f"clip-{index:08d}.mp4")
+                info.size = MEMBER_BYTES
+                tar.addfile(info, io.BytesIO(os.urandom(MEMBER_BYTES)))
 
 
 def _made_up(catalog: str, number: int) -> Listing:

@@ -14,6 +14,7 @@ from v2a_core.config import Option, Settings, options
 from v2a_core.metrics.extractors.network import LOGITS, embedding_column
 from v2a_core.metrics.extractors.schema import evaluated_columns
 from v2a_core.models import BundleSettings
+from v2a_core.tables.beside import GROUPS, beside_columns
 from v2a_core.tables.clips import CLIP_COLUMNS, SYSTEM_SOUND_COLUMNS
 from v2a_core.tables.columns import Column
 from v2a_core.tables.features import feature_columns
@@ -33,6 +34,12 @@ TABLES: tuple[tuple[str, str, Iterable[Column]], ...] = (
         "`v2a embed`, `rows/`: a row a segment. Of a source that could not be read at all there is one row, rejected, "
         "with `segment_index` -1.",
         embedding_columns(timing=True),
+    ),
+    (
+        "Sidecar",
+        "`v2a embed --beside …`, `rows/`: a row a segment of other embeddings, with what these lack: the frames of "
+        "another encoder, the denser frames, what is heard beside them, or several of these.",
+        beside_columns(GROUPS),
     ),
     (
         "Index",

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from v2a_core.metrics.extractors.schema import evaluated_schema
+from v2a_core.tables.beside import GROUPS, beside_schema
 from v2a_core.tables.latest import latest
 from v2a_core.tables.schema import UNFINISHED, embeddings_schema, index_schema
 
@@ -56,6 +57,7 @@ def test_every_worked_page_quotes_a_file() -> None:
     ("title", "schema"),
     [
         ("Embeddings", embeddings_schema(timing=True)),
+        ("Sidecar", beside_schema(GROUPS)),
         ("Index", index_schema(timing=True)),
         ("Evaluated segments", evaluated_schema()),
         ("Unfinished", UNFINISHED),

@@ -20,7 +20,7 @@ from v2a_core.catalog.lookup import Lookup, as_reject
 from v2a_core.catalog.source import Source, member_mark
 from v2a_core.catalog.sources import Sources
 from v2a_core.catalog.table import Row
-from v2a_core.catalog.tar import Shard, list_shard
+from v2a_core.catalog.tar import Shard, ShardLister, list_shard
 from v2a_core.compute.threads import ScopedThreads
 from v2a_core.media.types import MediaError
 from v2a_core.storage.public import public, public_text
@@ -60,30 +60,44 @@ class CatalogListing:
         return self.skipped_reasons.total()
 
 
-def list_sources(inputs: Sequence[str], settings: CatalogSettings, *, heard: bool = False) -> CatalogListing:
+def list_sources(
+    inputs: Sequence[str], settings: CatalogSettings, *, heard: bool = False, shards: ShardLister | None = None
+) -> CatalogListing:
     """List a catalog; the same catalog gives the same list in the same order.
 
     Args:
         inputs: Files, folders, globs, fsspec URI prefixes, tar shards, brace patterns, tables.
         settings: What is listed.
         heard: Whether sounds and videos with their sound are looked for, instead of videos and images.
+        shards: What lists tar shards; None: this process, in threads.
 
     Raises:
         ValueError: When an input does not exist, is of no known kind, or holds nothing; with what was looked at.
     """
     if not inputs:
         raise ValueError("the catalog is empty: name at least one file, folder, glob, URI prefix, shard or table")
-    lister = _Lister(settings, heard)
+    lister = _Lister(settings, heard, shards)
     for given in inputs:
         lister.add(given)
     return lister.listing()
 
 
+@dataclass(frozen=True)
+class _ByThreads:
+    """Lists shards in threads of this process."""
+
+    pool: ScopedThreads
+    at_once: int = _LOOKED_INTO_AT_ONCE
+
+    def submit(self, info: FileInfo, max_bytes: int, *, heard: bool) -> Future[Shard]:
+        return self.pool.submit(list_shard, info, max_bytes, heard=heard)
+
+
 class _Lister:
     """Collects sources, each once."""
 
-    def __init__(self, settings: CatalogSettings, heard: bool) -> None:
-        self._heard = heard
+    def __init__(self, settings: CatalogSettings, heard: bool, shards: ShardLister | None) -> None:
+        self._heard, self._shards = heard, shards
         self._skipped: Counter[str] = Counter()
         self._notes: list[str] = []
         self._max_bytes = settings.max_source_mb * 2**20
@@ -130,16 +144,17 @@ class _Lister:
         """The entries in their order, shards listed ahead: that is waiting for storage, not computing."""
         window: deque[tuple[Entry, _Inside]] = deque()
         with ScopedThreads(_LOOKED_INTO_AT_ONCE) as pool:
+            shards = self._shards or _ByThreads(pool)
             for entry in entries:
                 info = entry.info
                 inside = _Inside()
                 if info.error is None and files.is_text(info.uri):
                     if files.is_tar(info.uri):
-                        inside = _Inside(shard=pool.submit(list_shard, info, self._max_bytes, heard=self._heard))
+                        inside = _Inside(shard=shards.submit(info, self._max_bytes, heard=self._heard))
                     elif files.may_be_text(info.uri):
                         inside = _Inside(is_video=pool.submit(files.is_video_inside, info.uri))
                 window.append((entry, inside))
-                if len(window) > _LOOKED_INTO_AT_ONCE:
+                if len(window) > shards.at_once:
                     yield window.popleft()
             yield from window
 

@@ -11,8 +11,9 @@ import json
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 from v2a_core.catalog.contents import HEAD_BYTES, is_transport_stream
 from v2a_core.catalog.files import FileInfo, is_text, may_be_text, media_kind, readable
@@ -42,6 +43,19 @@ class Shard:
     members: list[Member] = field(default_factory=list)
     rejects: list[tuple[str, MediaError]] = field(default_factory=list)  # member name ("" for the shard), error
     skipped: Counter[str] = field(default_factory=Counter)
+
+
+class ShardLister(Protocol):
+    """What lists shards, several at once, here or elsewhere.
+
+    Attributes:
+        at_once: How many are asked for before the first is waited for.
+    """
+
+    at_once: int
+
+    def submit(self, info: FileInfo, max_bytes: int, *, heard: bool) -> Future[Shard]:
+        """Begin to list a shard; for the arguments see `list_shard`."""
 
 
 def list_shard(info: FileInfo, max_bytes: int, *, heard: bool = False) -> Shard:

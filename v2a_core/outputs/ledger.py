@@ -92,6 +92,13 @@ class Ledger:
         at = at[at >= 0]
         return int(np.count_nonzero((self.versions.good[at] > 0) & self._newest[at]))
 
+    def usable(self, ids: Ids) -> Flags:
+        """Which of some sources are complete and have a good row, bool (n,)."""
+        at, found = self._places.find(ids), np.zeros(len(ids), bool)
+        there = np.flatnonzero(at >= 0)
+        found[there] = (self.versions.complete & (self.versions.good > 0))[at[there]]
+        return found
+
     def totals(self, replaced: Ids | None = None) -> Totals:
         """What the output held before this run.
 

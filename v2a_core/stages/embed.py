@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from v2a_core.media.resample import encoder_waveform
 from v2a_core.media.types import MediaError, MediaSpec
 from v2a_core.protocols import AudioEncoder, VisionEncoder
 from v2a_core.tables import arrays, rows
+from v2a_core.tables.beside import FRAMES, TIMED
 from v2a_core.tables.schema import EMBEDDING_DIM
+
+_NOT_FINITE = MediaError("vision", "NonFinite", "the vision embedding is not finite")
 
 
 def embed_frames(batch: pa.Table, encoder: VisionEncoder, image_size: int, timing: bool = False) -> pa.Table:
@@ -44,7 +48,7 @@ def embed_frames(batch: pa.Table, encoder: VisionEncoder, image_size: int, timin
         "vision_s": rows.per_row_seconds(time.monotonic() - started, [item is not None for item in frames]),
     }
     batch = rows.replace(batch, columns, drop=["frames", "timing_pixels"] if timing else ["frames"])
-    return rows.reject_where(batch, bad, MediaError("vision", "NonFinite", "the vision embedding is not finite"))
+    return rows.reject_where(batch, bad, _NOT_FINITE)
 
 
 def embed_timed(batch: pa.Table, encoder: VisionEncoder, image_size: int) -> pa.Table:
@@ -59,6 +63,22 @@ def embed_timed(batch: pa.Table, encoder: VisionEncoder, image_size: int) -> pa.
         "vision_s": rows.per_row_seconds(time.monotonic() - started, [item is not None for item in frames]),
     }
     return rows.replace(batch, columns, drop=["timing_pixels"])
+
+
+def embed_beside(batch: pa.Table, encoder: VisionEncoder, image_size: int, groups: Collection[str]) -> pa.Table:
+    """Fill what a sidecar adds, of its groups of columns; drop pixels and samples.
+
+    Args:
+        batch: Rows of `rows.TRANSIT`.
+        encoder: What sees.
+        image_size: Of the frames, pixels.
+        groups: As `beside.GROUPS` has them.
+    """
+    if FRAMES in groups:
+        return embed_frames(batch, encoder, image_size, TIMED in groups).drop_columns(["waveform"])
+    batch = embed_timed(batch, encoder, image_size).drop_columns(["frames", "waveform"])
+    lost = pc.and_(pc.is_valid(batch["timing_times_s"]), pc.is_null(batch["timing_frames"]))
+    return rows.reject_where(batch, lost.to_pylist(), _NOT_FINITE)
 
 
 def _embedded(

@@ -169,9 +169,10 @@ def embeddings_schema(vision_dim: int = EMBEDDING_DIM, timing: bool = False) -> 
 
 def vision_dim_of(schema: pa.Schema) -> int:
     """Numbers in a frame's embedding, of a file of embeddings."""
-    if "vision_frames" not in schema.names:
+    seen = [name for name in ("vision_frames", "timing_frames") if name in schema.names]
+    if not seen:
         return EMBEDDING_DIM
-    frames = schema.field("vision_frames").type
+    frames = schema.field(seen[0]).type
     fixed = pa.types.is_list(frames) and pa.types.is_fixed_size_list(frames.value_type)
     return int(frames.value_type.list_size) if fixed else EMBEDDING_DIM
 

@@ -6,7 +6,7 @@ Shapes: N rows of a split, B rows of a batch.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from v2a_core import storage
-from v2a_core.config import ConfigError
 from v2a_core.training.distributed import Shard
-from v2a_core.training.selection import LEFT_OUT, SPLIT_NAMES, TRAIN, VALIDATION, Selection
+from v2a_core.training.selected import selected
+from v2a_core.training.selection import SPLIT_NAMES, TRAIN, VALIDATION, Selection
 
 ROWS_AT_ONCE = 256
 _NUMBER, _WEIGHT = "number in the split", "weight in the loss"  # beside what is learned from
@@ -92,7 +92,7 @@ def load_splits(selection: Selection, names: Sequence[str], read: Read, *, devic
     """
     number_N = _numbers(selection)
     grown = {TRAIN: _Grown(device, shard), VALIDATION: _Grown(device, Shard())}
-    for table, rows in _tables(selection, names):
+    for table, rows in selected(selection, names, ROWS_AT_ONCE):
         arrays, codes = read(table), selection.codes_N[rows]
         weights = None if selection.weights_N is None else selection.weights_N[rows]
         for code, split in grown.items():
@@ -114,22 +114,6 @@ def _numbers(selection: Selection) -> npt.NDArray[np.int64]:
 def _column(uri: str, name: str) -> list[str]:
     with storage.open_read(uri) as file:
         return list(pq.read_table(file, columns=[name])[name].to_pylist())
-
-
-def _tables(selection: Selection, names: Sequence[str]) -> Iterator[tuple[pa.Table, npt.NDArray[np.int64]]]:
-    """The rows that are not left out, some at a time, and their numbers in the selection."""
-    start = 0
-    for uri, expected in zip(selection.parts, selection.part_rows, strict=True):
-        with storage.open_read(uri) as file:
-            parquet = pq.ParquetFile(file)
-            if parquet.metadata.num_rows != expected:
-                raise ConfigError(f"{uri} changed while it was read: {expected} rows, now {parquet.metadata.num_rows}")
-            for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=list(names)):
-                rows = np.arange(start, start + batch.num_rows)
-                start += batch.num_rows
-                kept = rows[selection.codes_N[rows] != LEFT_OUT]
-                if len(kept):
-                    yield pa.Table.from_batches([batch]).take(pa.array(kept - rows[0])), kept
 
 
 @dataclass

@@ -5,25 +5,26 @@ Shapes: F frames of all rows, V width of a visual embedding, E of an audio embed
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.mappers.aggregators import Seeds, aggregate
 from v2a_core.models import load_bundle
 from v2a_core.models.spaces import made_anew
 from v2a_core.outputs import manifest
 from v2a_core.outputs.manifest import Manifest
+from v2a_core.outputs.sidecar import Sidecar, open_sidecar
 from v2a_core.training.config import SplitSettings
-from v2a_core.training.selection import LEFT_OUT, Selection
+from v2a_core.training.selected import selected_of
+from v2a_core.training.selection import Selection
 
 ROWS_AT_ONCE = 4096
 
@@ -50,6 +51,24 @@ def read_manifest(embeddings: str, settings: SplitSettings) -> Manifest:
     return made_by
 
 
+def read_manifests(embeddings: str, beside: str | None, settings: SplitSettings) -> tuple[Manifest, Sidecar | None]:
+    """The manifest of embeddings, as it would be of one table with what lies beside them; and that.
+
+    Args:
+        embeddings: Folder or URI that `v2a embed` wrote.
+        beside: Folder or URI that `v2a embed --beside` wrote; None: nothing.
+        settings: Whether jobs must have finished.
+
+    Raises:
+        ConfigError: As `read_manifest`, and for a sidecar that does not fit the embeddings.
+    """
+    made_by = read_manifest(embeddings, settings)
+    if beside is None:
+        return made_by, None
+    sidecar = open_sidecar(beside, embeddings, made_by, allow_unfinished=settings.allow_unfinished)
+    return sidecar.joined(made_by), sidecar
+
+
 def check_models(models: str | None, made_by: Manifest, embeddings: str) -> None:
     """Refuse embeddings of another bundle than the one that is asked for.
 
@@ -70,17 +89,10 @@ def read_part(selection: Selection, part: int, spaces: dict[str, str], embedding
     Raises:
         ConfigError: On a file of another space or width, or one that changed since the selection.
     """
-    uri, start = selection.parts[part], sum(selection.part_rows[:part])
-    with storage.open_read(uri) as file:
-        parquet = pq.ParquetFile(file)
-        _check_part(uri, parquet, selection.part_rows[part], spaces)
-        for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=["segment_id", "vision_frames", "clap_embedding"]):
-            rows = np.arange(start, start + batch.num_rows)
-            start += batch.num_rows
-            rows = rows[selection.codes_N[rows] != LEFT_OUT]
-            if len(rows):
-                table = pa.Table.from_batches([batch]).take(pa.array(rows - (start - batch.num_rows)))
-                yield _read_chunk(table, rows, selection, embedding_dim)
+    names = ["segment_id", "vision_frames", "clap_embedding"]
+    check = functools.partial(_check_spaces, _own_spaces(selection, spaces))
+    for table, rows in selected_of(selection, part, names, ROWS_AT_ONCE, check):
+        yield _read_chunk(table, rows, selection, embedding_dim)
 
 
 @dataclass(frozen=True)
@@ -119,16 +131,18 @@ class Chunk:
         return aggregate(aggregator, self.frames[np.repeat(rows, counts)], offsets, seeds)
 
 
-def _check_part(uri: str, parquet: pq.ParquetFile, rows: int, spaces: dict[str, str]) -> None:
-    if parquet.metadata.num_rows != rows:
-        raise ConfigError(f"{uri} changed while it was read: {rows} rows, now {parquet.metadata.num_rows}")
-    metadata = parquet.schema_arrow.metadata or {}
-    for side in ("vision", "audio"):
-        space = metadata.get(f"v2a.{side}_space".encode(), spaces[side].encode()).decode()
-        if space != spaces[side]:
-            raise ConfigError(
-                f"mixed spaces: {uri} holds {side} embeddings of {space}, the manifest says {spaces[side]}"
-            )
+def _own_spaces(selection: Selection, spaces: Mapping[str, str]) -> Mapping[str, str]:
+    """Those that parts of the embeddings have to be of: what lies beside them is of its own, and checked there."""
+    seen_beside = selection.beside is not None and "vision_frames" in selection.beside.columns
+    return {"audio": spaces["audio"]} if seen_beside else spaces
+
+
+def _check_spaces(spaces: Mapping[str, str], uri: str, schema: pa.Schema) -> None:
+    metadata = schema.metadata or {}
+    for side, wanted in spaces.items():
+        space = metadata.get(f"v2a.{side}_space".encode(), wanted.encode()).decode()
+        if space != wanted:
+            raise ConfigError(f"mixed spaces: {uri} holds {side} embeddings of {space}, the manifest says {wanted}")
 
 
 def _read_chunk(table: pa.Table, rows: npt.NDArray[np.int64], selection: Selection, dim: int) -> Chunk:

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.outputs import manifest
+from v2a_core.outputs.joining import Beside, frame_numbers
 from v2a_core.outputs.ledger import check_identity, part_files, reading
 from v2a_core.tables import latest
 from v2a_core.tables.schema import EMBEDDING_DIM, OK, ROWS_FOLDER, vision_dim_of
@@ -50,6 +51,8 @@ class Selection:
         frames: Frame embeddings of all rows.
         vision_dim: Numbers in one.
         weights_N: What each row counts in the training loss, float32, 1 on average over training rows; None: all 1.
+        beside: A sidecar, some of whose columns are read instead; None: there is none.
+        beside_N: For each row the number of its row there, int64.
     """
 
     parts: list[str]
@@ -61,6 +64,8 @@ class Selection:
     frames: int
     vision_dim: int = EMBEDDING_DIM
     weights_N: npt.NDArray[np.float32] | None = None
+    beside: Beside | None = None
+    beside_N: npt.NDArray[np.int64] | None = None
 
     def counts(self) -> dict[str, int]:
         """Rows by split."""
@@ -80,9 +85,11 @@ class Selection:
         return found
 
     def fingerprint(self) -> str:
-        """Tells two states of an embeddings folder apart: its files and their rows."""
+        """Tells two states of an embeddings folder, and of what lies beside it, apart: the files and their rows."""
         names = [uri.rsplit("/", 1)[-1] for uri in self.parts]
         text = "\n".join(f"{name} {rows}" for name, rows in zip(names, self.part_rows, strict=True))
+        if self.beside is not None:
+            text += f"\nbeside\n{self.beside.fingerprint()}"
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -182,7 +189,7 @@ def _read_light(uri: str, identity: str | None) -> tuple[pa.Table, int, int]:
         if missing:
             raise ConfigError(f"{uri} is not a file of embeddings: it lacks {', '.join(sorted(missing))}")
         schema = parquet.schema_arrow
-        return parquet.read(columns=_COLUMNS), vision_dim_of(schema), _frame_numbers(parquet.metadata)
+        return parquet.read(columns=_COLUMNS), vision_dim_of(schema), frame_numbers(parquet.metadata)
 
 
 def _one_width(parts: list[str], widths: list[int]) -> int:
@@ -192,12 +199,6 @@ def _one_width(parts: list[str], widths: list[int]) -> int:
                 f"mixed spaces: the frames of {uri} have {width} numbers, those of {parts[0]} {widths[0]}"
             )
     return widths[0]
-
-
-def _frame_numbers(metadata: pq.FileMetaData) -> int:
-    groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
-    columns = (group.column(index) for group in groups for index in range(group.num_columns))
-    return sum(column.num_values for column in columns if column.path_in_schema.startswith("vision_frames."))
 
 
 def _usable(

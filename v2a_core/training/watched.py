@@ -9,15 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.protocols import CURVE_HZ
 from v2a_core.tables import arrays
 from v2a_core.timing.envelope import onset_bumps
 from v2a_core.timing.predictors.grid import grid_frames, on_grid
+from v2a_core.training.selected import selected
 from v2a_core.training.selection import Selection
+
+_ROWS_AT_ONCE = 4096
 
 COLUMNS = (
     "start_s",
@@ -90,15 +91,12 @@ class WatchedSegments:
 
 def leave_out(selection: Selection) -> Selection:
     """The same without segments of which too little is seen over time, or nothing is heard; reads no embeddings."""
-    names = ["timing_times_s", "timing_level"]
-    moves = []
-    for uri in selection.parts:
-        with storage.open_read(uri) as file:
-            table = pq.read_table(file, columns=names)
+    left_N = np.zeros(len(selection.codes_N), bool)
+    for table, rows in selected(selection, ["timing_times_s", "timing_level"], _ROWS_AT_ONCE):
         # One frame alone does not move: there is nothing to learn when.
-        moves.append(pc.fill_null(pc.list_value_length(table["timing_times_s"]), 0).to_numpy() > 1)
-        moves[-1] &= pc.is_valid(table["timing_level"]).to_numpy()
-    return selection.without(~np.concatenate(moves), "not seen over time")
+        moves = pc.fill_null(pc.list_value_length(table["timing_times_s"]), 0).to_numpy() > 1
+        left_N[rows] = ~(moves & pc.is_valid(table["timing_level"]).to_numpy())
+    return selection.without(left_N, "not seen over time")
 
 
 def _filled(values_GD: npt.NDArray[np.float32], length: int) -> npt.NDArray[np.float32]:

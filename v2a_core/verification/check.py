@@ -6,6 +6,7 @@ from v2a_core import storage
 from v2a_core.config import ConfigError
 from v2a_core.outputs import manifest
 from v2a_core.outputs.manifest import Manifest
+from v2a_core.outputs.sidecar import JOB as BESIDE
 from v2a_core.verification.files import (
     TRAININGS,
     check_comparison,
@@ -47,7 +48,7 @@ def _verify(output: str, reader: PartReader) -> Report:
         check_folder(report)
         return report
     report = Report(output, made_by.get("job"), made_by)
-    if report.job in ("embed", "generate", "evaluate", "extract", "hear"):
+    if report.job in ("embed", BESIDE, "generate", "evaluate", "extract", "hear"):
         check_rows(report, reader)
         if report.job == "evaluate":
             check_metrics(report)

@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 from v2a_core import storage
 from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.outputs.parts import bytes_checksum, checksum_in_name
+from v2a_core.outputs.sidecar import JOB as BESIDE
 from v2a_core.tables import arrays
+from v2a_core.tables.beside import FRAMES, GROUPS, HEARD, TIMED, beside_schema, groups_of
 from v2a_core.tables.features import feature_schema
 from v2a_core.tables.lessons import latent_numbers_of, lessons_schema
 from v2a_core.tables.schema import INDEX, OK, REJECTED, SCHEMA_VERSION, embeddings_schema, vision_dim_of
@@ -69,7 +71,7 @@ def check_part(uri: str, job: str, identity: str) -> PartFound:
 
     Args:
         uri: The file.
-        job: `embed`, `generate`, `evaluate`, `extract` or `hear`.
+        job: `embed`, `embed --beside`, `generate`, `evaluate`, `extract` or `hear`.
         identity: Digest of what it must belong to (`manifest.identity_digest`).
     """
     name = uri.rsplit("/", 1)[-1]
@@ -106,6 +108,8 @@ def _schema(job: str, found: pa.Schema) -> pa.Schema:
         return evaluated_schema()
     if job == "extract":  # which network it is of says the manifest; what all of them have is checked
         return feature_schema(())
+    if job == BESIDE:  # what it adds says its manifest, and which columns are there
+        return beside_schema(groups_of(found), vision_dim_of(found))
     if job == "hear":
         return lessons_schema(latent_numbers_of(found))
     return INDEX if job == "generate" else embeddings_schema(vision_dim_of(found))
@@ -134,6 +138,28 @@ def _check_embeddings(table: pa.Table) -> list[Finding]:
         *_check_timing(table),
         *_findings(table, "as many frame times as frames are needed", ok & (counts > 0) & (counts != times)),
     ]
+
+
+def _check_beside(table: pa.Table) -> list[Finding]:
+    """What a sidecar has; nothing of a sound but its level."""
+    ok, groups = _mask(pc.equal(table["status"], OK)), groups_of(table.schema)
+    found = _check_status(table)
+    if not groups:
+        return [*found, *_findings(table, "nothing is added", ok)]
+    for group in set(groups) & {FRAMES, TIMED}:
+        times, *others = GROUPS[group]
+        frames = list(arrays.read_vector_lists(table[others[-1]]))
+        counts = np.array([-1 if item is None else len(item) for item in frames], int)
+        found += _check_vectors(table, others[-1], frames)
+        needed = ok if group == FRAMES else ok & _mask(pc.is_valid(table[times]))
+        found += _findings(table, f"ok, but without {others[-1]}", needed & (counts <= 0))
+        for name in (times, *others[:-1]):
+            lengths = pc.fill_null(pc.list_value_length(table[name]), -1).to_numpy()
+            found += _findings(table, f"as many {name} as {others[-1]} are needed", (counts >= 0) & (counts != lengths))
+            found += _check_finite(table, name, arrays.read_vectors(table[name]))
+    for name in GROUPS[HEARD] if HEARD in groups else ():
+        found += _check_finite(table, name, arrays.read_vectors(table[name]))
+    return found
 
 
 def _check_timing(table: pa.Table) -> list[Finding]:
@@ -208,6 +234,7 @@ def _check_lessons(table: pa.Table) -> list[Finding]:
 
 _CHECKS: dict[str, Callable[[pa.Table], list[Finding]]] = {
     "embed": _check_embeddings,
+    BESIDE: _check_beside,
     "generate": _check_index,
     "evaluate": _check_evaluated,
     "extract": _check_features,

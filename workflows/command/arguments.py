@@ -113,6 +113,15 @@ def add_catalog_places(parser: argparse.ArgumentParser, *, heard: bool = False) 
     )
 
 
+def add_beside(parser: argparse.ArgumentParser) -> None:
+    """Add the sidecar of embeddings that are read."""
+    parser.add_argument(
+        "--beside",
+        metavar="URI",
+        help="what `v2a embed --beside` wrote for the embeddings: its columns are read in place of theirs",
+    )
+
+
 def add_models(parser: argparse.ArgumentParser, default: str | None) -> None:
     """Add the choice of a model bundle."""
     parser.add_argument(

@@ -15,10 +15,20 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_job_arguments(parser, "embed")
     add_run_arguments(parser)
     add_catalog(parser)
+    parser.add_argument(
+        "--beside",
+        metavar="EMBEDDINGS",
+        help="folder or URI that `v2a embed` wrote: of its segments only what it lacks is embedded, into a sidecar",
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments, "embed", EmbedJob)
+    if arguments.beside:
+        from workflows.embed import beside
+
+        beside.run(arguments.catalog, arguments.beside, arguments.output, settings, **asked_of_catalog(arguments))
+        return DONE
     from workflows.embed import job
 
     job.run(arguments.catalog, arguments.output, settings, **asked_of_catalog(arguments))

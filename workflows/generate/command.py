@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from workflows.command.arguments import add_catalog, add_job_arguments, add_run_arguments, asked_of_catalog
+from workflows.command.arguments import add_beside, add_catalog, add_job_arguments, add_run_arguments, asked_of_catalog
 from workflows.command.commands import COMMANDS, Command
 from workflows.command.exit_codes import DONE
 from workflows.command.options import load_settings
@@ -21,6 +21,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--embeddings", metavar="URI", help="what `v2a embed` wrote for the catalog: what is there is not decoded again"
     )
+    add_beside(parser)
     parser.add_argument(
         "--curve",
         metavar="FILE",
@@ -52,6 +53,7 @@ def _run(arguments: argparse.Namespace) -> int:
         settings,
         mapper=arguments.mapper,
         embeddings=arguments.embeddings,
+        beside=arguments.beside,
         to_follow=ToFollow(arguments.curve, arguments.reference_audio, arguments.adapter),
         **asked_of_catalog(arguments),
     )

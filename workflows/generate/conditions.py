@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -11,14 +11,13 @@ from ray.data import Dataset
 
 from v2a_core import captioners
 from v2a_core.captioners.config import CaptionerSettings
-from v2a_core.compute.ids import Positions
 from v2a_core.config import ConfigError
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.mappers.choice import check_mapper, load_condition_mapper, unlike_training
 from v2a_core.mappers.config import SamplingSettings
 from v2a_core.mappers.none import NO_MAPPER
 from v2a_core.models import Bundle, LocalBundle
-from v2a_core.stages import caption
+from v2a_core.stages import caption, reuse
 from v2a_core.stages.decode import DecodeSettings
 from v2a_core.stages.embed import embed_timed
 from v2a_core.stages.follow import Following
@@ -66,7 +65,7 @@ class ThroughText:
 Origin = Mapped | ThroughText
 
 
-def check(mapper: str | None, embeddings: str | None, job: GenerateJob) -> None:
+def check(mapper: str | None, embeddings: str | None, job: GenerateJob, beside: str | None = None) -> None:
     """Refuse what contradicts itself, before anything loads.
 
     Raises:
@@ -80,6 +79,8 @@ def check(mapper: str | None, embeddings: str | None, job: GenerateJob) -> None:
         raise ConfigError(f"--via-text {job.via_text} uses no mapper: leave --mapper {mapper} out")
     if job.via_text != "off" and embeddings:
         raise ConfigError(f"--via-text {job.via_text} does not look at embeddings: leave --embeddings out")
+    if beside and not embeddings:
+        raise ConfigError("--beside has columns for the embeddings of --embeddings: give these, too")
 
 
 def choose(mapper: str | None, job: GenerateJob, local: LocalBundle) -> Origin:
@@ -107,7 +108,7 @@ def make(
     models: Models,
     origin: Origin,
     followed: Following | None,
-    parts: Mapping[str, Positions],
+    reusable: reuse.Reusable,
     pools: Pools,
 ) -> Dataset:
     """Segments with their conditions, and with their curves where these are predicted, a row each.
@@ -118,7 +119,7 @@ def make(
         models: The models.
         origin: What makes the conditions.
         followed: What the soundtracks follow in time.
-        parts: What `v2a embed` has seen: which of the planned sources are in which file.
+        reusable: What `v2a embed` has seen of the planned sources.
         pools: Workers.
     """
     bundle, local = models.bundle, models.local
@@ -134,7 +135,7 @@ def make(
     if isinstance(origin, ThroughText):
         watching = WatchStage(bundle, job.encoders, predictor) if predictor else None
         return _tell(planned, settings, watching, TextStage(bundle, origin.via, origin.captioner), pools)
-    data = see(planned, SeeSettings(settings, bundle, local.vision_dim, job.encoders), parts, pools)
+    data = see(planned, SeeSettings(settings, bundle, local.vision_dim, job.encoders), reusable, pools)
     mapping, cpus = MapStage(bundle, origin.mapper, job.sampling, job.seed, predictor), pools.actor_cpus / 2
     return run_actors(data, mapping, pools, batch_size=pools.segments_per_batch, cpus=cpus, gpu="beside")
 

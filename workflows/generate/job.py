@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Unpack
@@ -47,6 +48,7 @@ def run(
     *,
     mapper: str | None = None,
     embeddings: str | None = None,
+    beside: str | None = None,
     to_follow: ToFollow = _NOTHING,
     **asked: Unpack[AskedOfCatalog],
 ) -> dict[str, Any]:
@@ -58,6 +60,7 @@ def run(
         job: The configuration.
         mapper: Folder or URI of an exported mapper; `none` for CLIP straight into the generator.
         embeddings: What `v2a embed` wrote for this catalog, or a part of it: those sources are not decoded.
+        beside: What `v2a embed --beside` wrote for these: its columns are read in place of theirs.
         to_follow: A curve that every soundtrack follows in time, and the adapter for it, or for predicted curves.
         asked: Models, limit, dry run, ..., as `AskedOfCatalog` says.
 
@@ -71,20 +74,24 @@ def run(
         UnfinishedError: Some sources could not be fetched, or their files not written; the next run tries them again.
     """
     check_apart(catalog, output)
-    conditions.check(mapper, embeddings, job)
+    conditions.check(mapper, embeddings, job, beside)
     to_follow.check(job.timing)
     # Workers do not stand where the command was given.
     output, mapper = storage.canonical(output), mapper and canonical_mapper(mapper)
-    embeddings, to_follow = embeddings and storage.canonical(embeddings), to_follow.canonical()
+    seen, to_follow = _seen(embeddings, beside), to_follow.canonical()
     request = Request(output, **asked)
 
     def opened(models: Models, listing: Listing) -> Generation:
         check_settings(models.local, job.generator)
         made_from = conditions.choose(mapper, job, models.local)
         followed = choose(to_follow, models.local, job)
-        return Generation(models, job, listing, output, made_from, followed, embeddings)
+        return Generation(models, job, listing, output, made_from, followed, seen)
 
     return run_catalog(request, Generation.name, catalog, job, opened)
+
+
+def _seen(embeddings: str | None, beside: str | None) -> reuse.Seen | None:
+    return reuse.Seen(storage.canonical(embeddings), beside and storage.canonical(beside)) if embeddings else None
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,7 @@ class Generation(CatalogJob):
         output: Folder or URI of the run.
         made_from: What makes the conditions.
         followed: What the soundtracks follow in time; None: nothing.
-        embeddings: What `v2a embed` wrote for the catalog, or a part of it.
+        seen: What `v2a embed` wrote for the catalog, or a part of it.
     """
 
     name: ClassVar[str] = "generate"
@@ -105,7 +112,7 @@ class Generation(CatalogJob):
     output: str
     made_from: conditions.Origin
     followed: Following | None
-    embeddings: str | None
+    seen: reuse.Seen | None
 
     def identity(self) -> Identity:
         """All that a soundtrack depends on."""
@@ -134,9 +141,9 @@ class Generation(CatalogJob):
         plan, job = super().plan(ledger, tally), self.settings
         if self.listing.sources.says("prompt", "negative_prompt"):
             self._tell_changed_words()
-        if self.embeddings:
+        if self.seen:
             frames = self.followed.frames(job.frames) if self.followed else job.frames
-            reuse.check(self.embeddings, self.models.local.vision_space, job.segments, frames)
+            reuse.check(self.seen, self.models.local.vision_space, job.segments, frames)
         return plan
 
     def check_start(self) -> None:
@@ -147,8 +154,7 @@ class Generation(CatalogJob):
     def chain(self, items: Planned, output: str, pools: Pools) -> Dataset:
         """Conditions, gathered by source, then sounds, then files."""
         job, models = self.settings, self.models
-        parts = reuse.find(self.embeddings, items.ids) if self.embeddings else {}
-        data = conditions.make(items, job, models, self.made_from, self.followed, parts, pools)
+        data = conditions.make(items, job, models, self.made_from, self.followed, self._reusable(items), pools)
         # One actor sees all segments, so that it knows when a source is whole: it holds their conditions, no media.
         batch = pools.segments_per_batch
         data = run_actors(data, GatherStage(), pools, batch_size=batch, cpus=pools.gather_cpus, gpu=None, actors=1)
@@ -173,6 +179,17 @@ class Generation(CatalogJob):
             return {}
         timing = {"timing": dict(followed.predicts)} if followed.predictor else {}
         return {"adapter": followed.fingerprint, **timing}
+
+    def _reusable(self, items: Planned) -> reuse.Reusable:
+        found = reuse.find(self.seen, items.ids) if self.seen else reuse.Reusable({})
+        if found.unmatched and self.seen:
+            print(
+                f"generate: {found.unmatched} sources of {self.seen.embeddings} are not in {self.seen.beside}: they "
+                "are decoded",
+                file=sys.stderr,
+                flush=True,
+            )
+        return found
 
     @property
     def _predicts(self) -> bool:

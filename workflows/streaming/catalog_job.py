@@ -13,7 +13,7 @@ import numpy as np
 import ray
 
 from v2a_core.catalog import source_id
-from v2a_core.compute.ids import pack
+from v2a_core.compute.ids import Ids, pack
 from v2a_core.outputs.commit_rate import commit_rate
 from v2a_core.outputs.ledger import Ledger
 from v2a_core.protocols import JSON
@@ -30,6 +30,7 @@ from workflows.streaming.listing import Listing, list_catalog
 from workflows.streaming.plan import Names, Planned
 from workflows.streaming.run import Entrance, run
 from workflows.streaming.sample import Sampled, measure
+from workflows.streaming.shards import shards_on_workers
 from workflows.streaming.summary import Tally
 
 
@@ -126,9 +127,14 @@ def plan_catalog(
         tally.good_before = ledger.good_among(ids)
         keys = np.concatenate([planned.keys(), pack([row["source_key"] for row in rejected])])
         planned_ids = np.concatenate([planned.ids, pack([row["source_id"] for row in rejected])])
-        other = ledger.other_versions(keys, planned_ids)
-        tally.replace(keys[other], planned_ids[other])
+        tell_replaced(tally, ledger, keys, planned_ids)
     return planned, rejected
+
+
+def tell_replaced(tally: Tally, ledger: Ledger, keys: Ids, planned_ids: Ids) -> None:
+    """Let a tally learn of which planned sources, told by key and id, an output has another version."""
+    other = ledger.other_versions(keys, planned_ids)
+    tally.replace(keys[other], planned_ids[other])
 
 
 def run_catalog(
@@ -154,7 +160,9 @@ def run_catalog(
         name,
         settings,
         inputs=catalog,
-        listed=lambda limit: list_catalog(catalog, settings.catalog, limit, heard=heard),
+        listed=lambda limit: list_catalog(
+            catalog, settings.catalog, limit, heard=heard, shards=shards_on_workers(request.address)
+        ),
         opened=opened,
     )
     return run(request, entrance)

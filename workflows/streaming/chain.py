@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,9 @@ import pyarrow as pa
 from ray.data import Dataset
 
 from v2a_core.catalog import ShardReader
-from v2a_core.compute.ids import Positions
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.models import Bundle
+from v2a_core.outputs.joining import Beside
 from v2a_core.stages import reuse
 from v2a_core.stages.decode import DecodeSettings, decode_rows
 from v2a_core.stages.embed import embed_frames as embed_frames_of
@@ -28,7 +28,7 @@ from workflows.streaming.stages import ActorStage, run_actors, run_tasks
 # Pixels of a batch of segments, at most: it is held by Ray, by the stage that takes it, and by the next one in line.
 _BATCH_BYTES = 256 * 2**20
 ROWS_PER_YIELD = 4  # segments that a decode task gives on at once
-_WANTED = pa.schema([("part", pa.string()), ("packed", pa.binary())])
+_WANTED = pa.schema([("part", pa.string()), ("packed", pa.binary()), ("numbers", pa.binary())])
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ def decode(planned: Planned, settings: DecodeSettings, pools: Pools) -> Dataset:
     return run_tasks(dataset(planned, Blocks.of(pools)), DecodeStage(settings), pools)
 
 
-def see(planned: Planned, settings: SeeSettings, parts: Mapping[str, Positions], pools: Pools) -> Dataset:
-    """Segments with frame embeddings: of sources that `v2a embed` has seen, read from `parts`; of others, made."""
+def see(planned: Planned, settings: SeeSettings, reusable: reuse.Reusable, pools: Pools) -> Dataset:
+    """Segments with frame embeddings: of sources that `v2a embed` has seen, read from there; of others, made."""
     seen = np.zeros(len(planned), bool)
     data = []
-    if parts:
-        seen[np.concatenate(list(parts.values()))] = True
-        data.append(read_embedded(parts, planned, settings, pools))
+    if reusable.parts:
+        seen[np.concatenate([wanted.sources for wanted in reusable.parts.values()])] = True
+        data.append(read_embedded(reusable, planned, settings, pools))
     if len(rest := planned.where(~seen)):
         # CLIP ViT-B/32 is small: it shares its GPU with the stages behind it.
         stage = VisionStage(settings.bundle, settings.encoders, settings.decode.embeds_timed)
@@ -78,21 +78,29 @@ def segments_at_once(settings: DecodeSettings, most: int) -> int:
     return max(1, min(most, _BATCH_BYTES // (count * settings.spec.image_size**2 * 3)))
 
 
-def read_embedded(parts: Mapping[str, Positions], planned: Planned, settings: SeeSettings, pools: Pools) -> Dataset:
+def read_embedded(reusable: reuse.Reusable, planned: Planned, settings: SeeSettings, pools: Pools) -> Dataset:
     """Segments as `VisionStage` leaves them, from the files of `v2a embed`.
 
     Args:
-        parts: For each file, which of the planned sources are wanted from it.
+        reusable: What is read of each file.
         planned: The sources.
         settings: How they would be seen here.
         pools: Workers.
     """
     blocks = [
-        pa.table({"part": [part], "packed": [planned.packed(wanted)]}, schema=_WANTED) for part, wanted in parts.items()
+        pa.table(
+            {
+                "part": [part],
+                "packed": [planned.packed(wanted.sources)],
+                "numbers": [None if wanted.numbers is None else wanted.numbers.tobytes()],
+            },
+            schema=_WANTED,
+        )
+        for part, wanted in reusable.parts.items()
     ]
     # Reading is mostly waiting.
     denser = reuse.Denser(settings.decode.frames.timing_fps > 0, settings.decode.embeds_timed)
-    stage = ReadEmbeddedStage(settings.vision_dim, denser)
+    stage = ReadEmbeddedStage(settings.vision_dim, denser, reusable.beside)
     cpus = pools.decode_cpus / 2
     return run_tasks(from_tables(blocks), stage, pools, batch_size=1, cpus=cpus)
 
@@ -139,12 +147,14 @@ class ReadEmbeddedStage:
 
     vision_dim: int
     denser: reuse.Denser
+    beside: Beside | None = None
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Read a file."""
         for item in batch.to_pylist():
             sources = {wanted.source_id: rows.pack_source(wanted.source) for wanted in unpack(item["packed"])}
-            yield from reuse.read(item["part"], sources, self.vision_dim, self.denser)
+            beside = (self.beside, np.frombuffer(item["numbers"], np.int64)) if self.beside else None
+            yield from reuse.read(item["part"], sources, self.vision_dim, self.denser, beside)
         yield reuse.seen_schema(self.vision_dim, self.denser.frames).empty_table()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from v2a_core.catalog import CatalogSettings, Source, Sources, list_sources
+from v2a_core.catalog.tar import ShardLister
 from v2a_core.config import ConfigError
 from v2a_core.media.types import MediaError
 
@@ -30,15 +31,27 @@ class Listing:
 
 
 def list_catalog(
-    catalog: Sequence[str], settings: CatalogSettings, limit: int | None, *, heard: bool = False
+    catalog: Sequence[str],
+    settings: CatalogSettings,
+    limit: int | None,
+    *,
+    heard: bool = False,
+    shards: ShardLister | None = None,
 ) -> Listing:
     """List a catalog, at most its first `limit` entries; of what is seen or, else, `heard`.
+
+    Args:
+        catalog: Files, folders, globs, prefixes, shards or tables.
+        settings: What is listed.
+        limit: Entries at most; None: all.
+        heard: Whether its sources are sounds and videos, instead of videos and images.
+        shards: What lists tar shards; None: this process.
 
     Raises:
         ConfigError: When there is nothing in it, or it does not exist.
     """
     try:
-        listed = list_sources(catalog, settings, heard=heard)
+        listed = list_sources(catalog, settings, heard=heard, shards=shards)
     except (ValueError, FileNotFoundError) as error:
         raise ConfigError(str(error)) from None
     for note in listed.notes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from v2a_core.config import ConfigError
-from workflows.command.arguments import add_job_arguments, add_run_arguments
+from workflows.command.arguments import add_beside, add_job_arguments, add_run_arguments
 from workflows.command.commands import COMMANDS, Command
 from workflows.command.exit_codes import DONE
 from workflows.command.options import load_settings, overrides
@@ -16,6 +16,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_job_arguments(parser, "train", models=None)
     add_run_arguments(parser)
     parser.add_argument("embeddings", metavar="EMBEDDINGS", help="folder or URI that `v2a embed` wrote")
+    add_beside(parser)
     parser.add_argument(
         "--sweep", metavar="FILE", help="train the configurations of a YAML file, or of one in configs/sweep/ by name"
     )
@@ -32,6 +33,7 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.embeddings,
         arguments.output,
         settings,
+        beside=arguments.beside,
         models=arguments.models,
         limit=arguments.limit,
         dry_run=arguments.dry_run,
@@ -52,6 +54,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
         arguments.embeddings,
         arguments.output,
         load_sweep(arguments.sweep, overrides(arguments)),
+        beside=arguments.beside,
         models=arguments.models,
         limit=arguments.limit,
         dry_run=arguments.dry_run,

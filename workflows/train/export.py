@@ -13,12 +13,14 @@ from workflows.train.work import TrainWork
 from workflows.training.summary import Checkpointed, TrainSummary, told_of
 
 
-def export(last: Checkpointed, work: TrainWork, claimed: Manifest, summary: TrainSummary, embeddings: str) -> None:
+def export(
+    last: Checkpointed, work: TrainWork, claimed: Manifest, summary: TrainSummary, embeddings: str, beside: str | None
+) -> None:
     """Write the best mapper, its card and the pictures of the run from its last checkpoint."""
     from v2a_core.mappers.export import save_mapper
 
     _draw(last.folder, work.output)
-    save_mapper(work.output, last.weights, _mapper_config(work, claimed, summary, embeddings), work.job.license)
+    save_mapper(work.output, last.weights, _mapper_config(work, claimed, summary, embeddings, beside), work.job.license)
 
 
 def _draw(folder: Path, output: str) -> None:
@@ -35,7 +37,9 @@ def _draw(folder: Path, output: str) -> None:
         plots.draw_projection(rows, path)
 
 
-def _mapper_config(work: TrainWork, claimed: Manifest, summary: TrainSummary, embeddings: str) -> MapperConfig:
+def _mapper_config(
+    work: TrainWork, claimed: Manifest, summary: TrainSummary, embeddings: str, beside: str | None
+) -> MapperConfig:
     return MapperConfig(
         program=program(),
         mapper=work.job.mapper,
@@ -47,6 +51,7 @@ def _mapper_config(work: TrainWork, claimed: Manifest, summary: TrainSummary, em
         training={
             **told_of(summary),
             "embeddings": embeddings,
+            **({"beside": beside} if beside else {}),
             "cut": work.cut,
             "seed": work.job.seed,
             "settings": work.job.training.model_dump(),

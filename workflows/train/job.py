@@ -15,7 +15,8 @@ from v2a_core.protocols import JSON
 from v2a_core.storage import StorageAccess
 from v2a_core.tables.schema import EMBEDDING_DIM
 from v2a_core.training import placement
-from v2a_core.training.reading import check_models, read_manifest
+from v2a_core.training.beside import join
+from v2a_core.training.reading import check_models, read_manifests
 from v2a_core.training.selection import select
 from workflows.train import plan as train_plan
 from workflows.train.config import TrainJob
@@ -30,6 +31,7 @@ def run(
     output: str,
     job: TrainJob,
     *,
+    beside: str | None = None,
     models: str | None = None,
     limit: int | None = None,
     dry_run: bool = False,
@@ -42,6 +44,7 @@ def run(
         embeddings: Folder or URI that `v2a embed` wrote.
         output: Folder or URI of the mapper; a run that was cut short there goes on from its last checkpoint.
         job: The configuration.
+        beside: Folder or URI that `v2a embed --beside` wrote for them: the mapper sees with its encoder.
         models: A bundle that the embeddings must be of; None takes any.
         limit: Take the first `limit` sources only.
         dry_run: Plan and check, do nothing.
@@ -60,17 +63,17 @@ def run(
     with storage.reach(StorageAccess.of_job(job.storage, output, job.output_storage)):
         # Workers do not stand where the command was given.
         request = TrainRequest(storage.canonical(output), limit, dry_run, address, steal)
-        return run_training(request, _open(embeddings, job, models, request), started)
+        return run_training(request, _open(embeddings, beside, job, models, request), started)
 
 
-def _open(given: str, job: TrainJob, models: str | None, request: TrainRequest) -> MapperTraining:
-    embeddings = storage.canonical(given)
-    made_by = read_manifest(embeddings, job.data)
-    check_models(models, made_by, embeddings)
-    selection = select(embeddings, job.data, request.limit)
+def _open(given: str, beside: str | None, job: TrainJob, models: str | None, request: TrainRequest) -> MapperTraining:
+    embeddings, beside = storage.canonical(given), beside and storage.canonical(beside)
+    made_by, sidecar = read_manifests(embeddings, beside, job.data)
+    check_models(models, made_by, beside or embeddings)
+    selection = join(select(embeddings, job.data, request.limit), embeddings, sidecar)
     place = placement.choose(selection, job.data, job.mapper.aggregator, EMBEDDING_DIM, job.scaling.workers)
     work = TrainWork(job, request.output, selection, made_by["spaces"], place, _cut(made_by))
-    return MapperTraining(work, embeddings, given, made_by)
+    return MapperTraining(work, embeddings, given, beside, made_by)
 
 
 @dataclass(frozen=True)
@@ -80,18 +83,20 @@ class MapperTraining(Training[TrainJob]):
     Attributes:
         embeddings: Folder or URI.
         given: The same, as a person named it.
-        made_by: Their manifest.
+        beside: Folder or URI of what lies beside them; None: nothing is read of any.
+        made_by: Their manifest, of both.
     """
 
     work: TrainWork
     embeddings: str
     given: str
+    beside: str | None
     made_by: Manifest
 
     @property
     def inputs(self) -> Sequence[str]:
-        """The embeddings."""
-        return [self.embeddings]
+        """The embeddings, and what lies beside them."""
+        return [self.embeddings, *([self.beside] if self.beside else [])]
 
     @property
     def file(self) -> str:
@@ -122,11 +127,11 @@ class MapperTraining(Training[TrainJob]):
 
     def plan(self, checked: Mapping[str, object], *, finished: bool) -> dict[str, object]:
         """Rows, parameters, steps, resources, time."""
-        return train_plan.plan(self.given, self.work, checked, finished=finished)
+        return train_plan.plan(self.given, self.beside, self.work, checked, finished=finished)
 
     def export(self, last: Checkpointed, summary: TrainSummary, claimed: Manifest) -> None:
         """The best mapper."""
-        export(last, self.work, claimed, summary, self.given)
+        export(last, self.work, claimed, summary, self.given, self.beside)
 
     def sentence(self, summary: TrainSummary) -> str:
         """How well the best mapper does."""

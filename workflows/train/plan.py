@@ -25,11 +25,14 @@ from workflows.training.plan import resources
 from workflows.training.run import total_steps
 
 
-def plan(given: str, work: TrainWork, checked: Mapping[str, object], *, finished: bool) -> dict[str, object]:
+def plan(
+    given: str, beside: str | None, work: TrainWork, checked: Mapping[str, object], *, finished: bool
+) -> dict[str, object]:
     """Rows by split and by reason for leaving out, parameters, steps, resources, time.
 
     Args:
         given: The embeddings, as a person named them.
+        beside: What lies beside them; None: nothing.
         work: What would be done.
         checked: What of the storage works.
         finished: Whether the output was trained before: then there is nothing to do.
@@ -42,6 +45,7 @@ def plan(given: str, work: TrainWork, checked: Mapping[str, object], *, finished
     return {
         "job": "train",
         "embeddings": given,
+        **({"beside": beside} if beside else {}),
         "output": work.output,
         "storage": checked,
         "rows": rows,

@@ -92,6 +92,7 @@ def run_sweep(
     output: str,
     sweep: Sweep,
     *,
+    beside: str | None = None,
     models: str | None = None,
     limit: int | None = None,
     dry_run: bool = False,
@@ -111,18 +112,27 @@ def run_sweep(
         connection.connect(address)
         if dry_run:
             plans = {
-                name: train.run(embeddings, storage.join(output, name), job, models=models, limit=limit, dry_run=True)
+                name: train.run(
+                    embeddings,
+                    storage.join(output, name),
+                    job,
+                    beside=beside,
+                    models=models,
+                    limit=limit,
+                    dry_run=True,
+                )
                 for name, job in sweep.jobs.items()
             }
             show({"job": "train", "runs": plans})
             return []
         embeddings, output = storage.canonical(embeddings), storage.canonical(output)
+        asked = {"beside": beside and storage.canonical(beside), "models": models, "limit": limit, "steal": steal}
 
         def start(name: str) -> Run:
             # A task of its own for each: Ray Train's driver wants the main thread of a process. It only waits.
             task: Any = ray.remote(num_cpus=0, max_retries=0)(train.run)
             place, job = storage.join(output, name), sweep.jobs[name]
-            run: Run = task.remote(embeddings, place, job, models=models, limit=limit, steal=steal)
+            run: Run = task.remote(embeddings, place, job, **asked)
             return run
 
         return _run_all(start, sweep, output)

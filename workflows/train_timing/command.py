@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from workflows.command.arguments import add_job_arguments, add_run_arguments, asked_of_run
+from workflows.command.arguments import add_beside, add_job_arguments, add_run_arguments, asked_of_run
 from workflows.command.commands import COMMANDS, Command
 from workflows.command.exit_codes import DONE
 from workflows.command.options import load_settings
@@ -17,6 +17,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "embeddings", metavar="EMBEDDINGS", help="folder or URI that `v2a embed --set frames.timing_fps=10` wrote"
     )
+    add_beside(parser)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -24,7 +25,9 @@ def _run(arguments: argparse.Namespace) -> int:
     from workflows.train_timing import job
     from workflows.training.plan import show
 
-    summary = job.run(arguments.embeddings, arguments.output, settings, **asked_of_run(arguments))
+    summary = job.run(
+        arguments.embeddings, arguments.output, settings, beside=arguments.beside, **asked_of_run(arguments)
+    )
     if arguments.dry_run:
         show(summary)
     return DONE

@@ -15,7 +15,8 @@ from v2a_core.outputs.manifest import Manifest
 from v2a_core.protocols import CURVE_HZ
 from v2a_core.storage import StorageAccess
 from v2a_core.timing.predictors.trained import SCHEMA_VERSION, TrainedConfig, save_predictor
-from v2a_core.training.reading import check_models, read_manifest
+from v2a_core.training.beside import join
+from v2a_core.training.reading import check_models, read_manifests
 from v2a_core.training.selection import select
 from v2a_core.training.watched import leave_out
 from workflows.train_timing.config import TimingJob
@@ -35,6 +36,7 @@ def run(
     output: str,
     job: TimingJob,
     *,
+    beside: str | None = None,
     models: str | None = None,
     limit: int | None = None,
     dry_run: bool = False,
@@ -47,6 +49,7 @@ def run(
         embeddings: Folder or URI that `v2a embed` wrote, with `frames.timing_fps`.
         output: Folder or URI of the predictor; a run that was cut short there goes on from its last checkpoint.
         job: The configuration.
+        beside: Folder or URI that `v2a embed --beside` wrote for them: the predictor looks with its encoder.
         models: A bundle that the embeddings must be of; None takes any.
         limit: Take the first `limit` sources only.
         dry_run: Plan and check, do nothing.
@@ -63,16 +66,19 @@ def run(
     started = time.monotonic()
     with storage.reach(StorageAccess.of_job(job.storage, output, job.output_storage)):
         request = TrainRequest(storage.canonical(output), limit, dry_run, address, steal)
-        return run_training(request, _open(storage.canonical(embeddings), job, models, request), started)
+        return run_training(request, _open(storage.canonical(embeddings), beside, job, models, request), started)
 
 
-def _open(embeddings: str, job: TimingJob, models: str | None, request: TrainRequest) -> TimingTraining:
-    made_by = read_manifest(embeddings, job.data)
-    check_models(models, made_by, embeddings)
-    rate = _rate(embeddings, made_by)
+def _open(
+    embeddings: str, beside: str | None, job: TimingJob, models: str | None, request: TrainRequest
+) -> TimingTraining:
+    beside = beside and storage.canonical(beside)
+    made_by, sidecar = read_manifests(embeddings, beside, job.data)
+    check_models(models, made_by, beside or embeddings)
+    rate = _rate(f"{embeddings} with {beside}" if beside else embeddings, made_by)
     length_s = float(cast(float, manifest.group(made_by["identity"], "segments")["length_s"]))
-    selection = leave_out(select(embeddings, job.data, request.limit))
-    return TimingTraining(TimingWork(job, request.output, selection, rate, length_s), embeddings, made_by)
+    selection = leave_out(join(select(embeddings, job.data, request.limit), embeddings, sidecar))
+    return TimingTraining(TimingWork(job, request.output, selection, rate, length_s), embeddings, beside, made_by)
 
 
 def _rate(embeddings: str, made_by: Manifest) -> int:
@@ -99,17 +105,19 @@ class TimingTraining(Training[TimingJob]):
 
     Attributes:
         embeddings: Folder or URI.
-        made_by: Their manifest.
+        beside: Folder or URI of what lies beside them; None: nothing is read of any.
+        made_by: Their manifest, of both.
     """
 
     work: TimingWork
     embeddings: str
+    beside: str | None
     made_by: Manifest
 
     @property
     def inputs(self) -> Sequence[str]:
-        """The embeddings."""
-        return [self.embeddings]
+        """The embeddings, and what lies beside them."""
+        return [self.embeddings, *([self.beside] if self.beside else [])]
 
     @property
     def file(self) -> str:
@@ -155,6 +163,7 @@ class TimingTraining(Training[TimingJob]):
         return {
             "job": work.name,
             "embeddings": self.embeddings,
+            **({"beside": self.beside} if self.beside else {}),
             "output": work.output,
             "storage": checked,
             **schedule(work, rows),
@@ -185,6 +194,7 @@ class TimingTraining(Training[TimingJob]):
             training={
                 **told_of(summary),
                 "embeddings": self.embeddings,
+                **({"beside": self.beside} if self.beside else {}),
                 "settings": self.work.job.training.model_dump(),
             },
         )

@@ -100,10 +100,10 @@ def test_the_same_command_goes_on_and_another_rate_is_refused(dense: Path, catal
 
 def test_embeddings_are_taken_where_they_have_what_is_looked_at(dense: Path) -> None:
     space, settings = load_bundle("miniature").resolve().vision_space, job(DENSE)
-    reuse.check(str(dense), space, settings.segments, settings.frames)
-    reuse.check(str(dense), space, settings.segments, job().frames)
+    reuse.check(reuse.Seen(str(dense)), space, settings.segments, settings.frames)
+    reuse.check(reuse.Seen(str(dense)), space, settings.segments, job().frames)
     with pytest.raises(ConfigError, match=r"frames\.timing_fps: the embeddings have 8\.0, this run 10\.0"):
-        reuse.check(str(dense), space, settings.segments, job("frames.timing_fps=10.0").frames)
+        reuse.check(reuse.Seen(str(dense)), space, settings.segments, job("frames.timing_fps=10.0").frames)
 
 
 def test_a_whole_source_in_one_segment_has_none() -> None:
