@@ -118,18 +118,38 @@ class Node:
         """Start a command there; it ends with the node at the latest."""
         with log.open("ab") as file:
             process = subprocess.Popen(
-                [*self.inside, *command], env=job_environment(**variables), stdin=subprocess.DEVNULL, stdout=file, stderr=file
+                [*self.inside, *command],
+                env=job_environment(**variables),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
             )
         self.processes.append(process)
         return process
 
     def pids(self) -> list[int]:
         """What runs there, as this process numbers it."""
-        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _namespace(pid) == _namespace(self.first)]
+        return [
+            pid
+            for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
+            if _namespace(pid) == _namespace(self.first)
+        ]
 
     def unplug(self) -> None:
         """Take its cable away: nothing that it sends arrives, and nobody is told."""
         _ip("link", "set", f"{self.network.name}n{self.number}", "down")
+
+    def plug(self) -> None:
+        """Undo `unplug`."""
+        _ip("link", "set", f"{self.network.name}n{self.number}", "up")
+
+    def refuse(self, peer: Node) -> None:
+        """What it sends to another machine is refused at once, with an error."""
+        self.shell(f"ip route add unreachable {peer.address}/32")
+
+    def admit(self, peer: Node) -> None:
+        """Undo `refuse`."""
+        self.shell(f"ip route del unreachable {peer.address}/32")
 
     def down(self) -> None:
         """Switch it off: all that runs there ends at once."""
