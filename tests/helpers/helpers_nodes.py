@@ -18,7 +18,9 @@ from helpers_processes import below, job_environment
 
 # Collects what its descendants leave, as the first process of a machine does.
 _KEEPER = ("bash", "-c", "while :; do sleep 3600 & wait $!; done")
-_APART = ("unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
+# Ends with this process, too, however it ends.
+_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+_APART = (*_WITH_US, "unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
 _NOWHERE = "02:00:00:00:00:00"  # the hardware of no node: what is sent there is lost without a word
 _SHARED_MEMORY = "1g"
 
