@@ -118,11 +118,12 @@ class Steps:
     """How often a run has done something for good, in a place of the bucket; files may go again."""
 
     def __init__(self, world: World, job: str, output: str) -> None:
-        self._world, self._part, self._output = world, _STEPS[job], output
+        self._part, self._output = _STEPS[job], output
+        self._s3 = helpers_s3.client(world.endpoint)
         self._seen: set[str] = set()
 
     def count(self) -> int:
-        found = helpers_s3.keys(self._world.endpoint, BUCKET, f"{self._output}/")
+        found = helpers_s3.keys(self._s3, BUCKET, f"{self._output}/")
         self._seen |= {key for key in found if self._part in key}
         return len(self._seen)
 

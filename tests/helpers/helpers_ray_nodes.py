@@ -17,7 +17,7 @@ STORE_MIB = 256
 START_S = 120.0  # a busy machine; some six seconds each otherwise
 _FIRST_ADDRESS = 10
 # No tokens: the network ends at this machine, and who could enter it is root.
-_QUIET = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+_QUIET = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "PYTHONUNBUFFERED": "1"}
 
 
 class RayNodes:

@@ -220,16 +220,16 @@ def upload(endpoint: str, bucket: str, folder: Path) -> None:
 def download(endpoint: str, bucket: str, prefix: str, folder: Path) -> Path:
     """What lies below a prefix, in a folder."""
     s3 = client(endpoint)
-    for key in keys(endpoint, bucket, prefix):
+    for key in keys(s3, bucket, prefix):
         target = folder / key.removeprefix(prefix).lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         s3.download_file(bucket, key, str(target))
     return folder
 
 
-def keys(endpoint: str, bucket: str, prefix: str) -> list[str]:
-    """Names below a prefix."""
-    pages = client(endpoint).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+def keys(s3: object, bucket: str, prefix: str) -> list[str]:
+    """Names below a prefix, by a client."""
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     return [item["Key"] for page in pages for item in page.get("Contents", ())]
 
 
