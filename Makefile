@@ -6,10 +6,12 @@ READY := $(VENV)/.ready
 DEMO_OUTPUT ?= demo-output
 LATEST := .venv-latest
 TORCH :=  # a build of torch for `make test-latest` that is not the newest, such as torch==2.13.0
+ROUNDS ?= 50  # of `make chaos`
+SEED ?= 0  # of its first round; the next one has the next
 NICE :=  # what runs beside jobs on Ray gets no more than its workers, which are nice by 15
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-parts test-inputs test-jobs test-all fuzz attack test-latest lint types figures reference docs format clean
+.PHONY: help setup demo test test-parts test-inputs test-jobs test-all fuzz attack chaos test-latest lint types figures reference docs format clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,13 +44,16 @@ test-jobs: $(READY)
 	$(BIN)/python -m pytest tests/workflows
 
 test-all: lint types  ## the same with the slow tests (full-size models, long runs)
-	$(BIN)/python -m pytest -m 'not fuzz and not attack' --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m 'not fuzz and not attack and not chaos' --cov --cov-report=term:skip-covered
 
 fuzz: $(READY)  ## 2,000 mutated files through a real job: no crash, no hang, no stray process (minutes)
 	$(BIN)/python -m pytest -m fuzz -s tests/workflows/embed/test_fuzz.py
 
 attack: $(READY)  ## what an enemy or bad luck would try, and a table of what held (minutes)
 	$(BIN)/python -m pytest -m attack tests/attacks
+
+chaos: $(READY)  ## what befalls a cluster: lost machines, storage that is away, cut networks; a table of what held (an hour, root)
+	CHAOS_ROUNDS=$(ROUNDS) CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -m chaos tests/chaos
 
 # What the bounds in pyproject.toml allow, not what constraints.txt pins: says early what a new release breaks.
 test-latest:  ## the core tests with the newest versions that the bounds allow, in an environment of their own (minutes)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from helpers_verdicts import VERDICTS, counts
 
 _HERE = Path(__file__).parent
-_VERDICTS = {"passed": "held", "failed": "WENT THROUGH", "skipped": "not tried"}
 _WIDTH = 140
 
 
@@ -46,7 +45,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         why = report.longrepr[2].removeprefix("Skipped: ") if report.outcome == "skipped" else ""
         before = _tried.get(item.nodeid)
         if before is None or before.verdict == "held":
-            _tried[item.nodeid] = _Attack(area, _title(item), _VERDICTS[report.outcome], report.duration, why)
+            _tried[item.nodeid] = _Attack(area, _title(item), VERDICTS[report.outcome], report.duration, why)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -55,18 +54,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("attacks")
     for area in sorted({attack.area for attack in _tried.values()}):
         here = [attack for attack in _tried.values() if attack.area == area]
-        terminalreporter.write_line(f"{area}: {_counts(here)}")
+        terminalreporter.write_line(f"{area}: {counts(attack.verdict for attack in here)}")
         for attack in here:
             reason = f" ({attack.reason})" if attack.reason else ""
             terminalreporter.write_line(f"{attack.verdict:>14}  {attack.title[:_WIDTH]}{reason}")
-    terminalreporter.write_line(f"in all: {_counts(list(_tried.values()))}")
-
-
-def _counts(attacks: list[_Attack]) -> str:
-    found = Counter(attack.verdict for attack in attacks)
-    parts = [f"{found['held']} of {len(attacks)} held"]
-    parts += [f"{found[verdict]} {verdict}" for verdict in ("WENT THROUGH", "not tried") if found[verdict]]
-    return ", ".join(parts)
+    terminalreporter.write_line(f"in all: {counts(attack.verdict for attack in _tried.values())}")
 
 
 def _title(item: pytest.Item) -> str:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -160,7 +160,7 @@ def serve_s3() -> Iterator[str]:
 _APART = """
 import sys
 from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server = ThreadedMotoServer(ip_address=sys.argv[1], port=0, verbose=False)
 server.start()
 print(server.get_host_and_port()[1], flush=True)
 sys.stdin.read()
@@ -168,17 +168,22 @@ sys.stdin.read()
 
 
 @contextlib.contextmanager
-def serve_s3_apart() -> Iterator[str]:
-    """Another server with buckets of its own: those of one process share theirs."""
+def serve_s3_apart(address: str = "127.0.0.1", inside: Sequence[str] = ()) -> Iterator[str]:
+    """Another server with buckets of its own: those of one process share theirs.
+
+    Args:
+        address: That it listens on.
+        inside: What its command begins with, if it is to run on a machine of its own.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-c", _APART],
+        [*inside, sys.executable, "-c", _APART, address],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
     with process:
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        yield f"http://{address}:{int(process.stdout.readline())}"
         process.stdin.close()
 
 
@@ -210,6 +215,22 @@ def upload(endpoint: str, bucket: str, folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             s3.upload_file(str(path), bucket, path.relative_to(folder).as_posix())
+
+
+def download(endpoint: str, bucket: str, prefix: str, folder: Path) -> Path:
+    """What lies below a prefix, in a folder."""
+    s3 = client(endpoint)
+    for key in keys(s3, bucket, prefix):
+        target = folder / key.removeprefix(prefix).lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        s3.download_file(bucket, key, str(target))
+    return folder
+
+
+def keys(s3: object, bucket: str, prefix: str) -> list[str]:
+    """Names below a prefix, by a client."""
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return [item["Key"] for page in pages for item in page.get("Contents", ())]
 
 
 def reached(endpoint: str, **more: object) -> StorageSettings:

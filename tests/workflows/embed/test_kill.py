@@ -15,9 +15,9 @@ from pathlib import Path
 
 import helpers_catalog
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import ray
+from helpers_outputs import assert_same_embeddings, segment_rows
 from helpers_processes import below, command_of, job_environment, wait_until
 
 from v2a_core.outputs.ledger import part_files
@@ -34,14 +34,8 @@ def command(catalog, output):
     return [*tool, *SETTINGS]
 
 
-def rows(output) -> dict[str, dict]:
-    read = [row for part in part_files(f"{output}/rows") for row in pq.read_table(part).to_pylist()]
-    assert len({row["segment_id"] for row in read}) == len(read)
-    return {row["segment_id"]: row for row in read}
-
-
 def has_more_rows(output, before: int) -> bool:
-    return len(rows(output)) > before
+    return len(segment_rows(output)) > before
 
 
 @pytest.mark.timeout(280)
@@ -56,12 +50,12 @@ def test_sigkill_half_way_then_the_same_command(ray_session, tmp_path):
     wait_until(lambda: len(part_files(f"{output}/rows")) >= 2, process, 120)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    half = rows(output)
+    half = segment_rows(output)
     assert 0 < len(half) < 10
     assert main(["embed", *command(catalog, output)[3:]]) == 0
     undisturbed = tmp_path / "undisturbed"
     assert main(["embed", *command(catalog, undisturbed)[3:]]) == 0
-    got, want = rows(output), rows(undisturbed)
+    got, want = segment_rows(output), segment_rows(undisturbed)
     assert got.keys() == want.keys()
     assert len(got) == 10
     for identity, row in want.items():
@@ -79,15 +73,6 @@ def finish(catalog, output):
     subprocess.run(command(catalog, output), env=job_environment(), check=True, timeout=600)
 
 
-def assert_equal(got, want):
-    assert got.keys() == want.keys()
-    for identity, row in want.items():
-        for name in ("clap_embedding", "vision_frames"):
-            one, other = np.atleast_2d(got[identity][name]), np.atleast_2d(row[name])
-            cosine = (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
-            assert (1 - cosine < 1e-3).all()
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """A catalog of 12 videos of 5 segments, and the rows of an undisturbed run."""
@@ -95,7 +80,7 @@ def world(tmp_path_factory):
     for index in range(12):
         helpers_catalog.video(folder / "catalog" / f"{index}.mp4", 5.0, hue=20 * index, tone_hz=200 + 50 * index)
     finish(folder / "catalog", folder / "undisturbed")
-    return folder / "catalog", rows(folder / "undisturbed")
+    return folder / "catalog", segment_rows(folder / "undisturbed")
 
 
 @pytest.mark.slow
@@ -105,10 +90,10 @@ def test_twenty_random_kills_of_the_driver(world, tmp_path):
     catalog, want = world
     draw, half_done, outputs = random.Random(0), 0, []
     for moment in range(20):
-        if moment % 4 == 0 or len(rows(outputs[-1])) == len(want):
+        if moment % 4 == 0 or len(segment_rows(outputs[-1])) == len(want):
             outputs.append(tmp_path / f"output{moment}")
         output = outputs[-1]
-        before = len(rows(output))
+        before = len(segment_rows(output))
         process = start(catalog, output)
         if moment % 4 == 3:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -119,12 +104,12 @@ def test_twenty_random_kills_of_the_driver(world, tmp_path):
         if process.poll() is None:
             os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        found = rows(output)
+        found = segment_rows(output)
         assert set(found) <= set(want)
         half_done += before < len(found) < len(want)
     for output in outputs:
         finish(catalog, output)
-        assert_equal(rows(output), want)
+        assert_same_embeddings(segment_rows(output), want)
     print(f"{half_done} of 20 kills left more rows than before, and not all")
     assert half_done >= 5
 
@@ -148,7 +133,7 @@ def test_killed_actors_and_tasks_are_replaced(world, tmp_path):
                 break
     assert process.returncode == 0, (tmp_path / "output.log").read_text()[-3000:]
     assert killed.total() > 0
-    assert_equal(rows(output), want)
+    assert_same_embeddings(segment_rows(output), want)
 
 
 @pytest.mark.slow
@@ -164,9 +149,9 @@ def test_a_lost_node_loses_no_row(world, tmp_path):
         nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
         process = start(catalog, output, RAY_ADDRESS=cluster.address)
         wait_until(lambda: part_files(f"{output}/rows"), process)
-        assert 0 < len(rows(output)) < len(want)
+        assert 0 < len(segment_rows(output)) < len(want)
         cluster.remove_node(nodes[0], allow_graceful=False)
         assert process.wait(timeout=600) == 0, Path(f"{output}.log").read_text()[-3000:]
     finally:
         cluster.shutdown()
-    assert_equal(rows(output), want)
+    assert_same_embeddings(segment_rows(output), want)

@@ -12,11 +12,9 @@ from pathlib import Path
 
 import helpers_adapter
 import helpers_catalog
-import helpers_outputs
 import helpers_predictor
-import numpy as np
 import pytest
-import soundfile
+from helpers_outputs import assert_same_soundtracks, index_rows
 from helpers_processes import wait_until
 
 from v2a_core.models import load_bundle
@@ -61,29 +59,6 @@ class World:
         return time.monotonic() - started
 
 
-def rows(output: Path) -> dict[str, dict]:
-    return {row["source_id"]: row for row in helpers_outputs.index_rows(output)}
-
-
-def assert_same(got_in: Path, want_in: Path, sources: int) -> None:
-    got, want = rows(got_in), rows(want_in)
-    assert got.keys() == want.keys()
-    assert len(got) == sources
-    for identity, row in want.items():
-        mine = got[identity]
-        assert mine["status"] == row["status"] == "ok"
-        for column in ("audio_path", "video_path"):
-            relative = Path(row[column]).relative_to(want_in)
-            assert Path(mine[column]).relative_to(got_in) == relative
-            assert (got_in / relative).is_file()
-        one, other = soundfile.read(mine["audio_path"])[0], soundfile.read(row["audio_path"])[0]
-        np.testing.assert_allclose(one, other, atol=1e-3)
-        assert mine.get("curve") == row.get("curve")
-    for kind in ("audio", "video"):
-        files = [file for file in (got_in / kind).rglob("*") if file.is_file()]
-        assert len([file for file in files if not file.name.startswith(".")]) == sources
-
-
 def kill(process: subprocess.Popen[bytes]) -> None:
     """The driver at once; Ray's processes on this machine end with it."""
     if process.poll() is None:
@@ -100,10 +75,10 @@ def test_sigkill_half_way_then_the_same_command(tmp_path, timing):
     wait_until(lambda: part_files(str(tmp_path / "killed" / "index")), killed)
     assert killed.poll() is None, (tmp_path / "killed.log").read_text()[-2000:]
     kill(killed)
-    assert 0 < len(rows(tmp_path / "killed")) < 5
+    assert 0 < len(index_rows(tmp_path / "killed")) < 5
     world.finish(tmp_path / "killed")
     world.finish(tmp_path / "undisturbed")
-    assert_same(tmp_path / "killed", tmp_path / "undisturbed", 5)
+    assert_same_soundtracks(tmp_path / "killed", tmp_path / "undisturbed", 5)
 
 
 @pytest.mark.slow
@@ -130,9 +105,9 @@ def test_sigkill_at_random_moments(tmp_path, timing, moments):
         else:
             time.sleep(draw.uniform(0.0, 1.0) * length_s)
         kill(process)
-        half_done += 0 < len(rows(output)) < count
+        half_done += 0 < len(index_rows(output)) < count
         world.finish(output)
-        assert_same(output, undisturbed, count)
+        assert_same_soundtracks(output, undisturbed, count)
     print(f"{half_done} of {moments} kills left some sources done and others not")
     assert half_done > moments // 4
 
