@@ -88,8 +88,9 @@ def test_a_finished_stage_is_kept_and_one_that_was_stopped_goes_on_to_the_same_w
         with pytest.raises(KeyboardInterrupt):
             run.train_on_bundle("predictor", trained, again, 0)
     assert capsys.readouterr().out.splitlines()[0] == "predictor: train-ink-000003-000004"
+    assert [path.name for path in (again / "predictor").glob("step-*")] == ["step-000001-between"]
     run.train_on_bundle("predictor", trained, again, 0)
-    assert "predictor 2: " not in capsys.readouterr().out
+    assert "predictor: train" not in capsys.readouterr().out
     after = load_file(again / "predictor" / "predictor.safetensors")
     assert all(np.array_equal(before[name], after[name]) for name in before)
     assert not list((again / "predictor").glob("step-*"))
