@@ -28,6 +28,7 @@ from v2a_core.training.subject import Facts, Inputs, Network, Shown, Subject
 
 TOLERANCE_S = 0.1
 THRESHOLDS = tuple(round(0.1 + 0.05 * number, 2) for number in range(13))
+NO_VARIANCE = 1e-4  # levels whose variance is far below are those of a sound that stays
 SURE_SHARE = 0.95  # of what is held out is at least as sure
 
 
@@ -146,12 +147,13 @@ class PredictorSubject(Subject):
         return self._compared(cast(Any, network)(frames_BLD, motion_BL), level_BF, onset_BF)
 
     def _compared(self, said: tuple[Tensor, Tensor], level_BF: Tensor, onset_BF: Tensor) -> Tensor:
-        """The loss of each segment, float32 (B,)."""
+        """The loss of each segment, float32 (B,): of its levels, of its onsets, and of how its levels rise and fall."""
         logits_BFK, onsets_BF = (values.float() for values in said)
         wanted_BFK = blurred(level_BF, self._pieces.blur)
         level_B = -(wanted_BFK * logits_BFK.log_softmax(dim=-1)).sum(dim=-1).mean(dim=1)
         onset_B = functional.binary_cross_entropy_with_logits(onsets_BF, onset_BF, reduction="none").mean(dim=1)
-        return level_B + self._pieces.onset_weight * onset_B
+        shape_B = 1 - alike(told_levels(logits_BFK)[0], level_BF)
+        return level_B + self._pieces.onset_weight * onset_B + self._pieces.shape_weight * shape_B
 
     def _own_rows(self) -> list[Tensor]:
         """This worker's validation segments, those of one length together: padding would be seen."""
@@ -208,6 +210,13 @@ def blurred(level_BF: Tensor, blur: float) -> Tensor:
     """
     distance_BFK = (level_BF[..., None] - level_places(level_BF.device)) * LEVELS
     return (-0.5 * (distance_BFK / blur).square()).softmax(dim=-1)
+
+
+def alike(made_BF: Tensor, real_BF: Tensor) -> Tensor:
+    """Correlation of levels over time (B,), -1..1; near 0 where one of them hardly changes."""
+    away = [levels_BF - levels_BF.mean(dim=1, keepdim=True) for levels_BF in (made_BF, real_BF)]
+    variances = [away_BF.square().mean(dim=1) + NO_VARIANCE for away_BF in away]
+    return (away[0] * away[1]).mean(dim=1) / (variances[0] * variances[1]).sqrt()
 
 
 def loudest_is_1(level_BF: Tensor) -> Tensor:

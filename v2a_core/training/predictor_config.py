@@ -26,6 +26,9 @@ class PieceSettings(Settings):
     motion_noise: float = setting(0.2, "standard deviation of the logarithm by which motion is changed", ge=0, le=2)
     blur: float = setting(1.0, "how near a level counts as nearly right", unit="levels of 64", gt=0, le=16)
     onset_weight: float = setting(0.5, "what onsets count beside levels in the loss", ge=0, le=10)
+    shape_weight: float = setting(
+        0.0, "what counts beside levels how they rise and fall: 1 less the correlation of levels over time", ge=0, le=10
+    )
 
 
 class PredictorOptimizer(OptimizerSettings):

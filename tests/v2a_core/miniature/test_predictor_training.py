@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from safetensors.numpy import load_file
 
 from v2a_core.media.log_mel import SAMPLE_RATE
 from v2a_core.miniature import init_miniature
-from v2a_core.miniature.training import predictor, run
+from v2a_core.miniature.training import on_bundle, predictor, run
 from v2a_core.miniature.watching import watch
 from v2a_core.miniature.world import WorldSettings, render_sound, sample
 from v2a_core.models import check_weights, digests, fetch_bundle, load_bundle
 from v2a_core.timing.envelope import level
 from v2a_core.timing.predictors import build
 from v2a_core.timing.predictors.gru import GruSettings
+from v2a_core.training.config import CheckpointSettings
+from v2a_core.training.history import ValidationRow
 
-QUICK = replace(predictor.PLAN, steps=3, batch=2, warmup=1, ema=0.5, validate_every=2)
+QUICK = predictor.TRAINING.model_copy(
+    update={"max_steps": 3, "global_batch": 2, "checkpoints": CheckpointSettings(every_steps=1)}
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +39,13 @@ def trained(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     init_miniature(folder)
     with pytest.MonkeyPatch.context() as patch:
         few(patch)
-        run.run_on_bundle("predictor", folder, work, 0)
+        run.train_on_bundle("predictor", folder, work, 0)
+        run.add_to_bundle("predictor", folder, work, 0)
     return folder
 
 
 def few(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(predictor, "PLAN", QUICK)
+    patch.setattr(predictor, "TRAINING", QUICK)
     patch.setattr(predictor, "SCENES", 4)
     patch.setattr(predictor, "HELD_OUT", 3)
 
@@ -62,49 +66,46 @@ def test_a_bundle_gets_a_predictor_that_fits_it_and_copies_take_it_along(trained
     assert GruSettings().described(copy) == config
 
 
-def test_the_same_seed_gives_the_same_weights_and_a_finished_stage_is_kept(
+def test_a_finished_stage_is_kept_and_one_that_was_stopped_goes_on_to_the_same_weights(
     trained: Path, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     few(monkeypatch)
-    file = trained / "predictor" / "predictor.safetensors"
-    before = file.read_bytes()
-    run.run_on_bundle("predictor", trained, work, 0)
+    file = work / "predictor" / "predictor.safetensors"
+    before = load_file(file)
+    run.train_on_bundle("predictor", trained, work, 0)
     assert "predictor: done before" in capsys.readouterr().out
-    assert file.read_bytes() == before
-    (tmp_path / "before.safetensors").write_bytes(before)
-    for name in ("done.json", "weights.safetensors"):
-        (work / "predictor" / name).unlink()
-    run.run_on_bundle("predictor", trained, work, 0)
-    first, again = load_file(tmp_path / "before.safetensors"), load_file(file)
-    assert all(np.array_equal(first[name], again[name]) for name in first)
+    again = shutil.copytree(work, tmp_path / "work")
+    for name in ("done.json", "predictor.safetensors", "train-ink-000003-000004.npz"):
+        (again / "predictor" / name).unlink()
+    keep = on_bundle._keep
+
+    def stop(name: str, metrics: ValidationRow, made: Path | None, folder: Path) -> None:
+        keep(name, metrics, made, folder)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(on_bundle, "_keep", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run.train_on_bundle("predictor", trained, again, 0)
+    assert capsys.readouterr().out.splitlines()[0] == "predictor: train-ink-000003-000004"
+    assert [path.name for path in (again / "predictor").glob("step-*")] == ["step-000001-between"]
+    run.train_on_bundle("predictor", trained, again, 0)
+    assert "predictor: train" not in capsys.readouterr().out
+    after = load_file(again / "predictor" / "predictor.safetensors")
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    assert not list((again / "predictor").glob("step-*"))
 
 
 def test_a_work_folder_of_another_encoder_is_refused(trained: Path, work: Path, tmp_path: Path) -> None:
     init_miniature(tmp_path, seed=5)
     with pytest.raises(ValueError, match="is of another vision than that of"):
-        run.run_on_bundle("predictor", tmp_path, work, 0)
+        run.train_on_bundle("predictor", tmp_path, work, 0)
 
 
-def test_pieces_of_sounds_are_told_in_shares_of_their_own_loudest_moment() -> None:
-    sound_T = render_sound(sample(WorldSettings(), "train", 2), length_s=4.0, sample_rate=SAMPLE_RATE)
-    sound_T[: 2 * SAMPLE_RATE] *= np.float32(0.1)
-    piece_F = predictor.loudest_is_1(level(sound_T)[None, 5:90])[0]
-    np.testing.assert_allclose(piece_F, level(sound_T[: 2 * SAMPLE_RATE])[5:90], atol=0.02)
-    assert piece_F.max() == pytest.approx(1)
-
-
-def test_the_last_quarter_of_the_scenes_is_in_the_other_style_and_each_comes_once() -> None:
-    parts = list(predictor.styled(40))
-    assert [index for indices, _ in parts for index in indices] == list(range(40))
-    assert {index for indices, style in parts for index in indices if style == "ink"} == set(range(30, 40))
-
-
-def test_levels_are_alike_when_they_rise_and_fall_together_and_those_that_stay_are_like_none() -> None:
-    real_2F = torch.from_numpy(np.stack([np.sin(np.arange(50)), np.full(50, 0.5)]).astype(np.float32))
-    alike_2 = predictor.alike(0.1 + 0.5 * real_2F, real_2F)
-    assert alike_2[0] == pytest.approx(1, abs=1e-3)
-    assert alike_2[1] == pytest.approx(0, abs=1e-3)
-    assert predictor.alike(-real_2F, real_2F)[0] == pytest.approx(-1, abs=1e-3)
+def test_the_last_scenes_are_in_the_other_style_and_each_comes_once() -> None:
+    parts = predictor.styled("train", 400)
+    assert [index for part in parts for index in part.indices] == list(range(400))
+    assert {index for part in parts for index in part.indices if part.style == "ink"} == set(range(300, 400))
 
 
 def test_the_shipped_predictor_is_the_encoders_own_and_tells_when_drums_are_struck() -> None:

@@ -12,7 +12,7 @@ from v2a_core.training.columns import Columns, Splits
 from v2a_core.training.distributed import Shard
 from v2a_core.training.feed import MemoryFeed
 from v2a_core.training.loop import Trainer
-from v2a_core.training.predictor import PredictorSubject, loudest_is_1
+from v2a_core.training.predictor import PredictorSubject, alike, loudest_is_1
 from v2a_core.training.predictor_config import PieceSettings, PredictorNetworkSettings, PredictorTraining
 
 RATE, STEPS, FRAMES, DIM = 10, 5, 20, 8
@@ -107,3 +107,20 @@ def test_the_loudest_moment_of_a_piece_is_1() -> None:
     found = loudest_is_1(torch.tensor([[0.2, 0.5, 0.1], [0.0, 0.0, 0.0]]))
     assert found[0].max() == pytest.approx(1, abs=1e-5)
     assert not found[1].any()
+
+
+def test_levels_are_alike_when_they_rise_and_fall_together_and_those_that_stay_are_like_none() -> None:
+    real_2F = torch.stack([torch.arange(50.0).sin(), torch.full((50,), 0.5)])
+    alike_2 = alike(0.1 + 0.5 * real_2F, real_2F)
+    assert alike_2[0] == pytest.approx(1, abs=1e-3)
+    assert alike_2[1] == pytest.approx(0, abs=1e-3)
+    assert alike(-real_2F, real_2F)[0] == pytest.approx(-1, abs=1e-3)
+
+
+def test_the_weight_of_shapes_counts_what_is_unlike() -> None:
+    made = subject()
+    given = {**made._splits.train.inputs(torch.arange(8)), **made.draws(8, torch.Generator().manual_seed(1))}
+    plain = made.losses(made.model, given)
+    made._pieces = made._pieces.model_copy(update={"shape_weight": 0.5})
+    more = made.losses(made.model, given) - plain
+    assert ((more > 0) & (more < 1)).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -13,8 +14,6 @@ from v2a_core.config import read_yaml
 from v2a_core.encoders.clap import CLAP_CONFIG
 from v2a_core.encoders.clip import OPEN_CLIP_CONFIG
 from v2a_core.generators.adapters import save_adapter
-from v2a_core.generators.audioldm.adapter_file import describe_adapter
-from v2a_core.generators.audioldm.components import load_parts
 from v2a_core.metrics.extractors.judge import Judge
 from v2a_core.miniature.audioldm import build_unet, build_vocoder, save_parts
 from v2a_core.miniature.bundle import describe
@@ -32,7 +31,10 @@ from v2a_core.miniature.training.vae import load_vae
 from v2a_core.miniature.world import KINDS
 from v2a_core.models import LocalBundle, digests
 from v2a_core.models.bundle import BUNDLE_FILE, CHECKSUMS_FILE
+from v2a_core.models.parts import ADAPTER_FILE, PREDICTOR_FILE
 from v2a_core.timing.predictors.trained import SCHEMA_VERSION, TrainedConfig, save_predictor
+from v2a_core.training.adapter import describe as describe_adapter
+from v2a_core.training.config import LoopSettings
 
 CARD_FILE = "MODEL_CARD.md"
 ADAPTER, PREDICTOR = "adapter", "predictor"
@@ -75,37 +77,43 @@ def add_adapter(output: Path, local: LocalBundle, *, work: Path, seed: int) -> N
         work: Folder of the finished stage.
         seed: That it was trained with.
     """
-    summary = json.loads((work / envelope.NAME / DONE).read_text(encoding="utf-8"))
-    del summary["minutes"]  # the same training gives the same files
-    sizes = load_parts(local.generator_path, "cpu", torch.float32).geometry
-    training = {"seed": seed, "sounds": envelope.SOUNDS, "batch": envelope.PLAN.batch, **summary}
-    config = describe_adapter(local, sizes, envelope.WIDTH, training)
-    tensors = load_weights(work / envelope.NAME, "adapter")
-    save_adapter(str(output / ADAPTER), {name: tensor.half() for name, tensor in tensors.items()}, config)
+    training = {"seed": seed, "sounds": envelope.SOUNDS, **_told(envelope.TRAINING, work)}
+    save_adapter(str(output / ADAPTER), _half(work / ADAPTER_FILE), describe_adapter(local, envelope.NETWORK, training))
     _add(output, ADAPTER)
 
 
 def add_predictor(output: Path, local: LocalBundle, *, work: Path, seed: int) -> None:
     """Add the trained predictor of curves to a bundle, in half precision; arguments as of `add_adapter`."""
-    summary = json.loads((work / predictor.NAME / DONE).read_text(encoding="utf-8"))
-    measured = {name: summary.pop(f"validation_{name}") for name in ("threshold", "sure_spread", "unsure_spread")}
-    del summary["minutes"]
+    told = _told(predictor.TRAINING, work)
+    measured = {name: told.pop(f"validation_{name}") for name in ("threshold", "sure_spread", "unsure_spread")}
     config = TrainedConfig(
         schema_version=SCHEMA_VERSION,
         kind="gru",
         vision_space=local.vision_space,
         vision_dim=local.vision_dim,
         frames_per_second=predictor.RATE,
-        width=predictor.WIDTH,
-        hidden=predictor.HIDDEN,
+        width=predictor.NETWORK.width,
+        hidden=predictor.NETWORK.hidden,
         onset_threshold=measured["threshold"],
         sure_spread=measured["sure_spread"],
         unsure_spread=measured["unsure_spread"],
-        training={"seed": seed, "scenes": predictor.SCENES, "batch": predictor.PLAN.batch, **summary},
+        training={"seed": seed, "scenes": predictor.SCENES, **told},
     )
-    tensors = load_weights(work / predictor.NAME, "network")
-    save_predictor(str(output / PREDICTOR), {name: tensor.half() for name, tensor in tensors.items()}, config)
+    save_predictor(str(output / PREDICTOR), _half(work / PREDICTOR_FILE), config)
     _add(output, PREDICTOR)
+
+
+def _told(training: LoopSettings, work: Path) -> dict[str, Any]:
+    """What a finished stage on a bundle says of itself, without its time: the same training gives the same files."""
+    summary = json.loads((work / DONE).read_text(encoding="utf-8"))
+    del summary["minutes"]
+    return {"batch": training.global_batch, **summary}
+
+
+def _half(file: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return {name: tensor.half() for name, tensor in load_file(file).items()}
 
 
 def _add(output: Path, part: str) -> None:

@@ -1,4 +1,4 @@
-"""The training loop that all stages share: seeded, resumable, with a limit in time, a log and an average of weights."""
+"""The loop of the stages that make the bundle: seeded, resumable, with a limit in time, a log and averaged weights."""
 
 from __future__ import annotations
 

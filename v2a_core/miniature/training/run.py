@@ -36,8 +36,6 @@ LANES = (("sounds-0", "judge", "clap", "unet", "adapt"), ("sounds-1", "vae", "cl
 ON_BUNDLE = {"envelope": "generator", "predictor": "vision"}
 STAGES = (*NEEDS, *ON_BUNDLE)
 POLL_S = 2.0
-# Of what runs alone. A recurrent network is many small operators, and two threads wait for each other at each of them.
-THREADS = {"envelope": 2, "predictor": 1}
 
 
 def train_miniature(
@@ -58,8 +56,8 @@ def train_miniature(
         work: Folder of training data, checkpoints and logs; about 2 GB.
         stages: Names of the stages to run (see `STAGES`); all by default.
         seed: Of the world, the weights and the order of the data.
-        minutes: Limits in time, by stage; the learning rate then falls with the clock. What comes out depends on the
-            machine's speed.
+        minutes: Limits in time, by stage of those that make the bundle; the learning rate then falls with the clock.
+            What comes out depends on the machine's speed.
 
     Raises:
         ValueError: For unknown stages, and for stages whose needs are neither done nor asked for.
@@ -76,9 +74,10 @@ def train_miniature(
         from v2a_core.miniature.training.export import export_bundle
 
         export_bundle(output, work=work, seed=seed)
-    for stage in ON_BUNDLE:
-        if stage in wanted:
-            _run_processes([(_run_on_bundle, (stage, output, work, seed, limits.get(stage)))])
+    on_bundle = [stage for stage in ON_BUNDLE if stage in wanted]
+    _run_processes([(_train_alone, (stage, output, work, seed)) for stage in on_bundle])
+    for stage in on_bundle:
+        add_to_bundle(stage, output, work, seed)
 
 
 def _check(wanted: set[str], work: Path, output: Path) -> None:
@@ -141,28 +140,24 @@ def _run_lane(lane: Sequence[str], work: Path, seed: int, minutes: Mapping[str, 
         run_one(stage, work, seed, minutes.get(stage))
 
 
-def _run_on_bundle(stage: str, output: Path, work: Path, seed: int, minutes: float | None) -> None:
+def _train_alone(stage: str, output: Path, work: Path, seed: int) -> None:
     end_with_parent()
-    prepare_torch(threads=THREADS[stage])
-    run_on_bundle(stage, output, work, seed, minutes)
+    prepare_torch(threads=1)
+    train_on_bundle(stage, output, work, seed)
 
 
-def run_on_bundle(stage: str, output: Path, work: Path, seed: int, minutes: float | None = None) -> None:
-    """Train what belongs to the bundle in `output`, and add it to it, in this process.
+def train_on_bundle(stage: str, output: Path, work: Path, seed: int) -> None:
+    """Train what belongs to the bundle in `output`, in this process.
 
     Args:
         stage: Of `ON_BUNDLE`: `envelope` for the adapter, `predictor` for the predictor of curves.
         output: Folder of the bundle.
         work: Folder of training data, checkpoints and logs.
         seed: Of everything.
-        minutes: A limit in time.
 
     Raises:
         ValueError: When the work folder holds what was trained on another part of its kind, or from another seed.
     """
-    from v2a_core.miniature.training import export
-    from v2a_core.miniature.training.loop import run_stage
-
     local, part = load_bundle(str(output)).resolve(), ON_BUNDLE[stage]
     mark, made_from = work / stage / "made-from", f"{local.parts()[part].fingerprint} seed {seed}"
     if mark.is_file() and mark.read_text(encoding="utf-8") != made_from:
@@ -171,14 +166,18 @@ def run_on_bundle(stage: str, output: Path, work: Path, seed: int, minutes: floa
             "--work"
         )
     storage.write_bytes(str(mark), made_from.encode())
-    module = importlib.import_module(f"{__package__}.{stage}")
     if _is_done(work, stage):
         print(f"{stage}: done before", flush=True)
     else:
-        plan = module.PLAN if minutes is None else replace(module.PLAN, minutes=minutes)
-        run_stage(stage, module.build(work, seed, local, plan), work / stage, seed)
+        importlib.import_module(f"{__package__}.{stage}").train(work / stage, seed, local)
+
+
+def add_to_bundle(stage: str, output: Path, work: Path, seed: int) -> None:
+    """Add what `train_on_bundle` has trained to the bundle."""
+    from v2a_core.miniature.training import export
+
     add = {"envelope": export.add_adapter, "predictor": export.add_predictor}[stage]
-    add(output, local, work=work, seed=seed)
+    add(output, load_bundle(str(output)).resolve(), work=work / stage, seed=seed)
 
 
 def run_one(name: str, work: Path, seed: int, minutes: float | None = None) -> None:
