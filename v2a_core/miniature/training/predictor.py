@@ -43,11 +43,11 @@ LENGTH_S, RATE = 5.0, 10
 NETWORK = PredictorNetworkSettings(width=128, hidden=128, dropout=0.2)
 # Stated here, not left to defaults: when those change, this stage must still give the same weights.
 PIECES = PieceSettings(
-    least_share=0.4, embedding_noise=0.02, motion_noise=0.2, blur=1.0, onset_weight=0.5, shape_weight=0.25
+    least_share=0.4, embedding_noise=0.02, motion_noise=0.2, blur=1.0, onset_weight=0.5, shape_weight=0.5
 )
 TRAINING = PredictorTraining(
     epochs=EPOCHS,
-    max_steps=1000,
+    max_steps=1300,
     global_batch=32,
     optimizer=PredictorOptimizer(learning_rate=2e-3, weight_decay=0.05, warmup_steps=60, ema_decay=0.99),
     checkpoints=CheckpointSettings(every_steps=100),
