@@ -11,7 +11,7 @@ SEED ?= 0  # of its first round; the next one has the next
 NICE :=  # what runs beside jobs on Ray gets no more than its workers, which are nice by 15
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-parts test-inputs test-commands test-jobs test-all fuzz attack chaos test-latest lint types figures reference docs format clean
+.PHONY: help setup demo test test-parts test-jobs test-all fuzz attack chaos test-latest lint types figures reference docs format clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,26 +28,13 @@ demo: $(READY)  ## small catalog -> embed -> train -> generate -> a page to list
 	$(BIN)/v2a demo --output $(DEMO_OUTPUT)
 
 test: $(READY)  ## lint, types, all tests, side by side (minutes)
-	$(MAKE) --no-print-directory --jobs --output-sync=target NICE='nice -n 19' lint types test-parts test-inputs test-commands test-jobs
-
-# What mostly waits (for storage, processes, limits of time) stands apart: others compute meanwhile.
-INPUTS := tests/v2a_core/storage tests/v2a_core/media tests/v2a_core/catalog
+	$(MAKE) --no-print-directory --jobs --output-sync=target NICE='nice -n 19' lint types test-parts test-jobs
 
 test-parts: $(READY)
-	$(NICE) $(BIN)/python -m pytest $(INPUTS:%=--ignore=%) \
-		tests/v2a_core tests/cluster tests/test_architecture.py tests/test_simulation.py
-
-test-inputs: $(READY)
-	$(NICE) $(BIN)/python -m pytest $(INPUTS)
-
-# What starts processes, and mostly a Ray, of its own.
-COMMANDS := $(addprefix tests/workflows/,cli cluster_runtime costing demo plan test_examples.py test_readme.py test_toys.py)
-
-test-commands: $(READY)
-	$(BIN)/python -m pytest $(COMMANDS)
+	$(NICE) $(BIN)/python -m pytest tests/v2a_core tests/cluster tests/test_architecture.py tests/test_simulation.py
 
 test-jobs: $(READY)
-	$(BIN)/python -m pytest $(COMMANDS:%=--ignore=%) tests/workflows
+	$(BIN)/python -m pytest tests/workflows
 
 test-all: lint types  ## the same with the slow tests (full-size models, long runs)
 	$(BIN)/python -m pytest -m 'not fuzz and not attack and not chaos' --cov --cov-report=term:skip-covered

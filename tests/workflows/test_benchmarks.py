@@ -11,6 +11,7 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SMALLEST = {
     "adapter": ["--sizes", "s", "--length-s", "0.64", "--repeat", "1"],
+    "beside": ["2000"],
     "bounded": ["--sources", "2", "4"],
     "commit": ["--rows", "2048"],
     "decode": [],
