@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from helpers_verdicts import VERDICTS, counts
+from helpers_verdicts import Tried, counts, note
 
 _HERE = Path(__file__).parent
 _WIDTH = 140
 
 
-@dataclass
-class _Attack:
-    """A line of the table."""
-
-    area: str  # the file it is in
-    title: str
-    verdict: str
-    seconds: float = 0.0
-    reason: str = ""
-
-
-_tried: dict[str, _Attack] = {}  # by test id
+_tried: dict[str, Tried] = {}  # by test id
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,26 +27,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     outcome = yield
-    report = outcome.get_result()
-    if report.when == "call" or report.outcome != "passed":
-        area = item.path.stem.removeprefix("test_").removesuffix("_attacks").replace("_", " ")
-        why = report.longrepr[2].removeprefix("Skipped: ") if report.outcome == "skipped" else ""
-        before = _tried.get(item.nodeid)
-        if before is None or before.verdict == "held":
-            _tried[item.nodeid] = _Attack(area, _title(item), VERDICTS[report.outcome], report.duration, why)
+    note(_tried, item, outcome.get_result())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not _tried:
         return
     terminalreporter.section("attacks")
-    for area in sorted({attack.area for attack in _tried.values()}):
-        here = [attack for attack in _tried.values() if attack.area == area]
+    for area in sorted({_area(attack.item) for attack in _tried.values()}):
+        here = [attack for attack in _tried.values() if _area(attack.item) == area]
         terminalreporter.write_line(f"{area}: {counts(attack.verdict for attack in here)}")
         for attack in here:
             reason = f" ({attack.reason})" if attack.reason else ""
-            terminalreporter.write_line(f"{attack.verdict:>14}  {attack.title[:_WIDTH]}{reason}")
+            terminalreporter.write_line(f"{attack.verdict:>14}  {_title(attack.item)[:_WIDTH]}{reason}")
     terminalreporter.write_line(f"in all: {counts(attack.verdict for attack in _tried.values())}")
+
+
+def _area(item: pytest.Item) -> str:
+    """The file that a test is in."""
+    return item.path.stem.removeprefix("test_").removesuffix("_attacks").replace("_", " ")
 
 
 def _title(item: pytest.Item) -> str:

@@ -11,11 +11,12 @@ import helpers_catalog
 import helpers_embeddings
 import helpers_trouble as trouble
 import pytest
+from helpers_training import PERCEPTRON
 
 from workflows.cli.main import main
 
 TRAIN = helpers_attacks.arguments(
-    ("mapper.method.kind=regression", "mapper.network.kind=mlp", "mapper.network.width=64", "mapper.network.depth=1",
+    (*PERCEPTRON,
      "training.epochs=2", "training.global_batch=64", "training.precision=fp32", "scaling.threads=1",
      "scaling.max_failures=0")
 )  # fmt: skip

@@ -15,6 +15,7 @@ from pathlib import Path
 import helpers_embeddings as world
 import pytest
 from helpers_processes import job_environment, wait_until, with_environment
+from helpers_training import PERCEPTRON
 
 from v2a_core.config import load
 from v2a_core.training import kept
@@ -22,7 +23,7 @@ from workflows.train import job as train
 from workflows.train.config import TrainJob
 
 SETTINGS = (
-    "mapper.method.kind=regression", "mapper.network.kind=mlp", "mapper.network.width=64", "mapper.network.depth=1",
+    *PERCEPTRON,
     "training.epochs=3", "training.global_batch=64", "training.precision=fp32", "scaling.max_failures=0",
     "scaling.threads=1",
 )  # fmt: skip

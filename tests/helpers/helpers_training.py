@@ -1,4 +1,4 @@
-"""Training workers that fail."""
+"""Trainings that are over in seconds, and workers that fail."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 Worker = Callable[..., Any]
+
+# A mapper that learns a linear world at once.
+PERCEPTRON = (
+    "mapper.method.kind=regression",
+    "mapper.network.kind=mlp",
+    "mapper.network.width=64",
+    "mapper.network.depth=1",
+)
 
 
 def diverging(worker: Worker) -> Worker:

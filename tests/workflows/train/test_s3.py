@@ -10,7 +10,7 @@ import helpers_s3
 import numpy as np
 import pytest
 from helpers_s3 import FAULTS, misbehaving, reached
-from helpers_training import diverging
+from helpers_training import PERCEPTRON, diverging
 
 from v2a_core import storage
 from v2a_core.config import load
@@ -21,7 +21,7 @@ from workflows.train.config import TrainJob
 from workflows.training import fit as train_fit
 
 SETTINGS = (
-    "mapper.method.kind=regression", "mapper.network.kind=mlp", "mapper.network.width=64", "mapper.network.depth=1",
+    *PERCEPTRON,
     "training.epochs=3", "training.global_batch=64", "training.precision=fp32", "scaling.max_failures=0",
     "scaling.threads=1", "storage.region=us-east-1",
 )  # fmt: skip

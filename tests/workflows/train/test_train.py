@@ -7,7 +7,7 @@ from pathlib import Path
 
 import helpers_embeddings as world
 import pytest
-from helpers_training import diverging
+from helpers_training import PERCEPTRON, diverging
 
 from v2a_core.config import ConfigError, load
 from v2a_core.mappers import load_mapper
@@ -18,10 +18,7 @@ from workflows.train.config import TrainJob
 from workflows.training import fit as train_fit
 
 SETTINGS = (
-    "mapper.method.kind=regression",
-    "mapper.network.kind=mlp",
-    "mapper.network.width=64",
-    "mapper.network.depth=1",
+    *PERCEPTRON,
     "training.epochs=3",
     "training.global_batch=64",
     "training.precision=fp32",

@@ -13,6 +13,7 @@ import helpers_embeddings as world
 import pytest
 import ray
 from helpers_monitoring import MONITORING, asked, of_training, scrape
+from helpers_training import PERCEPTRON
 from prometheus_client.samples import Sample
 
 from v2a_core.config import ConfigError, load
@@ -22,10 +23,7 @@ from workflows.train.config import TrainJob
 
 WAIT_S = 30.0  # Ray gathers every 10 s
 SETTINGS = (
-    "mapper.method.kind=regression",
-    "mapper.network.kind=mlp",
-    "mapper.network.width=64",
-    "mapper.network.depth=1",
+    *PERCEPTRON,
     "training.epochs=3",
     "training.global_batch=64",
     "scaling.threads=1",
