@@ -39,6 +39,19 @@ print(sorted({"timm", "transformers", "sympy", "torch._dynamo"} & set(sys.module
     assert result.stdout.split("\n")[0] == "[]"
 
 
+def test_weights_are_counted_without_torchs_compiler():
+    code = """
+import sys
+from v2a_core.mappers.assemble import count_parameters
+from v2a_core.mappers.config import MapperSettings
+from v2a_core.mappers.registries import NETWORKS
+made = [MapperSettings.model_validate({"network": {"kind": kind}}) for kind in NETWORKS.names()]
+print(min(map(count_parameters, made)) > 0, "torch._dynamo" in sys.modules)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.split() == ["True", "False"]
+
+
 @pytest.mark.slow
 def test_a_clip_that_needs_more_gets_it_also_after_one_that_did_not():
     code = """

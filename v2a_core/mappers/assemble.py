@@ -29,7 +29,7 @@ def count_parameters(
     settings: MapperSettings, embedding_dim: int = EMBEDDING_DIM, vision_dim: int = EMBEDDING_DIM
 ) -> int:
     """How many trainable numbers a mapper has; allocates none of them."""
-    import torch
+    from v2a_core.models.unset import Described
 
-    with torch.device("meta"):
+    with Described():
         return sum(parameter.numel() for parameter in build(settings, embedding_dim, vision_dim).parameters())

@@ -28,7 +28,7 @@ from v2a_core.mappers.config import MAPPER_SCHEMA_VERSION, MapperConfig, Samplin
 from v2a_core.mappers.frames import as_frames
 from v2a_core.mappers.registries import METHODS, NETWORKS
 from v2a_core.models.finite import check_finite
-from v2a_core.models.unset import UnsetWeights
+from v2a_core.models.unset import Described
 from v2a_core.protocols import AnyFloats
 
 WEIGHTS_FILE = "mapper.safetensors"
@@ -265,7 +265,7 @@ def _kind(mapper: Any, part: str) -> Any:
 
 def _described(config: MapperConfig) -> dict[str, torch.Tensor]:
     """The tensors of the mapper that a configuration describes, without their content."""
-    with torch.device("meta"), UnsetWeights():
+    with Described():
         return build(config.mapper, config.embedding_dim, config.vision_dim).state_dict()
 
 

@@ -32,3 +32,24 @@ class UnsetWeights(TorchFunctionMode):
         if function in _DRAWN_IN_PLACE:
             return args[0].zero_()  # a truncated normal is drawn again and again until all its numbers are in range
         return torch.empty(*args, **named) if function is torch.randn else function(*args, **named)
+
+
+class Described(UnsetWeights):
+    """Modules that are built inside have names and shapes, and no memory: to count weights, or to check a file of them.
+
+    What a module computes for itself is computed: on `meta`, positions would come from torch's compiler.
+    """
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Give weights no memory."""
+        if function in _DRAWN_IN_PLACE:
+            return args[0]
+        if function in (torch.empty, torch.randn):
+            return torch.empty(*args, **{**(kwargs or {}), "device": "meta"})
+        return super().__torch_function__(function, types, args, kwargs)

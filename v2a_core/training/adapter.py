@@ -20,6 +20,7 @@ from v2a_core.generators.audioldm.checkpoint import audioldm_source
 from v2a_core.generators.audioldm.components import Geometry, build, build_scheduler, read_sizes
 from v2a_core.models import LocalBundle
 from v2a_core.models.parts import ADAPTER_FILE
+from v2a_core.models.unset import Described
 from v2a_core.training import distributed
 from v2a_core.training.adapter_config import AdapterNetworkSettings, LessonSettings
 from v2a_core.training.columns import Splits
@@ -181,6 +182,6 @@ def sizes_of(local: LocalBundle) -> Geometry:
 
 def count_parameters(local: LocalBundle, network: AdapterNetworkSettings) -> int:
     """Of an adapter, without making one."""
-    with torch.device("meta"):
+    with Described():
         adapter = build_adapter(describe(local, network, {}), audioldm_source(local.generator).config("unet"))
     return sum(parameter.numel() for parameter in adapter.parameters())

@@ -143,12 +143,11 @@ class TimingTraining(Training[TimingJob]):
 
     def parameters(self) -> int:
         """Of the predictor."""
-        import torch
-
+        from v2a_core.models.unset import Described
         from v2a_core.timing.predictors.gru_network import TimingNetwork
 
         network = self.work.job.predictor
-        with torch.device("meta"):
+        with Described():
             made = TimingNetwork(
                 self.work.selection.vision_dim, CURVE_HZ // self.work.rate, network.width, network.hidden
             )
