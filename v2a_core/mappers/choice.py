@@ -61,9 +61,9 @@ def check_mapper(mapper: str, sampling: SamplingSettings | None, local: LocalBun
 
 def unlike_training(mapper: str, segments: SegmentSettings, frames: FrameSettings) -> str | None:
     """A sentence when a mapper was trained on segments or frames of another kind than a run's; else None."""
-    from v2a_core.mappers import load_mapper
+    from v2a_core.mappers.export import found_folder, read_config
 
-    trained = {} if mapper == NO_MAPPER else load_mapper(mapper).config.training.get("cut", {})
+    trained = {} if mapper == NO_MAPPER else read_config(found_folder(mapper)).training.get("cut", {})
     now = {
         "segments.length_s": segments.length_s,
         "segments.whole": segments.whole,

@@ -28,7 +28,7 @@ from v2a_core.mappers.config import MAPPER_SCHEMA_VERSION, MapperConfig, Samplin
 from v2a_core.mappers.frames import as_frames
 from v2a_core.mappers.registries import METHODS, NETWORKS
 from v2a_core.models.finite import check_finite
-from v2a_core.models.unset import Described
+from v2a_core.models.unset import Described, UnsetWeights
 from v2a_core.protocols import AnyFloats
 
 WEIGHTS_FILE = "mapper.safetensors"
@@ -82,8 +82,7 @@ class Mapper(ModelHubMixin):
             ConfigError: When a file is missing, or is not what this program reads; names what is wrong.
             DamagedWeightsError: When the weights hold NaN or infinity; names the tensor.
         """
-        if _HUB_NAME.fullmatch(uri) and not Path(uri).exists():
-            uri = snapshot_download(uri, allow_patterns=[CONFIG_FILE, WEIGHTS_FILE, CARD_FILE], **hub)
+        uri = found_folder(uri, **hub)
         config = read_config(uri)
         weights_uri = storage.join(uri, WEIGHTS_FILE)
         try:
@@ -97,7 +96,8 @@ class Mapper(ModelHubMixin):
         # First without memory: a configuration may ask for more than any machine has.
         _check_tensors(weights_uri, _described(config), tensors)
         check_finite(weights_uri, tensors)
-        model = build(config.mapper, config.embedding_dim, config.vision_dim)
+        with UnsetWeights():
+            model = build(config.mapper, config.embedding_dim, config.vision_dim)
         model.load_state_dict(tensors)
         return cls(model, config, fingerprint, device, sampling)
 
@@ -181,6 +181,13 @@ class Mapper(ModelHubMixin):
         for row in np.flatnonzero(~np.isfinite(condition_BV).all(axis=1)):
             raise ValueError(f"segment {row}: frame embeddings are not finite")
         return condition_BV
+
+
+def found_folder(uri: str, **hub: Any) -> str:
+    """Where a mapper's files are: `uri` itself, or for an `owner/name` of the hub the folder that it is fetched to."""
+    if _HUB_NAME.fullmatch(uri) and not Path(uri).exists():
+        return str(snapshot_download(uri, allow_patterns=[CONFIG_FILE, WEIGHTS_FILE, CARD_FILE], **hub))
+    return uri
 
 
 def read_config(uri: str) -> MapperConfig:
