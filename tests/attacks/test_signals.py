@@ -132,7 +132,7 @@ def test_kills_at_random_moments(world: World, tmp_path: Path) -> None:
     world.check(output)
 
 
-@pytest.mark.parametrize("what", ["media.worker", "VisionStage", "GenerateStage", "GatherStage"])
+@pytest.mark.parametrize("what", ["media.worker", "SeeStage", "GenerateStage", "GatherStage"])
 def test_killed_workers(world: World, tmp_path: Path, what: str) -> None:
     """SIGKILL of a worker in mid-run: the run, or the same command again, ends like an undisturbed one; of the"""
     output = tmp_path / "output"
@@ -141,7 +141,7 @@ def test_killed_workers(world: World, tmp_path: Path, what: str) -> None:
     def is_due() -> bool:
         victims[:] = [pid for pid, command in workers() if what in command and "workflows" not in command]
         # What sees or gathers may be done with all videos, and gone, before the first soundtracks are written.
-        return bool(victims) and (parts(output) >= 1 or what in ("VisionStage", "GatherStage"))
+        return bool(victims) and (parts(output) >= 1 or what in ("SeeStage", "GatherStage"))
 
     with world.running(output) as process:
         wait_until(is_due, process, 200)

@@ -147,7 +147,7 @@ def lay_out(settings: PoolSettings, model_stages: int, machines: Sequence[Mappin
     CPU-only: decoding and models use the same cores, so actors reserve little and Ray keeps the rest for decode tasks;
     the operating system does the fine sharing. With GPUs: one actor of each model stage a GPU.
 
-    What the stages of the longest job reserve (decode, CLIP, map, gather, cut, generate, finish) fits on machines of
+    What the stages of the longest job reserve (decode, see and map, gather, cut, generate, finish) fits on machines of
     any number and size. Ray Data reserves for the first stages first, and what is not left goes to the last one when
     those are over: no soundtrack would be finished before the last video is decoded.
 

@@ -135,9 +135,8 @@ def make(
     if isinstance(origin, ThroughText):
         watching = WatchStage(bundle, job.encoders, predictor) if predictor else None
         return _tell(planned, settings, watching, TextStage(bundle, origin.via, origin.captioner), pools)
-    data = see(planned, SeeSettings(settings, bundle, local.vision_dim, job.encoders), reusable, pools)
-    mapping, cpus = MapStage(bundle, origin.mapper, job.sampling, job.seed, predictor), pools.actor_cpus / 2
-    return run_actors(data, mapping, pools, batch_size=pools.segments_per_batch, cpus=cpus, gpu="beside")
+    seeing = SeeSettings(settings, bundle, local.vision_dim, job.encoders)
+    return see(planned, seeing, reusable, MapStage(bundle, origin.mapper, job.sampling, job.seed, predictor), pools)
 
 
 def _tell(

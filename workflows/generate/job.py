@@ -107,7 +107,7 @@ class Generation(CatalogJob):
 
     name: ClassVar[str] = "generate"
     stage_columns: ClassVar[Mapping[str, str]] = {stage: f"{stage}_s" for stage in STAGES}
-    model_stages: ClassVar[int] = 3  # vision, mapper and generator
+    model_stages: ClassVar[int] = 2  # what sees and maps, and the generator
     settings: GenerateJob
     output: str
     made_from: conditions.Origin

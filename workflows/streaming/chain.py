@@ -23,7 +23,7 @@ from workflows.cluster_runtime import ray_private
 from workflows.cluster_runtime.pools import Pools, device
 from workflows.streaming.blocks import Blocks
 from workflows.streaming.plan import Planned, PlannedSource, dataset, from_tables, read_blocks, unpack
-from workflows.streaming.stages import ActorStage, run_actors, run_tasks
+from workflows.streaming.stages import ActorStage, Made, run_actors, run_tasks
 
 # Pixels of a batch of segments, at most: it is held by Ray, by the stage that takes it, and by the next one in line.
 _BATCH_BYTES = 256 * 2**20
@@ -53,16 +53,27 @@ def decode(planned: Planned, settings: DecodeSettings, pools: Pools) -> Dataset:
     return run_tasks(dataset(planned, Blocks.of(pools)), DecodeStage(settings), pools)
 
 
-def see(planned: Planned, settings: SeeSettings, reusable: reuse.Reusable, pools: Pools) -> Dataset:
-    """Segments with frame embeddings: of sources that `v2a embed` has seen, read from there; of others, made."""
+def see(planned: Planned, settings: SeeSettings, reusable: reuse.Reusable, then: ActorStage, pools: Pools) -> Dataset:
+    """Segments with frame embeddings, and what becomes of them: of sources that `v2a embed` has seen, from there.
+
+    Args:
+        planned: The sources.
+        settings: How they are seen.
+        reusable: What `v2a embed` has seen of them.
+        then: What small model takes the frame embeddings. Segments that are seen here never leave their actor between
+            the two: another one would load Ray and torch again, and on a GPU hold memory of its own.
+        pools: Workers.
+    """
     seen = np.zeros(len(planned), bool)
     data = []
     if reusable.parts:
         seen[np.concatenate([wanted.sources for wanted in reusable.parts.values()])] = True
-        data.append(read_embedded(reusable, planned, settings, pools))
+        read = read_embedded(reusable, planned, settings, pools)
+        cpus = pools.actor_cpus / 2
+        data.append(run_actors(read, then, pools, batch_size=pools.segments_per_batch, cpus=cpus, gpu="beside"))
     if len(rest := planned.where(~seen)):
         # CLIP ViT-B/32 is small: it shares its GPU with the stages behind it.
-        stage = VisionStage(settings.bundle, settings.encoders, settings.decode.embeds_timed)
+        stage = SeeStage(VisionStage(settings.bundle, settings.encoders, settings.decode.embeds_timed), then)
         decoded = decode(rest, settings.decode, pools)
         batch = segments_at_once(settings.decode, pools.segments_per_batch)
         data.append(run_actors(decoded, stage, pools, batch_size=batch, gpu="beside"))
@@ -174,3 +185,16 @@ class VisionStage(ActorStage):
         image_size = local.media_spec().image_size
         encoder = encoders.build_vision(local, self.settings, device())
         return lambda batch: embed_frames_of(batch, encoder, image_size, self.timing)
+
+
+@dataclass(frozen=True)
+class SeeStage(ActorStage):
+    """Segments with pixels in, with what a small model makes of their frame embeddings out; an actor holds both."""
+
+    vision: VisionStage
+    then: ActorStage
+
+    def load(self) -> Callable[[pa.Table], Made]:
+        """Load both models."""
+        see, then = self.vision.load(), self.then.load()
+        return lambda batch: then(see(batch))
