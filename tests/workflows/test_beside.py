@@ -362,6 +362,7 @@ def test_a_sidecar_of_other_embeddings_is_refused(copied: World) -> None:
         ask(copied, copied.sidecar)
 
 
+@pytest.mark.slow
 def test_a_part_that_is_gone_or_damaged_is_named(copied: World) -> None:
     first, second = map(Path, part_files(f"{copied.sidecar}/rows")[:2])
     group, content = pq.ParquetFile(second).metadata.row_group(0), bytearray(second.read_bytes())

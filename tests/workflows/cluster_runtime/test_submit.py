@@ -261,6 +261,7 @@ def ray_job(head: Head, *arguments: str, job: str) -> tuple[str, str]:
     return status, head.ray("job", "logs", "--address", head.address, job).stdout
 
 
+@pytest.mark.slow
 def test_a_job_that_would_end_so_again_is_stopped_and_not_failed(head: Head, tmp_path: Path, catalog: Path) -> None:
     command = ["embed", str(catalog), "--output", str(tmp_path / "out"), "--models", "miniature"]
     status, log = ray_job(head, *command, "--set", "frames.frames_per_secnd=2", job="final")
