@@ -13,10 +13,10 @@ from workflows.demo import job as demo
 
 
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize("clips", [4, pytest.param(18, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("clips", [2, pytest.param(18, marks=pytest.mark.slow)])
 def test_the_demo_runs_all_jobs_and_writes_a_page(ray_session, tmp_path, capsys, clips):
     if clips < 18:  # an earlier call wrote a catalog, a smaller one
-        lessons = {"train": 12, "validation": 12}
+        lessons = {"train": 6, "validation": 6}
         catalog = write_demo_catalog(tmp_path, size=96, clips=clips, lessons=lessons)
         (tmp_path / "catalog.json").write_text(json.dumps(asdict(catalog)))
     page = demo.run(str(tmp_path))

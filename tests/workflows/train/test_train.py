@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
 from pathlib import Path
 
 import helpers_embeddings as world
 import pytest
-from helpers_training import PERCEPTRON, diverging
+from helpers_training import LINEAR, diverging
 
 from v2a_core.config import ConfigError, load
 from v2a_core.mappers import load_mapper
@@ -17,35 +15,19 @@ from workflows.train import job as train
 from workflows.train.config import TrainJob
 from workflows.training import fit as train_fit
 
-SETTINGS = (
-    *PERCEPTRON,
-    "training.epochs=3",
-    "training.global_batch=64",
-    "training.precision=fp32",
-    "training.optimizer.learning_rate=0.002",
-    "scaling.max_failures=0",
-    "scaling.threads=1",
-)
-
 
 def job(*overrides: str) -> TrainJob:
-    return load(TrainJob, job="train", overrides=[*SETTINGS, *overrides])
+    return load(TrainJob, job="train", overrides=[*LINEAR, *overrides])
 
 
 @pytest.fixture(scope="module")
-def embeddings(tmp_path_factory) -> str:
-    rows = world.table(300, status=["ok"] * 290 + ["rejected"] * 10)
-    return world.write(tmp_path_factory.mktemp("linear") / "embeddings", rows)
+def embeddings(linear) -> str:
+    return linear
 
 
 @pytest.fixture(scope="module")
-def trained(ray_session, embeddings, tmp_path_factory):
-    """By two workers, whose folders are not the one in which everything is named by a relative path."""
-    folder = tmp_path_factory.mktemp("trained")
-    with contextlib.chdir(folder):
-        shutil.copytree(embeddings, "embeddings")
-        summary = train.run("embeddings/", "mapper/", job("scaling.workers=2"))
-    return folder / "mapper", summary
+def trained(watched):
+    return watched.output, watched.summary
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +103,7 @@ def test_a_run_that_diverged_keeps_its_checkpoint_and_goes_on(trained_alone, emb
 
 
 def test_a_plan_counts_and_times_what_a_run_would_do(ray_session, embeddings, tmp_path, capsys):
-    settings = (f"--set={item}" for item in SETTINGS)
+    settings = (f"--set={item}" for item in LINEAR)
     assert main(["train", embeddings, "--output", str(tmp_path / "mapper"), "--dry-run", *settings]) == 0
     planned = json.loads(capsys.readouterr().out)
     assert planned["rows"]["train"] + planned["rows"]["validation"] == 290
@@ -189,7 +171,7 @@ def test_what_a_run_leaves_behind(trained):
 def test_no_improvement_ends_with_its_exit_code_and_the_best_mapper(ray_session, embeddings, tmp_path, capsys):
     output = str(tmp_path / "mapper")
     more = ("training.epochs=40", "training.validation.patience=1", "training.optimizer.learning_rate=0.5")
-    command = ["train", embeddings, "--output", output, *(f"--set={item}" for item in (*SETTINGS, *more))]
+    command = ["train", embeddings, "--output", output, *(f"--set={item}" for item in (*LINEAR, *more))]
     assert main(command) == 4
     assert "training stopped: no better loss in 1 validations" in capsys.readouterr().err
     summary = json.loads((tmp_path / "mapper" / "summary.json").read_text())

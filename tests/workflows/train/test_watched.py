@@ -3,73 +3,13 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import helpers_embeddings as world
-import pytest
-import ray
-from helpers_monitoring import MONITORING, asked, of_training, scrape
-from helpers_training import PERCEPTRON
-from prometheus_client.samples import Sample
+from helpers_monitoring import MONITORING, asked, of_training
+from helpers_training import Watched
 
-from v2a_core.config import ConfigError, load
-from v2a_core.outputs.status import Status, read_status
-from workflows.train import job as train
-from workflows.train.config import TrainJob
-
-WAIT_S = 30.0  # Ray gathers every 10 s
-SETTINGS = (
-    *PERCEPTRON,
-    "training.epochs=3",
-    "training.global_batch=64",
-    "scaling.threads=1",
-)
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A run: what `v2a status` said of it, and what Prometheus would have read when it had ended."""
-
-    seen: list[Status]
-    samples: list[Sample]
-    summary: dict[str, object]
-
-
-@pytest.fixture(scope="module")
-def watched(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Watched:
-    folder = tmp_path_factory.mktemp("watched")
-    embeddings, output = world.write(folder / "embeddings", world.table(300)), str(folder / "mapper")
-    ended, seen = threading.Event(), []
-
-    def look() -> None:
-        while not ended.wait(0.1):
-            try:
-                seen.append(read_status(output))
-            except ConfigError:  # not there yet
-                continue
-
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    try:
-        summary = train.run(embeddings, output, load(TrainJob, job="train", overrides=SETTINGS))
-    finally:
-        ended.set()
-        watcher.join()
-    return Watched([*seen, read_status(output)], list(_read()), summary)
-
-
-def _read() -> Iterator[Sample]:
-    node, end = ray.nodes()[0], time.monotonic() + WAIT_S
-    while True:
-        samples = list(scrape(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"))
-        if any(each.name == "ray_v2a_training_steps_done" and each.value for each in samples):
-            return iter(samples)
-        assert time.monotonic() < end
-        time.sleep(0.5)
+from v2a_core.outputs.status import Status
 
 
 def test_status_tells_a_training_from_its_output_alone(watched: Watched) -> None:
