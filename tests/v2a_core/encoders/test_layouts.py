@@ -33,12 +33,19 @@ FP32 = EncoderSettings(precision="fp32", micro_batch=2)
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory):
+def clap(tmp_path_factory):
+    """Full-size weights of CLAP in their plainest form."""
+    path = tmp_path_factory.mktemp("published") / "clap.pt"
+    torch.save(full_clap(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory, clap):
     """A bundle with full-size weights in the plainest forms."""
-    folder = tmp_path_factory.mktemp("published")
-    save_file(full_clip().state_dict(), folder / "clip.safetensors")
-    torch.save(full_clap(), folder / "clap.pt")
-    return bundle(vision=folder / "clip.safetensors", audio=folder / "clap.pt")
+    path = tmp_path_factory.mktemp("published") / "clip.safetensors"
+    save_file(full_clip().state_dict(), path)
+    return bundle(vision=path, audio=clap)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +66,7 @@ def clip_embedding(frames):
         return full_clip().encode_image(pixels, normalize=True).numpy()
 
 
+@pytest.mark.slow
 def test_clip_equals_open_clip_for_each_published_form(tmp_path, published, frames, clip_embedding):
     state = {f"module.{name}": value for name, value in full_clip().state_dict().items()}
     torch.save({"epoch": 3, "state_dict": state}, tmp_path / "clip.pt")
@@ -96,12 +104,14 @@ def test_blip_without_its_projection_or_config_is_refused(tmp_path):
         build_vision(dataclasses.replace(blip, vision=Part(blip.vision.settings, alone)), FP32)
 
 
+@pytest.mark.slow
 def test_clip_keeps_the_image_tower_only(published):
     encoder = build_vision(published, FP32)
     assert sum(weight.numel() for weight in encoder.tower.parameters()) == 87_849_216
     assert not any(weight.is_meta or weight.requires_grad for weight in encoder.tower.parameters())
 
 
+@pytest.mark.slow
 def test_clip_reads_mean_and_deviation_beside_its_weights(tmp_path, published, frames, clip_embedding):
     config = {
         "model_cfg": {"embed_dim": 512, "quick_gelu": True, "vision_cfg": full_vision()},
@@ -117,6 +127,7 @@ def full_vision():
     return {"image_size": 224, "layers": 12, "width": 768, "patch_size": 32}
 
 
+@pytest.mark.slow
 def test_clip_of_another_architecture_is_refused_by_name(tmp_path):
     state = {name: value for name, value in full_clip().state_dict().items() if name.startswith("visual.")}
     state["visual.unknown"] = state.pop("visual.proj")
@@ -208,15 +219,15 @@ def test_clap_equals_laions_tower_for_each_published_form(tmp_path, waveforms, c
         np.testing.assert_allclose(found, clap_embedding, atol=2e-5)
 
 
-def test_clap_has_the_size_of_htsat_tiny_and_no_text_tower(published):
-    tower = load_audio_tower(load_clap_config(None), published.audio.path)
+def test_clap_has_the_size_of_htsat_tiny_and_no_text_tower(clap):
+    tower = load_audio_tower(load_clap_config(None), clap)
     assert (tower.audio_projection[0].in_features, tower.audio_projection[2].out_features) == (768, 512)
     assert 30e6 < sum(weight.numel() for weight in tower.parameters()) < 33e6
     assert not tower.training
 
 
-def test_log_mels_are_those_of_htsat(published, waveforms):
-    tower = with_spectrogram_extractor(load_audio_tower(load_clap_config(None), published.audio.path))
+def test_log_mels_are_those_of_htsat(clap, waveforms):
+    tower = with_spectrogram_extractor(load_audio_tower(load_clap_config(None), clap))
     branch = tower.audio_branch
     with torch.inference_mode():
         mel = branch.logmel_extractor(branch.spectrogram_extractor(torch.tensor(waveforms)))
@@ -238,6 +249,7 @@ def test_the_filter_bank_is_torchlibrosas(rate, window, bands, lowest, highest):
     torch.testing.assert_close(ours(0 * power), theirs(0 * power))
 
 
+@pytest.mark.slow
 def test_clap_of_transformers_gives_the_same_embedding(tmp_path, waveforms):
     prepare_torchvision()
     from transformers import ClapAudioConfig, ClapAudioModelWithProjection
@@ -260,9 +272,9 @@ def test_clap_without_audio_tower_is_refused_with_a_way_out(tmp_path):
         load_audio_tower(load_clap_config(None), tmp_path / "text.pt")
 
 
-def test_clap_of_another_size_is_refused_with_names(published):
+def test_clap_of_another_size_is_refused_with_names(clap):
     with pytest.raises(ModelError, match=r"missing: .*layers\.2\.blocks\.6.* and \d+ more; of another shape"):
-        load_audio_tower(load_clap_config("HTSAT-base"), published.audio.path)
+        load_audio_tower(load_clap_config("HTSAT-base"), clap)
 
 
 def test_clap_of_another_front_end_is_refused(tmp_path):
@@ -294,5 +306,5 @@ def test_bf16_keeps_the_direction_at_full_size(published, frames, clip_embedding
     assert (build_audio(published, bf16).encode(waveforms) * clap_embedding).sum(axis=1).min() >= 0.999
 
 
-def test_position_ids_are_no_weights(published):
-    assert not [name for name in load_clap(published.audio.path) if "position_ids" in name]
+def test_position_ids_are_no_weights(clap):
+    assert not [name for name in load_clap(clap) if "position_ids" in name]

@@ -68,6 +68,7 @@ def pickled_generator(folder: Path) -> None:
         as_pickle(weights, "pytorch_model.bin" if weights.stem == "model" else "diffusion_pytorch_model.bin")
 
 
+@pytest.mark.slow
 def test_a_generator_of_pickles_sounds_as_one_of_safetensors(copy: Path) -> None:
     conditions = np.random.default_rng(0).normal(size=(1, 512)).astype(np.float32)
     expected = load_generator(resolved(copy), AudioLdmSettings(**QUICK)).generate(conditions, [1], 0.4)

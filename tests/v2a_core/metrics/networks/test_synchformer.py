@@ -70,6 +70,7 @@ def test_a_small_one_has_the_values_of_the_original(pair, theirs):
     close(np.stack(found), np.array(theirs["logits"]))
 
 
+@pytest.mark.slow  # importing librosa takes longer than all else here
 def test_sounds_are_heard_as_librosa_computes_it(pair):
     sound, _, _ = pair
     found = synchformer_inputs.sound_segments(sound).numpy()
