@@ -28,7 +28,9 @@ def systems(ray_session, tmp_path_factory) -> list[str]:
     """Our own soundtracks and two folders of another program, as `--system` takes them."""
     root = tmp_path_factory.mktemp("systems")
     catalog = helpers_catalog.catalog(root / "catalog")
-    ours = make_soundtracks(root, [write_table(catalog), str(catalog / "shard-000.tar"), str(catalog / "still.png")])
+    ours = make_soundtracks(
+        root, [write_table(catalog), str(catalog / "shard-000.tar"), str(catalog / "still.png")]
+    ).soundtracks
     for number, key in enumerate(IDS):
         seconds = len(read_audio(next((ours / "audio" / key).parent.glob(f"{_start(key)}*.wav")))[0]) / 16_000
         write_sound(root / "theirs" / f"{key}.wav", noise(seconds, 0.2, number))
