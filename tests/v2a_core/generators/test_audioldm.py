@@ -21,6 +21,9 @@ DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 QUICK: dict[str, Any] = {"num_inference_steps": 2, "precision": "fp32"}
 
 
+SLOW = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_miniature(tmp_path_factory.mktemp("audioldm"))
@@ -36,7 +39,13 @@ def conditions(count: int) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize(("sampler", "eta"), [*((name, 0.0) for name in SAMPLERS), ("ddim", 1.0)])
+@pytest.mark.parametrize(
+    ("sampler", "eta"),
+    [
+        *(pytest.param(name, 0.0, marks=[] if name in ("ddim", "dpm-solver++") else SLOW) for name in SAMPLERS),
+        pytest.param("ddim", 1.0, marks=SLOW),
+    ],
+)
 def test_equals_diffusers_pipeline(folder: Path, sampler: str, eta: float) -> None:
     from diffusers import AudioLDMPipeline
 
@@ -69,7 +78,7 @@ def test_condition_seed_guidance_and_noise_are_heard(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize(("sampler", "eta"), [("ddim", 1.0), ("dpm-solver++", 0.0)])
+@pytest.mark.parametrize(("sampler", "eta"), [("ddim", 1.0), pytest.param("dpm-solver++", 0.0, marks=SLOW)])
 def test_a_row_is_the_same_in_any_batch_and_order(folder: Path, sampler: str, eta: float, device: str) -> None:
     choice = AudioLdmSettings(sampler=sampler, eta=eta, num_inference_steps=4, precision="fp32", micro_batch=8)
     vectors, seeds = conditions(5), [3, 1, 4, 1, 2**63 - 1]

@@ -43,7 +43,7 @@ def assert_same_unet(original: Original, unet: torch.nn.Module) -> None:
     torch.testing.assert_close(made, expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize(("width", "head_channels"), [(32, 32), (32, 16), (64, 32)])
+@pytest.mark.parametrize(("width", "head_channels"), [(32, 32), (32, 16), pytest.param(64, 32, marks=pytest.mark.slow)])
 def test_the_unet_predicts_what_the_authors_does(
     width: int, head_channels: int, tmp_path: Path, tokenizer: Path
 ) -> None:

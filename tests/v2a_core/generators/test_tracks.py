@@ -68,7 +68,9 @@ def test_a_single_segment_is_what_generate_makes(folder: Path) -> None:
     np.testing.assert_array_equal(made, load(folder).generate(item.conditions_ND, [5], 1.28)[0])
 
 
-@pytest.mark.parametrize("sampler", list(SAMPLERS))
+@pytest.mark.parametrize(
+    "sampler", [name if name == "dpm-solver++" else pytest.param(name, marks=pytest.mark.slow) for name in SAMPLERS]
+)
 def test_windows_under_one_condition_are_near_the_whole(folder: Path, sampler: str) -> None:
     """Where the UNet sees no further than a window's edge, averaging windows changes nothing: here it nearly does not.
 
