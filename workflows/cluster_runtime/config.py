@@ -16,6 +16,10 @@ class PoolSettings(Settings):
     decode_tasks: int = setting(0, "decode tasks at once at most (0: as many as CPUs allow)", ge=0)
     device: Literal["auto", "gpu"] = setting("auto", "auto: GPUs where there are some; gpu: refuse a cluster without")
     model_actors: int = setting(0, "actors of each model stage (0: one a GPU, or one a machine's worth of CPUs)", ge=0)
+    most_actors: int = setting(
+        0, "actors of each model stage at most: more than fit at the start, as the cluster grows (0: no more)", ge=0
+    )
+    share: float = setting(1.0, "part of the cluster that this job takes: 0.5 leaves room for another one", gt=0, le=1)
     segments_per_batch: int = setting(
         0, "segments in a model stage's batch (0: 32 where there are GPUs, else 16)", ge=0, le=4096
     )

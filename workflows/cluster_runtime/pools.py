@@ -51,7 +51,8 @@ class Pools:
     Attributes:
         decode_cpus: CPUs of one decode task.
         decode_tasks: Decode tasks at once, at most.
-        actors: Actors of a model stage.
+        actors: Actors of a model stage, when it begins and at least.
+        most_actors: Actors of a model stage at most: as the cluster grows, Ray starts more.
         actor_cpus: CPUs of one model actor. A fraction: on two CPUs, actors that hold whole ones starve the rest.
         gather_cpus: CPUs of the actor that brings the segments of a source together.
         cut_cpus: CPUs of a task that only cuts blocks.
@@ -66,6 +67,7 @@ class Pools:
     decode_cpus: float
     decode_tasks: int
     actors: int
+    most_actors: int
     actor_cpus: float
     gather_cpus: float
     cut_cpus: float
@@ -159,21 +161,25 @@ def lay_out(settings: PoolSettings, model_stages: int, machines: Sequence[Mappin
     Raises:
         ConfigError: When the cluster does not have what is wished; names the setting, the wish and the supply.
     """
-    cpus, gpus = (sum(machine.get(kind, 0.0) for machine in machines) for kind in ("CPU", "GPU"))
-    here = cpus / max(1, len(machines))
-    actors = settings.model_actors or max(1, int(gpus) or len(machines))
+    here = sum(machine.get("CPU", 0.0) for machine in machines) / max(1, len(machines))
+    cpus, gpus = (settings.share * sum(machine.get(kind, 0.0) for machine in machines) for kind in ("CPU", "GPU"))
+    actors = settings.model_actors or max(1, int(gpus) or int(settings.share * len(machines)))
+    actors = min(actors, settings.most_actors or actors)
     decode_cpus, actor_cpus = settings.decode_cpus or _decode_cpus(here), _actor_cpus(here)
     _check_supply(settings, machines, actor_cpus)
     decode_tasks = min(cpus, (cpus - model_stages * actors * actor_cpus) / decode_cpus)
+    decode_tasks = settings.decode_tasks or max(1, int(decode_tasks))
+    growth = max(1.0, settings.most_actors / actors)
     return Pools(
         decode_cpus=decode_cpus,
-        decode_tasks=settings.decode_tasks or max(1, int(decode_tasks)),
+        decode_tasks=int(decode_tasks * growth),
         actors=actors,
+        most_actors=max(actors, settings.most_actors),
         actor_cpus=actor_cpus,
         gather_cpus=0.05,
         cut_cpus=min(0.25, cpus / 10),  # with less, half an equal share, which Ray Data gives to each stage, is more
         # An actor too many would not fit: 0.9 of a GPU for each of one, 0.45 for each of two, ...
-        main_gpus=0.9 / math.ceil(actors / gpus) if gpus else 0.0,
+        main_gpus=0.9 * min(1.0, gpus) / math.ceil(actors / max(1.0, gpus)) if gpus else 0.0,
         beside_gpus=0.001 if gpus else 0.0,
         segments_per_batch=settings.segments_per_batch or (32 if gpus else 16),
         soundtracks_per_batch=settings.soundtracks_per_batch or (32 if gpus else 8),
@@ -205,6 +211,11 @@ def _check_supply(settings: PoolSettings, machines: Sequence[Mapping[str, float]
         raise ConfigError(
             f"pools.decode_cpus = {settings.decode_cpus:g}: a decode task runs on one machine, and the largest of this "
             f"cluster has {largest:g} CPUs"
+        )
+    if 0 < settings.most_actors < settings.model_actors:
+        raise ConfigError(
+            f"pools.most_actors = {settings.most_actors}: fewer than the {settings.model_actors} that the stage begins "
+            "with (pools.model_actors)"
         )
     # With GPUs an actor needs one of them, and where the CPUs are others does not help.
     hosts = [machine for machine in machines if machine.get("GPU")] if gpus else machines

@@ -71,8 +71,9 @@ def run_actors(
         batch_size: Rows of a batch.
         cpus: CPUs of an actor; None: what a model's actor gets.
         gpu: Whether the stage computes most of all, or beside the one that does; None: it needs no GPU.
-        actors: How many; None: as many as each model gets.
+        actors: How many; None: as many as each model gets, which are more when the cluster grows.
     """
+    least, most = (pools.actors, pools.most_actors) if actors is None else (actors, actors)
     named = type(_name(stage), (_Actor,), {})  # Ray calls a stage, its processes too, by the name of its class
     return data.map_batches(
         named,
@@ -81,7 +82,7 @@ def run_actors(
         batch_format="pyarrow",
         num_cpus=pools.actor_cpus if cpus is None else cpus,
         num_gpus={"main": pools.main_gpus, "beside": pools.beside_gpus, None: 0.0}[gpu],
-        compute=ActorPoolStrategy(size=pools.actors if actors is None else actors),
+        compute=ActorPoolStrategy(min_size=least, max_size=most),
     )
 
 

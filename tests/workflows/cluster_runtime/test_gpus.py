@@ -101,6 +101,7 @@ def resources(monkeypatch: pytest.MonkeyPatch, *machines: dict[str, float]) -> N
     [
         ({"device": "gpu"}, "pools.device = 'gpu': none of the 2 machines of this cluster has a GPU"),
         ({"decode_cpus": 9.0}, "pools.decode_cpus = 9: .* the largest of this cluster has 8 CPUs"),
+        ({"model_actors": 2, "most_actors": 1}, "pools.most_actors = 1: fewer than the 2 that the stage begins with"),
         (
             {"model_actors": 99},
             "pools.model_actors = 99: each reserves 0.25 CPUs, for which this cluster has room 48 times",
@@ -125,3 +126,25 @@ def test_several_actors_share_a_gpu_when_so_many_are_wished(monkeypatch: pytest.
     pools = cluster_pools.plan_pools(PoolSettings(model_actors=6), 1)
     per_gpu = 1 / (pools.main_gpus + pools.beside_gpus)
     assert 3 <= per_gpu < 4
+
+
+@pytest.mark.parametrize(
+    ("gpus", "share", "actors", "of_each"),
+    [(8.0, 1.0, 8, 0.9), (8.0, 0.5, 4, 0.9), (1.0, 0.5, 1, 0.45), (3.0, 0.5, 1, 0.9)],
+)
+def test_a_job_takes_its_share(
+    monkeypatch: pytest.MonkeyPatch, gpus: float, share: float, actors: int, of_each: float
+) -> None:
+    resources(monkeypatch, {"CPU": 16 * gpus, "GPU": gpus})
+    pools = cluster_pools.plan_pools(PoolSettings(share=share), 2)
+    assert (pools.actors, pools.most_actors, pools.main_gpus) == (actors, actors, of_each)
+    assert pools.actors * pools.main_gpus <= share * gpus
+    assert pools.decode_tasks * pools.decode_cpus + 2 * actors * pools.actor_cpus <= share * 16 * gpus
+
+
+def test_a_pool_grows_with_its_cluster_to_what_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    resources(monkeypatch, {"CPU": 16.0, "GPU": 2.0})
+    now, later = (cluster_pools.plan_pools(PoolSettings(most_actors=most), 2) for most in (1, 6))
+    assert (now.actors, now.most_actors) == (1, 1)
+    assert (later.actors, later.most_actors, later.main_gpus) == (2, 6, now.main_gpus)
+    assert later.decode_tasks == 3 * 12
