@@ -1,7 +1,8 @@
 """What the networks of `v2a evaluate` cost in the job, in a bare loop, and beside the packages that people use.
 
 Run `python benchmarks/evaluate.py` (300 sounds of 10 s; `--sounds 24 --rounds 1 --extractors wav2clip` for a quick
-look). With random weights in the published layouts, on the same sounds:
+look; `--compare network` does (a) and (b) alone, `--compare job` (c) and (d)). With random weights in the published
+layouts, on the same sounds:
 
 (a) the network of a package, where `--packages FOLDER` holds it, as tests/data/make_oracles.py asks for them: one
     sound after the other in one process with all cores;
@@ -65,6 +66,7 @@ def main() -> None:
     parser.add_argument("--few", type=int, help="of (a) and (b), which run in one process (default: a tenth)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--extractors", nargs="+", choices=EXTRACTORS, default=list(EXTRACTORS))
+    parser.add_argument("--compare", nargs="+", choices=COMPARISONS, default=list(COMPARISONS))
     parser.add_argument("--packages", type=Path, help="folder of the packages of (a)")
     parser.add_argument("--way", choices=WAYS, help="work in this process; how the ways are started")
     parser.add_argument("--folder", type=Path, help="of --way")
@@ -76,37 +78,51 @@ def main() -> None:
         print(json.dumps(WAYS[arguments.way](place, files[arguments.part[0] :: arguments.part[1]])))
         return
     few = arguments.few or max(2, arguments.sounds // 10)
-    print("| network | package /s | ours /s | ratio | bare loop /s | job /s | ratio | with its start |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    head = " | ".join(HEADS[name] for name in COMPARISONS if name in arguments.compare)
+    print(f"| network | {head} |\n|---|{'---:|' * (head.count('|') + 1)}")
     for extractor in arguments.extractors:
         with tempfile.TemporaryDirectory(prefix="v2a-bench-") as name:
             place = Place(Path(name), arguments.packages, extractor)
             _write(place, arguments.sounds)
-            _compare(place, arguments.sounds, few, arguments.rounds)
+            cells = [COMPARISONS[pair](place, arguments, few) for pair in COMPARISONS if pair in arguments.compare]
+            print(f"| {' | '.join([extractor, *cells])} |", flush=True)
 
 
-def _compare(place: Place, sounds: int, few: int, rounds: int) -> None:
-    """One row of the table."""
-    theirs, ours, bare, job, whole = [], [], [], [], []
-    for _ in range(rounds):
+def _of_network(place: Place, arguments: argparse.Namespace, few: int) -> str:
+    """(a) and (b): rates and their ratio."""
+    theirs, ours = [], []
+    for _ in range(arguments.rounds):
         theirs.append(_rate("package", place, few))
         ours.append(_rate("ours", place, few))
-        bare.append(_rate("bare", place, sounds, len(os.sched_getaffinity(0))))
+    if not all(theirs):
+        return f"not there | {statistics.median(ours):.2f} | "
+    return f"{statistics.median(theirs):.2f} | {statistics.median(ours):.2f} | {_ratio(ours, theirs)}"
+
+
+def _of_job(place: Place, arguments: argparse.Namespace, few: int) -> str:
+    """(c) and (d): rates, their ratio, and that with the start of the job."""
+    bare, job, whole = [], [], []
+    for _ in range(arguments.rounds):
+        bare.append(_rate("bare", place, arguments.sounds, len(os.sched_getaffinity(0))))
         started = time.perf_counter()
-        job.append(_rate("job", place, sounds))
-        whole.append(sounds / (time.perf_counter() - started))
-    known = [rate for rate in theirs if rate]
-    package = f"{statistics.median(known):.2f}" if known else "not there"
-    network = f"{_ratio(ours, theirs):.2f}" if known else ""
-    print(
-        f"| {place.extractor} | {package} | {statistics.median(ours):.2f} | {network} | {statistics.median(bare):.2f} "
-        f"| {statistics.median(job):.2f} | {_ratio(job, bare):.2f} | {_ratio(whole, bare):.2f} |",
-        flush=True,
-    )
+        job.append(_rate("job", place, arguments.sounds))
+        whole.append(arguments.sounds / (time.perf_counter() - started))
+    rates = f"{statistics.median(bare):.2f} | {statistics.median(job):.2f}"
+    return f"{rates} | {_ratio(job, bare)} | {_ratio(whole, bare)}"
 
 
-def _ratio(first: list[float], second: list[float]) -> float:
-    return statistics.median(a / b for a, b in zip(first, second, strict=True))
+def _ratio(first: list[float], second: list[float]) -> str:
+    """The median of the ratios of pairs, and the least and the largest of several."""
+    ratios = [a / b for a, b in zip(first, second, strict=True)]
+    spread = f" ({min(ratios):.2f} to {max(ratios):.2f})" if len(ratios) > 1 else ""
+    return f"{statistics.median(ratios):.2f}{spread}"
+
+
+COMPARISONS = {"network": _of_network, "job": _of_job}
+HEADS = {
+    "network": "package /s | ours /s | ratio",
+    "job": "bare loop /s | job /s | ratio | with its start",
+}
 
 
 def _rate(way: str, place: Place, sounds: int, processes: int = 1) -> float:
