@@ -49,7 +49,8 @@ def fit(vectors_ND: AnyFloats) -> Gaussian:
     if not np.isfinite(vectors_ND).all():
         raise ValueError("a Fréchet distance needs finite vectors")
     mean_D = vectors_ND.mean(axis=0)
-    centred_ND = (vectors_ND - mean_D) / math.sqrt(len(vectors_ND) - 1)
+    centred_ND = vectors_ND - mean_D
+    centred_ND /= math.sqrt(len(vectors_ND) - 1)
     if len(centred_ND) <= centred_ND.shape[1]:
         return Gaussian(mean_D, centred_ND)  # fewer rows than numbers: the rows themselves are the smaller factor
     return Gaussian(mean_D, _root(centred_ND.T @ centred_ND))
