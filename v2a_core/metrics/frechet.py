@@ -69,7 +69,9 @@ def distance(first: Gaussian, second: Gaussian) -> float:
     """
     shift = float(np.square(first.mean_D - second.mean_D).sum())
     spread = float(np.square(first.factor_KD).sum() + np.square(second.factor_KD).sum())
-    common = np.linalg.svd(second.factor_KD @ first.factor_KD.T, compute_uv=False).sum()
+    product_KK = second.factor_KD @ first.factor_KD.T
+    del first, second  # where nobody else holds them they need not be there beside LAPACK's copy
+    common = np.linalg.svd(product_KK, compute_uv=False).sum()
     return max(0.0, shift + spread - 2 * float(common))
 
 
