@@ -1,7 +1,8 @@
 """What the networks of `v2a evaluate` cost in the job, in a bare loop, and beside the packages that people use.
 
 Run `python benchmarks/evaluate.py` (300 sounds of 10 s; `--sounds 24 --rounds 1 --extractors wav2clip` for a quick
-look). With random weights in the published layouts, on the same sounds:
+look; `--compare network` does (a) and (b) alone, `--compare job` (c) and (d)). With random weights in the published
+layouts, on the same sounds:
 
 (a) the network of a package, where `--packages FOLDER` holds it, as tests/data/make_oracles.py asks for them: one
     sound after the other in one process with all cores;
@@ -10,7 +11,9 @@ look). With random weights in the published layouts, on the same sounds:
 (d) the extraction of `v2a evaluate`, Ray and all.
 
 (a) and (b) run in turns, so do (c) and (d), since machines change their speed from minute to minute; their ratios are
-medians of the rounds. Goals: (b) at least as fast as (a), (d) at least 0.9 x (c) without the start of both.
+medians of the rounds. Of (a) and (b) the processor time is compared, too: with `--threads 1`, where no thread waits for
+another, it hardly knows of other programs on the machine. Goals: (b) at least as fast as (a), (d) at least 0.9 x (c)
+without the start of both.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +62,22 @@ class Place:
         return self.folder / f"{self.extractor}.pth"
 
 
+@dataclass
+class Watch:
+    """Seconds of some work: on the clock, and of the processors that this process used."""
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Add what happens inside."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        self.wall_s += time.perf_counter() - wall
+        self.cpu_s += time.process_time() - cpu
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser()
@@ -65,6 +85,8 @@ def main() -> None:
     parser.add_argument("--few", type=int, help="of (a) and (b), which run in one process (default: a tenth)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--extractors", nargs="+", choices=EXTRACTORS, default=list(EXTRACTORS))
+    parser.add_argument("--compare", nargs="+", choices=COMPARISONS, default=list(COMPARISONS))
+    parser.add_argument("--threads", type=int, default=0, help="of (a) and (b); 0: a thread a core")
     parser.add_argument("--packages", type=Path, help="folder of the packages of (a)")
     parser.add_argument("--way", choices=WAYS, help="work in this process; how the ways are started")
     parser.add_argument("--folder", type=Path, help="of --way")
@@ -73,94 +95,115 @@ def main() -> None:
     if arguments.way:
         place = Place(arguments.folder, arguments.packages, arguments.extractors[0])
         files = sorted((arguments.folder / "sounds").iterdir())[: arguments.sounds]
-        print(json.dumps(WAYS[arguments.way](place, files[arguments.part[0] :: arguments.part[1]])))
+        if arguments.threads:
+            torch.set_num_threads(arguments.threads)
+        done = WAYS[arguments.way](place, files[arguments.part[0] :: arguments.part[1]])
+        print(json.dumps([done.wall_s, done.cpu_s]))
         return
     few = arguments.few or max(2, arguments.sounds // 10)
-    print("| network | package /s | ours /s | ratio | bare loop /s | job /s | ratio | with its start |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    head = " | ".join(HEADS[name] for name in COMPARISONS if name in arguments.compare)
+    print(f"| network | {head} |\n|---|{'---:|' * (head.count('|') + 1)}")
     for extractor in arguments.extractors:
         with tempfile.TemporaryDirectory(prefix="v2a-bench-") as name:
             place = Place(Path(name), arguments.packages, extractor)
             _write(place, arguments.sounds)
-            _compare(place, arguments.sounds, few, arguments.rounds)
+            cells = [COMPARISONS[pair](place, arguments, few) for pair in COMPARISONS if pair in arguments.compare]
+            print(f"| {' | '.join([extractor, *cells])} |", flush=True)
 
 
-def _compare(place: Place, sounds: int, few: int, rounds: int) -> None:
-    """One row of the table."""
-    theirs, ours, bare, job, whole = [], [], [], [], []
-    for _ in range(rounds):
-        theirs.append(_rate("package", place, few))
-        ours.append(_rate("ours", place, few))
-        bare.append(_rate("bare", place, sounds, len(os.sched_getaffinity(0))))
+def _of_network(place: Place, arguments: argparse.Namespace, few: int) -> str:
+    """(a) and (b): rates and their ratio."""
+    theirs, ours = [], []
+    for _ in range(arguments.rounds):
+        theirs.append(_work("package", place, few, threads=arguments.threads))
+        ours.append(_work("ours", place, few, threads=arguments.threads))
+    rates, cpu = ([few / work.wall_s for work in ours], [work.cpu_s for work in ours])
+    if not all(work.wall_s for work in theirs):
+        return f"not there | {statistics.median(rates):.2f} | | "
+    their_rates, their_cpu = [few / work.wall_s for work in theirs], [work.cpu_s for work in theirs]
+    medians = f"{statistics.median(their_rates):.2f} | {statistics.median(rates):.2f}"
+    return f"{medians} | {_ratio(rates, their_rates)} | {_ratio(their_cpu, cpu)}"
+
+
+def _of_job(place: Place, arguments: argparse.Namespace, few: int) -> str:
+    """(c) and (d): rates, their ratio, and that with the start of the job."""
+    bare, job, whole = [], [], []
+    for _ in range(arguments.rounds):
+        bare.append(arguments.sounds / _work("bare", place, arguments.sounds, len(os.sched_getaffinity(0))).wall_s)
         started = time.perf_counter()
-        job.append(_rate("job", place, sounds))
-        whole.append(sounds / (time.perf_counter() - started))
-    known = [rate for rate in theirs if rate]
-    package = f"{statistics.median(known):.2f}" if known else "not there"
-    network = f"{_ratio(ours, theirs):.2f}" if known else ""
-    print(
-        f"| {place.extractor} | {package} | {statistics.median(ours):.2f} | {network} | {statistics.median(bare):.2f} "
-        f"| {statistics.median(job):.2f} | {_ratio(job, bare):.2f} | {_ratio(whole, bare):.2f} |",
-        flush=True,
-    )
+        job.append(arguments.sounds / _work("job", place, arguments.sounds).wall_s)
+        whole.append(arguments.sounds / (time.perf_counter() - started))
+    rates = f"{statistics.median(bare):.2f} | {statistics.median(job):.2f}"
+    return f"{rates} | {_ratio(job, bare)} | {_ratio(whole, bare)}"
 
 
-def _ratio(first: list[float], second: list[float]) -> float:
-    return statistics.median(a / b for a, b in zip(first, second, strict=True))
+def _ratio(first: list[float], second: list[float]) -> str:
+    """The median of the ratios of pairs, and the least and the largest of several."""
+    ratios = [a / b for a, b in zip(first, second, strict=True)]
+    spread = f" ({min(ratios):.2f} to {max(ratios):.2f})" if len(ratios) > 1 else ""
+    return f"{statistics.median(ratios):.2f}{spread}"
 
 
-def _rate(way: str, place: Place, sounds: int, processes: int = 1) -> float:
-    """Sounds per second of working, without imports and loading; 0 where it cannot run."""
+COMPARISONS = {"network": _of_network, "job": _of_job}
+HEADS = {
+    "network": "package /s | ours /s | ratio | ratio of processor time",
+    "job": "bare loop /s | job /s | ratio | with its start",
+}
+
+
+def _work(way: str, place: Place, sounds: int, processes: int = 1, threads: int = 0) -> Watch:
+    """What working takes, without imports and loading, of the slowest process; nothing where it cannot run."""
     command = [sys.executable, __file__, "--way", way, "--folder", str(place.folder), "--sounds", str(sounds)]
     command += ["--extractors", place.extractor, *(["--packages", str(place.packages)] if place.packages else [])]
+    command += ["--threads", str(threads)]
     parts = [[*command, "--part", str(part), str(processes)] for part in range(processes)]
     running = [subprocess.Popen(part, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for part in parts]
     said = [process.communicate()[0].splitlines()[-1:] for process in running]
-    seconds = [float(json.loads(lines[0])) if lines else 0.0 for lines in said]
     assert not any(process.returncode for process in running), f"{way} of {place.extractor} failed"
-    return sounds / max(seconds) if max(seconds) else 0.0
+    return max((Watch(*json.loads(lines[0])) for lines in said), key=lambda work: work.wall_s)
 
 
-def _package(place: Place, files: list[Path]) -> float:
-    """(a): seconds; 0 without the package."""
+def _package(place: Place, files: list[Path]) -> Watch:
+    """(a); nothing without the package."""
+    watch = Watch()
     if place.packages is None:
-        return 0.0
+        return watch
     sys.path.insert(0, str(place.packages))
     try:
         network, rate = PACKAGES[place.extractor](place.packages)
     except ImportError as error:
         print(f"{place.extractor}: {error}", file=sys.stderr)
-        return 0.0
+        return watch
     from v2a_core.media.sinc_resample import sinc_resample
 
-    started = time.perf_counter()
-    with torch.inference_mode():
+    with watch.running(), torch.inference_mode():
         for path in files:
             samples, own = soundfile.read(path, dtype="float32")
             network(sinc_resample(samples, own, rate))
-    return time.perf_counter() - started
+    return watch
 
 
-def _ours(place: Place, files: list[Path]) -> float:
-    """(b) and, a process a core, (c): seconds."""
+def _ours(place: Place, files: list[Path]) -> Watch:
+    """(b) and, a process a core, (c)."""
     from v2a_core.media.write import read_pcm
     from v2a_core.metrics.extractors.network import network
     from v2a_core.metrics.hearing_protocols import PROTOCOLS
 
     extractor = network(place.extractor)(place.weights, "cpu")
-    started = time.perf_counter()
-    for start in range(0, len(files), BATCH):
-        extractor.extract([read_pcm(path) for path in files[start : start + BATCH]], PROTOCOLS["paper"])
-    return time.perf_counter() - started
+    watch = Watch()
+    with watch.running():
+        for start in range(0, len(files), BATCH):
+            extractor.extract([read_pcm(path) for path in files[start : start + BATCH]], PROTOCOLS["paper"])
+    return watch
 
 
-def _bare(place: Place, files: list[Path]) -> float:
+def _bare(place: Place, files: list[Path]) -> Watch:
     torch.set_num_threads(1)
     return _ours(place, files)
 
 
-def _job(place: Place, files: list[Path]) -> float:
-    """(d): seconds of its stream."""
+def _job(place: Place, files: list[Path]) -> Watch:
+    """(d): its stream."""
     from v2a_core.config import load
     from v2a_core.metrics.hearing_protocols import PROTOCOLS
     from v2a_core.metrics.systems.sets import file_entry, sound_set
@@ -176,10 +219,10 @@ def _job(place: Place, files: list[Path]) -> float:
         rows = Path(extract(output, sounds, Asking(weights, PROTOCOLS["paper"]), job, {"models": "miniature"}))
         summary = json.loads((rows.parent / "summary.json").read_text())
     assert summary["counts"]["rows_done_now"] == len(files), summary["counts"]
-    return float(summary["seconds"]["total"])
+    return Watch(wall_s=float(summary["seconds"]["total"]))
 
 
-WAYS: dict[str, Callable[[Place, list[Path]], float]] = {
+WAYS: dict[str, Callable[[Place, list[Path]], Watch]] = {
     "package": _package,
     "ours": _ours,
     "bare": _bare,

@@ -4,6 +4,9 @@ Run `python benchmarks/evaluate_memory.py` (1,000 and 10,000 sounds; give other 
 features of CNN14's size, logits, CLAP's embeddings and the other columns of evaluated rows are written as the job
 writes them; then a process of its own computes every metric that they allow, and tells its peak. `--network vggish`
 takes another network's features: its covariances are small, so what sounds themselves take is seen, and in a minute.
+
+`--job` runs `v2a evaluate --system` with the miniature models over so many made sounds and as many references, short
+ones, and tells the peak of the process that drives it, Ray's own processes and actors not among it.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import soundfile
 from peak import peak_mb
 
 from v2a_core.config import load
@@ -45,6 +49,9 @@ NETWORKS = {
     "vggish": {"clap_frechet", "fad_vggish"},
 }
 BLOCK = 500
+COLUMNS = {"start": "start MB", "sets": "metrics of sets MB", "rows": "and of rows MB", "s": "s"}
+JOB_COLUMNS = {"start": "start MB", "driver": "driver MB", "s": "s"}
+SHORT, RATE = 4000, 16_000  # samples of a sound of `--job`, and their rate in Hz
 
 
 def main() -> None:
@@ -52,20 +59,50 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("sounds", nargs="*", type=int)
     parser.add_argument("--network", choices=NETWORKS, default="cnn14-16k")
+    parser.add_argument("--job", action="store_true", help="the whole job, and the peak of its driver")
     parser.add_argument("--child", type=Path, help="measure in this process; how it is started")
     arguments = parser.parse_args()
     if arguments.child:
-        print(json.dumps(_measure(arguments.child, *arguments.sounds, arguments.network)))
+        (number,) = arguments.sounds
+        found = _drive(arguments.child) if arguments.job else _measure(arguments.child, number, arguments.network)
+        print(json.dumps(found))
         return
-    print("| sounds | start MB | metrics of sets MB | and of rows MB | s |\n|---:|---:|---:|---:|---:|")
+    columns = JOB_COLUMNS if arguments.job else COLUMNS
+    print(f"| sounds | {' | '.join(columns.values())} |\n|---:|{'---:|' * len(columns)}")
     for number in arguments.sounds or NUMBERS:
         with tempfile.TemporaryDirectory(prefix="v2a-memory-") as folder:
-            _write(Path(folder), number, arguments.network)
+            if arguments.job:
+                _write_sounds(Path(folder), number)
+            else:
+                _write(Path(folder), number, arguments.network)
             command = [sys.executable, __file__, str(number), "--child", folder, "--network", arguments.network]
+            command += ["--job"] if arguments.job else []
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             found = json.loads(done.stdout.splitlines()[-1])
-            cells = " | ".join(f"{found[name]:.0f}" for name in ("start", "sets", "rows", "s"))
-            print(f"| {number:,} | {cells} |", flush=True)
+            print(f"| {number:,} | {' | '.join(f'{found[name]:.0f}' for name in columns)} |", flush=True)
+
+
+def _write_sounds(folder: Path, number: int) -> None:
+    """Made sounds and references by the same ids, each another one."""
+    random = np.random.default_rng(0)
+    for place in ("made", "real"):
+        (folder / place).mkdir()
+        for sound in range(number):
+            samples = (0.1 * random.standard_normal(SHORT)).astype(np.float32)
+            soundfile.write(folder / place / f"sound{sound:07d}.wav", samples, RATE, "PCM_16")
+
+
+def _drive(folder: Path) -> dict[str, float]:
+    """The job in this process: its peak in MB before and after it."""
+    from workflows.evaluate import systems
+
+    settings = ["metrics.resamples=100"]
+    job, started = load(EvaluateJob, job="evaluate", overrides=settings), time.perf_counter()
+    found = {"start": peak_mb()}
+    places = {"one": str(folder / "made")}
+    content = systems.run(places, str(folder / "real"), str(folder / "out"), job, models="miniature")
+    assert content["systems"]["one"]["similarity_to_reference"]["value"], content["systems"]["one"]
+    return found | {"driver": peak_mb(), "s": time.perf_counter() - started}
 
 
 def _measure(folder: Path, number: int, name: str) -> dict[str, float]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from v2a_core.metrics import frechet
 from v2a_core.metrics.base import NotMeasuredError
-from v2a_core.metrics.moments import merged, moments
+from v2a_core.metrics.moments import streamed
 from v2a_core.metrics.stored import Vectors, blocks, gathered
 
 Floats = npt.NDArray[np.float64]
@@ -77,7 +77,7 @@ def _drawn(made_ND: Vectors, size: int, random: np.random.Generator) -> frechet.
     chosen_N[random.permutation(len(made_ND))[:size]] = True
     if size <= made_ND.shape[1]:  # the rows themselves are the smaller factor
         return frechet.fit(gathered(made_ND, chosen_N))
-    return merged(moments(rows_ND) for rows_ND in blocks(made_ND, chosen_N)).gaussian()
+    return streamed(blocks(made_ND, chosen_N), made_ND.shape[1]).gaussian()
 
 
 def line(sizes_S: npt.NDArray[np.int64], distances_S: Floats) -> Extrapolation:

@@ -98,10 +98,13 @@ def median_distance(reference_MD: Vectors, seed: int = 0, most: int = MEDIAN_ROW
     return median
 
 
-def _pairs(rows_ND: npt.NDArray[Any]) -> Floats:
-    """The squared distance of each pair of rows, (N (N - 1) / 2,); of a few rows to all others at a time."""
+def _pairs(rows_ND: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """The squared distance of each pair of rows, (N (N - 1) / 2,); of a few rows to all others at a time.
+
+    Computed in float64, kept in float32: seven digits of a bandwidth in half of the memory.
+    """
     count, start = len(rows_ND), 0
-    found = np.empty(count * (count - 1) // 2)
+    found = np.empty(count * (count - 1) // 2, np.float32)
     for first in range(0, count, _FEW):
         block_ND = np.asarray(rows_ND[first : first + _FEW], np.float64)
         squared_NM = np.concatenate(

@@ -8,6 +8,7 @@ Shapes: N rows, D numbers of a vector, G groups.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from v2a_core.metrics import frechet
 from v2a_core.metrics.base import NotMeasuredError
 
 Floats = npt.NDArray[np.float64]
+
+_COLUMNS = 256  # of a matrix that are changed at once
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,9 @@ class Moments:
             return self if self.count else other
         shift_D = other.mean_D - self.mean_D
         mean_D = self.mean_D + shift_D * (other.count / count)
-        between_DD = np.outer(shift_D, shift_D * (self.count * other.count / count))
-        return Moments(count, mean_D, self.scatter_DD + other.scatter_DD + between_DD)
+        scatter_DD = self.scatter_DD + other.scatter_DD
+        _add_product(scatter_DD, shift_D[None], self.count * other.count / count)
+        return Moments(count, mean_D, scatter_DD)
 
     def without(self, part: Moments) -> Moments:
         """The moments of what is left when a part of the set is taken away.
@@ -58,8 +62,9 @@ class Moments:
             return self
         shift_D = self.mean_D - part.mean_D
         mean_D = self.mean_D + shift_D * (part.count / count)
-        between_DD = np.outer(shift_D, shift_D * (self.count * part.count / count))
-        return Moments(count, mean_D, self.scatter_DD - part.scatter_DD - between_DD)
+        scatter_DD = self.scatter_DD - part.scatter_DD
+        _add_product(scatter_DD, shift_D[None], -self.count * part.count / count)
+        return Moments(count, mean_D, scatter_DD)
 
     def gaussian(self) -> frechet.Gaussian:
         """Mean and a factor of the sample covariance, which is divided by N - 1.
@@ -69,7 +74,9 @@ class Moments:
         """
         if self.count < frechet.LEAST_ROWS:
             raise NotMeasuredError(f"a covariance needs at least {frechet.LEAST_ROWS} vectors, not {self.count}")
-        return frechet.from_moments(self.mean_D, self.scatter_DD / (self.count - 1))
+        mean_D, factor_KD = frechet.from_moments(self.mean_D, self.scatter_DD)
+        factor_KD /= math.sqrt(self.count - 1)
+        return frechet.Gaussian(mean_D, factor_KD)
 
 
 def moments(vectors_ND: npt.NDArray[np.floating[Any]]) -> Moments:
@@ -107,6 +114,33 @@ def merged(parts: Iterable[Moments]) -> Moments:
     if whole is None:
         raise NotMeasuredError("there are no vectors to take moments of")
     return whole
+
+
+def streamed(parts: Iterable[npt.NDArray[np.floating[Any]]], dim: int) -> Moments:
+    """The moments of many vectors that come in blocks (N, D): of the matrix of D x D there is one, and no other.
+
+    Raises:
+        ValueError: For numbers that are not finite.
+    """
+    count, mean_D, scatter_DD = 0, np.zeros(dim), np.zeros((dim, dim))
+    for part_ND in parts:
+        if not len(part_ND):
+            continue
+        rows_ND = np.asarray(part_ND, np.float64)
+        if not np.isfinite(rows_ND).all():
+            raise ValueError("moments are of finite vectors")
+        shift_D, both = rows_ND.mean(axis=0) - mean_D, count + len(rows_ND)
+        _add_product(scatter_DD, rows_ND - rows_ND.mean(axis=0), 1.0)
+        _add_product(scatter_DD, shift_D[None], count * len(rows_ND) / both)
+        mean_D, count = mean_D + shift_D * (len(rows_ND) / both), both
+    return Moments(count, mean_D, scatter_DD)
+
+
+def _add_product(scatter_DD: Floats, rows_ND: Floats, weight: float) -> None:
+    """Add weight times rows^T rows in place, some columns at a time: whole matrices of sums would be most of memory."""
+    for start in range(0, scatter_DD.shape[1], _COLUMNS):
+        columns = slice(start, start + _COLUMNS)
+        scatter_DD[:, columns] += rows_ND.T @ (weight * rows_ND[:, columns])
 
 
 def by_group(

@@ -209,6 +209,9 @@ def read_batches(uri: str, columns: Sequence[str], rows: int = 1024) -> Iterator
             table = parquet.read_row_group(group, columns=list(columns), use_threads=False)
             for start in range(0, table.num_rows, rows):
                 yield table.slice(start, rows).combine_chunks()
+            # Before the next one is read; what was freed would stay with Arrow's allocator, a hundred megabytes of it.
+            del table
+            pa.default_memory_pool().release_unused()
 
 
 def read_group(uri: str, group: int, columns: Sequence[str]) -> pa.Table:

@@ -32,9 +32,7 @@ def write_clips(
     rows = [_row(REFERENCES, key, item) for key, item in wanted.items()]
     rows += [_row(system.name, key, item) for system in systems for key, item in system.found.items()]
     _write(storage.join(output, SOUNDS_FILE), pa.Table.from_pylist(rows, schema=SYSTEM_SOUNDS))
-    columns = list(zip(*_values(results), strict=True)) or [()] * len(CLIPS)
-    arrays = [pa.array(values, field.type) for values, field in zip(columns, CLIPS, strict=True)]
-    _write(storage.join(output, CLIPS_FILE), pa.Table.from_arrays(arrays, schema=CLIPS))
+    _write(storage.join(output, CLIPS_FILE), pa.concat_tables([CLIPS.empty_table(), *_values(results)]))
 
 
 def _row(system: str, key: str, item: LookedAt) -> dict[str, object]:
@@ -55,12 +53,16 @@ def _row(system: str, key: str, item: LookedAt) -> dict[str, object]:
     }
 
 
-def _values(results: Mapping[str, Sequence[SetResult]]) -> Iterator[tuple[str, str, str, float]]:
+def _values(results: Mapping[str, Sequence[SetResult]]) -> Iterator[pa.Table]:
+    """A table a system and metric."""
     for system, found in results.items():
         for result in found:
             if result.estimate is not None:
-                for key, value in result.estimate.values.items():
-                    yield system, key, result.name, value
+                each, value_type = result.estimate.values, CLIPS.field("value").type
+                of_system, of_metric = (pa.repeat(name, len(each)) for name in (system, result.name))
+                values = pa.array(each.values_N).cast(value_type)
+                columns = (of_system, pa.array(each.keys_N, pa.string()), of_metric, values)
+                yield pa.Table.from_arrays(columns, schema=CLIPS)
 
 
 def _write(uri: str, table: pa.Table) -> None:

@@ -21,7 +21,7 @@ from v2a_core.metrics.jackknife import (
     standard_error,
     student_quantile,
 )
-from v2a_core.metrics.moments import by_group, frechet_of, frechet_without_each, merged, moments, nothing
+from v2a_core.metrics.moments import by_group, frechet_of, frechet_without_each, merged, moments, nothing, streamed
 
 
 @given(cuts=st.lists(st.integers(0, 60), max_size=5), seed=st.integers(0, 99))
@@ -50,6 +50,29 @@ def test_a_part_can_be_taken_away(seed, taken):
     assert left.count == direct.count
     np.testing.assert_allclose(left.mean_D, direct.mean_D, atol=1e-12)
     np.testing.assert_allclose(left.scatter_DD, direct.scatter_DD, atol=1e-10)
+
+
+@given(cuts=st.lists(st.integers(0, 60), max_size=5), seed=st.integers(0, 99))
+def test_what_is_streamed_in_blocks_is_the_whole(cuts, seed):
+    rows = np.random.default_rng(seed).normal(3, 2, (60, 5))
+    whole = streamed(np.split(rows, sorted(cuts)), 5)
+    assert whole.count == 60
+    np.testing.assert_allclose(whole.mean_D, rows.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(whole.scatter_DD / 59, np.cov(rows.T), rtol=1e-10)
+    with pytest.raises(ValueError, match="finite"):
+        streamed([np.full((2, 2), np.nan)], 2)
+
+
+@pytest.mark.parametrize("rank", [0, 1, 63, 64, 65, 300])
+def test_a_factor_is_as_tall_as_the_covariance_has_directions(rank):
+    """Over several panels and strips; directions that differ by many orders of magnitude are kept."""
+    random = np.random.default_rng(rank)
+    spread = np.logspace(0, -4, rank)[:, None]
+    directions, _ = np.linalg.qr(random.normal(size=(300, 300)))
+    rows = spread * directions[:rank]
+    found = from_moments(np.zeros(300), rows.T @ rows).factor_KD
+    assert found.shape == (rank, 300)
+    np.testing.assert_allclose(found.T @ found, rows.T @ rows, atol=1e-13)
 
 
 def test_too_few_rows_are_said():

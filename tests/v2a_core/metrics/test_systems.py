@@ -15,7 +15,7 @@ from v2a_core.metrics.frechet import frechet_distance
 from v2a_core.metrics.jackknife import GROUPS, group_of, jackknife
 from v2a_core.metrics.kernel import kernel_distance, median_distance
 from v2a_core.metrics.systems import SET_METRICS
-from v2a_core.metrics.systems.base import Estimate, Heard, SetSettings, difference
+from v2a_core.metrics.systems.base import Estimate, Heard, SetSettings, ValueOfEach, difference
 from v2a_core.metrics.systems.clip_frames import mean_frame
 from v2a_core.metrics.systems.features import Features, Member
 from v2a_core.metrics.systems.leakage import MUSIC, SPEECH
@@ -148,6 +148,14 @@ def test_sounds_that_an_extractor_says_nothing_of_are_told_with_a_reason(tmp_pat
     found.add(Member("short", "short"), {})
     found.leave_out_empty("first_logits", "TooShort")
     assert (list(found.keys), dict(found.reasons())) == (["heard"], {"TooShort": 1})
+
+
+def test_a_value_of_each_sound_is_looked_up_as_in_a_dictionary():
+    each = ValueOfEach(["a", "b", "d"], np.array([1.0, 2.0, 4.0]))
+    assert each == {"a": 1, "b": 2, "d": 4}
+    assert (each["d"], "c" in each, each.get("e"), len(ValueOfEach())) == (4, False, None, 0)
+    with pytest.raises(ValueError, match="1 sounds and 0 values"):
+        ValueOfEach(["a"])
 
 
 def test_clip_score_is_the_mean_cosine_to_the_frames(stored):

@@ -5,8 +5,9 @@ Shapes: G groups of sources.
 
 from __future__ import annotations
 
+import bisect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -61,6 +62,32 @@ class Heard:
         return self.reference
 
 
+class ValueOfEach(Mapping[str, float]):
+    """A value a sound, by its key: two numbers of eight bytes each, where a dictionary takes a hundred and thirty.
+
+    Args:
+        keys: Of the sounds, ascending.
+        values_N: As many values.
+    """
+
+    def __init__(self, keys: Sequence[str] = (), values_N: Floats | None = None) -> None:
+        self.keys_N, self.values_N = list(keys), np.zeros(0) if values_N is None else np.asarray(values_N, np.float64)
+        if len(self.keys_N) != len(self.values_N):
+            raise ValueError(f"{len(self.keys_N)} sounds and {len(self.values_N)} values")
+
+    def __getitem__(self, key: str) -> float:
+        place = bisect.bisect_left(self.keys_N, key)
+        if place == len(self.keys_N) or self.keys_N[place] != key:
+            raise KeyError(key)
+        return float(self.values_N[place])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys_N)
+
+    def __len__(self) -> int:
+        return len(self.keys_N)
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A number of a set, with what its interval and a paired difference need.
@@ -82,7 +109,7 @@ class Estimate:
     error: float = math.nan
     freedom: int = 1
     beside: Mapping[str, float] = field(default_factory=dict)
-    values: Mapping[str, float] = field(default_factory=dict)
+    values: ValueOfEach = field(default_factory=ValueOfEach)
     span: Span = ANY
 
     def score(self, confidence: float) -> Score:
@@ -153,7 +180,7 @@ def mean_of_rows(
     found = np.array([values[key] for key in keys])
     groups_N = np.array([groups[key] for key in keys])
     without_G = means_without(found, groups_N)
-    each = dict(zip(keys, found.tolist(), strict=True))
+    each = ValueOfEach(keys, found)
     return Estimate(float(found.mean()), len(keys), without_G, beside=beside, values=each, span=span)
 
 

@@ -27,7 +27,7 @@ from v2a_core.tables.schema import OK
 Floats = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Member:
     """A sound of a set.
 

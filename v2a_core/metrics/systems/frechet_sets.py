@@ -5,7 +5,6 @@ Source of the interval: leaving out groups of sources from both sets, as in `v2a
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from v2a_core.metrics import frechet
 from v2a_core.metrics.base import NOT_NEGATIVE, NotMeasuredError
 from v2a_core.metrics.jackknife import GROUPS
-from v2a_core.metrics.moments import Moments, merged, moments, nothing
+from v2a_core.metrics.moments import Moments, streamed
 from v2a_core.metrics.stored import blocks, gathered
 from v2a_core.metrics.systems import SET_METRICS
 from v2a_core.metrics.systems.base import DistanceOfEmbeddings, Estimate, Heard, without_each
@@ -31,6 +30,7 @@ class FrechetOfSets(DistanceOfEmbeddings):
         made, reference = heard.made, heard.references()
 
         def without(group: int | None) -> float:
+            gaussian(reference, without=group)  # is on disk from now on: not computed while the other is in memory
             return frechet.distance(gaussian(made, without=group), gaussian(reference, without=group))
 
         value = without(None)
@@ -72,10 +72,14 @@ def _gaussian(features: Features, groups: list[int]) -> frechet.Gaussian:
         raise NotMeasuredError(f"a Fréchet distance needs at least {frechet.LEAST_ROWS} rows in each set, not {count}")
     if count <= features.size(_COLUMN):  # the rows themselves are the smaller factor
         return frechet.fit(np.concatenate([gathered(features.group(_COLUMN, group)) for group in groups]))
-    left = [group for group in range(GROUPS) if group not in groups]
-    if len(left) != 1:
+    left_out = [group for group in range(GROUPS) if group not in groups]
+    if len(left_out) != 1:
         return _moments(features, groups).gaussian()
-    return _whole(features).without(_moments(features, left)).gaussian()
+    # What is left out first: while it is summed up the whole need not be in memory, too.
+    part = _moments(features, left_out)
+    left = _whole(features).without(part)
+    del part
+    return left.gaussian()
 
 
 def _whole(features: Features) -> Moments:
@@ -91,8 +95,8 @@ def _whole(features: Features) -> Moments:
 
 def _moments(features: Features, groups: Iterable[int]) -> Moments:
     """The moments of some groups, from blocks of their rows."""
-    parts = (moments(rows_ND) for group in groups for rows_ND in blocks(features.group(_COLUMN, group)))
-    return merged(itertools.chain([nothing(features.size(_COLUMN))], parts))
+    parts = (rows_ND for group in groups for rows_ND in blocks(features.group(_COLUMN, group)))
+    return streamed(parts, features.size(_COLUMN))
 
 
 def _of_one(sound_D: npt.NDArray[np.float32], reference: frechet.Gaussian) -> float:

@@ -35,7 +35,7 @@ _INDEX_SUFFIXES = (".csv", ".jsonl", ".parquet")
 _THREADS = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Place:
     """A sound of a system, or a reference, before anybody has looked at it.
 
@@ -64,7 +64,7 @@ class Place:
         return PurePosixPath(self.path).name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LookedAt:
     """A sound file that was looked at.
 

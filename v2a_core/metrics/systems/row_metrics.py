@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from v2a_core.metrics import METRICS, load_metric
 from v2a_core.metrics.base import NotMeasuredError, Rows
 from v2a_core.metrics.config import MetricSettings
 from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.metrics.jackknife import group_of
-from v2a_core.metrics.systems.base import Estimate, without_each
+from v2a_core.metrics.systems.base import Estimate, ValueOfEach, without_each
 from v2a_core.metrics.systems.measure import SetResult
 
 # Without a group only the value is wanted, not another interval.
@@ -54,12 +56,14 @@ def _estimate(name: str, rows: Rows, settings: MetricSettings) -> Estimate:
     return Estimate(whole.value, whole.count, without_G, beside=beside, values=values, span=metric.span)
 
 
-def _values(needs: Sequence[str], rows: Rows) -> dict[str, float]:
+def _values(needs: Sequence[str], rows: Rows) -> ValueOfEach:
     """The value of each sound where the metric is a mean of one column, by the name of its source."""
     if len(needs) != 1:
-        return {}
+        return ValueOfEach()
     pairs = zip(rows["source_name"], rows[needs[0]], strict=True)
-    return {source: float(value) for source, value in pairs if value is not None}
+    found = {source: float(value) for source, value in pairs if value is not None}
+    keys = sorted(found)
+    return ValueOfEach(keys, np.array([found[key] for key in keys]))
 
 
 def _kept(values: Sequence[Any], groups: Sequence[int], without: int | None) -> list[Any]:

@@ -117,7 +117,8 @@ def load(path: Path) -> Vggish:
     with UnsetWeights():
         network = Vggish()
     load_exactly(network, tensors, path)
-    return network.eval()
+    # Channels last saves a fourth of the time on CPUs: poolings are vectorised, and convolutions reorder nothing.
+    return network.eval().to(memory_format=torch.channels_last)
 
 
 def _window() -> npt.NDArray[np.float64]:
