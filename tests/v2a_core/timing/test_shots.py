@@ -11,7 +11,7 @@ from helpers_predictor import watched
 from v2a_core.protocols import CURVE_HZ, Curve, Watched
 from v2a_core.timing.predictors.grid import curve_frames
 from v2a_core.timing.predictors.motion import MotionPredictor, MotionSettings
-from v2a_core.timing.predictors.shots import ShotByShot, cuts_of, shots_of
+from v2a_core.timing.predictors.shots import FADE, ShotByShot, behind_each_other, cuts_of, shots_of
 
 CUT = 0.3
 
@@ -41,9 +41,9 @@ def test_each_shot_gets_the_curve_it_has_alone() -> None:
     predictor = ShotByShot(inner, 0.05)
     whole, other = predictor.predict([joined(parts), parts[0]])
     alone = inner.predict(parts)
+    expected = behind_each_other(alone)
     for name in ("level_F", "onset_F", "weight_F"):
-        expected_F = np.concatenate([getattr(curve, name) for curve in alone])
-        np.testing.assert_allclose(getattr(whole, name), expected_F, atol=1e-5)
+        np.testing.assert_allclose(getattr(whole, name), getattr(expected, name), atol=1e-5)
         np.testing.assert_array_equal(getattr(other, name), getattr(alone[0], name))
     assert len(whole.level_F) == curve_frames(5.04)
     assert inner.predict([joined(parts)])[0].onset_F[97] == 1  # what a cut is to a predictor that is shown it
@@ -56,6 +56,23 @@ def test_a_cut_before_the_first_frame_is_no_motion_of_the_segment() -> None:
     assert shot.motion_N[0] == 0
     (curve,), (expected,) = ShotByShot(inner, 0.05).predict([joined([alone], first=CUT)]), inner.predict([alone])
     np.testing.assert_array_equal(curve.level_F, expected.level_F)
+
+
+def test_a_level_fades_before_a_softer_shot_and_before_no_other() -> None:
+    def steady(level: float) -> Curve:
+        level_F = np.full(30, level, np.float32)
+        return Curve(level_F, np.zeros_like(level_F), np.ones_like(level_F))
+
+    loud_F, soft_F, louder_F = np.split(behind_each_other([steady(0.9), steady(0.1), steady(0.5)]).level_F, 3)
+    assert (loud_F[: -FADE + 1] == np.float32(0.9)).all()
+    assert (np.diff(loud_F[-FADE:]) < 0).all()
+    assert 0.1 < loud_F[-1] < 0.2
+    np.testing.assert_array_equal(soft_F, steady(0.1).level_F)
+    np.testing.assert_array_equal(louder_F, steady(0.5).level_F)
+    whole = steady(0.9)
+    assert behind_each_other([whole]) is whole
+    dip_F = np.split(behind_each_other([steady(0.05), steady(0.1)]).level_F, 2)[0]
+    np.testing.assert_array_equal(dip_F, steady(0.05).level_F)
 
 
 def test_what_moves_flashes_or_shows_the_same_is_not_cut() -> None:

@@ -13,11 +13,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from v2a_core.protocols import CURVE_HZ, AnyFloats, Curve, CurvePredictor, Watched
+from v2a_core.protocols import CURVE_HZ, AnyFloats, Curve, CurvePredictor, Floats, Watched
 from v2a_core.timing.predictors.grid import curve_frames
 
 AROUND = 3  # frames to either side that a cut stands out from
 STANDS_OUT = 2.0  # how often the largest motion there: what flashes moves twice, what moves goes on moving
+FADE = round(0.2 * CURVE_HZ)  # values
 LEAST_CHANGE = 0.15  # 1 less the cosine of the embeddings of the frames at a cut
 
 
@@ -92,11 +93,26 @@ def cuts_of(seen: Watched, least_cut: float) -> list[int]:
 
 
 def behind_each_other(curves: Sequence[Curve]) -> Curve:
-    """The curve of a stretch whose parts have these."""
+    """The curve of a stretch whose shots have these; where the next one is softer, the level fades before it.
+
+    A generator that is told of a sound that breaks off makes a short one just before: something that ends.
+    """
     if len(curves) == 1:
         return curves[0]
-    names = ("level_F", "onset_F", "weight_F")
-    return Curve(*(np.concatenate([getattr(curve, name) for curve in curves]) for name in names))
+    level_F, onset_F, weight_F = (
+        np.concatenate([getattr(curve, name) for curve in curves]) for name in ("level_F", "onset_F", "weight_F")
+    )
+    for border in np.cumsum([len(curve.level_F) for curve in curves[:-1]]).tolist():
+        _fade(level_F[max(0, border - FADE) : border], level_F[border])
+    return Curve(level_F, onset_F, weight_F)
+
+
+def _fade(level_F: Floats, end: float) -> None:
+    """Let a level go down to another one in a straight line, in place; one that is below it stays."""
+    if not len(level_F) or level_F[0] <= end:
+        return
+    line_F = np.linspace(level_F[0], end, len(level_F) + 1, dtype=np.float32)[:-1]
+    np.minimum(level_F, line_F, out=level_F)
 
 
 def _change(pair_2D: AnyFloats) -> float:
