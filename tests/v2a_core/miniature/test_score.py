@@ -18,13 +18,12 @@ from v2a_core.miniature.score.config import MetricSettings
 from v2a_core.miniature.score.followed_lines import must_follow
 from v2a_core.miniature.score.following import Followed, others_of
 from v2a_core.miniature.score.lines import Line, Ordering, format_table, worst_part
-from v2a_core.miniature.score.long_tracks import Joined, behind_each_other, extra_onsets
+from v2a_core.miniature.score.long_tracks import Joined, extra_onsets, extras
 from v2a_core.miniature.score.mapping import SeenAndHeard, train_and_map, without_mapper
 from v2a_core.miniature.score.run import score_following
 from v2a_core.miniature.score.systems import MAPPERS
 from v2a_core.miniature.score.zero_shot import class_embeddings, nearest
 from v2a_core.miniature.world import KINDS, WorldSettings, sample
-from v2a_core.protocols import Curve
 
 TINY = ScoreSettings(
     per_class=2,
@@ -83,11 +82,12 @@ LINES = {
     "class_choice",
     "long_lost",
     "long_seams",
+    "long_cuts",
     "slower",
 }
 # What a curve is compared with, and what has no target.
 OPEN_LINES = {"onsets_rebuilt", "level_rebuilt", "onsets_free", "class_free", "onsets_motion", "level_motion"}
-OPEN_LINES |= {"onsets_choice", "level_choice"}
+OPEN_LINES |= {"onsets_choice", "level_choice", "long_cuts"}
 
 
 def at(value: float, spread: float = 0.01) -> Score:
@@ -198,13 +198,15 @@ def test_lines_say_how_closely_curves_are_followed():
     }  # fmt: skip
     found |= {"own": followed(0.5, 1), "motion": followed(0.5, 3), "ink": followed(0.6, 3)}
     found |= {"predicted": followed(0.8, 3), "choice": followed(0.7, 3)}
-    joined = Joined(np.array([0.8, 0.6, np.nan], np.float32), np.array([np.nan, 0, 0], np.float32))
+    extra_N = np.array([np.nan, 0, 0], np.float32)
+    joined = Joined(np.array([0.8, 0.6, np.nan], np.float32), extra_N, extra_N + 1)
     lines = {line.name: line for line in must_follow(found, joined, scenes, MetricSettings())}
     assert {name for name, line in lines.items() if line.verdict == "held"} == {
         "onsets_predicted", "onsets_predicted_near", "level_predicted", "class_own", "class_predicted", "class_choice",
         "gain_predicted", "gain_ink", "long_seams",
     }  # fmt: skip
     assert lines["long_lost"].score.value == pytest.approx(0.1)
+    assert lines["long_cuts"].score.value == 1
     assert lines["gain_ink"].title.startswith("least gain of a kind (rain)")
     assert lines["gain_ink"].score.value == pytest.approx(0.2)
     assert lines["onsets_predicted_events"].score.count == 0  # rain, a siren and a ball without onsets
@@ -219,11 +221,10 @@ def test_what_begins_where_scenes_meet_and_is_not_real_counts_against_what_begin
     assert extra_onsets(np.array([2.55]), np.zeros(0), 5.0) == -1
 
 
-def test_curves_of_segments_stand_behind_each_other():
-    first, second = (Curve(*np.full((3, 4), value, np.float32)) for value in (0.25, 1))
-    both = behind_each_other([first, second])
-    np.testing.assert_array_equal(both.level_F, [0.25] * 4 + [1] * 4)
-    assert both.weight_F.shape == both.onset_F.shape == (8,)
+def test_what_a_scene_ends_with_is_not_taken_for_a_seam():
+    real = [np.array([1.0, 4.95]), np.array([0.5]), np.array([0.2])]
+    heard_s = np.array([1.0, 4.94, 5.5, 9.97, 10.2])  # all real but the one before the last scene
+    np.testing.assert_array_equal(extras(heard_s, real, 5.0), [np.nan, 0, 1])
 
 
 def test_a_line_is_held_at_its_target_and_not_beyond():

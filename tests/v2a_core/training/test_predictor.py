@@ -7,12 +7,14 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
+from v2a_core.timing.predictors.gru_network import LEVELS
 from v2a_core.training.columns import Columns, Splits
 from v2a_core.training.distributed import Shard
 from v2a_core.training.feed import MemoryFeed
 from v2a_core.training.loop import Trainer
-from v2a_core.training.predictor import PredictorSubject, alike, loudest_is_1
+from v2a_core.training.predictor import PredictorSubject, alike, blurred, loudest_is_1
 from v2a_core.training.predictor_config import PieceSettings, PredictorNetworkSettings, PredictorTraining
 
 RATE, STEPS, FRAMES, DIM = 10, 5, 20, 8
@@ -124,3 +126,27 @@ def test_the_weight_of_shapes_counts_what_is_unlike() -> None:
     made._pieces = made._pieces.model_copy(update={"shape_weight": 0.5})
     more = made.losses(made.model, given) - plain
     assert ((more > 0) & (more < 1)).all()
+
+
+def test_shapes_that_count_nothing_change_neither_losses_nor_what_is_learned() -> None:
+    made = subject()
+    assert made._pieces.shape_weight == 0
+    source = torch.Generator().manual_seed(1)
+    logits_BFK = torch.randn(3, 20, LEVELS, generator=source)
+    onsets_BF, level_BF = torch.randn(3, 20, generator=source), torch.rand(3, 20, generator=source)
+    onset_BF = (torch.rand(3, 20, generator=source) > 0.8).float()
+
+    def without_shapes(said: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        wanted_BFK = blurred(level_BF, made._pieces.blur)
+        level_B = -(wanted_BFK * said[0].log_softmax(dim=-1)).sum(dim=-1).mean(dim=1)
+        onset_B = functional.binary_cross_entropy_with_logits(said[1], onset_BF, reduction="none").mean(dim=1)
+        return level_B + made._pieces.onset_weight * onset_B
+
+    found = []
+    for compare in (without_shapes, lambda said: made._compared(said, level_BF, onset_BF)):
+        said = (logits_BFK.clone().requires_grad_(), onsets_BF.clone().requires_grad_())
+        losses_B = compare(said)
+        losses_B.sum().backward()
+        found.append((losses_B.detach(), said[0].grad, said[1].grad))
+    for before, now in zip(*found, strict=True):
+        assert torch.equal(before, now)

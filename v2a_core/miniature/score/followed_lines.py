@@ -78,20 +78,15 @@ def _of_predicted(told: _Told, free: Line) -> list[Line]:
 def _of_long_tracks(joined: Joined, told: _Told, settings: MetricSettings) -> list[Line]:
     """Lines of soundtracks of several scenes, against the same scenes alone."""
     alone_N = told.followed["predicted"].agreement_N[: len(joined.agreement_N)]
-    lost_N, extra_N = alone_N - joined.agreement_N, joined.extra_N
-    lost, extra = (
+    lost, extra, cut = (
         mean(values_N[np.isfinite(values_N)].astype(np.float64), settings) if np.isfinite(values_N).any() else UNKNOWN
-        for values_N in (lost_N, extra_N)
+        for values_N in (alone_N - joined.agreement_N, joined.extra_N, joined.cut_N)
     )
+    seams = "onsets where scenes meet that are not real, beyond those elsewhere"
     return [
         Line("long_lost", f"onset F1 lost in soundtracks of {SCENES} scenes", lost, 0.05, at_most=True),
-        Line(
-            "long_seams",
-            "onsets where scenes meet that are not real, beyond those elsewhere",
-            extra,
-            0.05,
-            at_most=True,
-        ),
+        Line("long_seams", seams, extra, 0.05, at_most=True),
+        Line("long_cuts", "the same of the real sounds, one behind the other", cut),
     ]
 
 

@@ -32,7 +32,7 @@ from v2a_core.metrics.extractors.judge import Judge, Verdicts, load_judge
 from v2a_core.metrics.extractors.pitch import centroid_hz
 from v2a_core.metrics.extractors.tempo import tempo_hz
 from v2a_core.miniature.score.config import ScoreSettings
-from v2a_core.miniature.watching import watch
+from v2a_core.miniature.watching import watch, watch_together
 from v2a_core.miniature.world import KINDS, Scene, WorldSettings, render_frames, render_sound, render_still, sample
 from v2a_core.miniature.world.canvas import Style
 from v2a_core.miniature.world.scenes import Split
@@ -147,14 +147,23 @@ class Studio:
 
     def predict(self, split: Split, indices: Sequence[int], predictor: str, style: Style) -> list[Curve]:
         """The curves that a predictor makes of the pictures of scenes."""
+        scenes, (encoder, rate) = [self.scene(split, index) for index in indices], self._eyes(predictor)
+        seen = watch(scenes, encoder, rate, self.length_s, self._spec.image_size, style)
+        return self._predictors[predictor].predict(seen)
+
+    def predict_together(self, split: Split, indices: Sequence[int], predictor: str) -> Curve:
+        """The curve that a predictor makes of a video in which scenes follow each other."""
+        scenes, (encoder, rate) = [self.scene(split, index) for index in indices], self._eyes(predictor)
+        seen = watch_together(scenes, encoder, rate, self.length_s, self._spec.image_size)
+        return self._predictors[predictor].predict([seen])[0]
+
+    def _eyes(self, predictor: str) -> tuple[VisionEncoder | None, float]:
+        """What embeds the frames that a predictor looks at, and how many a second; it is built when first asked for."""
         settings = CURVE_PREDICTORS.settings(predictor)()
         assert isinstance(settings, PredictorSettings)
-        scenes = [self.scene(split, index) for index in indices]
-        encoder, rate = self.clip if settings.sees else None, settings.rate(self._local)
-        seen = watch(scenes, encoder, rate, self.length_s, self._spec.image_size, style)
         if predictor not in self._predictors:
             self._predictors[predictor] = predictors.build(settings, self._local)
-        return self._predictors[predictor].predict(seen)
+        return self.clip if settings.sees else None, settings.rate(self._local)
 
     def embed(self, split: Split, indices: Sequence[int]) -> Floats:
         """CLAP embeddings of the sounds of scenes, (N, D)."""

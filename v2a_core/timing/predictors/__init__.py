@@ -15,6 +15,7 @@ from v2a_core.models import LocalBundle
 from v2a_core.protocols import CurvePredictor
 from v2a_core.registry import Registry
 from v2a_core.timing.predictors.config import PredictorSettings
+from v2a_core.timing.predictors.shots import ShotByShot
 
 # A component is called with its settings, the bundle and the device.
 CURVE_PREDICTORS: Registry[Callable[..., CurvePredictor]] = Registry(
@@ -25,7 +26,7 @@ CURVE_PREDICTORS: Registry[Callable[..., CurvePredictor]] = Registry(
 
 
 def build(settings: PredictorSettings, local: LocalBundle, device: str = "cpu") -> CurvePredictor:
-    """The predictor that settings are of.
+    """The predictor that settings are of; it is shown shot by shot.
 
     Args:
         settings: Which, and how.
@@ -36,4 +37,4 @@ def build(settings: PredictorSettings, local: LocalBundle, device: str = "cpu") 
         ConfigError: When the bundle has none, or it was trained on frames of another vision encoder.
         ModelError: When its weights cannot be had, or are damaged.
     """
-    return CURVE_PREDICTORS[settings.kind].component(settings, local, device)
+    return ShotByShot(CURVE_PREDICTORS[settings.kind].component(settings, local, device), settings.least_cut)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Self
 
-from v2a_core.config import Settings
+from v2a_core.config import Settings, setting
 from v2a_core.models import LocalBundle
 from v2a_core.protocols import JSON
 
@@ -21,6 +21,13 @@ class PredictorSettings(Settings):
     sees: ClassVar[bool] = True
 
     kind: str
+    least_cut: float = setting(
+        0.05,
+        "a frame that differs by more from the one before, and by more than twice as much as those around it, begins "
+        "another shot: a cut is no event; share of white; 1: nothing does",
+        gt=0,
+        le=1,
+    )
 
     def canonical(self) -> Self:
         """With absolute paths: workers do not stand where the command was given."""
