@@ -24,7 +24,6 @@ from v2a_core.protocols import AnyFloats
 Floats = npt.NDArray[np.float64]
 
 LEAST_ROWS = 2
-_PANEL, _STRIP = 64, 256  # rows of a factor that are made together, columns that are updated together
 
 
 class Gaussian(NamedTuple):
@@ -109,30 +108,17 @@ def score(
 
 
 def _root(covariance_DD: Floats) -> Floats:
-    """Rows (K, D), K the rank, with rows^T rows = covariance: Cholesky's factor, the largest variance left comes first.
+    """Rows (K, D), K the rank, with rows^T rows = covariance: Cholesky's factor with pivoting, from LAPACK.
 
-    Beside the covariance it holds two matrices, where eigenvectors need five. It ends where what is left is rounding:
+    Eigenvectors would take five matrices of that size, and longer. It ends where what is left is rounding:
     below D times the precision of the largest variance. Source: N. J. Higham, Analysis of the Cholesky decomposition of
     a semi-definite matrix, in Reliable Numerical Computation, Oxford 1990.
     """
-    size = len(covariance_DD)
-    left_DD, variances_D = covariance_DD.copy(), covariance_DD.diagonal().copy()
-    rows_KD = np.zeros((size, size))
-    least = max(float(variances_D.max(initial=0.0)), 0.0) * size * np.finfo(np.float64).eps
-    for start in range(0, size, _PANEL):
-        end = min(start + _PANEL, size)
-        for row in range(start, end):
-            pivot = int(variances_D.argmax())
-            if not variances_D[pivot] > least:
-                return rows_KD[:row].copy()
-            # What the rows of this panel explain is not taken out of `left_DD` yet.
-            rest_D = left_DD[pivot] - rows_KD[start:row, pivot] @ rows_KD[start:row]
-            rest_D[variances_D < 0] = 0.0  # all of these are explained
-            rows_KD[row] = rest_D / math.sqrt(float(variances_D[pivot]))
-            variances_D -= np.square(rows_KD[row])
-            variances_D[pivot] = -math.inf
-        panel_PD = rows_KD[start:end]
-        for first in range(0, size, _STRIP):
-            columns = slice(first, first + _STRIP)
-            left_DD[:, columns] -= panel_PD.T @ panel_PD[:, columns]
+    from scipy.linalg import lapack  # here: it takes longer to load than most sets to compare
+
+    least = max(float(covariance_DD.diagonal().max(initial=0.0)), 0.0) * len(covariance_DD) * np.finfo(np.float64).eps
+    # The transpose is the same matrix in LAPACK's order of numbers, and needs no copy of its own.
+    factor_DD, order_D, rank, _ = lapack.dpstrf(covariance_DD.T, tol=least)
+    rows_KD = np.zeros((rank, len(covariance_DD)))
+    rows_KD[:, order_D - 1] = np.triu(factor_DD[:rank])
     return rows_KD
