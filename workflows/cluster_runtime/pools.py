@@ -163,29 +163,37 @@ def lay_out(settings: PoolSettings, model_stages: int, machines: Sequence[Mappin
     """
     here = sum(machine.get("CPU", 0.0) for machine in machines) / max(1, len(machines))
     cpus, gpus = (settings.share * sum(machine.get(kind, 0.0) for machine in machines) for kind in ("CPU", "GPU"))
-    actors = settings.model_actors or max(1, int(gpus) or int(settings.share * len(machines)))
-    actors = min(actors, settings.most_actors or actors)
+    actors = _actors(settings, gpus, len(machines))
     decode_cpus, actor_cpus = settings.decode_cpus or _decode_cpus(here), _actor_cpus(here)
     _check_supply(settings, machines, actor_cpus)
-    decode_tasks = min(cpus, (cpus - model_stages * actors * actor_cpus) / decode_cpus)
-    decode_tasks = settings.decode_tasks or max(1, int(decode_tasks))
+    slots = min(cpus, (cpus - model_stages * actors * actor_cpus) / decode_cpus)
     growth = max(1.0, settings.most_actors / actors)
     return Pools(
         decode_cpus=decode_cpus,
-        decode_tasks=int(decode_tasks * growth),
+        decode_tasks=int(growth * (settings.decode_tasks or max(1, int(slots)))),
         actors=actors,
         most_actors=max(actors, settings.most_actors),
         actor_cpus=actor_cpus,
         gather_cpus=0.05,
         cut_cpus=min(0.25, cpus / 10),  # with less, half an equal share, which Ray Data gives to each stage, is more
-        # An actor too many would not fit: 0.9 of a GPU for each of one, 0.45 for each of two, ...
-        main_gpus=0.9 * min(1.0, gpus) / math.ceil(actors / max(1.0, gpus)) if gpus else 0.0,
+        main_gpus=_main_gpus(gpus, actors) if gpus else 0.0,
         beside_gpus=0.001 if gpus else 0.0,
         segments_per_batch=settings.segments_per_batch or (32 if gpus else 16),
         soundtracks_per_batch=settings.soundtracks_per_batch or (32 if gpus else 8),
         sources_per_block=settings.sources_per_block,
         worker=Worker(max(1, int(here if not gpus else 2)), storage.in_use()),
     )
+
+
+def _actors(settings: PoolSettings, gpus: float, machines: int) -> int:
+    """Actors that each model stage begins with, on so many GPUs and machines."""
+    actors = settings.model_actors or max(1, int(gpus) or int(settings.share * machines))
+    return min(actors, settings.most_actors or actors)
+
+
+def _main_gpus(gpus: float, actors: int) -> float:
+    """GPUs of each of so many actors, one too many of which would not fit: 0.9 of one, 0.45 of each of two, ..."""
+    return 0.9 * min(1.0, gpus) / math.ceil(actors / max(1.0, gpus))
 
 
 def _decode_cpus(machine: float) -> float:

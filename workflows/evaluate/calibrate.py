@@ -12,12 +12,13 @@ from v2a_core.metrics.extractors.folder import ListeningExtractor, Weights, fold
 from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.metrics.systems import SET_METRICS
 from v2a_core.metrics.systems.calibration import METRICS, PUBLISHED, agreements, calibration_to_markdown, grid
-from v2a_core.metrics.systems.files import files_to_markdown
+from v2a_core.metrics.systems.files import Files, files_to_markdown
 from v2a_core.metrics.systems.measure import SetResult
 from v2a_core.metrics.systems.sets import SoundSet
 from v2a_core.models import load_bundle
 from v2a_core.outputs import manifest
 from v2a_core.outputs.lease import hold
+from v2a_core.outputs.manifest import Manifest
 from v2a_core.storage import StorageAccess
 from workflows.command.arguments import Asked
 from workflows.evaluate.comparison import close, look, new_manifest, sounds_of, wanted_sounds
@@ -81,11 +82,18 @@ def run(
         sets = {item.name: sounds_of(item) for item in looked}
         calibrated = _Calibrated(output, sets, wanted_sounds(wanted), embeddings, weights)
         with hold(output, NAME, steal=asked.get("steal", False)):
-            claimed = manifest.open_output(output, mine)
-            content = _write(output, _cells(calibrated, job, asked), job)
-            outputs = [place for way in _ways(calibrated) for place in feature_outputs(way)]
-            close(output, claimed, (JSON_FILE, TABLE_FILE), outputs, files)
-        return content
+            return _compare(calibrated, mine, files, job, asked)
+
+
+def _compare(
+    calibrated: _Calibrated, mine: Manifest, files: Mapping[str, Files], job: EvaluateJob, asked: Asked
+) -> dict[str, Any]:
+    """Own the output, fill it, and say that it is whole."""
+    claimed = manifest.open_output(calibrated.output, mine)
+    content = _write(calibrated.output, _cells(calibrated, job, asked), job)
+    outputs = [place for way in _ways(calibrated) for place in feature_outputs(way)]
+    close(calibrated.output, claimed, (JSON_FILE, TABLE_FILE), outputs, files)
+    return content
 
 
 def _networks(job: EvaluateJob) -> dict[str, Weights]:
