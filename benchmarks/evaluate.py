@@ -157,7 +157,10 @@ def _work(way: str, place: Place, sounds: int, processes: int = 1, threads: int 
     command += ["--extractors", place.extractor, *(["--packages", str(place.packages)] if place.packages else [])]
     command += ["--threads", str(threads)]
     parts = [[*command, "--part", str(part), str(processes)] for part in range(processes)]
-    running = [subprocess.Popen(part, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for part in parts]
+    # Ray's workers would give way to everything else, and the loop that they are compared with would not.
+    environment = {**os.environ, "RAY_worker_niceness": "0"}
+    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "env": environment}
+    running = [subprocess.Popen(part, **pipes) for part in parts]
     said = [process.communicate()[0].splitlines()[-1:] for process in running]
     assert not any(process.returncode for process in running), f"{way} of {place.extractor} failed"
     return max((Watch(*json.loads(lines[0])) for lines in said), key=lambda work: work.wall_s)
