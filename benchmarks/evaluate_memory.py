@@ -101,7 +101,7 @@ def _drive(folder: Path) -> dict[str, float]:
     found = {"start": peak_mb()}
     places = {"one": str(folder / "made")}
     content = systems.run(places, str(folder / "real"), str(folder / "out"), job, models="miniature")
-    assert content["systems"]["one"]["similarity_to_reference"]["value"], content["systems"]["one"]
+    assert content["systems"]["one"]["clap_similarity_reference"]["value"], content["systems"]["one"]
     return found | {"driver": peak_mb(), "s": time.perf_counter() - started}
 
 
