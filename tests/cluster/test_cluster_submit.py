@@ -203,7 +203,7 @@ def test_written_commands_are_commands_of_the_cli() -> None:
 def test_written_settings_exist() -> None:
     text = README + (CLUSTER / "aws" / "cluster.yaml").read_text()
     text += (CLUSTER / "kubernetes" / "base" / "cluster.yaml").read_text()
-    settings = re.findall(r"--set (\S+?=\w+)", text)
+    settings = re.findall(r"--set (\S+?=[\w.]*\w)", text)
     assert settings
     for setting in settings:
         load(EmbedJob, job="embed", overrides=[setting])

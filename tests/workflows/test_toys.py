@@ -125,7 +125,9 @@ def world(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
     tell = [
         *("generate", str(write_cut(root / "cut.mp4")), "--output", str(found.told), "--models", "miniature"),
         *("--via-text", "colours", "--timing", "cuts"),
-        *settings(*CUT, "predictor.unlike=0.02", "finish.mux=none", "generator.num_inference_steps=2"),
+        *settings(
+            *CUT, "predictor.unlike=0.02", "predictor.least_cut=1", "finish.mux=none", "generator.num_inference_steps=2"
+        ),
         *settings(f"captioner.weights={root / 'names'}", 'captioner.sentence="a {colour} thing"'),
     ]
     evaluate = [

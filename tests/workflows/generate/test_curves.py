@@ -67,6 +67,7 @@ def followed(ray_session: None, given: dict[str, str], tmp_path_factory: pytest.
     return output
 
 
+@pytest.mark.slow
 def test_the_manifest_says_what_was_followed_and_the_same_command_goes_on(
     followed: Path, given: dict[str, str]
 ) -> None:
@@ -81,6 +82,7 @@ def test_the_manifest_says_what_was_followed_and_the_same_command_goes_on(
     assert (plan["done_before"], plan["to_do"]) == (1, 0)
 
 
+@pytest.mark.slow
 def test_the_adapter_of_the_bundle_is_taken_where_none_is_named(
     followed: Path, given: dict[str, str], tmp_path: Path
 ) -> None:
@@ -96,6 +98,7 @@ def test_the_adapter_of_the_bundle_is_taken_where_none_is_named(
     assert summary["counts"]["sources_done_now"] == 0  # the same weights: it is the same output
 
 
+@pytest.mark.slow
 def test_another_curve_scale_or_none_on_the_same_output_is_refused(followed: Path, given: dict[str, str]) -> None:
     asked = ToFollow(given["curve"], None, given["adapter"])
     with pytest.raises(ConfigError, match=r"identity\.curve\.digest: the output has"):
@@ -106,6 +109,7 @@ def test_another_curve_scale_or_none_on_the_same_output_is_refused(followed: Pat
         run(given, followed, ToFollow())
 
 
+@pytest.mark.slow
 def test_one_call_without_ray_follows_the_same(followed: Path, given: dict[str, str]) -> None:
     asked = {"curve": given["curve"], "adapter": given["adapter"]}
     one = v2a_core.soundtrack(given["video"], given["mapper"], models="miniature", settings=SOUND, **asked)

@@ -102,6 +102,7 @@ def test_a_run_that_diverged_keeps_its_checkpoint_and_goes_on(trained_alone, emb
     assert summary["fingerprint"] == trained_alone["fingerprint"]  # the same weights, bit for bit
 
 
+@pytest.mark.slow
 def test_a_plan_counts_and_times_what_a_run_would_do(ray_session, embeddings, tmp_path, capsys):
     settings = (f"--set={item}" for item in LINEAR)
     assert main(["train", embeddings, "--output", str(tmp_path / "mapper"), "--dry-run", *settings]) == 0
