@@ -71,8 +71,8 @@ class Generator(ActorStage):
         def work(batch: pa.Table) -> pa.Table:
             began = time.time()
             time.sleep(WORK_S)
-            columns = {"place": [place] * len(batch), "began": [began] * len(batch)}
-            return batch.append_column("place", [columns["place"]]).append_column("began", [columns["began"]])
+            batch = batch.append_column("place", pa.array([place] * len(batch)))
+            return batch.append_column("began", pa.array([began] * len(batch)))
 
         return work
 

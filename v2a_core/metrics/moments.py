@@ -129,8 +129,9 @@ def streamed(parts: Iterable[npt.NDArray[np.floating[Any]]], dim: int) -> Moment
         rows_ND = np.asarray(part_ND, np.float64)
         if not np.isfinite(rows_ND).all():
             raise ValueError("moments are of finite vectors")
-        shift_D, both = rows_ND.mean(axis=0) - mean_D, count + len(rows_ND)
-        _add_product(scatter_DD, rows_ND - rows_ND.mean(axis=0), 1.0)
+        middle_D, both = rows_ND.mean(axis=0), count + len(rows_ND)
+        shift_D = middle_D - mean_D
+        _add_product(scatter_DD, rows_ND - middle_D, 1.0)
         _add_product(scatter_DD, shift_D[None], count * len(rows_ND) / both)
         mean_D, count = mean_D + shift_D * (len(rows_ND) / both), both
     return Moments(count, mean_D, scatter_DD)

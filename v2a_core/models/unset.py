@@ -30,8 +30,14 @@ class UnsetWeights(TorchFunctionMode):
         if getattr(function, "__module__", None) == "torch.nn.init":
             return args[0] if args else named["tensor"]
         if function in _DRAWN_IN_PLACE:
-            return args[0].zero_()  # a truncated normal is drawn again and again until all its numbers are in range
-        return torch.empty(*args, **named) if function is torch.randn else function(*args, **named)
+            return self._undrawn(args[0])
+        return self._empty(*args, **named) if function in (torch.empty, torch.randn) else function(*args, **named)
+
+    def _undrawn(self, weights: torch.Tensor) -> torch.Tensor:
+        return weights.zero_()  # a truncated normal is drawn again and again until all its numbers are in range
+
+    def _empty(self, *args: Any, **named: Any) -> torch.Tensor:
+        return torch.empty(*args, **named)
 
 
 class Described(UnsetWeights):
@@ -40,16 +46,8 @@ class Described(UnsetWeights):
     What a module computes for itself is computed: on `meta`, positions would come from torch's compiler.
     """
 
-    def __torch_function__(
-        self,
-        function: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Give weights no memory."""
-        if function in _DRAWN_IN_PLACE:
-            return args[0]
-        if function in (torch.empty, torch.randn):
-            return torch.empty(*args, **{**(kwargs or {}), "device": "meta"})
-        return super().__torch_function__(function, types, args, kwargs)
+    def _undrawn(self, weights: torch.Tensor) -> torch.Tensor:
+        return weights
+
+    def _empty(self, *args: Any, **named: Any) -> torch.Tensor:
+        return torch.empty(*args, **{**named, "device": "meta"})

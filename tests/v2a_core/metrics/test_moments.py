@@ -65,7 +65,7 @@ def test_what_is_streamed_in_blocks_is_the_whole(cuts, seed):
 
 @pytest.mark.parametrize("rank", [0, 1, 63, 64, 65, 300])
 def test_a_factor_is_as_tall_as_the_covariance_has_directions(rank):
-    """Over several panels and strips; directions that differ by many orders of magnitude are kept."""
+    """Directions that differ by many orders of magnitude are kept."""
     random = np.random.default_rng(rank)
     spread = np.logspace(0, -4, rank)[:, None]
     directions, _ = np.linalg.qr(random.normal(size=(300, 300)))
