@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,11 @@ class Board:
     def put(self, news: Mapping[str, object]) -> None:
         """Add news; does not wait."""
         self.actor.put.remote(dict(news))
+
+    def flush(self) -> None:
+        """Wait until what this process has put is there: Ray keeps the order of the calls of one process."""
+        with contextlib.suppress(ray.exceptions.RayError):  # nothing depends on the news
+            self.news()
 
     def news(self) -> dict[str, object]:
         """The latest.

@@ -116,7 +116,9 @@ class Watch:
 
     def _show(self) -> None:
         with RunProgress(self._name, self._progress.total, self._progress.counts) as bar:
-            while not self._stop.wait(POLL_S):
+            ended = False
+            while not ended:
+                ended = self._stop.wait(POLL_S)  # and once more at the end: the last news come just before it
                 with contextlib.suppress(ray.exceptions.RayError):  # the next poll may find it
                     self._progress.take(self._board.news())
                 bar.update(self._progress.step)

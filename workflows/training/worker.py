@@ -85,6 +85,7 @@ def _train(work: Work[Any], board: Board, number: EpochNumber | None) -> Trainer
             if records is not None:
                 records.begin(last_step(folder))
             trainer.run(Path(folder) if folder else None)
+    board.flush()
     return trainer
 
 

@@ -10,6 +10,8 @@ from helpers_monitoring import MONITORING, asked, of_training
 from helpers_training import Watched
 
 from v2a_core.outputs.status import Status
+from workflows.training.board import Board
+from workflows.training.progress import TrainingProgress, Watch
 
 
 def test_status_tells_a_training_from_its_output_alone(watched: Watched) -> None:
@@ -22,6 +24,15 @@ def test_status_tells_a_training_from_its_output_alone(watched: Watched) -> None
     steps = watched.summary["steps"]
     assert (told["unit"], told["done"], told["planned"], told["checkpoint_step"]) == ("steps", steps, steps, steps)
     assert 0 < told["validation_loss"] < 10
+
+
+def test_the_last_news_are_told(ray_session: None) -> None:
+    progress, board = TrainingProgress(15, ("train_loss",)), Board.start()
+    with Watch("train", progress, board):
+        board.put({"step": 15, "train_loss": 0.5})
+        board.flush()
+    assert progress.lines()["done"] == 15
+    assert progress.counts() == {"train_loss": 0.5}
 
 
 def test_every_series_of_a_training_is_exported_and_explained(watched: Watched) -> None:
