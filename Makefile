@@ -10,6 +10,9 @@ ROUNDS ?= 50  # of `make chaos`
 SEED ?= 0  # of its first round; the next one has the next
 NICE :=  # what runs beside jobs on Ray gets no more than its workers, which are nice by 15
 
+# Every job starts processes of its own: compiled once, not by each of them, whatever the shell says.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-parts test-jobs test-all fuzz attack chaos test-latest lint types figures reference docs format clean
 

@@ -72,6 +72,8 @@ def ray_session() -> Iterator[None]:
     paths = [str(helpers), str(helpers / "toys"), os.environ.get("PYTHONPATH")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     os.environ.setdefault("RAY_metrics_report_interval_ms", "2000")  # tests of metrics wait for it
+    # A training looks whether its nodes are about to be taken away, by an actor of its own: this machine is not.
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     # A worker that waits for the next test's tasks costs nothing, one that starts for them costs a second.
     os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "600000")
     ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)

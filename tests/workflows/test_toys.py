@@ -56,7 +56,6 @@ class World(NamedTuple):
     embeddings: Path
     mapper: Path
     sounds: Path
-    told: Path
     metrics: Path
 
 
@@ -119,29 +118,39 @@ def world(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
         *settings(*CUT, "generator.kind=tones", "generator.loudness=0.25"),
         *settings("finish.audio_format.kind=npz", "finish.audio_format.compressed=true", "finish.mux=none"),
     ]
+    evaluate = [
+        *("evaluate", str(found.sounds), "--output", str(found.metrics), *bundle),
+        *settings("encoders.precision=fp32", "output.interval_s=0", "metrics.resamples=20"),
+        *settings("metrics.peak_difference.most_db=3.0", "extractors.peak.floor_db=-50.0"),
+    ]
+    run_all([embed, train, generate, evaluate], environment, root)
+    return found
+
+
+@pytest.fixture(scope="module")
+def told(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is seen in a video of two halves is told in words, and when it begins, by a curve."""
+    root = tmp_path_factory.mktemp("told")
     (root / "names").mkdir()
     (root / "names" / "colours.json").write_text('["red", "green", "blue"]')
-    # What is seen in a video of two halves is told in words, and when it begins, by a curve.
     tell = [
-        *("generate", str(write_cut(root / "cut.mp4")), "--output", str(found.told), "--models", "miniature"),
+        *("generate", str(write_cut(root / "cut.mp4")), "--output", str(root / "told"), "--models", "miniature"),
         *("--via-text", "colours", "--timing", "cuts"),
         *settings(
             *CUT, "predictor.unlike=0.02", "predictor.least_cut=1", "finish.mux=none", "generator.num_inference_steps=2"
         ),
         *settings(f"captioner.weights={root / 'names'}", 'captioner.sentence="a {colour} thing"'),
     ]
-    evaluate = [
-        *("evaluate", str(found.sounds), "--output", str(found.metrics), *bundle),
-        *settings("encoders.precision=fp32", "output.interval_s=0", "metrics.resamples=20"),
-        *settings("metrics.peak_difference.most_db=3.0", "extractors.peak.floor_db=-50.0"),
-    ]
-    commands = json.dumps([embed, train, generate, tell, evaluate])
+    run_all([tell], environment, root)
+    return root / "told"
+
+
+def run_all(commands: list[list[str]], environment: dict[str, str], root: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", RUN, commands],
+        [sys.executable, "-c", RUN, json.dumps(commands)],
         env=environment, cwd=root, capture_output=True, text=True, timeout=1500, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
-    return found
 
 
 def rows_of(output: Path, *columns: str) -> list[dict[str, Any]]:
@@ -199,23 +208,25 @@ def test_a_generator_and_an_audio_format(world: World) -> None:
     assert manifest["identity"]["generator"] == {"kind": "tones", "loudness": 0.25}
 
 
-def test_a_captioner(world: World) -> None:
-    (row,) = helpers_outputs.index_rows(world.told)
+@pytest.mark.slow
+def test_a_captioner(told: Path) -> None:
+    (row,) = helpers_outputs.index_rows(told)
     (text,) = set(row["condition_texts"])  # of each of its segments
     assert text in {f"a {colour} thing" for colour in ("red", "green", "blue")}
-    identity = json.loads((world.told / "manifest.json").read_text())["identity"]
+    identity = json.loads((told / "manifest.json").read_text())["identity"]
     assert identity["captioner"] == {"sentence": "a {colour} thing"}
 
 
-def test_a_curve_predictor(world: World) -> None:
-    (row,) = helpers_outputs.index_rows(world.told)
+@pytest.mark.slow
+def test_a_curve_predictor(told: Path) -> None:
+    (row,) = helpers_outputs.index_rows(told)
     curve = np.array(row["curve"], np.float32)
     assert curve.shape == (50, 3)
     (struck,) = np.flatnonzero(curve[:, 1] == 1)
     assert struck / 50 == pytest.approx(0.5, abs=0.11)  # the first of five frames a second after the cut
     assert not curve[:struck, 0].any()
     assert curve[struck, 0] == 1
-    predicted = json.loads((world.told / "manifest.json").read_text())["identity"]["timing"]["predictor"]
+    predicted = json.loads((told / "manifest.json").read_text())["identity"]["timing"]["predictor"]
     assert (predicted["kind"], predicted["unlike"], predicted["rings_s"]) == ("cuts", 0.02, 0.3)
 
 

@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import torch
 
 from v2a_core.config import ConfigError
 from v2a_core.generators.audioldm.checkpoint import audioldm_source
-from v2a_core.media.log_mel import HOP_LENGTH, SAMPLE_RATE, log_mel
 from v2a_core.media.resample import fit_length
 from v2a_core.media.types import Pcm
 from v2a_core.metrics.hearing_protocols import Protocol
@@ -42,7 +40,9 @@ class RoundTrip:
 
     def __init__(self, bundle: LocalBundle, device: str) -> None:
         check_round_trip(bundle)
+        # Who only checks a bundle loads no torch.
         from v2a_core.generators.audioldm.components import build
+        from v2a_core.media.log_mel import HOP_LENGTH
 
         source = audioldm_source(bundle.generator)
         self._vae: Any = build(source, "vae").to(device)
@@ -50,19 +50,23 @@ class RoundTrip:
         self._device = device
         self._grid = HOP_LENGTH * 2 ** (len(self._vae.config.block_out_channels) - 1)
 
-    @torch.inference_mode()
     def __call__(self, sound_T: Floats) -> Floats:
         """What comes back of a sound, float32 (T,), of its own level.
 
         Args:
             sound_T: Float32, at 16 kHz, without its mean value.
         """
+        import torch
+
+        from v2a_core.media.log_mel import log_mel
+
         level = PEAK / max(float(np.abs(sound_T).max(initial=0.0)), _QUIET)
         samples = -(-max(len(sound_T), _LEAST) // self._grid) * self._grid
         padded_1T = torch.from_numpy(fit_length(sound_T * np.float32(level), samples))[None].to(self._device)
-        mels_11FM = log_mel(padded_1T)[:, None]
-        decoded_1FM = self._vae.decode(self._vae.encode(mels_11FM).latent_dist.mean).sample[:, 0]
-        back_T: Floats = self._vocoder(decoded_1FM)[0].float().cpu().numpy()
+        with torch.inference_mode():
+            mels_11FM = log_mel(padded_1T)[:, None]
+            decoded_1FM = self._vae.decode(self._vae.encode(mels_11FM).latent_dist.mean).sample[:, 0]
+            back_T: Floats = self._vocoder(decoded_1FM)[0].float().cpu().numpy()
         return fit_length(back_T, len(sound_T)) / np.float32(level)
 
 
@@ -81,6 +85,8 @@ def check_round_trip(bundle: LocalBundle) -> None:
 
 def through(batch: pa.Table, trip: RoundTrip, protocol: Protocol) -> pa.Table:
     """Rows with `sound`: each becomes what comes back of what a protocol hears of it. Rejected rows pass."""
+    from v2a_core.media.log_mel import SAMPLE_RATE
+
     found = [
         None if pcm is None else pack_pcm(Pcm(trip(protocol.at_rate(pcm, SAMPLE_RATE))[:, None], SAMPLE_RATE))
         for pcm in unpack_pcm(batch["sound"])

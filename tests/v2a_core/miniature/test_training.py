@@ -228,6 +228,7 @@ def towers(work: Path, sounds: data.Sounds) -> Towers:
     return towers
 
 
+@pytest.mark.slow
 def test_the_unet_meets_mapped_pictures(work: Path, towers: Towers, monkeypatch: pytest.MonkeyPatch) -> None:
     from v2a_core.miniature.training import adapt, unet
 

@@ -194,27 +194,35 @@ def test_heads_are_a_part_of_the_fingerprint(copy: Path) -> None:
     assert len(prints) == 3
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The authors' networks, narrow, with the miniature's CLAP as theirs, in one file."""
+    path = tmp_path_factory.mktemp("original") / "audioldm.ckpt"
+    weights = load_tensors(clap_of(miniature().vision.path.parents[1]))
+    clap = {f"cond_stage_model.model.{name}": tensor for name, tensor in weights.items()}
+    made = Original(32, 32).state_dict().items()
+    tensors = {name: tensor for name, tensor in made if not name.startswith("cond_stage")}
+    torch.save({"epoch": 1, "state_dict": {**tensors, **clap}}, path)
+    return path
+
+
+def clap_of(folder: Path) -> Path:
+    return folder / "audio" / "clap_miniature.pt"
+
+
 class TestOriginalCheckpoint:
     """The generator and CLAP's text tower out of one file."""
 
-    @pytest.fixture
-    def original(self, copy: Path) -> Original:
-        """The authors' networks, narrow, with the miniature's CLAP as theirs."""
-        made = Original(32, 32)
-        clap = {f"cond_stage_model.model.{name}": tensor for name, tensor in load_tensors(self.clap(copy)).items()}
-        tensors = {name: tensor for name, tensor in made.state_dict().items() if not name.startswith("cond_stage")}
-        torch.save({"epoch": 1, "state_dict": {**tensors, **clap}}, copy / "audioldm.ckpt")
-        return made
-
-    @staticmethod
-    def clap(folder: Path) -> Path:
-        return folder / "audio" / "clap_miniature.pt"
+    @pytest.fixture(autouse=True)
+    def original(self, copy: Path, written: Path) -> None:
+        """It lies in the bundle, where a test may change it."""
+        shutil.copy(written, copy)
 
     @staticmethod
     def said(weights: str = "ema", **more: Any) -> dict[str, Any]:
         return {"checkpoint": "./audioldm.ckpt", "weights": weights, "tokenizer": "./generator/tokenizer", **more}
 
-    def test_makes_sound_and_reads_texts(self, copy: Path, original: Original) -> None:
+    def test_makes_sound_and_reads_texts(self, copy: Path) -> None:
         local = resolved(
             copy, generator=self.said(), audio={"weights": "./audioldm.ckpt", "config": "./audio/clap_config.json"}
         )
@@ -227,29 +235,29 @@ class TestOriginalCheckpoint:
         # The miniature's tower has other heads than RoBERTa: that its words are the authors' is test_original's.
         assert load_text_encoder(local).embed_text(["a dog barks"]).shape == (1, 512)
 
-    def test_averaged_and_raw_are_two_models(self, copy: Path, original: Original) -> None:
+    def test_averaged_and_raw_are_two_models(self, copy: Path) -> None:
         prints = {resolved(copy, generator=self.said(weights)).generator.fingerprint for weights in ("ema", "raw")}
         assert len(prints) == 2
 
-    def test_is_copied_with_its_tokenizer(self, copy: Path, original: Original, tmp_path: Path) -> None:
+    def test_is_copied_with_its_tokenizer(self, copy: Path, tmp_path: Path) -> None:
         from v2a_core.models import fetch_bundle
 
         local = resolved(copy, generator=self.said())
         fetch_bundle(load_bundle(str(copy)), str(tmp_path / "fetched"))
         assert load_bundle(str(tmp_path / "fetched")).resolve().fingerprints() == local.fingerprints()
 
-    def test_refuses_what_is_cut_off(self, copy: Path, original: Original) -> None:
+    def test_refuses_what_is_cut_off(self, copy: Path) -> None:
         path = copy / "audioldm.ckpt"
         path.write_bytes(path.read_bytes()[:-1000])
         with pytest.raises(ModelError, match=r"audioldm\.ckpt is not a readable checkpoint \(cut off or damaged\?\)"):
             resolved(copy, generator=self.said())
 
-    def test_refuses_another_file_than_the_bundle_says(self, copy: Path, original: Original) -> None:
+    def test_refuses_another_file_than_the_bundle_says(self, copy: Path) -> None:
         for digest in ("0" * 64, f"md5:{'0' * 32}"):
             with pytest.raises(ModelError, match=rf"audioldm\.ckpt is damaged or was changed: .* says {digest}"):
                 resolved(copy, generator=self.said(), checksums={"generator/audioldm.ckpt": digest})
 
-    def test_refuses_averaged_weights_that_it_does_not_hold(self, copy: Path, original: Original) -> None:
+    def test_refuses_averaged_weights_that_it_does_not_hold(self, copy: Path) -> None:
         tensors = load_tensors(copy / "audioldm.ckpt")
         raw = {name: tensor.clone() for name, tensor in tensors.items() if not name.startswith("model_ema.")}
         torch.save({"state_dict": raw}, copy / "raw.ckpt")
@@ -258,19 +266,19 @@ class TestOriginalCheckpoint:
             resolved(copy, generator=self.said())
         assert resolved(copy, generator=self.said("raw"))
 
-    def test_refuses_heads_that_do_not_divide_a_level(self, copy: Path, original: Original) -> None:
+    def test_refuses_heads_that_do_not_divide_a_level(self, copy: Path) -> None:
         with pytest.raises(ModelError, match="head_channels = 24: the UNet has levels of 32, 64, 160 channels"):
             resolved(copy, generator=self.said(head_channels=24))
 
-    def test_refuses_weights_that_are_no_choice(self, copy: Path, original: Original) -> None:
+    def test_refuses_weights_that_are_no_choice(self, copy: Path) -> None:
         with pytest.raises(ConfigError, match=r"weights = './generator': with a checkpoint it says which"):
             resolved(copy, generator=self.said("./generator"))
 
-    def test_refuses_another_clap(self, copy: Path, original: Original) -> None:
-        tensors = load_tensors(self.clap(copy))
+    def test_refuses_another_clap(self, copy: Path) -> None:
+        tensors = load_tensors(clap_of(copy))
         tensors["text_projection.0.weight"] = tensors["text_projection.0.weight"] + 0.1
         torch.save(tensors, copy / "other.pt")  # not over the file that the tensors lie in
-        (copy / "other.pt").replace(self.clap(copy))
+        (copy / "other.pt").replace(clap_of(copy))
         with pytest.raises(ModelError, match="CLAP and generator are of different spaces"):
             check_spaces(resolved(copy, generator=self.said()))
 

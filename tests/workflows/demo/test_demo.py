@@ -12,8 +12,9 @@ from v2a_core.outputs.ledger import read_columns
 from workflows.demo import job as demo
 
 
+@pytest.mark.slow  # its jobs are those of the quick start
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize("clips", [2, pytest.param(18, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("clips", [2, 18])
 def test_the_demo_runs_all_jobs_and_writes_a_page(ray_session, tmp_path, capsys, clips):
     if clips < 18:  # an earlier call wrote a catalog, a smaller one
         lessons = {"train": 6, "validation": 6}

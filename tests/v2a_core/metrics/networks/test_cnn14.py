@@ -25,7 +25,7 @@ def weights(rate: int) -> dict[str, torch.Tensor]:
     return seeded_weights(shapes) | stft_weights(front_end.window) | {"logmel_extractor.melW": filters}
 
 
-@pytest.fixture(scope="module", params=[16_000, 32_000])
+@pytest.fixture(scope="module", params=[16_000, pytest.param(32_000, marks=pytest.mark.slow)])
 def loaded(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("cnn14") / "Cnn14.pth"
     torch.save({"iteration": 660_000, "model": weights(request.param)}, path)
