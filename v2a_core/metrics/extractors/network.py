@@ -8,6 +8,7 @@ Shapes: N sounds, D numbers of an embedding.
 from __future__ import annotations
 
 import abc
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from v2a_core.compute.threads import side_by_side
 from v2a_core.config import ConfigError, Settings, setting
 from v2a_core.media.types import Pcm
 from v2a_core.metrics.extractors import EXTRACTORS
@@ -78,7 +80,7 @@ class NetworkExtractor(PublishedExtractor, HearingExtractor):
     """
 
     def __init__(self, path: Path, device: str) -> None:
-        self._network = self.load(path)
+        self._network, self._on_cpu = self.load(path), device == "cpu"
         self._network.to(device)
 
     @classmethod
@@ -107,7 +109,20 @@ class NetworkExtractor(PublishedExtractor, HearingExtractor):
             sounds: As they are in their files, of at least a sample each.
             protocol: What is heard of them.
         """
-        rate, protocol = self._network.sample_rate, self.heard(protocol)
+        import torch
+
+        protocol = self.heard(protocol)
+        lanes = max(1, min(torch.get_num_threads(), len(sounds))) if self._on_cpu else 1
+        borders = [len(sounds) * lane // lanes for lane in range(lanes + 1)]
+        # Resampling and front ends are many small operations, which threads cannot share: each lane does its own.
+        parts = side_by_side(
+            lambda span: self.hear(sounds[slice(*span)], protocol), list(itertools.pairwise(borders)), lanes
+        )
+        return {item.name: pa.concat_arrays([part[item.name] for part in parts]) for item in self.columns}
+
+    def hear(self, sounds: Sequence[Pcm], protocol: HearingProtocol) -> Mapping[str, pa.Array]:
+        """The same of some of them, in one thread; see `heard` for the protocol."""
+        rate = self._network.sample_rate
         found = self._network.embed([protocol.at_rate(sound, rate) for sound in sounds], rate)
         return as_columns({item.name: found[item.name] for item in self.columns})
 

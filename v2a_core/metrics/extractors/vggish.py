@@ -32,7 +32,7 @@ class VggishExtractor(NetworkExtractor):
 
         return vggish.load(path)
 
-    def extract(self, sounds: Sequence[Pcm], protocol: Protocol) -> Mapping[str, pa.Array]:
+    def hear(self, sounds: Sequence[Pcm], protocol: Protocol) -> Mapping[str, pa.Array]:
         """The patches of each sound."""
         rate = self._network.sample_rate
         found = self._network.embed([protocol.at_rate(sound, rate) for sound in sounds], rate)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from helpers_networks import seeded_sounds, seeded_weights
 from networks_oracles import close, expected
 
+from v2a_core.media.types import Pcm
 from v2a_core.metrics.extractors.networks import wav2clip
+from v2a_core.metrics.extractors.wav2clip import Wav2ClipExtractor
+from v2a_core.metrics.hearing_protocols import PROTOCOLS
 from v2a_core.models import ModelError
+from v2a_core.tables.arrays import read_vectors
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +52,18 @@ def test_a_sound_does_not_depend_on_its_neighbours(loaded):
     together = loaded.embed([loud, np.float32(0.01) * soft], 16_000)["embedding"]
     alone = loaded.embed([np.float32(0.01) * soft], 16_000)["embedding"]
     np.testing.assert_allclose(together[1], alone[0], atol=1e-5 * np.abs(alone).max())
+
+
+def test_lanes_find_what_one_thread_finds(path, threads_as_before):
+    heard = Wav2ClipExtractor(path, "cpu")
+    sounds = [Pcm(sound[:, None], 44_100) for sound in seeded_sounds([1.0, 0.3, 1.0, 2.0, 0.1], 44_100)]
+    found = []
+    for threads in (1, 2, 8):
+        torch.set_num_threads(threads)
+        found.append(read_vectors(pa.chunked_array([heard.extract(sounds, PROTOCOLS["paper"])["embedding"]])))
+    assert [len(vectors) for vectors in found] == [5, 5, 5]
+    for lanes in found[1:]:
+        np.testing.assert_allclose(np.stack(lanes), np.stack(found[0]), atol=1e-5 * np.abs(np.stack(found[0])).max())
 
 
 def test_sounds_of_any_length_and_silence(loaded):
