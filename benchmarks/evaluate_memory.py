@@ -33,8 +33,9 @@ from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
 from v2a_core.metrics.measure import read_rows, row_columns
 from v2a_core.metrics.systems.clap_sets import EvaluatedRows
-from v2a_core.metrics.systems.features import Member
-from v2a_core.metrics.systems.measure import Folders, Sets, measure_sets
+from v2a_core.metrics.systems.features import Folders, Member
+from v2a_core.metrics.systems.judged import Judged
+from v2a_core.metrics.systems.measure import Sets, measure_sets
 from v2a_core.metrics.systems.row_metrics import row_results
 from v2a_core.outputs.ledger import read_columns
 from v2a_core.outputs.parts import PartSettings, PartWriter
@@ -123,7 +124,9 @@ def _measure(folder: Path, number: int, name: str) -> dict[str, float]:
     table = read_columns(str(folder / "evaluated" / "rows"), row_columns(job.metrics))
     made_by = dict.fromkeys(EvaluateJob.model_fields, ("", ""))
     names = [metric for metric, _ in _metrics(job)]
-    row_results(read_rows(table), made_by | dict.fromkeys(names, ("", "")), PROTOCOLS["paper"], job.metrics)
+    verdicts = dict.fromkeys(ids, "rain")
+    rows = Judged(verdicts, verdicts, frozenset({"rain"})).joined(read_rows(table), "segment_id")
+    row_results(rows, made_by | dict.fromkeys(names, ("", "")), PROTOCOLS["paper"], job.metrics)
     return found | {"rows": peak_mb(), "s": time.perf_counter() - started}
 
 
@@ -175,8 +178,7 @@ def _evaluated(count: int, random: np.random.Generator) -> dict[str, object]:
         "onsets_s": onsets,
         "reference_onsets_s": onsets,
         "onset_confidence": [[0.9] * 12] * count,
-        "judged_class": ["rain"] * count,
-        "verdict": ["rain"] * count,
+        "label": ["rain"] * count,
         **{name: random.uniform(0, 1, count).tolist() for name in numbers},
     }
 

@@ -15,12 +15,14 @@ import pyarrow.compute as pc
 from v2a_core.metrics import METRICS, load_metric
 from v2a_core.metrics.base import NotMeasuredError, Rows, Score
 from v2a_core.metrics.config import MetricSettings
+from v2a_core.metrics.extractors import EXTRACTORS
+from v2a_core.metrics.extractors.folder import joined_columns
 from v2a_core.metrics.similarity import cosine
 from v2a_core.tables import arrays
 from v2a_core.tables.schema import OK
 
 _VECTORS = ("clap_embedding",)
-_ABOUT = ("segment_id", "source_name", "status")
+_ABOUT = ("segment_id", "source_name", "label", "status")
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,12 @@ def row_columns(settings: MetricSettings, *, embeddings: bool = False) -> list[s
     Args:
         settings: Of the metrics.
         embeddings: Whether the sounds' own are wanted, for `with_references`.
+
+    Returns:
+        Without those that come from an extractor's own folder.
     """
-    needs = [need for name in METRICS.names() for need in load_metric(name, settings).needs]
+    joined = {column for name in EXTRACTORS.names() for column in joined_columns(name)}
+    needs = [need for name in METRICS.names() for need in load_metric(name, settings).needs if need not in joined]
     return list(dict.fromkeys([*_ABOUT, *needs, *(_VECTORS if embeddings else ())]))
 
 

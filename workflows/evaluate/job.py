@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Unpack
 
@@ -17,9 +17,9 @@ from v2a_core.media.config import SegmentSettings
 from v2a_core.metrics import inputs
 from v2a_core.metrics.extractors.folder import Weights
 from v2a_core.metrics.extractors.schema import evaluated_schema, read_schema
+from v2a_core.metrics.extractors.verdicts import JUDGE
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
 from v2a_core.metrics.systems.clap_sets import EvaluatedRows
-from v2a_core.metrics.systems.measure import Measured
 from v2a_core.metrics.systems.sets import of_index, originals_of
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import Ledger, embeddings_ledger
@@ -27,16 +27,19 @@ from v2a_core.outputs.manifest import Manifest
 from v2a_core.protocols import JSON
 from v2a_core.stages.listen import ReadSettings, described, sound_extractors
 from v2a_core.stages.round_trip import check_round_trip
+from v2a_core.tables.evaluated import ABOUT
+from v2a_core.tables.features import SOUNDS
 from v2a_core.tables.schema import ROWS_FOLDER
 from v2a_core.verification.retry import forget
 from workflows.cluster_runtime.pools import Pools
 from workflows.command.arguments import Asked
+from workflows.evaluate.asides import MADE, REFERENCES, kind_folder, open_aside
 from workflows.evaluate.config import EvaluateJob
-from workflows.evaluate.extraction import chosen_weights
+from workflows.evaluate.extraction import Asking, Extraction, chosen_judge, chosen_weights
 from workflows.evaluate.report import SYSTEM, References, Reported, report
 from workflows.evaluate.sets import Compared, compare, feature_outputs
 from workflows.evaluate.stages import ListenStage, ReadStage
-from workflows.streaming.job import DryRun, Identity, Models, Plan, Request, Rows, StreamingJob
+from workflows.streaming.job import Aside, DryRun, Identity, Models, Plan, Request, Rows, StreamingJob
 from workflows.streaming.plan import from_tables
 from workflows.streaming.run import Entrance
 from workflows.streaming.run import run as run_streaming
@@ -44,6 +47,8 @@ from workflows.streaming.stages import run_actors, run_tasks
 from workflows.streaming.summary import Tally
 
 _SOUNDTRACKS_PER_BLOCK = 4
+LISTEN = "listen"  # the job of one of several systems
+RIDERS = (JUDGE,)  # by the names of the extractors
 
 
 def run(
@@ -82,7 +87,7 @@ def run(
         job,
         inputs=[soundtracks],
         listed=listed,
-        opened=functools.partial(open_evaluation, job, embeddings, chosen_weights(job), asked),
+        opened=functools.partial(open_evaluation, job, embeddings, asked, output),
     )
     return run_streaming(Request(output, **asked), entrance)
 
@@ -109,8 +114,8 @@ class Soundtracks:
 def open_evaluation(
     job: EvaluateJob,
     embeddings: str | None,
-    weights: Mapping[str, Weights],
     asked: Asked,
+    place: str,
     models: Models,
     soundtracks: Soundtracks,
 ) -> Evaluation:
@@ -119,8 +124,8 @@ def open_evaluation(
     Args:
         job: The configuration.
         embeddings: Folder or URI that `v2a embed` wrote, to compare with instead of the originals.
-        weights: Of each network that is used.
         asked: What else was asked of the run.
+        place: Folder or URI that holds `features/`.
         models: The models.
         soundtracks: What is evaluated.
 
@@ -133,7 +138,9 @@ def open_evaluation(
     if job.round_trip:
         check_round_trip(local)
     references = References(embeddings, inputs.read_references(embeddings, local)) if embeddings else None
-    return Evaluation(models, job, soundtracks, references, weights, asked)
+    weights = chosen_weights(job) | chosen_judge(job, models.bundle, local)
+    kind = SystemListening if soundtracks.made_by is None else Evaluation
+    return kind(models, job, soundtracks, references, weights, asked, place)
 
 
 @dataclass(frozen=True)
@@ -144,8 +151,9 @@ class Evaluation(StreamingJob[pa.Table]):
         settings: The configuration.
         soundtracks: What is evaluated.
         references: Embeddings to compare with instead of the originals.
-        weights: Of each network that is used.
+        weights: Of each extractor with a folder of its own that is used.
         asked: What else was asked of the run.
+        place: Folder or URI that holds `features/`.
     """
 
     name: ClassVar[str] = "evaluate"
@@ -155,6 +163,12 @@ class Evaluation(StreamingJob[pa.Table]):
     references: References | None
     weights: Mapping[str, Weights]
     asked: Asked
+    place: str
+
+    @property
+    def _riders(self) -> list[Weights]:
+        """The extractors with folders of their own that hear in the same pass."""
+        return [self.weights[name] for name in RIDERS if name in self.weights]
 
     def identity(self) -> Identity:
         """The soundtracks, and what hears them."""
@@ -204,7 +218,7 @@ class Evaluation(StreamingJob[pa.Table]):
         return plan
 
     def chain(self, items: pa.Table, output: str, pools: Pools) -> Dataset:
-        """Read soundtracks and originals, then embed and judge them."""
+        """Read soundtracks and originals, then embed them."""
         job, models, soundtracks = self.settings, self.models, self.soundtracks
         table = inputs.with_sources(items, job.originals)
         size = pools.sources_per_block or _SOUNDTRACKS_PER_BLOCK
@@ -220,24 +234,37 @@ class Evaluation(StreamingJob[pa.Table]):
             job.extractors,
             protocol,
             embed_references=self.references is None,
+            riders=self._riders,
         )
         return run_actors(data, listening, pools, batch_size=pools.segments_per_batch)
+
+    def asides(self, output: str, before_commit: Callable[[], None]) -> list[Aside]:
+        """The folders of those that ride along."""
+        kinds = dict(zip(ABOUT, (MADE, REFERENCES), strict=True))
+        if not self.settings.originals:
+            del kinds[ABOUT[1]]
+        found: list[Aside] = []
+        for weights in self._riders:
+            asking = Asking(weights, PROTOCOLS[self.settings.protocol])
+            extraction = Extraction(self.models, self.settings, asking, SOUNDS.empty_table())
+            for about, kind in kinds.items():
+                folder = kind_folder(self.place, kind, asking)
+                found.append(open_aside(folder, about, extraction, before_commit))
+        return found
 
     def tell(self, output: str) -> dict[str, JSON]:
         """The metrics, over all rows of these soundtracks."""
         place, index, local = self.soundtracks.place, self.soundtracks.index, self.models.local
-        facts = Reported(output, place, local)
+        facts = Reported(output, place, local, self.weights)
         compared = self._compared(output)
-        measured = compare(compared, self.settings, self.asked) if compared else Measured({SYSTEM: []})
+        measured = compare(compared, self.settings, self.asked)
         metrics = report(facts, index, self.references, measured, self.settings)
-        outputs: list[JSON] = [*(feature_outputs(compared) if compared else ())]
+        outputs: list[JSON] = [*feature_outputs(compared)]
         return {**super().tell(output), "metrics": metrics, "outputs": outputs}
 
-    def _compared(self, output: str) -> Compared | None:
-        """What is measured as a whole set; of one of several systems nothing before all of them are there."""
+    def _compared(self, output: str) -> Compared:
+        """What is measured as a whole set."""
         soundtracks, job, local = self.soundtracks, self.settings, self.models.local
-        if soundtracks.made_by is None:
-            return None
         index, length_s, references = soundtracks.index, soundtracks.segments.length_s, self.references
         ids = index["source_id"].combine_chunks()
         of_references = references.embeddings if references else None
@@ -252,3 +279,14 @@ class Evaluation(StreamingJob[pa.Table]):
             local.fingerprints()["audio"],
             round_trip=local.fingerprints()["generator"] if job.round_trip else "",
         )
+
+
+@dataclass(frozen=True)
+class SystemListening(Evaluation):
+    """The rows of one of several systems, which are measured when those of all are there."""
+
+    name: ClassVar[str] = LISTEN
+
+    def tell(self, output: str) -> dict[str, JSON]:
+        """No metrics."""
+        return StreamingJob.tell(self, output)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pyarrow as pa
 from v2a_core.encoders.config import EncoderSettings
 from v2a_core.metrics.config import ExtractorSettings
 from v2a_core.metrics.extractors.base import Hearing
+from v2a_core.metrics.extractors.folder import Weights, hearing_extractor
 from v2a_core.metrics.extractors.schema import read_schema
 from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.models import Bundle
@@ -35,13 +36,17 @@ class ReadStage:
 
 @dataclass(frozen=True)
 class ListenStage(ActorStage):
-    """Samples in, embeddings and verdicts out; an actor holds CLAP's two towers and the judge."""
+    """Samples in, embeddings out; an actor holds CLAP's two towers.
+
+    Extractors with folders of their own that are as light ride along: a job by itself would cost more than they do.
+    """
 
     bundle: Bundle
     settings: EncoderSettings
     extractors: ExtractorSettings
     protocol: Protocol
     embed_references: bool
+    riders: Sequence[Weights]
 
     def load(self) -> Callable[[pa.Table], pa.Table]:
         """Load the ears; the text tower comes with the first caption."""
@@ -55,7 +60,8 @@ class ListenStage(ActorStage):
             embed_references=self.embed_references,
         )
         extractors = batch_extractors(self.extractors, hearing)
-        return lambda batch: embed_sounds(batch, extractors)
+        riders = {found.extractor: hearing_extractor(found.extractor).opened(found, device()) for found in self.riders}
+        return lambda batch: embed_sounds(batch, extractors, riders, self.protocol)
 
     def _audio(self) -> AudioEncoder:
         from v2a_core.encoders import build_audio

@@ -12,7 +12,10 @@ from helpers_evaluate import SAMPLING, job
 
 from v2a_core import storage
 from v2a_core.config import ConfigError, load
+from v2a_core.metrics.extractors.folder import Weights
 from v2a_core.metrics.extractors.judge import Judge
+from v2a_core.metrics.extractors.verdicts import judge_fingerprint
+from v2a_core.metrics.hearing_protocols import PROTOCOLS
 from v2a_core.miniature.world import KINDS
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import read_columns
@@ -21,6 +24,19 @@ from v2a_core.verification import verify
 from workflows.embed import job as embed
 from workflows.embed.config import EmbedJob
 from workflows.evaluate import job as evaluate
+from workflows.evaluate.extraction import feature_folder
+
+PAPER = PROTOCOLS["paper"]
+
+
+def verdicts_of(output, kind: str, judge: str) -> dict[str, dict]:
+    """What a judge heard of the sounds of a kind, by their ids."""
+    folder = feature_folder(f"{output}/features/{kind}", Weights("judge", "", judge_fingerprint(judge)), PAPER)
+    columns = ["segment_id", "status", "reject_type", "silent", "verdict", "verdict_probability"]
+    rows = read_columns(f"{folder}/rows", columns).to_pylist()
+    found = {row["segment_id"]: row for row in rows}
+    assert len(found) == len(rows)
+    return found
 
 
 def rows_of(output) -> dict[str, list[dict]]:
@@ -57,9 +73,9 @@ def evaluated(ray_session, soundtracks, judge, tmp_path_factory):
     return output, summary
 
 
-def test_a_row_a_segment_and_a_reject_for_a_broken_file(evaluated):
+def test_a_row_a_segment_and_a_reject_for_a_broken_file(evaluated, judge):
     output, summary = evaluated
-    found = rows_of(output)
+    found, heard = rows_of(output), verdicts_of(output, "made", judge)
     assert {name: len(items) for name, items in found.items()} == {
         "rain/one.mp4": 3, "bell/one.mp4": 1, "bell/mute & odd%20[name].mp4": 1, "still.png": 1,
         "shard-000/key0.mp4": 1, "shard-000/key1.mp4": 1,
@@ -72,7 +88,7 @@ def test_a_row_a_segment_and_a_reject_for_a_broken_file(evaluated):
         for row in items:
             if row["status"] == "ok":
                 assert np.linalg.norm(row["clap_embedding"]) == pytest.approx(1, abs=1e-3)
-                assert row["verdict"] in KINDS
+                assert heard[row["sound_id"]]["verdict"] in KINDS
                 assert row["similarity_to_condition"] is not None
                 assert (row["similarity_to_caption"] is None) == (row["caption"] is None)
 
@@ -102,10 +118,17 @@ def test_originals_are_compared_where_they_have_sound(evaluated):
     assert found["still.png"][0]["reference_onsets_s"] is None
 
 
-def test_only_labels_that_the_judge_knows_are_classes(evaluated):
-    found = rows_of(evaluated[0])
-    assert found["rain/one.mp4"][0]["judged_class"] == "rain"
-    assert found["still.png"][0]["judged_class"] is None
+def test_what_the_judge_heard_lies_in_folders_that_the_one_pass_fills(evaluated, judge):
+    made, references = (verdicts_of(evaluated[0], kind, judge) for kind in ("made", "references"))
+    assert sorted(row["status"] for row in made.values()) == ["ok"] * 7 + ["rejected"]
+    # Three segments and four other videos, of which one has no sound; the picture has no original.
+    told = sorted((row["status"], row["reject_type"]) for row in references.values())
+    assert told == [("ok", None)] * 6 + [("rejected", "NoSound")]
+    assert all(0 < row["verdict_probability"] <= 1 for row in references.values() if row["status"] == "ok")
+    for kind in ("made", "references"):
+        (folder,) = (evaluated[0] / "features" / kind / "judge").iterdir()
+        assert manifest.read(str(folder), job="extract")["counts"]["sources_done_now"] == 0
+    assert verify(str(evaluated[0])).problems == []
 
 
 def test_the_metrics_are_written_as_json_and_table(evaluated):
@@ -214,7 +237,25 @@ def test_a_sound_that_is_away_is_heard_by_the_next_run(soundtracks, judge, tmp_p
     assert (summary["counts"]["sources_done_now"], summary["totals"]["rows_good"]) == (1, 7)
 
 
-def test_another_judge_on_the_same_output_is_refused(evaluated, soundtracks, tmp_path):
+def test_another_judge_on_the_same_output_hears_what_it_has_not_and_nothing_else_is_heard(
+    evaluated, soundtracks, judge, tmp_path, capsys
+):
+    output, summary = evaluated
     Judge(["rain", "bell"]).save(tmp_path)
-    with pytest.raises(ConfigError, match=r"identity\.extractors"):
-        evaluate.run(soundtracks, str(evaluated[0]), job(f"extractors.judge.weights={tmp_path}"), models="miniature")
+    before = {path: path.stat().st_mtime_ns for path in output.glob("**/part-*")}
+    again = evaluate.run(soundtracks, str(output), job(f"extractors.judge.weights={tmp_path}"), models="miniature")
+    assert again["counts"]["sources_done_now"] == 0
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    new = {path.relative_to(output).parts[:3] for path in output.glob("**/part-*") if path not in before}
+    assert new == {("features", "made", "judge"), ("features", "references", "judge")}
+    heard = verdicts_of(output, "made", str(tmp_path))
+    assert heard.keys() == verdicts_of(output, "made", judge).keys()
+    assert {row["verdict"] for row in heard.values()} <= {"rain", "bell", None}
+    accuracy = again["metrics"]["class_accuracy"]
+    assert (accuracy["count"], accuracy["sha256"]) == (5, judge_fingerprint(str(tmp_path)))
+    others = {name: told for name, told in summary["metrics"].items() if not name.startswith("class_accuracy")}
+    assert others.items() <= again["metrics"].items()
+    capsys.readouterr()
+    first = evaluate.run(soundtracks, str(output), job(f"extractors.judge.weights={judge}"), models="miniature")
+    assert first["metrics"] == summary["metrics"]
+    assert capsys.readouterr().out.count("nothing to do") == 3

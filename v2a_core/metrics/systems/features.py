@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from v2a_core.metrics.base import NotMeasuredError
+from v2a_core.metrics.extractors.folder import Weights
 from v2a_core.metrics.jackknife import GROUPS, group_of
 from v2a_core.metrics.stored import StoredRows, blocks, gathered
 from v2a_core.outputs.ledger import part_files, read_batches
@@ -51,6 +52,23 @@ class Drawn:
 
     rows_ND: StoredRows
     groups_N: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where the rows of an extractor lie.
+
+    Attributes:
+        weights: Of the extractor.
+        made: Folder or URI of the rows of the systems' sounds; empty of an extractor that sees videos.
+        reference: Of the references' sounds, and of silence; empty: there are none.
+        round_trip: Of what comes back of the references from the generator's VAE and vocoder; empty: nobody asked.
+    """
+
+    weights: Weights
+    made: str
+    reference: str
+    round_trip: str = ""
 
 
 class Features:

@@ -13,35 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from v2a_core.metrics.base import NotMeasuredError, Score
-from v2a_core.metrics.extractors.folder import PairExtractor, Weights, folder_extractor, listening_extractor
+from v2a_core.metrics.extractors.folder import PairExtractor, folder_extractor, listening_extractor
 from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.metrics.stored import gathered
 from v2a_core.metrics.systems import SET_METRICS
 from v2a_core.metrics.systems.base import Estimate, Heard, SetSettings, difference
 from v2a_core.metrics.systems.clap_sets import EXTRACTOR as CLAP
 from v2a_core.metrics.systems.clap_sets import EvaluatedRows
-from v2a_core.metrics.systems.features import Features, Member, read_features
+from v2a_core.metrics.systems.features import Features, Folders, Member, read_features
+from v2a_core.metrics.systems.judged import Judged
 
 ROUND_TRIP, REFERENCES = "/round-trip", "/references"  # no names of systems
 _NO_VIDEO = "NoVideo"  # why a sound that is heard with its video has nothing
 Members = Mapping[str, Sequence[Member]]
-
-
-@dataclass(frozen=True)
-class Folders:
-    """Where the rows of a network lie.
-
-    Attributes:
-        weights: Of the network.
-        made: Folder or URI of the rows of the systems' sounds; empty of an extractor that sees videos.
-        reference: Of the references' sounds, and of silence.
-        round_trip: Of what comes back of the references from the generator's VAE and vocoder; empty: nobody asked.
-    """
-
-    weights: Weights
-    made: str
-    reference: str
-    round_trip: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,10 +91,14 @@ class Measured:
     Attributes:
         results: Of each system, by its name, in the order of the registry.
         not_heard: How many sounds a network has nothing of and why, by system and extractor.
+        judged: What a judge heard of each system and of the references, by system; empty without a judge.
+        verdicts: Folder or URI of its rows of what the systems made; empty likewise.
     """
 
     results: dict[str, list[SetResult]]
     not_heard: dict[str, dict[str, Counter[str]]] = field(default_factory=dict)
+    judged: dict[str, Judged] = field(default_factory=dict)
+    verdicts: str = ""
 
 
 def measure_sets(
