@@ -62,8 +62,8 @@ TABLES: tuple[tuple[str, str, Iterable[Column]], ...] = (
     (
         "Features",
         "`v2a evaluate`, `features/{made,references}/EXTRACTOR/WEIGHTS-PROTOCOL/rows/`: a row a sound, for each "
-        "published network whose weights the settings name, and for the judge. `embedding`, and `logits` where it has "
-        "classes, are a network's, the verdict is the judge's.",
+        "published network whose weights the settings name, for the bundle's CLAP and for the judge. `embedding`, and "
+        "`logits` where it has classes, are a network's, the verdict is the judge's.",
         feature_columns((embedding_column("numbers of the network's embedding"), LOGITS, *Verdicts.columns)),
     ),
     (

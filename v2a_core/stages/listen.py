@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from v2a_core import storage
 from v2a_core.config import Settings
@@ -20,6 +21,7 @@ from v2a_core.metrics import inputs
 from v2a_core.metrics.config import ExtractorSettings
 from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.base import BatchExtractor, Hearing, SoundExtractor, Sounds
+from v2a_core.metrics.extractors.clap import CLAP
 from v2a_core.metrics.extractors.folder import HearingExtractor
 from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.metrics.hearing_protocols import Protocol
@@ -92,47 +94,68 @@ def read_soundtrack(row: Mapping[str, Any], settings: ReadSettings) -> list[dict
             | _of_original(original, settings)
             | {"about_reference": _about_original(row, segment_id, (start_s, length_s), original)}
             | {"condition": row["conditions"][index] if row["conditions"] else None}
+            | {"reference_known": row.get("reference_known")}
         )
     for item in found:
         item["read_s"] = (time.monotonic() - started) / len(found)
     return found
 
 
-def embed_sounds(
-    batch: pa.Table,
-    extractors: Sequence[BatchExtractor],
-    riders: Mapping[str, HearingExtractor],
-    protocol: Protocol,
-) -> pa.Table:
+@dataclass(frozen=True)
+class Riders:
+    """Extractors with folders of their own that hear in the same pass.
+
+    Attributes:
+        extractors: By their names; CLAP is one.
+        protocol: Which part of a sound is heard.
+        made_alone: Names of those that hear no originals.
+    """
+
+    extractors: Mapping[str, HearingExtractor]
+    protocol: Protocol
+    made_alone: Collection[str] = ()
+
+    def carry(self, batch: pa.Table) -> dict[str, pa.Array]:
+        """The columns that `carried_column` names: what each found of both sounds of each row."""
+        sounds = {about: unpack_pcm(batch[name]) for about, name in zip(ABOUT, ("made", "reference"), strict=True)}
+        known = [names or () for names in batch["reference_known"].to_pylist()]
+        found = {}
+        for name, extractor in self.extractors.items():
+            for about, pcms in sounds.items():
+                of_rows = batch[about].combine_chunks()
+                if about != ABOUT[0]:
+                    wanted = [name not in self.made_alone and name not in names for names in known]
+                    of_rows = pc.if_else(pa.array(wanted, pa.bool_()), of_rows, pa.scalar(None, of_rows.type))
+                found[carried_column(name, about)] = carry(of_rows, pcms, extractor, self.protocol)
+        return found
+
+
+def embed_sounds(batch: pa.Table, extractors: Sequence[BatchExtractor], riders: Riders) -> pa.Table:
     """Fill what is heard with models; drop the samples. Rejected rows pass.
 
     Args:
         batch: Rows of `schema.read_schema`.
         extractors: Their columns are a part of the rows.
-        riders: Others, by their names, that hear the same sounds for folders of their own: each fills the columns
-            `carried_column` names.
-        protocol: Which part of a sound is heard.
+        riders: Others, whose findings the rows carry for folders of their own.
     """
     started = time.monotonic()
-    made, reference = unpack_pcm(batch["made"]), unpack_pcm(batch["reference"])
-    carried = {
-        carried_column(name, about): carry(batch[about], pcms, extractor, protocol)
-        for name, extractor in riders.items()
-        for about, pcms in zip(ABOUT, (made, reference), strict=True)
-    }
+    carried, made, notes = riders.carry(batch), unpack_pcm(batch["made"]), batch["reference_note"].to_pylist()
+    pairs = zip(made, unpack_pcm(batch["reference"]), notes, strict=True)
+    clap = carried[carried_column(CLAP, ABOUT[0])].field("embedding")
     sounds = Sounds(
         made=made,
-        reference=[original if sound is not None else None for sound, original in zip(made, reference, strict=True)],
+        reference=[None if sound is None or note else original for sound, original, note in pairs],
         labels=batch["label"].to_pylist(),
         captions=batch["caption"].to_pylist(),
         conditions=arrays.read_vectors(batch["condition"]),
+        embedded=arrays.read_vectors(pa.chunked_array([clap])),
     )
     found = [extractor.extract(sounds) for extractor in extractors]
     columns = carried | {name: values for extracted in found for name, values in extracted.items()}
-    columns["embed_s"] = rows.per_row_seconds(time.monotonic() - started, [item is not None for item in sounds.made])
-    batch = rows.replace(batch, columns, drop=["made", "reference", "condition", *ABOUT])
-    for extractor, extracted in zip(extractors, found, strict=True):
-        for row, error in extractor.refused(extracted).items():
+    columns["embed_s"] = rows.per_row_seconds(time.monotonic() - started, [item is not None for item in made])
+    batch = rows.replace(batch, columns, drop=["made", "reference", "condition", "reference_known", *ABOUT])
+    for extractor in extractors:
+        for row, error in extractor.refused(sounds).items():
             batch = rows.reject_where(batch, [place == row for place in range(batch.num_rows)], error)
     return batch
 
@@ -167,6 +190,12 @@ def weights_of(settings: ExtractorSettings, models: LocalBundle) -> dict[str, st
     """
     found = {entry.name: entry.component.weights(_own(settings, entry), models) for entry in _of_kind(BatchExtractor)}
     return {name: sha256 for name, sha256 in found.items() if sha256}
+
+
+def heard_by(name: str) -> str:
+    """Which extractor heard what one compares: the same, unless it takes another one's findings."""
+    component = EXTRACTORS[name].component
+    return (component.heard_by if issubclass(component, BatchExtractor) else "") or name
 
 
 def batch_extractors(settings: ExtractorSettings, hearing: Hearing) -> list[BatchExtractor]:
@@ -260,9 +289,11 @@ def _read_reference(reference: str, settings: ReadSettings) -> _Original:
 
 def _of_original(original: _Original, settings: ReadSettings) -> dict[str, object]:
     """The columns of what is compared with."""
-    if original.note or original.pcm is None:
+    if original.pcm is None:
         return {"reference_note": original.note}
     heard = original.pcm.span(0.0, settings.spec.audio_samples / settings.spec.audio_sample_rate)
+    if original.note:
+        return {"reference_note": original.note, "reference": pack_pcm(heard)}
     return {"reference": pack_pcm(heard), **_describe(heard, settings, "reference_")}
 
 
@@ -280,7 +311,8 @@ def _for_riders(row: Mapping[str, Any], error: MediaError, settings: ReadSetting
     return {
         "about_made": about_sound(made_entry(row, segment_id, span, settings.soundtracks)) | reject_fields(error),
         "about_reference": _about_original(row, segment_id, span, original),
-        "reference": None if original.note or original.pcm is None else pack_pcm(original.pcm),
+        "reference_known": row.get("reference_known"),
+        "reference": None if original.pcm is None else pack_pcm(original.pcm),
     }
 
 
@@ -289,7 +321,7 @@ def _about_original(
 ) -> dict[str, object] | None:
     """What is known of an original that is to be heard; None of one that is not, now or ever."""
     if row.get("reference") is not None:
-        if row["reference_known"] or not row["reference"]:
+        if not row["reference"]:
             return None
         about = about_sound(json.loads(row["reference"]))
     else:

@@ -100,7 +100,7 @@ def hear_sounds(batch: pa.Table, extractor: HearingExtractor, protocol: Protocol
 
 
 def carry(
-    about: pa.ChunkedArray, sounds: Sequence[Pcm | None], extractor: HearingExtractor, protocol: Protocol
+    about: pa.StructArray, sounds: Sequence[Pcm | None], extractor: HearingExtractor, protocol: Protocol
 ) -> pa.Array:
     """What an extractor finds out of the sounds of other rows, as rows of its folder.
 

@@ -86,6 +86,7 @@ def with_samples(evaluated: pa.Schema, about: pa.StructType) -> pa.Schema:
             pa.field("made", SAMPLES),
             pa.field("reference", SAMPLES),
             *(pa.field(name, about) for name in ABOUT),
+            pa.field("reference_known", pa.list_(TEXT)),  # to these extractors
             pa.field("read_s", pa.float64()),
             pa.field("embed_s", pa.float64()),
         ]

@@ -203,11 +203,9 @@ def _check_index(table: pa.Table) -> list[Finding]:
 
 def _check_evaluated(table: pa.Table) -> list[Finding]:
     ok = _mask(pc.equal(table["status"], OK))
-    silent = _mask(pc.is_null(table["clap_embedding"]))
     return [
         *_check_status(table),
-        *_findings(table, "ok, but without an embedding", ok & silent),
-        *_check_sounds(table),
+        *_findings(table, "ok, but without the id of its sound", ok & _mask(pc.is_null(table["sound_id"]))),
     ]
 
 

@@ -16,6 +16,7 @@ from ray.data import Dataset
 from v2a_core import storage
 from v2a_core.compute.ids import pack
 from v2a_core.config import ConfigError
+from v2a_core.metrics.extractors.clap import CLAP, clap_of
 from v2a_core.metrics.extractors.folder import (
     FolderExtractor,
     HearingExtractor,
@@ -74,14 +75,14 @@ def chosen_weights(job: EvaluateJob) -> dict[str, Weights]:
     return found
 
 
-def chosen_judge(job: EvaluateJob, bundle: Bundle, local: LocalBundle) -> dict[str, Weights]:
-    """The judge that the settings name, or that lies beside the bundle's models; nothing when there is none.
+def bundle_weights(job: EvaluateJob, bundle: Bundle, local: LocalBundle) -> dict[str, Weights]:
+    """The bundle's CLAP, and the judge that the settings name or that lies beside its models, if there is one.
 
     Raises:
-        ConfigError: When it cannot be had.
+        ConfigError: When the judge cannot be had.
     """
     judge = find_judge(job.extractors.own(JUDGE, VerdictSettings), bundle, local)
-    return {JUDGE: judge} if judge else {}
+    return {CLAP: clap_of(bundle, local, job.encoders), **({JUDGE: judge} if judge else {})}
 
 
 def feature_folder(place: str, weights: Weights, protocol: Protocol) -> str:

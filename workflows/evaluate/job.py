@@ -15,11 +15,12 @@ from v2a_core import storage
 from v2a_core.compute.ids import pack
 from v2a_core.media.config import SegmentSettings
 from v2a_core.metrics import inputs
+from v2a_core.metrics.extractors.clap import CLAP
 from v2a_core.metrics.extractors.folder import Weights
 from v2a_core.metrics.extractors.schema import evaluated_schema, read_schema
 from v2a_core.metrics.extractors.verdicts import JUDGE
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
-from v2a_core.metrics.systems.clap_sets import EvaluatedRows
+from v2a_core.metrics.systems.clap_sets import ClapSounds
 from v2a_core.metrics.systems.sets import of_index, originals_of
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import Ledger, embeddings_ledger
@@ -35,7 +36,7 @@ from workflows.cluster_runtime.pools import Pools
 from workflows.command.arguments import Asked
 from workflows.evaluate.asides import MADE, REFERENCES, kind_folder, open_aside
 from workflows.evaluate.config import EvaluateJob
-from workflows.evaluate.extraction import Asking, Extraction, chosen_judge, chosen_weights
+from workflows.evaluate.extraction import Asking, Extraction, bundle_weights, chosen_weights
 from workflows.evaluate.report import SYSTEM, References, Reported, report
 from workflows.evaluate.sets import Compared, compare, feature_outputs
 from workflows.evaluate.stages import ListenStage, ReadStage
@@ -48,7 +49,7 @@ from workflows.streaming.summary import Tally
 
 _SOUNDTRACKS_PER_BLOCK = 4
 LISTEN = "listen"  # the job of one of several systems
-RIDERS = (JUDGE,)  # by the names of the extractors
+RIDERS = (CLAP, JUDGE)  # by the names of the extractors
 
 
 def run(
@@ -138,7 +139,7 @@ def open_evaluation(
     if job.round_trip:
         check_round_trip(local)
     references = References(embeddings, inputs.read_references(embeddings, local)) if embeddings else None
-    weights = chosen_weights(job) | chosen_judge(job, models.bundle, local)
+    weights = chosen_weights(job) | bundle_weights(job, models.bundle, local)
     kind = SystemListening if soundtracks.made_by is None else Evaluation
     return kind(models, job, soundtracks, references, weights, asked, place)
 
@@ -230,27 +231,27 @@ class Evaluation(StreamingJob[pa.Table]):
         data = run_tasks(data, ReadStage(reading), pools)
         listening = ListenStage(
             models.bundle,
-            job.encoders,
             job.extractors,
             protocol,
-            embed_references=self.references is None,
             riders=self._riders,
+            given=self.references is not None,
         )
         return run_actors(data, listening, pools, batch_size=pools.segments_per_batch)
 
     def asides(self, output: str, before_commit: Callable[[], None]) -> list[Aside]:
         """The folders of those that ride along."""
-        kinds = dict(zip(ABOUT, (MADE, REFERENCES), strict=True))
-        if not self.settings.originals:
-            del kinds[ABOUT[1]]
         found: list[Aside] = []
         for weights in self._riders:
             asking = Asking(weights, PROTOCOLS[self.settings.protocol])
             extraction = Extraction(self.models, self.settings, asking, SOUNDS.empty_table())
-            for about, kind in kinds.items():
+            kinds = zip(ABOUT, (MADE, REFERENCES), strict=True)
+            for about, kind in list(kinds)[: 2 if self._hears_originals(weights) else 1]:
                 folder = kind_folder(self.place, kind, asking)
                 found.append(open_aside(folder, about, extraction, before_commit))
         return found
+
+    def _hears_originals(self, weights: Weights) -> bool:
+        return self.settings.originals and (self.references is None or weights.extractor != CLAP)
 
     def tell(self, output: str) -> dict[str, JSON]:
         """The metrics, over all rows of these soundtracks."""
@@ -266,17 +267,20 @@ class Evaluation(StreamingJob[pa.Table]):
         """What is measured as a whole set."""
         soundtracks, job, local = self.soundtracks, self.settings, self.models.local
         index, length_s, references = soundtracks.index, soundtracks.segments.length_s, self.references
-        ids = index["source_id"].combine_chunks()
-        of_references = references.embeddings if references else None
+        made = of_index(index, soundtracks.place, length_s)
+        originals = originals_of(inputs.with_sources(index, True), length_s) if job.originals else None
+        given = references.embeddings if references else None
+        clap = ClapSounds(made.members(), originals.members() if originals else {}, given)
+        columns = (index[name].to_pylist() for name in ("segment_ids", "source_name"))
+        names = {segment: name for segments, name in zip(*columns, strict=True) for segment in segments}
         return Compared(
             output,
-            {SYSTEM: of_index(index, soundtracks.place, length_s)},
-            originals_of(inputs.with_sources(index, True), length_s) if job.originals else None,
+            {SYSTEM: made},
+            originals,
             references.place if references else None,
             self.weights,
             PROTOCOLS[job.protocol],
-            {SYSTEM: EvaluatedRows(storage.join(output, ROWS_FOLDER), ids, of_references)},
-            local.fingerprints()["audio"],
+            {SYSTEM: clap.named(names)},
             round_trip=local.fingerprints()["generator"] if job.round_trip else "",
         )
 

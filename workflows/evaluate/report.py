@@ -18,14 +18,13 @@ from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.folder import Weights, joined_columns
 from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
-from v2a_core.metrics.measure import Result, measure, read_rows, row_columns, to_markdown, with_references
-from v2a_core.metrics.systems.judged import Judged
-from v2a_core.metrics.systems.measure import Measured
+from v2a_core.metrics.measure import Result, measure, read_rows, references_in_words, row_columns, to_markdown
+from v2a_core.metrics.systems.measure import Measured, joined
 from v2a_core.metrics.systems.table import not_heard_to_markdown, sets_to_markdown
 from v2a_core.models import LocalBundle
 from v2a_core.outputs.ledger import read_columns
 from v2a_core.protocols import JSON
-from v2a_core.stages.listen import weights_of
+from v2a_core.stages.listen import heard_by, weights_of
 from v2a_core.tables.schema import OK, ROWS_FOLDER
 from workflows.evaluate.config import EvaluateJob
 
@@ -79,12 +78,11 @@ def report(
     Returns:
         Each metric as it stands in `metrics.json`, by its name.
     """
-    table = _rows(facts.output, index, row_columns(job.metrics, embeddings=references is not None))
-    found = read_rows(table)
+    table = _rows(facts.output, index, row_columns(job.metrics))
+    found = joined(read_rows(table), measured, SYSTEM, "segment_id")
     note = "the originals, where they have sound" if job.originals else "none"
     if references is not None:
-        found, note = with_references(found, dict(references.embeddings))
-    found = measured.judged.get(SYSTEM, Judged()).joined(found, "segment_id")
+        note = references_in_words(found["segment_id"], references.embeddings)
     results, heard = measure(found, job.metrics), PROTOCOLS[job.protocol].describe()
     metrics = _told(results, provenance(facts.models, facts.weights, job), heard)
     sets, not_heard = measured.results[SYSTEM], measured.not_heard.get(SYSTEM, {})
@@ -139,7 +137,7 @@ def provenance(models: LocalBundle, weights: Mapping[str, Weights], job: Evaluat
     found = {}
     for metric in METRICS.names():
         needs = {*load_metric(metric, job.metrics).needs}
-        names = [name for name, columns in given.items() if needs & columns]
+        names = [heard_by(name) for name, columns in given.items() if needs & columns]
         found[metric] = (", ".join(names), ", ".join(hashes[name] for name in names if hashes.get(name)))
     return found
 

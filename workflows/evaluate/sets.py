@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from v2a_core import storage
+from v2a_core.metrics.extractors.clap import CLAP
 from v2a_core.metrics.extractors.folder import Weights, listening_extractor
 from v2a_core.metrics.extractors.verdicts import JUDGE
 from v2a_core.metrics.hearing_protocols import Protocol
-from v2a_core.metrics.systems.clap_sets import EvaluatedRows
+from v2a_core.metrics.systems.clap_sets import ClapSounds
 from v2a_core.metrics.systems.clip_frames import read_frames
 from v2a_core.metrics.systems.features import Folders
 from v2a_core.metrics.systems.judged import read_judged
@@ -37,8 +38,7 @@ class Compared:
         embeddings: Folder or URI that `v2a embed` wrote, for the videos' frames.
         weights: Of each extractor with a folder of its own that is used.
         protocol: What is heard of each sound.
-        rows: The evaluated rows of each system; empty: there are none.
-        clap: Fingerprint of the CLAP that they are of.
+        clap: What CLAP is to compare of each system; empty: nothing.
         only: Names of the metrics of sets that are wanted; None: all.
         round_trip: Fingerprint of the generator whose VAE and vocoder the references go through, too; empty: of none.
     """
@@ -49,8 +49,7 @@ class Compared:
     embeddings: str | None
     weights: Mapping[str, Weights]
     protocol: Protocol
-    rows: Mapping[str, EvaluatedRows] = field(default_factory=dict)
-    clap: str = ""
+    clap: Mapping[str, ClapSounds] = field(default_factory=dict)
     only: Collection[str] | None = None
     round_trip: str = ""
 
@@ -59,7 +58,9 @@ class Compared:
         if not hears(weights):
             return (REFERENCES,)
         there = self.reference is not None and self.reference.table.num_rows > 0
-        if not listening_extractor(weights.extractor).of_sets:
+        if weights.extractor == CLAP and any(sounds.given is not None for sounds in self.clap.values()):
+            return (MADE,)
+        if not listening_extractor(weights.extractor).with_silence:
             return (MADE, *((REFERENCES,) if there else ()))
         return (MADE, REFERENCES, *((ROUND_TRIP,) if there and self.round_trip else ()))
 
@@ -96,7 +97,7 @@ def compare(compared: Compared, job: EvaluateJob, asked: Asked) -> Measured:
             read_frames(compared.embeddings, members, Path(folder) / "frames") if compared.embeddings else None,
             next(iter(silence.members())),
             folders,
-            (compared.rows, compared.clap),
+            compared.clap,
             {name: paired(found, reference).members() for name, found in every.items()},
         )
         measured = measure_sets(sets, protocol, job.sets, Path(folder), compared.only)
@@ -123,7 +124,7 @@ def _extracted(
     if in_pairs(weights):
         asking, columns = replace(asking, seen=before[listening_extractor(weights.extractor).beside].reference), PAIRS
         systems, references = [paired(system, reference) for system in systems], [paired(reference, reference)]
-    elif not hears(weights) or listening_extractor(weights.extractor).of_sets:
+    elif not hears(weights) or listening_extractor(weights.extractor).with_silence:
         references.append(single(SILENCE))
     # A real video may have no sound: that is no sign of a run that goes wrong.
     lenient = job.model_copy(update={"limits": job.limits.model_copy(update={"max_reject_share": 1.0})})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Unpack
 
 import numpy as np
@@ -16,10 +16,9 @@ from v2a_core.media.config import SegmentSettings
 from v2a_core.media.segments import digest
 from v2a_core.metrics.extractors.folder import Weights
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
-from v2a_core.metrics.systems.clap_sets import EvaluatedRows
+from v2a_core.metrics.systems.clap_sets import ClapSounds
 from v2a_core.metrics.systems.files import Files, files_to_markdown
-from v2a_core.metrics.systems.judged import Judged
-from v2a_core.metrics.systems.measure import Measured, SetResult, differences
+from v2a_core.metrics.systems.measure import Measured, SetResult, differences, joined
 from v2a_core.metrics.systems.places import LookedAt
 from v2a_core.metrics.systems.row_metrics import row_results
 from v2a_core.metrics.systems.table import not_heard_to_markdown, sets_to_markdown
@@ -32,7 +31,7 @@ from v2a_core.storage import StorageAccess
 from v2a_core.tables import arrays
 from v2a_core.tables.clips import CLIPS_FILE, SOUNDS_FILE
 from v2a_core.tables.features import SOUNDS
-from v2a_core.tables.schema import EMBEDDING_DIM, INDEX, ROWS_FOLDER
+from v2a_core.tables.schema import EMBEDDING_DIM, INDEX
 from workflows.command.arguments import Asked
 from workflows.evaluate import asides
 from workflows.evaluate import job as evaluate
@@ -50,7 +49,7 @@ from workflows.evaluate.comparison import (
     wanted_sounds,
 )
 from workflows.evaluate.config import EvaluateJob
-from workflows.evaluate.extraction import Asking, chosen_judge, chosen_weights
+from workflows.evaluate.extraction import Asking, bundle_weights, chosen_weights
 from workflows.evaluate.report import JSON_FILE, TABLE_FILE, provenance, read_evaluated, write_report
 from workflows.evaluate.sets import Compared, compare, feature_outputs
 from workflows.streaming.job import Request
@@ -63,7 +62,7 @@ _INDEX = pa.schema(
     [
         *(item for item in INDEX if item.name != "conditions"),
         pa.field("reference", pa.string()),
-        pa.field("reference_known", pa.bool_()),
+        pa.field("reference_known", pa.list_(pa.string())),
     ]
 )
 
@@ -107,23 +106,16 @@ def run(
             return {"files": {name: found.to_dict() for name, found in files.items()}}
         bundle = load_bundle(asked.get("models", Request.models))
         local = bundle.resolve()
-        weights |= chosen_judge(job, bundle, local)
+        weights |= bundle_weights(job, bundle, local)
         if job.round_trip:
             check_round_trip(local)
         mine = new_manifest(NAME, {"protocol": job.protocol}, local, job)
         manifest.same(output, mine)
         with hold(output, NAME, steal=asked.get("steal", False)):
             claimed = manifest.open_output(output, mine)
-            evaluated = {item.name: _evaluate(item, wanted, output, weights, job, asked) for item in looked}
-            compared = _compared(output, evaluated, (looked, wanted), local, job)
-            compared = replace(compared, embeddings=embeddings, weights=weights)
-            measured = compare(compared, job, asked)
-            made_by, judged = provenance(local, weights, job), measured.judged
-            results = {
-                name: [*_row_results(evaluated[name], judged.get(name, Judged()), made_by, job), *found]
-                for name, found in measured.results.items()
-            }
-            measured = replace(measured, results=results)
+            indexes = {item.name: _hear(item, wanted, output, weights, job, asked) for item in looked}
+            compared = replace(_compared(output, (looked, wanted), local, job), embeddings=embeddings, weights=weights)
+            measured = _measured(compared, indexes, provenance(local, weights, job), job, asked)
             content = _write(output, measured, files, {REFERENCES: references, **systems}, job, pairs)
             write_clips(output, looked, wanted, measured)
             outputs = [f"{SYSTEMS_FOLDER}/{item.name}" for item in looked if item.heard]
@@ -133,57 +125,62 @@ def run(
 
 
 def _compared(
-    output: str,
-    evaluated: Mapping[str, _Evaluated],
-    sounds: tuple[Sequence[System], Mapping[str, LookedAt]],
-    local: LocalBundle,
-    job: EvaluateJob,
+    output: str, sounds: tuple[Sequence[System], Mapping[str, LookedAt]], local: LocalBundle, job: EvaluateJob
 ) -> Compared:
-    """What is compared as whole sets, before it is known what hears it."""
-    (looked, wanted), fingerprints = sounds, local.fingerprints()
+    """What is compared, before it is known what hears it."""
+    looked, wanted = sounds
+    systems, reference = {item.name: sounds_of(item) for item in looked}, wanted_sounds(wanted)
+    originals = reference.members() if reference else {}
     return Compared(
         output,
-        {item.name: sounds_of(item) for item in looked},
-        wanted_sounds(wanted),
+        systems,
+        reference,
         None,
         {},
         PROTOCOLS[job.protocol],
-        {name: found.rows for name, found in evaluated.items()},
-        fingerprints["audio"],
-        round_trip=fingerprints["generator"] if job.round_trip else "",
+        {name: ClapSounds(found.members(), originals) for name, found in systems.items()},
+        round_trip=local.fingerprints()["generator"] if job.round_trip else "",
     )
 
 
-@dataclass(frozen=True)
-class _Evaluated:
-    """A system with rows of its own."""
+def _measured(
+    compared: Compared,
+    indexes: Mapping[str, pa.Table],
+    made_by: Mapping[str, tuple[str, str]],
+    job: EvaluateJob,
+    asked: Asked,
+) -> Measured:
+    """All metrics of every system: those of rows, then those of sets.
 
-    output: str
-    index: pa.Table
+    Args:
+        compared: What.
+        indexes: Of each system, by its name.
+        made_by: The extractors of each metric of rows, and the sha256 of their weights.
+        job: The configuration.
+        asked: Models, address, ...
+    """
+    measured, results = compare(compared, job, asked), dict[str, list[SetResult]]()
+    for name, index in indexes.items():
+        rows = read_evaluated(storage.join(compared.output, SYSTEMS_FOLDER, name), index, job.metrics)
+        rows = joined(rows, measured, name, "source_name")
+        found = row_results(rows, made_by, PROTOCOLS[job.protocol], job.metrics)
+        results[name] = [*found, *measured.results[name]]
+    return replace(measured, results=results)
 
-    @property
-    def rows(self) -> EvaluatedRows:
-        """What CLAP heard."""
-        return EvaluatedRows(storage.join(self.output, ROWS_FOLDER), self.index["source_id"].combine_chunks())
 
-
-def _row_results(
-    evaluated: _Evaluated, judged: Judged, made_by: Mapping[str, tuple[str, str]], job: EvaluateJob
-) -> list[SetResult]:
-    """The metrics of rows of a system."""
-    rows = judged.joined(read_evaluated(evaluated.output, evaluated.index, job.metrics), "source_name")
-    return row_results(rows, made_by, PROTOCOLS[job.protocol], job.metrics)
-
-
-def _evaluate(
+def _hear(
     system: System,
     wanted: Mapping[str, LookedAt],
     folder: str,
     weights: Mapping[str, Weights],
     job: EvaluateJob,
     asked: Asked,
-) -> _Evaluated:
-    """Hear what a system has no row of; what riders heard of references for another system is not heard again."""
+) -> pa.Table:
+    """Hear what a system has no row of; references that were heard for another system are not heard again.
+
+    Returns:
+        Its index.
+    """
     output = storage.join(folder, SYSTEMS_FOLDER, system.name)
     index = _index(system, wanted, _known(folder, weights, job))
     identity: dict[str, JSON] = {"system": system.name}
@@ -192,23 +189,22 @@ def _evaluate(
     if system.heard:
         entrance = Entrance(evaluate.LISTEN, job, inputs=[], listed=lambda _: soundtracks, opened=opened)
         run_streaming(Request(output, **asked), entrance)
-    return _Evaluated(output, index)
+    return index
 
 
-def _known(folder: str, weights: Mapping[str, Weights], job: EvaluateJob) -> Collection[str]:
-    """Ids of the references that all riders have heard."""
-    asked = [Asking(weights[name], PROTOCOLS[job.protocol]) for name in evaluate.RIDERS if name in weights]
-    heard = [set(known_sounds(kind_folder(folder, asides.REFERENCES, asking))) for asking in asked]
-    return set.intersection(*heard) if heard else set()
+def _known(folder: str, weights: Mapping[str, Weights], job: EvaluateJob) -> dict[str, Collection[str]]:
+    """Ids of the references that each rider has heard, by its name."""
+    asked = {name: Asking(weights[name], PROTOCOLS[job.protocol]) for name in evaluate.RIDERS if name in weights}
+    return {name: set(known_sounds(kind_folder(folder, asides.REFERENCES, of))) for name, of in asked.items()}
 
 
-def _index(system: System, wanted: Mapping[str, LookedAt], known: Collection[str]) -> pa.Table:
+def _index(system: System, wanted: Mapping[str, LookedAt], known: Mapping[str, Collection[str]]) -> pa.Table:
     """The files of a system as an index of soundtracks, with the reference of each.
 
     Args:
         system: Which.
         wanted: The references, by id.
-        known: Ids of their sounds that were heard, for other systems.
+        known: Ids of their sounds that were heard for other systems, by the names of the extractors.
     """
     rows: list[dict[str, object]] = []
     conditions: list[arrays.Array | None] = []
@@ -231,7 +227,7 @@ def _index(system: System, wanted: Mapping[str, LookedAt], known: Collection[str
                 "audio_path": item.place.uri,
                 "audio_sha256": item.sha256,
                 "reference": json.dumps(heard) if heard else "",
-                "reference_known": bool(heard) and heard["sound_id"] in known,
+                "reference_known": [name for name, sounds in known.items() if heard and heard["sound_id"] in sounds],
             }
         )
     column = arrays.vector_lists(conditions, EMBEDDING_DIM, np.float32)

@@ -129,22 +129,22 @@ def test_the_same_again_hears_nothing(compared, places, capsys):
     before = {path: path.stat().st_mtime_ns for path in output.glob("**/part-*")}
     again = compare(places, output)
     assert again == content
-    # Two systems; a network's folders of their sounds and of the references', and a judge's.
-    assert capsys.readouterr().out.count("nothing to do") == 2 + 2 * 2
+    # Two systems; the folders of their sounds and of the references' of CLAP, the judge and a network.
+    assert capsys.readouterr().out.count("nothing to do") == 2 + 2 * 3
     assert before == {path: path.stat().st_mtime_ns for path in output.glob("**/part-*")}
 
 
 def test_references_are_heard_with_the_first_system_and_not_again(compared):
     output, content = compared
-    columns = ["segment_id", "recorded_at", "source_uri", "verdict"]
-    heard = {}
-    for kind in ("made", "references"):
-        (folder,) = (output / "features" / kind / "judge").glob("*/rows")
-        heard[kind] = read_columns(str(folder), columns).to_pylist()
-    assert len(heard["references"]) == len({row["segment_id"] for row in heard["references"]}) == len(IDS)
-    theirs = [row["recorded_at"] for row in heard["made"] if "/theirs/" in row["source_uri"]]
-    assert len(theirs) == 3
-    assert max(row["recorded_at"] for row in heard["references"]) < min(theirs)
+    columns, heard = ["segment_id", "recorded_at", "source_uri"], {}
+    for extractor, found in (("clap", "embedding"), ("judge", "verdict")):
+        for kind in ("made", "references"):
+            (folder,) = (output / "features" / kind / extractor).glob("*/rows")
+            heard[kind] = read_columns(str(folder), [*columns, found]).to_pylist()
+        assert len(heard["references"]) == len({row["segment_id"] for row in heard["references"]}) == len(IDS)
+        theirs = [row["recorded_at"] for row in heard["made"] if "/theirs/" in row["source_uri"]]
+        assert len(theirs) == 3
+        assert max(row["recorded_at"] for row in heard["references"]) < min(theirs)
     told = {row["id"]: row["verdict"] for row in pq.read_table(output / "sounds.parquet").to_pylist()
             if row["system"] == "references"}  # fmt: skip
     assert sorted(told.values()) == sorted(row["verdict"] for row in heard["references"])
@@ -188,8 +188,8 @@ DAMAGES = {
 def test_all_of_a_comparison_is_verified(compared):
     report = verify(str(compared[0]))
     assert report.problems == []
-    assert len(report.inside) == 2 + 2 * 2  # systems, and what network and judge hear of them and of the references
-    assert report.summary.startswith("a comparison of systems, with 6 outputs of ")
+    assert len(report.inside) == 2 + 2 * 3  # systems; what CLAP, judge and network hear of them and of references
+    assert report.summary.startswith("a comparison of systems, with 8 outputs of ")
 
 
 FIRST = next(iter(DAMAGES))

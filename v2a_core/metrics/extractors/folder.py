@@ -36,6 +36,7 @@ class Weights:
         sha256: Of the file of weights; of others, of `source`.
         bundle: Of weights that come with a bundle, whose copy lies elsewhere on each machine; None for others.
         options: What else changes the findings.
+        running: How it runs, which changes them by no more than rounding.
     """
 
     extractor: str
@@ -43,6 +44,7 @@ class Weights:
     sha256: str
     bundle: Bundle | None = None
     options: Mapping[str, JSON] = field(default_factory=dict)
+    running: Mapping[str, JSON] = field(default_factory=dict)
 
     def path(self) -> Path:
         """The file of weights on this machine, fetched when it is not there.
@@ -103,11 +105,11 @@ class ListeningExtractor(LoadedExtractor):
 
     Attributes:
         beside: The extractor of videos that belongs to it; empty: there is none.
-        of_sets: Metrics of sets are of it: it hears silence, and references after the round trip, beside a number.
+        with_silence: It hears silence, too, and references after the round trip, for what stands beside a number.
     """
 
     beside: ClassVar[str] = ""
-    of_sets: ClassVar[bool] = True
+    with_silence: ClassVar[bool] = True
 
     @classmethod
     @abc.abstractmethod

@@ -51,7 +51,7 @@ class Verdicts(HearingExtractor):
         shortest_s: A shorter sound has no verdict, in seconds.
     """
 
-    of_sets: ClassVar[bool] = False
+    with_silence: ClassVar[bool] = False
     columns: ClassVar[tuple[Column, ...]] = (
         Column("verdict", TEXT, "the class that the judge heard; null of a sound that is too short"),
         Column("verdict_probability", FLOAT, "how sure it is; 0 to 1"),
