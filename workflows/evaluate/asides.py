@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from v2a_core import storage
+from v2a_core.metrics.extractors.clap import CLAP
+from v2a_core.metrics.extractors.verdicts import JUDGE
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import read_columns
 from v2a_core.outputs.parts import PartWriter
@@ -20,6 +22,7 @@ from v2a_core.tables.schema import ROWS_FOLDER
 from workflows.evaluate.extraction import Asking, Extraction, feature_folder
 from workflows.streaming.run import manifest_of
 
+RIDERS = (CLAP, JUDGE)  # by the names of the extractors
 FEATURES_FOLDER = "features"
 # Beside what systems made: references are heard once for all of them.
 MADE, REFERENCES, ROUND_TRIP = "made", "references", "round-trip"

@@ -35,6 +35,7 @@ from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.metrics.inputs import is_whole
 from v2a_core.models import Bundle, LocalBundle, ModelError
 from v2a_core.outputs.ledger import Ledger, embeddings_ledger, places_of
+from v2a_core.outputs.unfinished import UnfinishedError
 from v2a_core.protocols import JSON
 from v2a_core.tables import features
 from v2a_core.tables.schema import REJECTED, ROWS_FOLDER
@@ -108,7 +109,9 @@ class Asking:
     seen: str = ""
 
 
-def extract(place: str, sounds: pa.Table, asking: Asking, job: EvaluateJob, asked: Asked) -> str:
+def extract(
+    place: str, sounds: pa.Table, asking: Asking, job: EvaluateJob, asked: Asked, *, optional: bool = False
+) -> str:
     """Hear or see what the extractor has not heard or seen yet.
 
     Args:
@@ -118,9 +121,13 @@ def extract(place: str, sounds: pa.Table, asking: Asking, job: EvaluateJob, aske
         asking: What is asked about them.
         job: The configuration.
         asked: Models, address, ...
+        optional: Whether sounds that cannot be fetched are done without.
 
     Returns:
         Folder or URI of its rows.
+
+    Raises:
+        UnfinishedError: When some could not be fetched, unless they are optional.
     """
     output = feature_folder(place, asking.weights, asking.protocol)
     if not hears(asking.weights):
@@ -137,6 +144,10 @@ def extract(place: str, sounds: pa.Table, asking: Asking, job: EvaluateJob, aske
         run_streaming(Request(output, **asked), entrance)
     except NothingMadeError as error:
         print(f"extract: {error}", flush=True)  # each of them has a row that says why
+    except UnfinishedError as error:
+        if not optional:
+            raise
+        print(f"extract: {error}", flush=True)
     return storage.join(output, ROWS_FOLDER)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Unpack
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from ray.data import Dataset
 
 from v2a_core import storage
@@ -18,11 +19,10 @@ from v2a_core.metrics import inputs
 from v2a_core.metrics.extractors.clap import CLAP
 from v2a_core.metrics.extractors.folder import Weights
 from v2a_core.metrics.extractors.schema import evaluated_schema, read_schema
-from v2a_core.metrics.extractors.verdicts import JUDGE
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
 from v2a_core.metrics.systems.clap_sets import ClapSounds
 from v2a_core.metrics.systems.sets import of_index, originals_of
-from v2a_core.outputs import manifest
+from v2a_core.outputs import manifest, unfinished
 from v2a_core.outputs.ledger import Ledger, embeddings_ledger
 from v2a_core.outputs.manifest import Manifest
 from v2a_core.protocols import JSON
@@ -34,7 +34,7 @@ from v2a_core.tables.schema import ROWS_FOLDER
 from v2a_core.verification.retry import forget
 from workflows.cluster_runtime.pools import Pools
 from workflows.command.arguments import Asked
-from workflows.evaluate.asides import MADE, REFERENCES, kind_folder, open_aside
+from workflows.evaluate.asides import MADE, REFERENCES, RIDERS, kind_folder, open_aside
 from workflows.evaluate.config import EvaluateJob
 from workflows.evaluate.extraction import Asking, Extraction, bundle_weights, chosen_weights
 from workflows.evaluate.report import SYSTEM, References, Reported, report
@@ -49,7 +49,6 @@ from workflows.streaming.summary import Tally
 
 _SOUNDTRACKS_PER_BLOCK = 4
 LISTEN = "listen"  # the job of one of several systems
-RIDERS = (CLAP, JUDGE)  # by the names of the extractors
 
 
 def run(
@@ -264,9 +263,11 @@ class Evaluation(StreamingJob[pa.Table]):
         return {**super().tell(output), "metrics": metrics, "outputs": outputs}
 
     def _compared(self, output: str) -> Compared:
-        """What is measured as a whole set."""
+        """What is measured as a whole set: of the soundtracks that could be fetched."""
         soundtracks, job, local = self.soundtracks, self.settings, self.models.local
-        index, length_s, references = soundtracks.index, soundtracks.segments.length_s, self.references
+        length_s, references = soundtracks.segments.length_s, self.references
+        waiting = unfinished.read(output)["source_id"].combine_chunks()  # until the next run
+        index = soundtracks.index.filter(pc.invert(pc.is_in(soundtracks.index["source_id"], value_set=waiting)))
         made = of_index(index, soundtracks.place, length_s)
         originals = originals_of(inputs.with_sources(index, True), length_s) if job.originals else None
         given = references.embeddings if references else None

@@ -22,7 +22,7 @@ from v2a_core.metrics.systems.sets import SoundSet, once, paired, single, sound_
 from v2a_core.stages.sounds import SILENCE
 from v2a_core.tables.features import PAIRS, SOUNDS
 from workflows.command.arguments import Asked
-from workflows.evaluate.asides import FEATURES_FOLDER, MADE, REFERENCES, ROUND_TRIP
+from workflows.evaluate.asides import FEATURES_FOLDER, MADE, REFERENCES, RIDERS, ROUND_TRIP
 from workflows.evaluate.config import EvaluateJob
 from workflows.evaluate.extraction import Asking, extract, feature_folder, hears, in_pairs
 
@@ -136,6 +136,8 @@ def _extracted(
             replace(asking, after=compared.round_trip) if kind == ROUND_TRIP else asking,
             job if kind == MADE else lenient,
             asked,
+            # An original that is not there is a note in the rows; networks ask for every one.
+            optional=kind == REFERENCES and weights.extractor in RIDERS,
         )
         for kind in compared.heard_by(weights)
     }

@@ -194,7 +194,7 @@ def _hear(
 
 def _known(folder: str, weights: Mapping[str, Weights], job: EvaluateJob) -> dict[str, Collection[str]]:
     """Ids of the references that each rider has heard, by its name."""
-    asked = {name: Asking(weights[name], PROTOCOLS[job.protocol]) for name in evaluate.RIDERS if name in weights}
+    asked = {name: Asking(weights[name], PROTOCOLS[job.protocol]) for name in asides.RIDERS if name in weights}
     return {name: set(known_sounds(kind_folder(folder, asides.REFERENCES, of))) for name, of in asked.items()}
 
 

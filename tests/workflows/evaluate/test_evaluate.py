@@ -14,9 +14,11 @@ from v2a_core import storage
 from v2a_core.config import ConfigError, load
 from v2a_core.metrics.extractors.folder import Weights
 from v2a_core.metrics.extractors.judge import Judge
-from v2a_core.metrics.extractors.verdicts import judge_fingerprint
+from v2a_core.metrics.extractors.verdicts import VerdictSettings, find_judge, judge_fingerprint
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
+from v2a_core.metrics.systems.sets import file_entry, sound_set
 from v2a_core.miniature.world import KINDS
+from v2a_core.models import load_bundle
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import read_columns
 from v2a_core.outputs.unfinished import UnfinishedError
@@ -24,7 +26,7 @@ from v2a_core.verification import verify
 from workflows.embed import job as embed
 from workflows.embed.config import EmbedJob
 from workflows.evaluate import job as evaluate
-from workflows.evaluate.extraction import feature_folder
+from workflows.evaluate.extraction import Asking, extract, feature_folder
 
 PAPER = PROTOCOLS["paper"]
 
@@ -272,3 +274,29 @@ def test_another_judge_on_the_same_output_hears_what_it_has_not_and_nothing_else
     assert first["metrics"] == summary["metrics"]
     told = capsys.readouterr().out
     assert told.count("nothing to do") == 1 + 2 * 2  # the rows; both sounds by CLAP, and by the judge
+
+
+@pytest.mark.slow
+def test_what_a_killed_run_did_not_write_aside_is_heard_by_the_next_one(evaluated, soundtracks, judge, tmp_path):
+    """Rows are there, the folders that they were to fill are not, or not whole."""
+    output = tmp_path / "metrics"
+    shutil.copytree(evaluated[0], output)
+    shutil.rmtree(output / "features" / "references" / "clap")
+    folder = feature_folder(f"{output}/features/made", Weights("judge", "", judge_fingerprint(judge)), PAPER)
+    next(Path(folder, "rows").glob("part-*")).unlink()
+    summary = evaluate.run(soundtracks, str(output), job(f"extractors.judge.weights={judge}"), models="miniature")
+    assert summary["counts"]["sources_done_now"] == 0
+    for name, told in evaluated[1]["metrics"].items():
+        assert told.get("value") == pytest.approx(summary["metrics"][name].get("value"), abs=1e-5), name
+    assert verdicts_of(output, "made", judge) == verdicts_of(evaluated[0], "made", judge)
+    assert heard_by_clap(output, "references").keys() == heard_by_clap(evaluated[0], "references").keys()
+
+
+@pytest.mark.slow
+def test_originals_that_are_away_are_done_without_and_made_sounds_are_not(ray_session, judge, tmp_path):
+    sounds = sound_set([file_entry("a", "a", str(tmp_path / "none.wav"), "0" * 64)]).sounds()
+    weights = find_judge(VerdictSettings(weights=judge), load_bundle("miniature"), load_bundle("miniature").resolve())
+    given = (sounds, Asking(weights, PAPER), job(), {"models": "miniature"})
+    with pytest.raises(UnfinishedError, match="1 source could not be fetched"):
+        extract(str(tmp_path / "out"), *given)
+    assert read_columns(extract(str(tmp_path / "out"), *given, optional=True), ["segment_id"]) is None
