@@ -7,7 +7,6 @@ another judge, and of what a killed run had not written.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -28,27 +27,53 @@ FEATURES_FOLDER = "features"
 MADE, REFERENCES, ROUND_TRIP = "made", "references", "round-trip"
 
 
-@dataclass(frozen=True)
 class FolderAside:
-    """Writes the rows that others carry in a column.
+    """Writes the rows that others carry in a column into a folder of an extractor, which is claimed with the first.
 
-    Attributes:
-        column: Which; see `carried_column`.
-        writer: Of the folder.
+    Args:
+        folder: Folder or URI.
+        about: Which sounds of the rows these are; see `evaluated.ABOUT`.
+        extraction: The job that the folder is an output of.
+        before_commit: Called before anything is written.
+
+    Raises:
+        ConfigError: When the folder was made differently.
     """
 
-    column: str
-    writer: PartWriter
+    def __init__(self, folder: str, about: str, extraction: Extraction, before_commit: Callable[[], None]) -> None:
+        self._folder, self._extraction, self._before_commit = folder, extraction, before_commit
+        self._column = carried_column(extraction.asking.weights.extractor, about)
+        self._mine = manifest_of(extraction, extraction.settings)
+        self._writer: PartWriter | None = None
+        manifest.same(folder, self._mine)
 
     def take(self, table: pa.Table) -> None:
         """Those that are there; rows of what was rejected before the chain carry none."""
-        if self.column in table.column_names:
-            carried = table[self.column].combine_chunks()
-            self.writer.add(pa.Table.from_struct_array(carried.filter(carried.is_valid())))
+        if self._column not in table.column_names:
+            return
+        carried = table[self._column].combine_chunks()
+        carried = carried.filter(carried.is_valid())
+        if len(carried):
+            self._writer = self._writer or self._opened()
+            self._writer.add(pa.Table.from_struct_array(carried))
 
     def close(self) -> None:
         """Write what was taken."""
-        self.writer.flush()
+        if self._writer is not None:
+            self._writer.flush()
+
+    def _opened(self) -> PartWriter:
+        rows = self._extraction.rows()
+        claimed = manifest.open_output(self._folder, self._mine)
+        return PartWriter(
+            storage.join(self._folder, rows.folder),
+            rows.schema,
+            id_column=rows.id_column,
+            seen=known_sounds(self._folder),
+            settings=self._extraction.settings.output,
+            metadata=manifest.part_metadata(claimed, **rows.metadata),
+            before_commit=self._before_commit,
+        )
 
 
 def kind_folder(place: str, kind: str, asking: Asking) -> str:
@@ -66,29 +91,3 @@ def known_sounds(folder: str) -> list[str]:
     """Ids of the sounds that an extractor has heard, by its folder."""
     table = read_columns(storage.join(folder, ROWS_FOLDER), ["segment_id"])
     return [] if table is None else table["segment_id"].to_pylist()
-
-
-def open_aside(folder: str, about: str, extraction: Extraction, before_commit: Callable[[], None]) -> FolderAside:
-    """Claim a folder of an extractor.
-
-    Args:
-        folder: Folder or URI.
-        about: Which sounds of the rows these are; see `evaluated.ABOUT`.
-        extraction: The job that the folder is an output of.
-        before_commit: Called before anything is written.
-
-    Raises:
-        ConfigError: When the folder was made differently.
-    """
-    rows = extraction.rows()
-    claimed = manifest.open_output(folder, manifest_of(extraction, extraction.settings))
-    writer = PartWriter(
-        storage.join(folder, rows.folder),
-        rows.schema,
-        id_column=rows.id_column,
-        seen=known_sounds(folder),
-        settings=extraction.settings.output,
-        metadata=manifest.part_metadata(claimed, **rows.metadata),
-        before_commit=before_commit,
-    )
-    return FolderAside(carried_column(extraction.asking.weights.extractor, about), writer)

@@ -43,7 +43,7 @@ from v2a_core.verification.retry import forget
 from workflows.cluster_runtime.pools import Pools
 from workflows.command.arguments import Asked
 from workflows.evaluate.config import EvaluateJob
-from workflows.evaluate.hearing import HearPairs, HearSounds, ThroughModels, WatchFilms
+from workflows.evaluate.hearing import HearPairs, HearSounds, ThroughModels, WatchFilms, load_ears
 from workflows.evaluate.reading import PLACE, ReadFilms, ReadPairs, ReadSounds, SeeVideos
 from workflows.streaming.job import DryRun, Identity, Models, Plan, Request, Rows, StreamingJob
 from workflows.streaming.plan import from_tables
@@ -83,7 +83,8 @@ def bundle_weights(job: EvaluateJob, bundle: Bundle, local: LocalBundle) -> dict
         ConfigError: When the judge cannot be had.
     """
     judge = find_judge(job.extractors.own(JUDGE, VerdictSettings), bundle, local)
-    return {CLAP: clap_of(bundle, local, job.encoders), **({JUDGE: judge} if judge else {})}
+    clap = clap_of(bundle, local, functools.partial(load_ears, bundle, job.encoders))
+    return {CLAP: clap, **({JUDGE: judge} if judge else {})}
 
 
 def feature_folder(place: str, weights: Weights, protocol: Protocol) -> str:

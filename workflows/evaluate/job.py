@@ -34,7 +34,7 @@ from v2a_core.tables.schema import ROWS_FOLDER
 from v2a_core.verification.retry import forget
 from workflows.cluster_runtime.pools import Pools
 from workflows.command.arguments import Asked
-from workflows.evaluate.asides import MADE, REFERENCES, RIDERS, kind_folder, open_aside
+from workflows.evaluate.asides import MADE, REFERENCES, RIDERS, FolderAside, kind_folder
 from workflows.evaluate.config import EvaluateJob
 from workflows.evaluate.extraction import Asking, Extraction, bundle_weights, chosen_weights
 from workflows.evaluate.report import SYSTEM, References, Reported, report
@@ -246,7 +246,7 @@ class Evaluation(StreamingJob[pa.Table]):
             kinds = zip(ABOUT, (MADE, REFERENCES), strict=True)
             for about, kind in list(kinds)[: 2 if self._hears_originals(weights) else 1]:
                 folder = kind_folder(self.place, kind, asking)
-                found.append(open_aside(folder, about, extraction, before_commit))
+                found.append(FolderAside(folder, about, extraction, before_commit))
         return found
 
     def _hears_originals(self, weights: Weights) -> bool:

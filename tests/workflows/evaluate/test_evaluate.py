@@ -6,12 +6,14 @@ from pathlib import Path
 
 import helpers_outputs
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers_evaluate import SAMPLING, job
 
 from v2a_core import storage
 from v2a_core.config import ConfigError, load
+from v2a_core.metrics.extractors.clap import Clap
 from v2a_core.metrics.extractors.folder import Weights
 from v2a_core.metrics.extractors.judge import Judge
 from v2a_core.metrics.extractors.verdicts import VerdictSettings, find_judge, judge_fingerprint
@@ -22,11 +24,15 @@ from v2a_core.models import load_bundle
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import read_columns
 from v2a_core.outputs.unfinished import UnfinishedError
+from v2a_core.tables.evaluated import ABOUT, carried_column
+from v2a_core.tables.features import SOUNDS, carried
 from v2a_core.verification import verify
 from workflows.embed import job as embed
 from workflows.embed.config import EmbedJob
 from workflows.evaluate import job as evaluate
-from workflows.evaluate.extraction import Asking, extract, feature_folder
+from workflows.evaluate.asides import FolderAside
+from workflows.evaluate.extraction import Asking, Extraction, bundle_weights, extract, feature_folder
+from workflows.streaming.job import Models
 
 PAPER = PROTOCOLS["paper"]
 
@@ -287,7 +293,8 @@ def test_what_a_killed_run_did_not_write_aside_is_heard_by_the_next_one(evaluate
     summary = evaluate.run(soundtracks, str(output), job(f"extractors.judge.weights={judge}"), models="miniature")
     assert summary["counts"]["sources_done_now"] == 0
     for name, told in evaluated[1]["metrics"].items():
-        assert told.get("value") == pytest.approx(summary["metrics"][name].get("value"), abs=1e-5), name
+        # A span of a video is decoded by itself here, and with its neighbours before: a sample more or less.
+        assert told.get("value") == pytest.approx(summary["metrics"][name].get("value"), abs=1e-3), name
     assert verdicts_of(output, "made", judge) == verdicts_of(evaluated[0], "made", judge)
     assert heard_by_clap(output, "references").keys() == heard_by_clap(evaluated[0], "references").keys()
 
@@ -300,3 +307,15 @@ def test_originals_that_are_away_are_done_without_and_made_sounds_are_not(ray_se
     with pytest.raises(UnfinishedError, match="1 source could not be fetched"):
         extract(str(tmp_path / "out"), *given)
     assert read_columns(extract(str(tmp_path / "out"), *given, optional=True), ["segment_id"]) is None
+
+
+def test_a_folder_that_nothing_is_carried_to_is_not_claimed(tmp_path):
+    """Such as that of references where there are none: no run would ever end it."""
+    bundle = load_bundle("miniature")
+    models = Models(bundle, bundle.resolve())
+    asking = Asking(bundle_weights(job(), bundle, models.local)["clap"], PAPER)
+    extraction = Extraction(models, job(), asking, SOUNDS.empty_table())
+    aside = FolderAside(str(tmp_path / "clap"), ABOUT[1], extraction, lambda: None)
+    aside.take(pa.table({carried_column("clap", ABOUT[1]): pa.nulls(2, carried(Clap.columns))}))
+    aside.close()
+    assert not (tmp_path / "clap").exists()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
 
-from v2a_core.encoders.config import EncoderSettings
 from v2a_core.media.resample import clap_waveform
 from v2a_core.media.types import MediaSpec, Pcm
 from v2a_core.metrics.extractors import EXTRACTORS
@@ -53,14 +52,11 @@ class Clap(HearingExtractor):
         """Load it from this machine's copy of the bundle.
 
         Raises:
-            ModelError: When that has another one.
+            ModelError: When there is none.
         """
-        from v2a_core.encoders import build_audio
-
-        if weights.bundle is None:
+        if weights.bundle is None or weights.ears is None:
             raise ModelError("CLAP is a part of a bundle, and none is given")
-        local = weights.bundle.resolve()
-        return cls(build_audio(local, EncoderSettings.model_validate(weights.running), device), local.media_spec())
+        return cls(weights.ears(device), weights.bundle.resolve().media_spec())
 
     def extract(self, sounds: Sequence[Pcm], protocol: Protocol) -> Mapping[str, pa.Array]:
         """The embedding of each."""
@@ -68,16 +64,15 @@ class Clap(HearingExtractor):
         return {"embedding": arrays.vectors(list(self._encoder.encode(np.stack(waves))), EMBEDDING_DIM)}
 
 
-def clap_of(bundle: Bundle, models: LocalBundle, settings: EncoderSettings) -> Weights:
+def clap_of(bundle: Bundle, models: LocalBundle, ears: Callable[[str], AudioEncoder]) -> Weights:
     """The CLAP of a bundle.
 
     Args:
         bundle: As workers get it.
         models: The same on this machine.
-        settings: How it runs.
+        ears: Loads its audio encoder on a device, in a worker.
     """
-    running = settings.model_dump(mode="json")
-    return Weights(CLAP, models.audio_space, models.fingerprints()["audio"], bundle, running=running)
+    return Weights(CLAP, models.audio_space, models.fingerprints()["audio"], bundle, ears=ears)
 
 
 EXTRACTORS.add(CLAP, Clap)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Self
@@ -20,7 +20,7 @@ from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.models import Bundle, ModelError
 from v2a_core.models.digests import sha256
 from v2a_core.models.sources import Finder
-from v2a_core.protocols import JSON
+from v2a_core.protocols import JSON, AudioEncoder
 from v2a_core.tables.columns import Column
 
 Floats = npt.NDArray[np.float32]
@@ -36,7 +36,7 @@ class Weights:
         sha256: Of the file of weights; of others, of `source`.
         bundle: Of weights that come with a bundle, whose copy lies elsewhere on each machine; None for others.
         options: What else changes the findings.
-        running: How it runs, which changes them by no more than rounding.
+        ears: Loads the bundle's audio encoder on a device; None of what hears with weights of its own.
     """
 
     extractor: str
@@ -44,7 +44,7 @@ class Weights:
     sha256: str
     bundle: Bundle | None = None
     options: Mapping[str, JSON] = field(default_factory=dict)
-    running: Mapping[str, JSON] = field(default_factory=dict)
+    ears: Callable[[str], AudioEncoder] | None = None
 
     def path(self) -> Path:
         """The file of weights on this machine, fetched when it is not there.
