@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +28,16 @@ import soundfile
 from peak import peak_mb
 
 from v2a_core.config import load
+from v2a_core.metrics.extractors.clap import CLAP, Clap
 from v2a_core.metrics.extractors.folder import Weights
 from v2a_core.metrics.extractors.network import network
 from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
 from v2a_core.metrics.measure import read_rows, row_columns
-from v2a_core.metrics.systems.clap_sets import EvaluatedRows
-from v2a_core.metrics.systems.features import Member
-from v2a_core.metrics.systems.measure import Folders, Sets, measure_sets
+from v2a_core.metrics.systems.clap_sets import ClapSounds
+from v2a_core.metrics.systems.features import Folders, Member
+from v2a_core.metrics.systems.judged import Judged
+from v2a_core.metrics.systems.measure import Sets, joined, measure_sets
 from v2a_core.metrics.systems.row_metrics import row_results
 from v2a_core.outputs.ledger import read_columns
 from v2a_core.outputs.parts import PartSettings, PartWriter
@@ -48,7 +51,7 @@ NETWORKS = {
     "cnn14-16k": {"clap_frechet", "fd_cnn14_16k", "kad_cnn14_16k", "kl_cnn14_16k", "is_cnn14_16k"},
     "vggish": {"clap_frechet", "fad_vggish"},
 }
-BLOCK = 500
+BLOCK, KINDS = 500, ("made", "references")
 COLUMNS = {"start": "start MB", "sets": "metrics of sets MB", "rows": "and of rows MB", "s": "s"}
 JOB_COLUMNS = {"start": "start MB", "driver": "driver MB", "s": "s"}
 SHORT, RATE = 4000, 16_000  # samples of a sound of `--job`, and their rate in Hz
@@ -111,19 +114,24 @@ def _measure(folder: Path, number: int, name: str) -> dict[str, float]:
     found = {"start": peak_mb()}
     ids = [f"sound{row:07d}" for row in range(number)]
     members = {key: [Member(key, key)] for key in ids}
-    weights = Weights(name, "", "0" * 64)
-    rows = EvaluatedRows(str(folder / "evaluated" / "rows"), pa.array(ids))
-    places = (str(folder / place / "rows") for place in ("made", "references"))
-    sets = Sets({"one": members}, members, None, "silence", {name: Folders(weights, *places)}, ({"one": rows}, ""))
+    folders = {}
+    for extractor in (CLAP, name):
+        places = (str(folder / place / extractor / "rows") for place in KINDS)
+        folders[extractor] = Folders(Weights(extractor, "", "0" * 64), *places)
+    clap = {"one": ClapSounds(members, members)}
+    sets = Sets({"one": members}, members, None, "silence", folders, clap)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        measured = measure_sets(sets, PROTOCOLS["paper"], job.sets, Path(scratch)).results["one"]
-    known = {result.name for result in measured if result.estimate}
+        measured = measure_sets(sets, PROTOCOLS["paper"], job.sets, Path(scratch))
+    known = {result.name for result in measured.results["one"] if result.estimate}
     assert NETWORKS[name] <= known, known
     found["sets"] = peak_mb()
     table = read_columns(str(folder / "evaluated" / "rows"), row_columns(job.metrics))
     made_by = dict.fromkeys(EvaluateJob.model_fields, ("", ""))
     names = [metric for metric, _ in _metrics(job)]
-    row_results(read_rows(table), made_by | dict.fromkeys(names, ("", "")), PROTOCOLS["paper"], job.metrics)
+    verdicts = dict.fromkeys(ids, "rain")
+    judged = Judged(verdicts, verdicts, frozenset({"rain"}))
+    rows = joined(read_rows(table), replace(measured, judged={"one": judged}), "one", "segment_id")
+    row_results(rows, made_by | dict.fromkeys(names, ("", "")), PROTOCOLS["paper"], job.metrics)
     return found | {"rows": peak_mb(), "s": time.perf_counter() - started}
 
 
@@ -134,9 +142,10 @@ def _metrics(job: EvaluateJob) -> Iterator[tuple[str, object]]:
 
 
 def _write(folder: Path, number: int, name: str) -> None:
-    schema, heard = features.feature_schema(network(name).columns), functools.partial(_heard, network(name).sizes)
-    for place in ("made", "references"):
-        _write_rows(folder / place / "rows", schema, number, heard)
+    for extractor, kind in ((name, network(name)), (CLAP, Clap)):
+        schema, heard = features.feature_schema(kind.columns), functools.partial(_heard, kind.sizes)
+        for place in KINDS:
+            _write_rows(folder / place / extractor / "rows", schema, number, heard)
     _write_rows(folder / "evaluated" / "rows", evaluated_schema(), number, _evaluated)
 
 
@@ -144,7 +153,7 @@ def _write_rows(
     folder: Path, schema: pa.Schema, number: int, columns: Callable[[int, np.random.Generator], dict[str, object]]
 ) -> None:
     writer = PartWriter(str(folder), schema, id_column="segment_id", seen=set(), settings=PartSettings(), metadata={})
-    random = np.random.default_rng(len(folder.parts[-2]))
+    random = np.random.default_rng(len("".join(folder.parts[-3:])))
     for start in range(0, number, BLOCK):
         count = min(BLOCK, number - start)
         ids = [f"sound{row:07d}" for row in range(start, start + count)]
@@ -165,18 +174,13 @@ def _heard(sizes: Mapping[str, int], count: int, random: np.random.Generator) ->
 
 
 def _evaluated(count: int, random: np.random.Generator) -> dict[str, object]:
-    vectors = random.standard_normal((2, count, 512), dtype=np.float32)
-    made, reference = (arrays.vectors(list(rows), 512) for rows in vectors)
     onsets = [sorted(random.uniform(0, 10, 12).tolist()) for _ in range(count)]
-    numbers = ("similarity_to_condition", "similarity_to_caption", "similarity_to_reference", "level_difference")
+    numbers = ("similarity_to_condition", "similarity_to_caption", "level_difference")
     return {
-        "clap_embedding": made,
-        "reference_embedding": reference,
         "onsets_s": onsets,
         "reference_onsets_s": onsets,
         "onset_confidence": [[0.9] * 12] * count,
-        "judged_class": ["rain"] * count,
-        "verdict": ["rain"] * count,
+        "label": ["rain"] * count,
         **{name: random.uniform(0, 1, count).tolist() for name in numbers},
     }
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from v2a_core.config import Option, Settings, options
 from v2a_core.metrics.extractors.network import LOGITS, embedding_column
 from v2a_core.metrics.extractors.schema import evaluated_columns
+from v2a_core.metrics.extractors.verdicts import Verdicts
 from v2a_core.models import BundleSettings
 from v2a_core.tables.beside import GROUPS, beside_columns
 from v2a_core.tables.clips import CLIP_COLUMNS, SYSTEM_SOUND_COLUMNS
@@ -60,10 +61,10 @@ TABLES: tuple[tuple[str, str, Iterable[Column]], ...] = (
     ),
     (
         "Features",
-        "`v2a evaluate`, `features/{made,references}/NETWORK/WEIGHTS-PROTOCOL/rows/`: a row a sound, for each "
-        "published network whose weights the settings name. `embedding`, and `logits` where it has classes, are the "
-        "network's.",
-        feature_columns((embedding_column("numbers of the network's embedding"), LOGITS)),
+        "`v2a evaluate`, `features/{made,references}/EXTRACTOR/WEIGHTS-PROTOCOL/rows/`: a row a sound, for each "
+        "published network whose weights the settings name, for the bundle's CLAP and for the judge. `embedding`, and "
+        "`logits` where it has classes, are a network's, the verdict is the judge's.",
+        feature_columns((embedding_column("numbers of the network's embedding"), LOGITS, *Verdicts.columns)),
     ),
     (
         "Sounds of systems",

@@ -97,13 +97,14 @@ def made_again(index: pa.Table, soundtracks: str) -> Callable[[pa.Table], npt.ND
         is_other = pc.fill_null(pc.not_equal(now, heard["audio_sha256"].combine_chunks()), fill_value=False)
         chosen: npt.NDArray[np.bool_] = is_other.to_numpy(zero_copy_only=False).astype(bool)
         for row in np.flatnonzero(pc.not_equal(heard["status"], OK).to_numpy()):
-            chosen[row] |= _is_whole(sound_uri(soundtracks, heard["audio_path"][row].as_py()), now[row].as_py())
+            chosen[row] |= is_whole(sound_uri(soundtracks, heard["audio_path"][row].as_py()), now[row].as_py())
         return chosen
 
     return choose
 
 
-def _is_whole(uri: str, sha256: str | None) -> bool:
+def is_whole(uri: str, sha256: str | None) -> bool:
+    """Whether a file is there and has this sha256."""
     try:
         return sha256_of(uri)[0] == sha256
     except OSError:

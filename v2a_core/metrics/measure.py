@@ -7,20 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from v2a_core.metrics import METRICS, load_metric
 from v2a_core.metrics.base import NotMeasuredError, Rows, Score
 from v2a_core.metrics.config import MetricSettings
-from v2a_core.metrics.similarity import cosine
+from v2a_core.metrics.extractors import EXTRACTORS
+from v2a_core.metrics.extractors.folder import joined_columns
 from v2a_core.tables import arrays
 from v2a_core.tables.schema import OK
 
-_VECTORS = ("clap_embedding",)
-_ABOUT = ("segment_id", "source_name", "status")
+_ABOUT = ("segment_id", "source_name", "label", "status")
 
 
 @dataclass(frozen=True)
@@ -46,15 +44,18 @@ class Result:
         return head | (self.score.to_dict() if self.score else {"not_measured": self.reason})
 
 
-def row_columns(settings: MetricSettings, *, embeddings: bool = False) -> list[str]:
+def row_columns(settings: MetricSettings) -> list[str]:
     """The columns of evaluated rows that metrics need, and no others: rows are many, and some columns large.
 
     Args:
         settings: Of the metrics.
-        embeddings: Whether the sounds' own are wanted, for `with_references`.
+
+    Returns:
+        Without those that come from an extractor's own folder.
     """
-    needs = [need for name in METRICS.names() for need in load_metric(name, settings).needs]
-    return list(dict.fromkeys([*_ABOUT, *needs, *(_VECTORS if embeddings else ())]))
+    joined = {column for name in EXTRACTORS.names() for column in joined_columns(name)}
+    needs = [need for name in METRICS.names() for need in load_metric(name, settings).needs if need not in joined]
+    return list(dict.fromkeys([*_ABOUT, *needs]))
 
 
 def read_rows(table: pa.Table) -> dict[str, Sequence[Any]]:
@@ -76,26 +77,17 @@ def read_rows(table: pa.Table) -> dict[str, Sequence[Any]]:
     return columns
 
 
-def with_references(
-    rows: Rows, references: Mapping[str, npt.NDArray[np.float32]]
-) -> tuple[dict[str, Sequence[Any]], str]:
-    """Rows with the similarity to references from elsewhere, by segment id; and what was done, in words.
+def references_in_words(ids: Sequence[str], references: Mapping[str, object]) -> str:
+    """What embeddings from elsewhere are compared with.
 
-    References of other segments are a set to compare with, without pairs.
+    Args:
+        ids: Of the segments.
+        references: Embeddings by segment id; those of other segments alone are a set, without pairs.
     """
-    ids = list(rows["segment_id"])
-    paired = [references.get(identity) for identity in ids]
-    found = sum(vector is not None for vector in paired)
+    found = sum(identity in references for identity in ids)
     if not found:
-        return dict(rows), f"{len(references)} embeddings of other segments, as a set"
-    similar = [
-        None if a is None or b is None else float(cosine(a[None], b[None])[0])
-        for a, b in zip(rows["clap_embedding"], paired, strict=True)
-    ]
-    return {
-        **rows,
-        "similarity_to_reference": similar,
-    }, f"{found} of {len(ids)} segments have their own in the embeddings"
+        return f"{len(references)} embeddings of other segments, as a set"
+    return f"{found} of {len(ids)} segments have their own in the embeddings"
 
 
 def measure(rows: Rows, settings: MetricSettings) -> list[Result]:

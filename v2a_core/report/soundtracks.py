@@ -36,7 +36,8 @@ _INDEX = (
     "video_path",
     *_REJECT,
 )  # not the conditions: they are large
-_METRICS = ("source_id", "label", "similarity_to_condition", "verdict", "verdict_probability")
+_METRICS = ("source_id", "sound_id", "label", "similarity_to_condition")
+_VERDICTS = ("segment_id", "verdict", "verdict_probability")
 _METRICS_FILE = "metrics.json"
 _PARTS = {"vision": "sees the frames", "audio": "hears the sound", "generator": "makes the sound"}
 
@@ -176,7 +177,8 @@ def _measured(metrics: str, soundtracks: pa.Table) -> Measured:
     for row in rows:
         if row["similarity_to_condition"] is not None:
             similarities[row["source_id"]].append(row["similarity_to_condition"])
-    found = storage.read_json(storage.join(metrics, _METRICS_FILE))["metrics"].values()
+    content = storage.read_json(storage.join(metrics, _METRICS_FILE))
+    found, heard = content["metrics"].values(), _verdicts(metrics, content.get("verdicts", ""))
     return Measured(
         [
             MetricReport(score["title"], score["value"], score.get("low"), score.get("high"), score["better"])
@@ -184,12 +186,25 @@ def _measured(metrics: str, soundtracks: pa.Table) -> Measured:
             if "value" in score
         ],
         {
-            row["source_id"]: Verdict(row["verdict"], row["verdict_probability"], row["verdict"] == row["label"])
+            row["source_id"]: Verdict(verdict, share, verdict == row["label"])
             for row in rows
-            if row["verdict"]
+            if row["sound_id"] in heard
+            for verdict, share in [heard[row["sound_id"]]]
         },
         {source: fmean(values) for source, values in similarities.items()},
     )
+
+
+def _verdicts(metrics: str, place: str) -> dict[str, tuple[str, float]]:
+    """What the judge heard in each sound and how sure it is, by the sound's id.
+
+    Args:
+        metrics: Folder or URI of the evaluation.
+        place: Of the judge's rows in it; empty: there is no judge.
+    """
+    table = read_latest(storage.join(metrics, place), _VERDICTS) if place else None
+    rows = table.to_pylist() if table else []
+    return {row["segment_id"]: (row["verdict"], row["verdict_probability"]) for row in rows if row["verdict"]}
 
 
 def _reject(row: _RejectedRow) -> RejectReport:

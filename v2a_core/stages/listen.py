@@ -1,14 +1,15 @@
-"""From soundtracks to the numbers that metrics are computed from: read and cut, then embed and judge."""
+"""From soundtracks to the numbers that metrics are computed from: read and cut, then embed."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from v2a_core import storage
 from v2a_core.config import Settings
@@ -20,16 +21,18 @@ from v2a_core.metrics import inputs
 from v2a_core.metrics.config import ExtractorSettings
 from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.extractors.base import BatchExtractor, Hearing, SoundExtractor, Sounds
+from v2a_core.metrics.extractors.clap import CLAP
+from v2a_core.metrics.extractors.folder import HearingExtractor
 from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.metrics.hearing_protocols import Protocol
-from v2a_core.metrics.systems.sets import spans
+from v2a_core.metrics.systems.sets import Span, made_entry, segments_of, video_entry
 from v2a_core.models import LocalBundle
 from v2a_core.protocols import JSON
 from v2a_core.registry import Entry
 from v2a_core.stages.decode import DecodeSettings, decode_rows
-from v2a_core.stages.sounds import load_sound
+from v2a_core.stages.sounds import about_samples, about_sound, carry, load_sound, no_sound, reject_fields
 from v2a_core.tables import arrays, rows
-from v2a_core.tables.evaluated import pack_pcm, unpack_pcm
+from v2a_core.tables.evaluated import ABOUT, carried_column, pack_pcm, unpack_pcm
 from v2a_core.tables.schema import OK, REJECTED
 
 LENGTH_TOLERANCE_S = 0.05
@@ -74,42 +77,85 @@ def read_soundtrack(row: Mapping[str, Any], settings: ReadSettings) -> list[dict
     try:
         sound = _read_made(row, settings.soundtracks)
     except MediaError as error:
-        return [fields | _rejected(row, error)]
+        return [fields | _rejected(row, error) | _for_riders(row, error, settings)]
     originals = _read_originals(row, settings) if settings.originals else {}
-    cut = spans(row["starts_s"], row["duration_s"], settings.segments.length_s)
+    segments = segments_of(row, settings.segments.length_s)
     found = []
-    for index, (segment_id, (start_s, length_s)) in enumerate(zip(row["segment_ids"], cut, strict=True)):
+    for index, (segment_id, (start_s, length_s)) in enumerate(segments):
         made = sound.span(start_s, min(length_s, settings.spec.audio_samples / settings.spec.audio_sample_rate))
-        original = originals.get(segment_id, originals.get("", "no original was read"))
+        original = originals.get(segment_id, originals.get("", _NOT_READ))
+        about = about_sound(made_entry(row, segment_id, (start_s, length_s), settings.soundtracks))
         found.append(
             fields
-            | {"segment_id": segment_id, "segment_index": index, "segment_count": len(cut), "status": OK}
-            | {"start_s": start_s, "duration_s": length_s, "made": pack_pcm(made)}
+            | {"segment_id": segment_id, "segment_index": index, "segment_count": len(segments), "status": OK}
+            | {"start_s": start_s, "duration_s": length_s, "made": pack_pcm(made), "sound_id": about["segment_id"]}
+            | {"about_made": about | about_samples(sound.span(start_s, length_s))}
             | _describe(made, settings, "")
-            | _original(original, settings)
+            | _of_original(original, settings)
+            | {"about_reference": _about_original(row, segment_id, (start_s, length_s), original)}
             | {"condition": row["conditions"][index] if row["conditions"] else None}
+            | {"reference_known": row.get("reference_known")}
         )
     for item in found:
         item["read_s"] = (time.monotonic() - started) / len(found)
     return found
 
 
-def embed_sounds(batch: pa.Table, extractors: Sequence[BatchExtractor]) -> pa.Table:
-    """Fill what is heard with models; drop the samples. Rejected rows pass."""
+@dataclass(frozen=True)
+class Riders:
+    """Extractors with folders of their own that hear in the same pass.
+
+    Attributes:
+        extractors: By their names; CLAP is one.
+        protocol: Which part of a sound is heard.
+        made_alone: Names of those that hear no originals.
+    """
+
+    extractors: Mapping[str, HearingExtractor]
+    protocol: Protocol
+    made_alone: Collection[str] = ()
+
+    def carry(self, batch: pa.Table) -> dict[str, pa.Array]:
+        """The columns that `carried_column` names: what each found of both sounds of each row."""
+        sounds = {about: unpack_pcm(batch[name]) for about, name in zip(ABOUT, ("made", "reference"), strict=True)}
+        known = [names or () for names in batch["reference_known"].to_pylist()]
+        found = {}
+        for name, extractor in self.extractors.items():
+            for about, pcms in sounds.items():
+                of_rows = batch[about].combine_chunks()
+                if about != ABOUT[0]:
+                    wanted = [name not in self.made_alone and name not in names for names in known]
+                    of_rows = pc.if_else(pa.array(wanted, pa.bool_()), of_rows, pa.scalar(None, of_rows.type))
+                found[carried_column(name, about)] = carry(of_rows, pcms, extractor, self.protocol)
+        return found
+
+
+def embed_sounds(batch: pa.Table, extractors: Sequence[BatchExtractor], riders: Riders) -> pa.Table:
+    """Fill what is heard with models; drop the samples. Rejected rows pass.
+
+    Args:
+        batch: Rows of `schema.read_schema`.
+        extractors: Their columns are a part of the rows.
+        riders: Others, whose findings the rows carry for folders of their own.
+    """
     started = time.monotonic()
+    carried, made, notes = riders.carry(batch), unpack_pcm(batch["made"]), batch["reference_note"].to_pylist()
+    pairs = zip(made, unpack_pcm(batch["reference"]), notes, strict=True)
+    clap = carried[carried_column(CLAP, ABOUT[0])].field("embedding")
     sounds = Sounds(
-        made=unpack_pcm(batch["made"]),
-        reference=unpack_pcm(batch["reference"]),
+        made=made,
+        reference=[None if sound is None or note else original for sound, original, note in pairs],
         labels=batch["label"].to_pylist(),
         captions=batch["caption"].to_pylist(),
         conditions=arrays.read_vectors(batch["condition"]),
+        embedded=arrays.read_vectors(pa.chunked_array([clap])),
     )
     found = [extractor.extract(sounds) for extractor in extractors]
-    columns = {name: values for extracted in found for name, values in extracted.items()}
-    columns["embed_s"] = rows.per_row_seconds(time.monotonic() - started, [item is not None for item in sounds.made])
-    batch = rows.replace(batch, columns, drop=["made", "reference", "condition"])
-    for extractor, extracted in zip(extractors, found, strict=True):
-        for row, error in extractor.refused(extracted).items():
+    columns = carried | {name: values for extracted in found for name, values in extracted.items()}
+    columns["embed_s"] = rows.per_row_seconds(time.monotonic() - started, [item is not None for item in made])
+    batch = rows.replace(batch, columns, drop=["made", "reference", "condition", "reference_known", *ABOUT])
+    for extractor in extractors:
+        for row, error in extractor.refused(sounds).items():
             batch = rows.reject_where(batch, [place == row for place in range(batch.num_rows)], error)
     return batch
 
@@ -146,6 +192,12 @@ def weights_of(settings: ExtractorSettings, models: LocalBundle) -> dict[str, st
     return {name: sha256 for name, sha256 in found.items() if sha256}
 
 
+def heard_by(name: str) -> str:
+    """Which extractor heard what one compares: the same, unless it takes another one's findings."""
+    component = EXTRACTORS[name].component
+    return (component.heard_by if issubclass(component, BatchExtractor) else "") or name
+
+
 def batch_extractors(settings: ExtractorSettings, hearing: Hearing) -> list[BatchExtractor]:
     """Those that hear with models, loaded."""
     return [entry.component(_own(settings, entry), hearing) for entry in _of_kind(BatchExtractor)]
@@ -180,47 +232,104 @@ def _read_made(row: Mapping[str, Any], soundtracks: str) -> Pcm:
     return sound
 
 
-def _read_originals(row: Mapping[str, Any], settings: ReadSettings) -> dict[str, Pcm | str]:
-    """The original sound of each segment as it is in its file, or why there is none (""), for all."""
+@dataclass(frozen=True)
+class _Original:
+    """The original sound of a segment.
+
+    Attributes:
+        pcm: As it is in its file; None: there is none.
+        note: Why it is not compared with; empty when it is.
+        error: Why it could not be read.
+    """
+
+    pcm: Pcm | None
+    note: str = ""
+    error: MediaError | None = None
+
+
+_NOT_READ = _Original(None, "no original was read")
+
+
+def _read_originals(row: Mapping[str, Any], settings: ReadSettings) -> dict[str, _Original]:
+    """The original sound of each segment, or of all ("")."""
     if row.get("reference") is not None:  # of a system of another program: a sound of its own
         return {"": _read_reference(row["reference"], settings)}
     source = rows.unpack_source(row["source"])
     if source.kind != "video":
-        return {"": "an image has no sound"}
+        return {"": _Original(None, "an image has no sound")}
     decode = DecodeSettings(settings.segments, _FEW_FRAMES, settings.guard, settings.spec, want_audio=True, native=True)
-    found: dict[str, Pcm | str] = {}
+    found: dict[str, _Original] = {}
     for item in decode_rows(source, row["source_id"], [], decode):
         if item["status"] != OK:
-            found[item["segment_id"] if item["segment_count"] else ""] = (
-                f"{item['reject_type']}: {item['reject_message']}"
-            )
+            error = MediaError(item["reject_stage"], item["reject_type"], item["reject_message"], item["attempts"])
+            note = f"{item['reject_type']}: {item['reject_message']}"
+            found[item["segment_id"] if item["segment_count"] else ""] = _Original(None, note, error)
+        elif item["native"] is None:
+            found[item["segment_id"]] = _Original(None, "no sound", no_sound(source.name))
         else:
-            native = None if item["silent"] else item["native"]
-            found[item["segment_id"]] = native or ("silent" if item["silent"] else "no sound")
+            found[item["segment_id"]] = _Original(item["native"], "silent" if item["silent"] else "")
     return found
 
 
-def _read_reference(reference: str, settings: ReadSettings) -> Pcm | str:
-    """The sound of a row's reference, or why there is none.
+def _read_reference(reference: str, settings: ReadSettings) -> _Original:
+    """The sound of a row's reference.
 
     Args:
         reference: A row of `features.SOUNDS` as JSON; empty: there is none.
         settings: How.
     """
     if not reference:
-        return "no reference"
+        return _Original(None, "no reference")
     try:
         pcm = load_sound(json.loads(reference), settings.guard)
     except MediaError as error:
-        return f"{error.error_type}: {error}"
-    heard_s = settings.spec.audio_samples / settings.spec.audio_sample_rate
-    return "silent" if is_silent(pcm.first_channel) else pcm.span(0.0, heard_s)
+        return _Original(None, f"{error.error_type}: {error}", error)
+    return _Original(pcm, "silent" if is_silent(pcm.first_channel) else "")
 
 
-def _original(original: Pcm | str, settings: ReadSettings) -> dict[str, object]:
-    if isinstance(original, str):
-        return {"reference_note": original}
-    return {"reference": pack_pcm(original), **_describe(original, settings, "reference_")}
+def _of_original(original: _Original, settings: ReadSettings) -> dict[str, object]:
+    """The columns of what is compared with."""
+    if original.pcm is None:
+        return {"reference_note": original.note}
+    heard = original.pcm.span(0.0, settings.spec.audio_samples / settings.spec.audio_sample_rate)
+    if original.note:
+        return {"reference_note": original.note, "reference": pack_pcm(heard)}
+    return {"reference": pack_pcm(heard), **_describe(heard, settings, "reference_")}
+
+
+def _for_riders(row: Mapping[str, Any], error: MediaError, settings: ReadSettings) -> dict[str, object]:
+    """What others are told of a soundtrack that cannot be read, and its original; nothing of one of several segments.
+
+    Their own jobs hear what is not told here.
+    """
+    segments = segments_of(row, settings.segments.length_s)
+    if error.transient or len(segments) > 1:
+        return {}
+    ((segment_id, span),) = segments
+    originals = _read_originals(row, settings) if settings.originals else {}
+    original = originals.get(segment_id, originals.get("", _NOT_READ))
+    return {
+        "about_made": about_sound(made_entry(row, segment_id, span, settings.soundtracks)) | reject_fields(error),
+        "about_reference": _about_original(row, segment_id, span, original),
+        "reference_known": row.get("reference_known"),
+        "reference": None if original.pcm is None else pack_pcm(original.pcm),
+    }
+
+
+def _about_original(
+    row: Mapping[str, Any], segment_id: str, span: Span, original: _Original
+) -> dict[str, object] | None:
+    """What is known of an original that is to be heard; None of one that is not, now or ever."""
+    if row.get("reference") is not None:
+        if not row["reference"]:
+            return None
+        about = about_sound(json.loads(row["reference"]))
+    else:
+        source = rows.unpack_source(row["source"])
+        about = about_sound(video_entry(segment_id, row["source_id"], source, row["source_id"], span))
+    if original.pcm is not None:
+        return about | about_samples(original.pcm)
+    return about | reject_fields(original.error) if original.error and not original.error.transient else None
 
 
 def _describe(pcm: Pcm, settings: ReadSettings, prefix: str) -> dict[str, object]:

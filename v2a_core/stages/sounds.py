@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from v2a_core import storage
@@ -21,6 +22,7 @@ from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.stages.decode import DecodeSettings, decode_rows
 from v2a_core.tables import rows
 from v2a_core.tables.evaluated import pack_pcm, unpack_pcm
+from v2a_core.tables.features import carried
 from v2a_core.tables.schema import OK, REJECTED
 
 ThingT = TypeVar("ThingT")
@@ -44,10 +46,7 @@ def read_sound(item: Mapping[str, Any], guard: GuardSettings) -> dict[str, Any]:
         pcm = load_sound(item, guard)
     except MediaError as error:
         return fields | reject_fields(error) | {"read_s": time.monotonic() - started}
-    about = {"duration_s": pcm.length_s, "sample_rate_hz": pcm.sample_rate, "channels": pcm.samples_TC.shape[1]}
-    silent = all(is_silent(channel_T) for channel_T in pcm.samples_TC.T)
-    heard = {"status": OK, "silent": silent, "sound": pack_pcm(pcm), "read_s": time.monotonic() - started}
-    return fields | about | heard
+    return fields | about_samples(pcm) | {"sound": pack_pcm(pcm), "read_s": time.monotonic() - started}
 
 
 def about_sound(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,6 +67,22 @@ def about_sound(item: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def about_samples(pcm: Pcm) -> dict[str, Any]:
+    """What a row of a sound that could be read says of its samples."""
+    return {
+        "duration_s": pcm.length_s,
+        "sample_rate_hz": pcm.sample_rate,
+        "channels": pcm.samples_TC.shape[1],
+        "silent": all(is_silent(channel_T) for channel_T in pcm.samples_TC.T),
+        "status": OK,
+    }
+
+
+def no_sound(name: str) -> MediaError:
+    """That a video has none."""
+    return MediaError("audio", "NoSound", f"{name} has no sound")
+
+
 def reject_fields(error: MediaError) -> dict[str, Any]:
     """What a row says of why there is nothing in it."""
     return {
@@ -82,6 +97,35 @@ def reject_fields(error: MediaError) -> dict[str, Any]:
 def hear_sounds(batch: pa.Table, extractor: HearingExtractor, protocol: Protocol) -> pa.Table:
     """Fill what an extractor finds out; drop the samples. Rejected rows pass, and what is not finite is rejected."""
     return fill(batch, unpack_pcm(batch["sound"]), lambda sounds: extractor.extract(sounds, protocol), "sound")
+
+
+def carry(
+    about: pa.StructArray, sounds: Sequence[Pcm | None], extractor: HearingExtractor, protocol: Protocol
+) -> pa.Array:
+    """What an extractor finds out of the sounds of other rows, as rows of its folder.
+
+    Args:
+        about: Of `features.carried` without what is found; null of a sound that is not to be heard.
+        sounds: Those that there are.
+        extractor: Whose folder.
+        protocol: What is heard of them.
+
+    Returns:
+        A value of `features.carried` a sound, null likewise.
+    """
+    schema, known = carried(extractor.columns), about.is_valid().to_pylist()
+    batch = pa.Table.from_struct_array(about)
+    batch = batch.append_column("sound", pa.nulls(batch.num_rows))
+    wanted = [pcm if there else None for pcm, there in zip(sounds, known, strict=True)]
+    found = fill(batch, wanted, lambda present: extractor.extract(present, protocol), "sound")
+    columns = [
+        found[field.name].combine_chunks().cast(field.type)
+        if field.name in found.column_names
+        else pa.nulls(len(known), field.type)
+        for field in schema
+    ]
+    mask = pa.array([not there for there in known], pa.bool_())
+    return pa.StructArray.from_arrays(columns, fields=list(schema), mask=mask)
 
 
 def fill(
@@ -107,14 +151,21 @@ def fill(
         places = pa.array([present.index(row) if row in present else None for row in range(len(things))], pa.int64())
         columns = {name: values.take(places) for name, values in found.items()}
         for values in found.values():
-            bad = [
-                cell.is_valid and not np.isfinite(cell.values.to_numpy(zero_copy_only=False)).all() for cell in values
-            ]
-            infinite[present] |= np.array(bad, bool)
+            infinite[present] |= _infinite(values)
     columns["extract_s"] = rows.per_row_seconds(time.monotonic() - started, [thing is not None for thing in things])
     batch = rows.replace(batch, columns, drop=[column])
     error = MediaError("audio" if column == "sound" else "decode", "NonFinite", "what the network found is not finite")
     return rows.reject_where(batch, infinite.tolist(), error) if infinite.any() else batch
+
+
+def _infinite(values: pa.Array) -> npt.NDArray[np.bool_]:
+    """Which values are numbers, or have some, that are not finite."""
+    if pa.types.is_floating(values.type):
+        return np.asarray(~np.isfinite(values.fill_null(0.0).to_numpy()), bool)
+    if not pa.types.is_list(values.type):
+        return np.zeros(len(values), bool)
+    bad = [cell.is_valid and not np.isfinite(cell.values.to_numpy(zero_copy_only=False)).all() for cell in values]
+    return np.array(bad, bool)
 
 
 def load_sound(item: Mapping[str, Any], guard: GuardSettings) -> Pcm:
@@ -160,7 +211,7 @@ def _of_video(item: Mapping[str, Any], guard: GuardSettings) -> Pcm:
             raise MediaError(row["reject_stage"], row["reject_type"], row["reject_message"], row["attempts"])
         native = row["native"]
         if native is None:
-            raise MediaError("audio", "NoSound", f"{item['name']} has no sound")
+            raise no_sound(item["name"])
         return native
     raise MediaError("audio", "NoSound", f"{item['name']} has no segment")
 

@@ -22,6 +22,7 @@ SYSTEM_SOUND_COLUMNS = (
     Column("sample_rate_hz", INT, "of the file; Hz"),
     Column("length_s", DOUBLE, "of the file; s"),
     Column("silent", pa.bool_(), "it is digitally silent"),
+    Column("verdict", TEXT, "the class that the judge heard; null without a judge, and for a silent reference"),
     Column("error", TEXT, "why it cannot be heard"),
 )
 CLIP_COLUMNS = (

@@ -15,6 +15,20 @@ from v2a_core.tables.schema import CATALOG, DOUBLE, INT, STATUS, TEXT
 SAMPLES = pa.struct([("samples", pa.large_binary()), ("channels", pa.int32()), ("sample_rate_hz", pa.int32())])
 
 
+# Columns for what is known of both sounds before they are heard; null of one that nobody is to hear.
+ABOUT = ("about_made", "about_reference")
+
+
+def carried_column(extractor: str, about: str) -> str:
+    """The column in which rows carry what an extractor found out for a folder of its own.
+
+    Args:
+        extractor: Its name.
+        about: Of which sound, as in `ABOUT`.
+    """
+    return f"{about}: {extractor}"
+
+
 def pack_pcm(pcm: Pcm) -> dict[str, object]:
     """A sound as a value of a column of `SAMPLES`."""
     samples = np.ascontiguousarray(pcm.samples_TC).data.cast("B") if pcm.samples_TC.size else b""
@@ -51,20 +65,28 @@ def evaluated_columns(extracted: Iterable[Column]) -> tuple[Column, ...]:
         Column("duration_s", DOUBLE, "length of the segment; s"),
         Column("audio_path", TEXT, "the soundtrack, relative to the output of `v2a generate`"),
         Column("audio_sha256", TEXT, "of the soundtrack's file, as the index had it"),
+        Column("sound_id", TEXT, "the `segment_id` of the sound in the folders of `features/made/`"),
         *extracted,
         Column("reference_note", TEXT, "why there is no original to compare with"),
         *STATUS,
     )
 
 
-def with_samples(evaluated: pa.Schema) -> pa.Schema:
-    """The same rows on the way from reading to embedding, with the samples."""
+def with_samples(evaluated: pa.Schema, about: pa.StructType) -> pa.Schema:
+    """The same rows on the way from reading to embedding, with the samples.
+
+    Args:
+        evaluated: As they are written.
+        about: Of what is known of each sound before it is heard.
+    """
     return pa.schema(
         [
             *evaluated,
             pa.field("condition", pa.list_(pa.float32())),
             pa.field("made", SAMPLES),
             pa.field("reference", SAMPLES),
+            *(pa.field(name, about) for name in ABOUT),
+            pa.field("reference_known", pa.list_(TEXT)),  # to these extractors
             pa.field("read_s", pa.float64()),
             pa.field("embed_s", pa.float64()),
         ]

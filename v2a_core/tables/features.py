@@ -82,6 +82,16 @@ def feature_columns(found: Iterable[Column]) -> tuple[Column, ...]:
     )
 
 
+def carried(found: Iterable[Column]) -> pa.StructType:
+    """A row of a folder as a value in a row of another output, on its way: all but the time when it was recorded.
+
+    Args:
+        found: What an extractor finds out.
+    """
+    fields = [field for field in feature_schema(found) if field.name != "recorded_at"]
+    return pa.struct([field.with_nullable(True) for field in fields])  # a row may carry none
+
+
 def feature_schema(found: Iterable[Column]) -> pa.Schema:
     """Their schema."""
     return schema_of(feature_columns(found))

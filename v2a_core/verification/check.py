@@ -48,7 +48,7 @@ def _verify(output: str, reader: PartReader) -> Report:
         check_folder(report)
         return report
     report = Report(output, made_by.get("job"), made_by)
-    if report.job in ("embed", BESIDE, "generate", "evaluate", "extract", "hear"):
+    if report.job in ("embed", BESIDE, "generate", "evaluate", "listen", "extract", "hear"):
         check_rows(report, reader)
         if report.job == "evaluate":
             check_metrics(report)

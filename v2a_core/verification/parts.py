@@ -71,7 +71,7 @@ def check_part(uri: str, job: str, identity: str) -> PartFound:
 
     Args:
         uri: The file.
-        job: `embed`, `embed --beside`, `generate`, `evaluate`, `extract` or `hear`.
+        job: `embed`, `embed --beside`, `generate`, `evaluate`, `listen`, `extract` or `hear`.
         identity: Digest of what it must belong to (`manifest.identity_digest`).
     """
     name = uri.rsplit("/", 1)[-1]
@@ -104,7 +104,7 @@ def foreign(metadata: Mapping[bytes, bytes] | None, identity: str) -> list[str]:
 
 def _schema(job: str, found: pa.Schema) -> pa.Schema:
     # An encoder decides how wide its embeddings are.
-    if job == "evaluate":
+    if job in ("evaluate", "listen"):
         return evaluated_schema()
     if job == "extract":  # which network it is of says the manifest; what all of them have is checked
         return feature_schema(())
@@ -203,11 +203,9 @@ def _check_index(table: pa.Table) -> list[Finding]:
 
 def _check_evaluated(table: pa.Table) -> list[Finding]:
     ok = _mask(pc.equal(table["status"], OK))
-    silent = _mask(pc.is_null(table["clap_embedding"]))
     return [
         *_check_status(table),
-        *_findings(table, "ok, but without an embedding", ok & silent),
-        *_check_sounds(table),
+        *_findings(table, "ok, but without the id of its sound", ok & _mask(pc.is_null(table["sound_id"]))),
     ]
 
 
@@ -237,6 +235,7 @@ _CHECKS: dict[str, Callable[[pa.Table], list[Finding]]] = {
     BESIDE: _check_beside,
     "generate": _check_index,
     "evaluate": _check_evaluated,
+    "listen": _check_evaluated,
     "extract": _check_features,
     "hear": _check_lessons,
 }

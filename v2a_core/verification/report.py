@@ -87,7 +87,7 @@ class Report:
     def again(self) -> str:
         """The command that makes anew what is missing."""
         # What networks hear is a part of an evaluation, without a command of its own.
-        job = "evaluate" if self.job == "extract" else self.job
+        job = "evaluate" if self.job in ("extract", "listen") else self.job
         return f"the same `v2a {job}` again" if job else "the same command again"
 
     def lines(self) -> Iterator[str]:

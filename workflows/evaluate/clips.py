@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from v2a_core import storage
-from v2a_core.metrics.systems.measure import SetResult
+from v2a_core.metrics.systems.measure import Measured, SetResult
 from v2a_core.metrics.systems.places import LookedAt
 from v2a_core.tables.clips import CLIPS, CLIPS_FILE, SOUNDS_FILE, SYSTEM_SOUNDS
 from workflows.evaluate.comparison import REFERENCES, System
@@ -19,7 +19,7 @@ def write_clips(
     output: str,
     systems: Sequence[System],
     wanted: Mapping[str, LookedAt],
-    results: Mapping[str, Sequence[SetResult]],
+    measured: Measured,
 ) -> None:
     """Write both tables.
 
@@ -27,15 +27,18 @@ def write_clips(
         output: Folder or URI of the comparison.
         systems: Whose files were looked at.
         wanted: The references' files.
-        results: The metrics of each system, by its name.
+        measured: The metrics of each system, by its name, and what a judge heard.
     """
-    rows = [_row(REFERENCES, key, item) for key, item in wanted.items()]
-    rows += [_row(system.name, key, item) for system in systems for key, item in system.found.items()]
+    judged = measured.judged
+    heard = {REFERENCES: next(iter(judged.values())).reference if judged else {}}
+    heard |= {name: found.made for name, found in judged.items()}
+    rows = [_row(REFERENCES, key, item, heard) for key, item in wanted.items()]
+    rows += [_row(system.name, key, item, heard) for system in systems for key, item in system.found.items()]
     _write(storage.join(output, SOUNDS_FILE), pa.Table.from_pylist(rows, schema=SYSTEM_SOUNDS))
-    _write(storage.join(output, CLIPS_FILE), pa.concat_tables([CLIPS.empty_table(), *_values(results)]))
+    _write(storage.join(output, CLIPS_FILE), pa.concat_tables([CLIPS.empty_table(), *_values(measured.results)]))
 
 
-def _row(system: str, key: str, item: LookedAt) -> dict[str, object]:
+def _row(system: str, key: str, item: LookedAt, heard: Mapping[str, Mapping[str, str]]) -> dict[str, object]:
     return {
         "system": system,
         "id": key,
@@ -49,6 +52,7 @@ def _row(system: str, key: str, item: LookedAt) -> dict[str, object]:
         "sample_rate_hz": item.sample_rate or None,
         "length_s": item.length_s or None,
         "silent": item.silent,
+        "verdict": heard.get(system, {}).get(key),
         "error": item.error or None,
     }
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from ray.data import Dataset
@@ -14,6 +16,7 @@ from ray.data import Dataset
 from v2a_core import storage
 from v2a_core.compute.ids import pack
 from v2a_core.config import ConfigError
+from v2a_core.metrics.extractors.clap import CLAP, clap_of
 from v2a_core.metrics.extractors.folder import (
     FolderExtractor,
     HearingExtractor,
@@ -27,16 +30,20 @@ from v2a_core.metrics.extractors.folder import (
 from v2a_core.metrics.extractors.librosa_onsets import LibrosaOnsets
 from v2a_core.metrics.extractors.motion import MotionSettings, VideoMotion
 from v2a_core.metrics.extractors.network import NetworkSettings, find_weights, networks
+from v2a_core.metrics.extractors.verdicts import JUDGE, VerdictSettings, find_judge
 from v2a_core.metrics.hearing_protocols import Protocol
-from v2a_core.models import ModelError
+from v2a_core.metrics.inputs import is_whole
+from v2a_core.models import Bundle, LocalBundle, ModelError
 from v2a_core.outputs.ledger import Ledger, embeddings_ledger, places_of
+from v2a_core.outputs.unfinished import UnfinishedError
 from v2a_core.protocols import JSON
 from v2a_core.tables import features
-from v2a_core.tables.schema import ROWS_FOLDER
+from v2a_core.tables.schema import REJECTED, ROWS_FOLDER
+from v2a_core.verification.retry import forget
 from workflows.cluster_runtime.pools import Pools
 from workflows.command.arguments import Asked
 from workflows.evaluate.config import EvaluateJob
-from workflows.evaluate.hearing import HearPairs, HearSounds, ThroughModels, WatchFilms
+from workflows.evaluate.hearing import HearPairs, HearSounds, ThroughModels, WatchFilms, load_ears
 from workflows.evaluate.reading import PLACE, ReadFilms, ReadPairs, ReadSounds, SeeVideos
 from workflows.streaming.job import DryRun, Identity, Models, Plan, Request, Rows, StreamingJob
 from workflows.streaming.plan import from_tables
@@ -47,6 +54,7 @@ from workflows.streaming.summary import NothingMadeError, Tally
 
 MOTION, ONSETS = "motion", "librosa-onsets"
 _SOUNDS_PER_BLOCK = 8
+_HEARD = ["source_id", "kind", "source_uri", "content", "status", "reject_stage"]
 _DIGITS = 12  # of the sha256 of weights, in the name of a folder
 
 
@@ -66,6 +74,17 @@ def chosen_weights(job: EvaluateJob) -> dict[str, Weights]:
     if job.extractors.own(MOTION, MotionSettings).use:
         found |= {MOTION: VideoMotion.program(MOTION), ONSETS: LibrosaOnsets.program(ONSETS)}
     return found
+
+
+def bundle_weights(job: EvaluateJob, bundle: Bundle, local: LocalBundle) -> dict[str, Weights]:
+    """The bundle's CLAP, and the judge that the settings name or that lies beside its models, if there is one.
+
+    Raises:
+        ConfigError: When the judge cannot be had.
+    """
+    judge = find_judge(job.extractors.own(JUDGE, VerdictSettings), bundle, local)
+    clap = clap_of(bundle, local, functools.partial(load_ears, bundle, job.encoders))
+    return {CLAP: clap, **({JUDGE: judge} if judge else {})}
 
 
 def feature_folder(place: str, weights: Weights, protocol: Protocol) -> str:
@@ -91,7 +110,9 @@ class Asking:
     seen: str = ""
 
 
-def extract(place: str, sounds: pa.Table, asking: Asking, job: EvaluateJob, asked: Asked) -> str:
+def extract(
+    place: str, sounds: pa.Table, asking: Asking, job: EvaluateJob, asked: Asked, *, optional: bool = False
+) -> str:
     """Hear or see what the extractor has not heard or seen yet.
 
     Args:
@@ -101,9 +122,13 @@ def extract(place: str, sounds: pa.Table, asking: Asking, job: EvaluateJob, aske
         asking: What is asked about them.
         job: The configuration.
         asked: Models, address, ...
+        optional: Whether sounds that cannot be fetched are done without.
 
     Returns:
         Folder or URI of its rows.
+
+    Raises:
+        UnfinishedError: When some could not be fetched, unless they are optional.
     """
     output = feature_folder(place, asking.weights, asking.protocol)
     if not hears(asking.weights):
@@ -120,6 +145,10 @@ def extract(place: str, sounds: pa.Table, asking: Asking, job: EvaluateJob, aske
         run_streaming(Request(output, **asked), entrance)
     except NothingMadeError as error:
         print(f"extract: {error}", flush=True)  # each of them has a row that says why
+    except UnfinishedError as error:
+        if not optional:
+            raise
+        print(f"extract: {error}", flush=True)
     return storage.join(output, ROWS_FOLDER)
 
 
@@ -164,6 +193,7 @@ class Extraction(StreamingJob[pa.Table]):
             "extractor": weights.extractor,
             "sha256": weights.sha256,
             "protocol": dict(self.asking.protocol.describe()),
+            **({"options": {**weights.options}} if weights.options else {}),
             **({"after": self.asking.after} if self.asking.after else {}),
         }
         return Identity(content, {})
@@ -174,6 +204,11 @@ class Extraction(StreamingJob[pa.Table]):
         kinds = {WatchingExtractor: features.with_film, PairExtractor: features.with_pair}
         transit = next((made for kind, made in kinds.items() if issubclass(self._extractor, kind)), features.with_sound)
         return Rows(ROWS_FOLDER, schema, transit(schema), "segment_id", embeddings_ledger)
+
+    def renew(self, request: Request) -> None:
+        """Forget files that could not be read and can now, besides."""
+        super().renew(request)
+        forget(request.output, ROWS_FOLDER, _HEARD, _mended)
 
     def plan(self, ledger: Ledger, tally: Tally) -> Plan[pa.Table]:
         """The sounds without a row."""
@@ -239,6 +274,16 @@ class RoundTripExtraction(Extraction):
         """Through both of them."""
         stage = ThroughModels(self.models.bundle, self.asking.protocol)
         return run_actors(data, stage, pools, batch_size=pools.segments_per_batch, gpu="beside")
+
+
+def _mended(heard: pa.Table) -> npt.NDArray[np.bool_]:
+    """Which rows are of a file that was another one, or none, and is the one that was meant."""
+    unread = pc.and_(pc.equal(heard["status"], REJECTED), pc.equal(heard["reject_stage"], "read"))
+    rejected = pc.and_(unread, pc.equal(heard["kind"], "audio")).to_numpy()
+    chosen = np.zeros(heard.num_rows, bool)
+    for row in np.flatnonzero(rejected):
+        chosen[row] = is_whole(heard["source_uri"][row].as_py(), heard["content"][row].as_py())
+    return chosen
 
 
 def _blocks(items: pa.Table, pools: Pools) -> Iterator[pa.Table]:

@@ -7,14 +7,29 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from v2a_core.encoders.config import EncoderSettings
 from v2a_core.metrics.extractors.folder import HearingExtractor, PairExtractor, WatchingExtractor, Weights
 from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.models import Bundle
+from v2a_core.protocols import AudioEncoder
 from v2a_core.stages.pairs import hear_pairs
 from v2a_core.stages.sounds import hear_sounds
 from v2a_core.stages.watch import watch_films
 from workflows.cluster_runtime.pools import device
 from workflows.streaming.stages import ActorStage
+
+
+def load_ears(bundle: Bundle, settings: EncoderSettings, device: str) -> AudioEncoder:
+    """The audio encoder of a bundle.
+
+    Args:
+        bundle: The models.
+        settings: How it runs.
+        device: Where.
+    """
+    from v2a_core.encoders import build_audio
+
+    return build_audio(bundle.resolve(), settings, device)
 
 
 @dataclass(frozen=True)

@@ -4,39 +4,43 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Unpack
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from ray.data import Dataset
 
 from v2a_core import storage
 from v2a_core.compute.ids import pack
 from v2a_core.media.config import SegmentSettings
 from v2a_core.metrics import inputs
+from v2a_core.metrics.extractors.clap import CLAP
 from v2a_core.metrics.extractors.folder import Weights
 from v2a_core.metrics.extractors.schema import evaluated_schema, read_schema
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
-from v2a_core.metrics.systems.clap_sets import EvaluatedRows
-from v2a_core.metrics.systems.measure import Measured
+from v2a_core.metrics.systems.clap_sets import ClapSounds
 from v2a_core.metrics.systems.sets import of_index, originals_of
-from v2a_core.outputs import manifest
+from v2a_core.outputs import manifest, unfinished
 from v2a_core.outputs.ledger import Ledger, embeddings_ledger
 from v2a_core.outputs.manifest import Manifest
 from v2a_core.protocols import JSON
 from v2a_core.stages.listen import ReadSettings, described, sound_extractors
 from v2a_core.stages.round_trip import check_round_trip
+from v2a_core.tables.evaluated import ABOUT
+from v2a_core.tables.features import SOUNDS
 from v2a_core.tables.schema import ROWS_FOLDER
 from v2a_core.verification.retry import forget
 from workflows.cluster_runtime.pools import Pools
 from workflows.command.arguments import Asked
+from workflows.evaluate.asides import MADE, REFERENCES, RIDERS, FolderAside, kind_folder
 from workflows.evaluate.config import EvaluateJob
-from workflows.evaluate.extraction import chosen_weights
+from workflows.evaluate.extraction import Asking, Extraction, bundle_weights, chosen_weights
 from workflows.evaluate.report import SYSTEM, References, Reported, report
 from workflows.evaluate.sets import Compared, compare, feature_outputs
 from workflows.evaluate.stages import ListenStage, ReadStage
-from workflows.streaming.job import DryRun, Identity, Models, Plan, Request, Rows, StreamingJob
+from workflows.streaming.job import Aside, DryRun, Identity, Models, Plan, Request, Rows, StreamingJob
 from workflows.streaming.plan import from_tables
 from workflows.streaming.run import Entrance
 from workflows.streaming.run import run as run_streaming
@@ -44,6 +48,7 @@ from workflows.streaming.stages import run_actors, run_tasks
 from workflows.streaming.summary import Tally
 
 _SOUNDTRACKS_PER_BLOCK = 4
+LISTEN = "listen"  # the job of one of several systems
 
 
 def run(
@@ -82,7 +87,7 @@ def run(
         job,
         inputs=[soundtracks],
         listed=listed,
-        opened=functools.partial(open_evaluation, job, embeddings, chosen_weights(job), asked),
+        opened=functools.partial(open_evaluation, job, embeddings, asked, output),
     )
     return run_streaming(Request(output, **asked), entrance)
 
@@ -109,8 +114,8 @@ class Soundtracks:
 def open_evaluation(
     job: EvaluateJob,
     embeddings: str | None,
-    weights: Mapping[str, Weights],
     asked: Asked,
+    place: str,
     models: Models,
     soundtracks: Soundtracks,
 ) -> Evaluation:
@@ -119,8 +124,8 @@ def open_evaluation(
     Args:
         job: The configuration.
         embeddings: Folder or URI that `v2a embed` wrote, to compare with instead of the originals.
-        weights: Of each network that is used.
         asked: What else was asked of the run.
+        place: Folder or URI that holds `features/`.
         models: The models.
         soundtracks: What is evaluated.
 
@@ -133,7 +138,9 @@ def open_evaluation(
     if job.round_trip:
         check_round_trip(local)
     references = References(embeddings, inputs.read_references(embeddings, local)) if embeddings else None
-    return Evaluation(models, job, soundtracks, references, weights, asked)
+    weights = chosen_weights(job) | bundle_weights(job, models.bundle, local)
+    kind = SystemListening if soundtracks.made_by is None else Evaluation
+    return kind(models, job, soundtracks, references, weights, asked, place)
 
 
 @dataclass(frozen=True)
@@ -144,8 +151,9 @@ class Evaluation(StreamingJob[pa.Table]):
         settings: The configuration.
         soundtracks: What is evaluated.
         references: Embeddings to compare with instead of the originals.
-        weights: Of each network that is used.
+        weights: Of each extractor with a folder of its own that is used.
         asked: What else was asked of the run.
+        place: Folder or URI that holds `features/`.
     """
 
     name: ClassVar[str] = "evaluate"
@@ -155,6 +163,12 @@ class Evaluation(StreamingJob[pa.Table]):
     references: References | None
     weights: Mapping[str, Weights]
     asked: Asked
+    place: str
+
+    @property
+    def _riders(self) -> list[Weights]:
+        """The extractors with folders of their own that hear in the same pass."""
+        return [self.weights[name] for name in RIDERS if name in self.weights]
 
     def identity(self) -> Identity:
         """The soundtracks, and what hears them."""
@@ -204,7 +218,7 @@ class Evaluation(StreamingJob[pa.Table]):
         return plan
 
     def chain(self, items: pa.Table, output: str, pools: Pools) -> Dataset:
-        """Read soundtracks and originals, then embed and judge them."""
+        """Read soundtracks and originals, then embed them."""
         job, models, soundtracks = self.settings, self.models, self.soundtracks
         table = inputs.with_sources(items, job.originals)
         size = pools.sources_per_block or _SOUNDTRACKS_PER_BLOCK
@@ -216,39 +230,68 @@ class Evaluation(StreamingJob[pa.Table]):
         data = run_tasks(data, ReadStage(reading), pools)
         listening = ListenStage(
             models.bundle,
-            job.encoders,
             job.extractors,
             protocol,
-            embed_references=self.references is None,
+            riders=self._riders,
+            given=self.references is not None,
         )
         return run_actors(data, listening, pools, batch_size=pools.segments_per_batch)
+
+    def asides(self, output: str, before_commit: Callable[[], None]) -> list[Aside]:
+        """The folders of those that ride along."""
+        found: list[Aside] = []
+        for weights in self._riders:
+            asking = Asking(weights, PROTOCOLS[self.settings.protocol])
+            extraction = Extraction(self.models, self.settings, asking, SOUNDS.empty_table())
+            kinds = zip(ABOUT, (MADE, REFERENCES), strict=True)
+            for about, kind in list(kinds)[: 2 if self._hears_originals(weights) else 1]:
+                folder = kind_folder(self.place, kind, asking)
+                found.append(FolderAside(folder, about, extraction, before_commit))
+        return found
+
+    def _hears_originals(self, weights: Weights) -> bool:
+        return self.settings.originals and (self.references is None or weights.extractor != CLAP)
 
     def tell(self, output: str) -> dict[str, JSON]:
         """The metrics, over all rows of these soundtracks."""
         place, index, local = self.soundtracks.place, self.soundtracks.index, self.models.local
-        facts = Reported(output, place, local)
+        facts = Reported(output, place, local, self.weights)
         compared = self._compared(output)
-        measured = compare(compared, self.settings, self.asked) if compared else Measured({SYSTEM: []})
+        measured = compare(compared, self.settings, self.asked)
         metrics = report(facts, index, self.references, measured, self.settings)
-        outputs: list[JSON] = [*(feature_outputs(compared) if compared else ())]
+        outputs: list[JSON] = [*feature_outputs(compared)]
         return {**super().tell(output), "metrics": metrics, "outputs": outputs}
 
-    def _compared(self, output: str) -> Compared | None:
-        """What is measured as a whole set; of one of several systems nothing before all of them are there."""
+    def _compared(self, output: str) -> Compared:
+        """What is measured as a whole set: of the soundtracks that could be fetched."""
         soundtracks, job, local = self.soundtracks, self.settings, self.models.local
-        if soundtracks.made_by is None:
-            return None
-        index, length_s, references = soundtracks.index, soundtracks.segments.length_s, self.references
-        ids = index["source_id"].combine_chunks()
-        of_references = references.embeddings if references else None
+        length_s, references = soundtracks.segments.length_s, self.references
+        waiting = unfinished.read(output)["source_id"].combine_chunks()  # until the next run
+        index = soundtracks.index.filter(pc.invert(pc.is_in(soundtracks.index["source_id"], value_set=waiting)))
+        made = of_index(index, soundtracks.place, length_s)
+        originals = originals_of(inputs.with_sources(index, True), length_s) if job.originals else None
+        given = references.embeddings if references else None
+        clap = ClapSounds(made.members(), originals.members() if originals else {}, given)
+        columns = (index[name].to_pylist() for name in ("segment_ids", "source_name"))
+        names = {segment: name for segments, name in zip(*columns, strict=True) for segment in segments}
         return Compared(
             output,
-            {SYSTEM: of_index(index, soundtracks.place, length_s)},
-            originals_of(inputs.with_sources(index, True), length_s) if job.originals else None,
+            {SYSTEM: made},
+            originals,
             references.place if references else None,
             self.weights,
             PROTOCOLS[job.protocol],
-            {SYSTEM: EvaluatedRows(storage.join(output, ROWS_FOLDER), ids, of_references)},
-            local.fingerprints()["audio"],
+            {SYSTEM: clap.named(names)},
             round_trip=local.fingerprints()["generator"] if job.round_trip else "",
         )
+
+
+@dataclass(frozen=True)
+class SystemListening(Evaluation):
+    """The rows of one of several systems, which are measured when those of all are there."""
+
+    name: ClassVar[str] = LISTEN
+
+    def tell(self, output: str) -> dict[str, JSON]:
+        """No metrics."""
+        return StreamingJob.tell(self, output)

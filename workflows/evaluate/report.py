@@ -15,19 +15,21 @@ from v2a_core import storage
 from v2a_core.metrics import METRICS, load_metric
 from v2a_core.metrics.config import MetricSettings
 from v2a_core.metrics.extractors import EXTRACTORS
+from v2a_core.metrics.extractors.folder import Weights, joined_columns
 from v2a_core.metrics.extractors.schema import evaluated_schema
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
-from v2a_core.metrics.measure import Result, measure, read_rows, row_columns, to_markdown, with_references
-from v2a_core.metrics.systems.measure import Measured
+from v2a_core.metrics.measure import Result, measure, read_rows, references_in_words, row_columns, to_markdown
+from v2a_core.metrics.systems.measure import Measured, joined
 from v2a_core.metrics.systems.table import not_heard_to_markdown, sets_to_markdown
 from v2a_core.models import LocalBundle
 from v2a_core.outputs.ledger import read_columns
 from v2a_core.protocols import JSON
-from v2a_core.stages.listen import weights_of
+from v2a_core.stages.listen import heard_by, weights_of
 from v2a_core.tables.schema import OK, ROWS_FOLDER
 from workflows.evaluate.config import EvaluateJob
 
 JSON_FILE, TABLE_FILE = "metrics.json", "metrics.md"
+VERDICTS = "verdicts"  # where their rows lie, in the output
 SYSTEM = "soundtracks"  # what an evaluation of one calls it
 
 
@@ -52,11 +54,13 @@ class Reported:
         output: Folder or URI of the evaluation.
         soundtracks: Of what was evaluated.
         models: The bundle.
+        weights: Of each extractor with a folder of its own that was used.
     """
 
     output: str
     soundtracks: str
     models: LocalBundle
+    weights: Mapping[str, Weights]
 
 
 def report(
@@ -68,19 +72,19 @@ def report(
         facts: What else the files say.
         index: The soundtracks.
         references: To compare with, instead of the originals.
-        measured: Metrics of the whole set, over what networks heard.
+        measured: Metrics of the whole set, over what networks heard, and verdicts.
         job: The configuration.
 
     Returns:
         Each metric as it stands in `metrics.json`, by its name.
     """
-    table = _rows(facts.output, index, row_columns(job.metrics, embeddings=references is not None))
-    found = read_rows(table)
+    table = _rows(facts.output, index, row_columns(job.metrics))
+    found = joined(read_rows(table), measured, SYSTEM, "segment_id")
     note = "the originals, where they have sound" if job.originals else "none"
     if references is not None:
-        found, note = with_references(found, dict(references.embeddings))
+        note = references_in_words(found["segment_id"], references.embeddings)
     results, heard = measure(found, job.metrics), PROTOCOLS[job.protocol].describe()
-    metrics = _told(results, provenance(facts.models, job), heard)
+    metrics = _told(results, provenance(facts.models, facts.weights, job), heard)
     sets, not_heard = measured.results[SYSTEM], measured.not_heard.get(SYSTEM, {})
     metrics |= {result.name: result.to_dict(job.metrics.confidence) for result in sets}
     good = pc.sum(pc.equal(table["status"], OK)).as_py() or 0
@@ -92,6 +96,7 @@ def report(
         "confidence": job.metrics.confidence,
         "protocol": heard,
         "not_heard": not_heard,
+        **({VERDICTS: measured.verdicts.removeprefix(facts.output).lstrip("/")} if measured.verdicts else {}),
         "metrics": metrics,
     }
     text = to_markdown(results, job.metrics.confidence)
@@ -116,19 +121,23 @@ def _told(results: Sequence[Result], made_by: Mapping[str, tuple[str, str]], hea
     return told
 
 
-def provenance(models: LocalBundle, job: EvaluateJob) -> dict[str, tuple[str, str]]:
+def provenance(models: LocalBundle, weights: Mapping[str, Weights], job: EvaluateJob) -> dict[str, tuple[str, str]]:
     """Of each metric of rows the extractors whose columns it takes, and the sha256 of their weights.
 
     Args:
         models: The bundle.
+        weights: Of each extractor with a folder of its own that was used.
         job: The configuration.
     """
-    hashes = weights_of(job.extractors, models)
-    given = {name: {item.name for item in EXTRACTORS[name].component.row_columns()} for name in EXTRACTORS.names()}
+    hashes = weights_of(job.extractors, models) | {name: found.sha256 for name, found in weights.items()}
+    given = {
+        name: {*joined_columns(name), *(item.name for item in EXTRACTORS[name].component.row_columns())}
+        for name in EXTRACTORS.names()
+    }
     found = {}
     for metric in METRICS.names():
         needs = {*load_metric(metric, job.metrics).needs}
-        names = [name for name, columns in given.items() if needs & columns]
+        names = [heard_by(name) for name, columns in given.items() if needs & columns]
         found[metric] = (", ".join(names), ", ".join(hashes[name] for name in names if hashes.get(name)))
     return found
 

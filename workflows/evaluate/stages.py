@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from v2a_core.encoders.config import EncoderSettings
 from v2a_core.metrics.config import ExtractorSettings
 from v2a_core.metrics.extractors.base import Hearing
+from v2a_core.metrics.extractors.clap import CLAP
+from v2a_core.metrics.extractors.folder import Weights, hearing_extractor
 from v2a_core.metrics.extractors.schema import read_schema
 from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.models import Bundle
-from v2a_core.protocols import AudioEncoder, TextEncoder
-from v2a_core.stages.listen import ReadSettings, batch_extractors, embed_sounds, read_soundtrack
+from v2a_core.protocols import TextEncoder
+from v2a_core.stages.listen import ReadSettings, Riders, batch_extractors, embed_sounds, read_soundtrack
 from workflows.cluster_runtime.pools import device
 from workflows.streaming.stages import ActorStage
 
@@ -35,32 +36,38 @@ class ReadStage:
 
 @dataclass(frozen=True)
 class ListenStage(ActorStage):
-    """Samples in, embeddings and verdicts out; an actor holds CLAP's two towers and the judge."""
+    """Samples in, what is heard out; an actor holds CLAP's two towers and the judge.
+
+    CLAP and the judge have folders of their own, but hear in this one pass: jobs by themselves would read every sound
+    again, and cost more than both do.
+
+    Attributes:
+        bundle: The models.
+        extractors: Settings of those whose columns are in the rows.
+        protocol: What is heard of a sound.
+        riders: Those with folders of their own, CLAP among them.
+        given: Whether CLAP's embeddings of references come from elsewhere.
+    """
 
     bundle: Bundle
-    settings: EncoderSettings
     extractors: ExtractorSettings
     protocol: Protocol
-    embed_references: bool
+    riders: Sequence[Weights]
+    given: bool
 
     def load(self) -> Callable[[pa.Table], pa.Table]:
         """Load the ears; the text tower comes with the first caption."""
-        encoder, local = self._audio(), self.bundle.resolve()
+        local = self.bundle.resolve()
         hearing = Hearing(
             spec=local.media_spec(),
             protocol=self.protocol,
-            audio=lambda: encoder,
             text=functools.cache(self._text),
             models=local,
-            embed_references=self.embed_references,
         )
         extractors = batch_extractors(self.extractors, hearing)
-        return lambda batch: embed_sounds(batch, extractors)
-
-    def _audio(self) -> AudioEncoder:
-        from v2a_core.encoders import build_audio
-
-        return build_audio(self.bundle.resolve(), self.settings, device())
+        riders = {found.extractor: hearing_extractor(found.extractor).opened(found, device()) for found in self.riders}
+        made_alone = frozenset({CLAP} if self.given else ())
+        return lambda batch: embed_sounds(batch, extractors, Riders(riders, self.protocol, made_alone))
 
     def _text(self) -> TextEncoder:
         from v2a_core.generators import load_text_encoder

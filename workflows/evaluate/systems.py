@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Unpack
 
 import numpy as np
@@ -14,10 +14,11 @@ import pyarrow as pa
 from v2a_core import storage
 from v2a_core.media.config import SegmentSettings
 from v2a_core.media.segments import digest
+from v2a_core.metrics.extractors.folder import Weights
 from v2a_core.metrics.hearing_protocols import PROTOCOLS
-from v2a_core.metrics.systems.clap_sets import EvaluatedRows
+from v2a_core.metrics.systems.clap_sets import ClapSounds
 from v2a_core.metrics.systems.files import Files, files_to_markdown
-from v2a_core.metrics.systems.measure import Measured, SetResult, differences
+from v2a_core.metrics.systems.measure import Measured, SetResult, differences, joined
 from v2a_core.metrics.systems.places import LookedAt
 from v2a_core.metrics.systems.row_metrics import row_results
 from v2a_core.metrics.systems.table import not_heard_to_markdown, sets_to_markdown
@@ -30,9 +31,11 @@ from v2a_core.storage import StorageAccess
 from v2a_core.tables import arrays
 from v2a_core.tables.clips import CLIPS_FILE, SOUNDS_FILE
 from v2a_core.tables.features import SOUNDS
-from v2a_core.tables.schema import EMBEDDING_DIM, INDEX, ROWS_FOLDER
+from v2a_core.tables.schema import EMBEDDING_DIM, INDEX
 from workflows.command.arguments import Asked
+from workflows.evaluate import asides
 from workflows.evaluate import job as evaluate
+from workflows.evaluate.asides import kind_folder, known_sounds
 from workflows.evaluate.clips import write_clips
 from workflows.evaluate.comparison import (
     REFERENCES,
@@ -46,7 +49,7 @@ from workflows.evaluate.comparison import (
     wanted_sounds,
 )
 from workflows.evaluate.config import EvaluateJob
-from workflows.evaluate.extraction import chosen_weights
+from workflows.evaluate.extraction import Asking, bundle_weights, chosen_weights
 from workflows.evaluate.report import JSON_FILE, TABLE_FILE, provenance, read_evaluated, write_report
 from workflows.evaluate.sets import Compared, compare, feature_outputs
 from workflows.streaming.job import Request
@@ -55,7 +58,13 @@ from workflows.streaming.run import run as run_streaming
 
 NAME = "evaluate --system"  # of the job, in the manifest
 SYSTEMS_FOLDER = "systems"
-_INDEX = pa.schema([*(item for item in INDEX if item.name != "conditions"), pa.field("reference", pa.string())])
+_INDEX = pa.schema(
+    [
+        *(item for item in INDEX if item.name != "conditions"),
+        pa.field("reference", pa.string()),
+        pa.field("reference_known", pa.list_(pa.string())),
+    ]
+)
 
 
 def run(
@@ -95,21 +104,20 @@ def run(
         print(files_to_markdown(files), flush=True)
         if asked.get("dry_run"):
             return {"files": {name: found.to_dict() for name, found in files.items()}}
-        local = load_bundle(asked.get("models", Request.models)).resolve()
+        bundle = load_bundle(asked.get("models", Request.models))
+        local = bundle.resolve()
+        weights |= bundle_weights(job, bundle, local)
         if job.round_trip:
             check_round_trip(local)
         mine = new_manifest(NAME, {"protocol": job.protocol}, local, job)
         manifest.same(output, mine)
         with hold(output, NAME, steal=asked.get("steal", False)):
             claimed = manifest.open_output(output, mine)
-            evaluated = {item.name: _evaluate(item, wanted, output, job, asked) for item in looked}
-            compared = _compared(output, evaluated, (looked, wanted), local, job)
-            compared = replace(compared, embeddings=embeddings, weights=weights)
-            measured = compare(compared, job, asked)
-            results = {name: [*evaluated[name].results, *found] for name, found in measured.results.items()}
-            measured = replace(measured, results=results)
+            indexes = {item.name: _hear(item, wanted, output, weights, job, asked) for item in looked}
+            compared = replace(_compared(output, (looked, wanted), local, job), embeddings=embeddings, weights=weights)
+            measured = _measured(compared, indexes, provenance(local, weights, job), job, asked)
             content = _write(output, measured, files, {REFERENCES: references, **systems}, job, pairs)
-            write_clips(output, looked, wanted, results)
+            write_clips(output, looked, wanted, measured)
             outputs = [f"{SYSTEMS_FOLDER}/{item.name}" for item in looked if item.heard]
             outputs += feature_outputs(compared)
             close(output, claimed, (JSON_FILE, TABLE_FILE, SOUNDS_FILE, CLIPS_FILE), outputs, files)
@@ -117,62 +125,92 @@ def run(
 
 
 def _compared(
-    output: str,
-    evaluated: Mapping[str, _Evaluated],
-    sounds: tuple[Sequence[System], Mapping[str, LookedAt]],
-    local: LocalBundle,
-    job: EvaluateJob,
+    output: str, sounds: tuple[Sequence[System], Mapping[str, LookedAt]], local: LocalBundle, job: EvaluateJob
 ) -> Compared:
-    """What is compared as whole sets, before it is known what hears it."""
-    (looked, wanted), fingerprints = sounds, local.fingerprints()
+    """What is compared, before it is known what hears it."""
+    looked, wanted = sounds
+    systems, reference = {item.name: sounds_of(item) for item in looked}, wanted_sounds(wanted)
+    originals = reference.members() if reference else {}
     return Compared(
         output,
-        {item.name: sounds_of(item) for item in looked},
-        wanted_sounds(wanted),
+        systems,
+        reference,
         None,
         {},
         PROTOCOLS[job.protocol],
-        {name: found.rows for name, found in evaluated.items()},
-        fingerprints["audio"],
-        round_trip=fingerprints["generator"] if job.round_trip else "",
+        {name: ClapSounds(found.members(), originals) for name, found in systems.items()},
+        round_trip=local.fingerprints()["generator"] if job.round_trip else "",
     )
 
 
-@dataclass(frozen=True)
-class _Evaluated:
-    """A system that was evaluated by itself."""
+def _measured(
+    compared: Compared,
+    indexes: Mapping[str, pa.Table],
+    made_by: Mapping[str, tuple[str, str]],
+    job: EvaluateJob,
+    asked: Asked,
+) -> Measured:
+    """All metrics of every system: those of rows, then those of sets.
 
-    results: list[SetResult]
-    rows: EvaluatedRows
+    Args:
+        compared: What.
+        indexes: Of each system, by its name.
+        made_by: The extractors of each metric of rows, and the sha256 of their weights.
+        job: The configuration.
+        asked: Models, address, ...
+    """
+    measured, results = compare(compared, job, asked), dict[str, list[SetResult]]()
+    for name, index in indexes.items():
+        rows = read_evaluated(storage.join(compared.output, SYSTEMS_FOLDER, name), index, job.metrics)
+        rows = joined(rows, measured, name, "source_name")
+        found = row_results(rows, made_by, PROTOCOLS[job.protocol], job.metrics)
+        results[name] = [*found, *measured.results[name]]
+    return replace(measured, results=results)
 
 
-def _evaluate(
-    system: System, wanted: Mapping[str, LookedAt], folder: str, job: EvaluateJob, asked: Asked
-) -> _Evaluated:
-    """The metrics of rows of one system, from rows of its own."""
+def _hear(
+    system: System,
+    wanted: Mapping[str, LookedAt],
+    folder: str,
+    weights: Mapping[str, Weights],
+    job: EvaluateJob,
+    asked: Asked,
+) -> pa.Table:
+    """Hear what a system has no row of; references that were heard for another system are not heard again.
+
+    Returns:
+        Its index.
+    """
     output = storage.join(folder, SYSTEMS_FOLDER, system.name)
-    index = _index(system, wanted)
+    index = _index(system, wanted, _known(folder, weights, job))
     identity: dict[str, JSON] = {"system": system.name}
     soundtracks = evaluate.Soundtracks("", index, SegmentSettings(whole=True), identity)
-    opened = functools.partial(evaluate.open_evaluation, job, None, {}, asked)
+    opened = functools.partial(evaluate.open_evaluation, job, None, asked, folder)
     if system.heard:
-        entrance = Entrance(evaluate.Evaluation.name, job, inputs=[], listed=lambda _: soundtracks, opened=opened)
+        entrance = Entrance(evaluate.LISTEN, job, inputs=[], listed=lambda _: soundtracks, opened=opened)
         run_streaming(Request(output, **asked), entrance)
-    local = load_bundle(asked.get("models", Request.models)).resolve()
-    results = row_results(
-        read_evaluated(output, index, job.metrics), provenance(local, job), PROTOCOLS[job.protocol], job.metrics
-    )
-    ids = index["source_id"].combine_chunks()
-    return _Evaluated(results, EvaluatedRows(storage.join(output, ROWS_FOLDER), ids))
+    return index
 
 
-def _index(system: System, wanted: Mapping[str, LookedAt]) -> pa.Table:
-    """The files of a system as an index of soundtracks, with the reference of each."""
+def _known(folder: str, weights: Mapping[str, Weights], job: EvaluateJob) -> dict[str, Collection[str]]:
+    """Ids of the references that each rider has heard, by its name."""
+    asked = {name: Asking(weights[name], PROTOCOLS[job.protocol]) for name in asides.RIDERS if name in weights}
+    return {name: set(known_sounds(kind_folder(folder, asides.REFERENCES, of))) for name, of in asked.items()}
+
+
+def _index(system: System, wanted: Mapping[str, LookedAt], known: Mapping[str, Collection[str]]) -> pa.Table:
+    """The files of a system as an index of soundtracks, with the reference of each.
+
+    Args:
+        system: Which.
+        wanted: The references, by id.
+        known: Ids of their sounds that were heard for other systems, by the names of the extractors.
+    """
     rows: list[dict[str, object]] = []
     conditions: list[arrays.Array | None] = []
     for key in system.heard:
         item, reference = system.found[key], wanted.get(key)
-        about = (reference or item).place
+        about, heard = (reference or item).place, _reference(key, reference)
         conditions.append(None if item.place.condition is None else item.place.condition[None])
         rows.append(
             {
@@ -188,16 +226,18 @@ def _index(system: System, wanted: Mapping[str, LookedAt]) -> pa.Table:
                 "starts_s": [0.0],
                 "audio_path": item.place.uri,
                 "audio_sha256": item.sha256,
-                "reference": json.dumps(_reference(key, reference)) if reference and not reference.error else "",
+                "reference": json.dumps(heard) if heard else "",
+                "reference_known": [name for name, sounds in known.items() if heard and heard["sound_id"] in sounds],
             }
         )
     column = arrays.vector_lists(conditions, EMBEDDING_DIM, np.float32)
     return pa.Table.from_pylist(rows, schema=_INDEX).append_column("conditions", column)
 
 
-def _reference(key: str, item: LookedAt) -> dict[str, Any]:
-    entry = entry_of(key, item)
-    return {name: entry[name] for name in SOUNDS.names}
+def _reference(key: str, item: LookedAt | None) -> dict[str, Any]:
+    """A row of `features.SOUNDS`; empty without a reference that can be heard."""
+    entry = entry_of(key, item) if item and not item.error else {}
+    return {name: entry[name] for name in SOUNDS.names if name in entry}
 
 
 def _write(

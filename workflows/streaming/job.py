@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 import pyarrow as pa
 from ray.data import Dataset
@@ -76,6 +76,19 @@ class Rows:
     def table(self, items: Sequence[Mapping[str, object]]) -> pa.Table:
         """Rows that no chain made, as the job's own chain would give them."""
         return pa.Table.from_pylist(list(items), schema=self.transit)
+
+
+class Aside(Protocol):
+    """Writes what the rows of a chain bring for another output than the job's own.
+
+    Nothing depends on it: what a killed run has not written aside, the job of that output makes.
+    """
+
+    def take(self, table: pa.Table) -> None:
+        """Take over what rows bring."""
+
+    def close(self) -> None:
+        """Write what was taken; when it returns, all of it is there."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +181,15 @@ class StreamingJob(abc.ABC, Generic[ItemsT]):
     @abc.abstractmethod
     def chain(self, items: ItemsT, output: str, pools: Pools) -> Dataset:
         """From what is planned to rows of `Rows.transit`."""
+
+    def asides(self, output: str, before_commit: Callable[[], None]) -> Sequence[Aside]:
+        """Where else findings of the chain's rows go: nowhere, unless a job says so.
+
+        Args:
+            output: Folder or URI.
+            before_commit: Called before anything is written; what it raises keeps it from being written.
+        """
+        return ()
 
     def tell(self, output: str) -> dict[str, JSON]:
         """What the summary holds beside the counts, when all rows are written."""

@@ -93,7 +93,7 @@ def _run(
     models = Models(bundle, bundle.resolve())
     check_weights(models.local)
     job = entrance.opened(models, listed)
-    mine = _manifest(job, entrance.settings)
+    mine = manifest_of(job, entrance.settings)
     manifest.same(request.output, mine)
     ready = _Ready(request, entrance.settings, job, mine, tally)
     if request.dry_run:
@@ -117,7 +117,8 @@ def _make(ready: _Ready[ItemsT], lease: Lease) -> dict[str, object]:
     writer = _writer(ready, claimed, lease)
     data = job.chain(plan.items, output, pools) if pools else None
     monitored = _monitored(job, lease, output, pools) if pools else None
-    sink = Sink(writer, Unfinished(output), tally, settings.limits, job.stage_columns, monitored)
+    asides = job.asides(output, lease.check) if pools else ()
+    sink = Sink(writer, Unfinished(output), tally, settings.limits, job.stage_columns, monitored, asides)
     stream(data, plan.rejected, sink)
     lease.check()
     return _conclude(ready, claimed, sink)
@@ -148,7 +149,8 @@ def describe_bundle(local: LocalBundle) -> BundleRecord:
     return {"name": local.name, "trained": local.trained, "fingerprints": local.fingerprints()}
 
 
-def _manifest(job: StreamingJob[ItemsT], settings: JobSettings) -> Manifest:
+def manifest_of(job: StreamingJob[ItemsT], settings: JobSettings) -> Manifest:
+    """The manifest of a job's output, before anything is written."""
     identity = job.identity()
     return manifest.new(
         job.name,

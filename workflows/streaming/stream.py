@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ from v2a_core.storage.trouble import StorageStopError, stop, stops_run
 from workflows.cluster_runtime.counters import Monitored, Progress, RunMetrics
 from workflows.cluster_runtime.restarts import bound_restarts
 from workflows.streaming.config import LimitSettings
+from workflows.streaming.job import Aside
 from workflows.streaming.progress import RunProgress
 from workflows.streaming.summary import Tally
 from workflows.streaming.watchdog import watch
@@ -35,6 +36,7 @@ class Sink:
         limits: When to give up.
         stage_columns: Maps a stage to the column in which rows carry its seconds.
         monitored: The run as the cluster's monitoring names it; None: there is no Ray that could.
+        asides: Take what else the rows bring.
     """
 
     writer: PartWriter
@@ -43,6 +45,7 @@ class Sink:
     limits: LimitSettings
     stage_columns: Mapping[str, str]
     monitored: Monitored | None
+    asides: Sequence[Aside] = ()
 
     def take(self, table: pa.Table) -> pa.Table:
         """Write and count rows; returns those that were new and final."""
@@ -51,6 +54,8 @@ class Sink:
         self.tally.arrive(table)
         self.tally.add(written)
         self.tally.wait(waiting)
+        for aside in self.asides:
+            aside.take(final)
         return written
 
     def progress(self) -> Progress:
@@ -66,6 +71,8 @@ class Sink:
         try:
             self.writer.flush()
             self.unfinished.save()
+            for aside in self.asides:
+                aside.close()
         except OSError as error:
             raise _storage_error(error) from None
 

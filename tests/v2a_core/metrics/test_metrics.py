@@ -16,7 +16,7 @@ from v2a_core.metrics.config import EACH_METRIC, IntervalSettings, MetricSetting
 from v2a_core.metrics.correlation import correlation, correlation_within, pearson
 from v2a_core.metrics.frechet import Gaussian, distance, fit, frechet_distance, score
 from v2a_core.metrics.intervals import mean, wilson
-from v2a_core.metrics.measure import measure, to_markdown, with_references
+from v2a_core.metrics.measure import measure, references_in_words, to_markdown
 from v2a_core.metrics.similarity import cosine
 
 QUICK = IntervalSettings(resamples=200)
@@ -34,7 +34,6 @@ def rows(count: int = 40, seed: int = 0) -> dict[str, list]:
     onsets = [sorted(random.uniform(0, 5, 6)) for _ in range(count)]
     return {
         "segment_id": [f"segment{row}" for row in range(count)],
-        "clap_embedding": list(made),
         "similarity_to_condition": random.uniform(0, 1, count).tolist(),
         "similarity_to_caption": random.uniform(0, 1, count).tolist(),
         "similarity_to_reference": (made * reference).sum(1).tolist(),
@@ -271,16 +270,10 @@ def test_measure_says_why_a_metric_is_missing_and_the_table_is_whole():
     assert all(line.count("|") in (0, 5, 7) for line in table.splitlines()), table
 
 
-def test_references_from_elsewhere_are_paired_by_id_or_taken_as_a_set():
-    columns = rows(10)
-    vectors = unit(np.random.default_rng(5).normal(size=(30, 16))).astype(np.float32)
-    paired, note = with_references(columns, {f"segment{row}": vectors[row] for row in range(8)})
-    assert note.startswith("8 of 10")
-    assert [value is None for value in paired["similarity_to_reference"]] == [False] * 8 + [True] * 2
-    assert paired["similarity_to_reference"][3] == pytest.approx(float(columns["clap_embedding"][3] @ vectors[3]))
-    as_set, note = with_references(columns, {f"other{row}": vectors[row] for row in range(30)})
-    assert "30 embeddings of other segments" in note
-    assert as_set == columns
+def test_references_from_elsewhere_are_told():
+    ids = [f"segment{row}" for row in range(10)]
+    assert references_in_words(ids, dict.fromkeys(ids[:8])).startswith("8 of 10")
+    assert "30 embeddings of other segments" in references_in_words(ids, {f"other{row}": None for row in range(30)})
 
 
 def test_a_score_as_json_holds_no_nan():

@@ -14,10 +14,12 @@ import soundfile
 
 from v2a_core.config import ConfigError
 from v2a_core.metrics.extractors.schema import evaluated_schema
+from v2a_core.metrics.extractors.verdicts import Verdicts
 from v2a_core.outputs import manifest
 from v2a_core.outputs.parts import PartSettings, PartWriter
 from v2a_core.report import read_report
 from v2a_core.storage import join
+from v2a_core.tables.features import feature_schema
 from v2a_core.tables.schema import INDEX
 from workflows.cli.main import main
 
@@ -90,18 +92,30 @@ def metrics(tmp_path):
             "segment_index": number,
             "segment_count": 2,
             "label": "rain",
+            "sound_id": f"sound-{number}",
             "similarity_to_condition": similarity,
-            "verdict": "rain",
-            "verdict_probability": 0.75,
             "status": "ok",
             "recorded_at": THEN,
         }
         for number, similarity in enumerate((0.25, 0.75))
     ]
     write(folder, "evaluate", evaluated_schema(), evaluated, "segment_id", "rows", {})
+    heard = [
+        {
+            **dict.fromkeys(("segment_id", "source_id", "source_key", "content"), f"sound-{number}"),
+            **dict.fromkeys(("source_uri", "source_name", "kind"), "audio"),
+            **{"segment_index": 0, "segment_count": 1, "status": "ok", "recorded_at": THEN},
+            "verdict": "rain",
+            "verdict_probability": 0.75,
+        }
+        for number in range(2)
+    ]
+    place = "features/made/judge/0-paper"
+    write(folder / place, "extract", feature_schema(Verdicts.columns), heard, "segment_id", "rows", {})
     score = {"title": "CLAP similarity", "better": "higher", "value": 0.5, "low": 0.25, "high": 0.75}
     unmeasured = {"title": "Nothing", "better": "lower", "reason": "none"}
-    (folder / "metrics.json").write_text(json.dumps({"metrics": {"similarity": score, "nothing": unmeasured}}))
+    content = {"metrics": {"similarity": score, "nothing": unmeasured}, "verdicts": f"{place}/rows"}
+    (folder / "metrics.json").write_text(json.dumps(content))
     return folder
 
 

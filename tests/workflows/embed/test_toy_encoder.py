@@ -149,6 +149,7 @@ def test_from_videos_to_soundtracks(environment: dict[str, str], bundle: Path, t
         assert np.abs(soundfile.read(row["audio_path"])[0]).max() > 0.01
     metrics = tmp_path / "metrics"
     v2a(environment, "evaluate", output, "--output", metrics, "--models", bundle, settings=("metrics.resamples=20",))
-    judged = read_columns(f"{metrics}/rows", ["status", "verdict"])
+    (folder,) = (metrics / "features" / "made" / "judge").iterdir()
+    judged = read_columns(f"{folder}/rows", ["status", "verdict"])
     assert judged is not None
     assert all(row["verdict"] for row in judged.to_pylist() if row["status"] == "ok")

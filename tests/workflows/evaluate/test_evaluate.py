@@ -6,21 +6,54 @@ from pathlib import Path
 
 import helpers_outputs
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers_evaluate import SAMPLING, job
 
 from v2a_core import storage
 from v2a_core.config import ConfigError, load
+from v2a_core.metrics.extractors.clap import Clap
+from v2a_core.metrics.extractors.folder import Weights
 from v2a_core.metrics.extractors.judge import Judge
+from v2a_core.metrics.extractors.verdicts import VerdictSettings, find_judge, judge_fingerprint
+from v2a_core.metrics.hearing_protocols import PROTOCOLS
+from v2a_core.metrics.systems.sets import file_entry, sound_set
 from v2a_core.miniature.world import KINDS
+from v2a_core.models import load_bundle
 from v2a_core.outputs import manifest
 from v2a_core.outputs.ledger import read_columns
 from v2a_core.outputs.unfinished import UnfinishedError
+from v2a_core.tables.evaluated import ABOUT, carried_column
+from v2a_core.tables.features import SOUNDS, carried
 from v2a_core.verification import verify
 from workflows.embed import job as embed
 from workflows.embed.config import EmbedJob
 from workflows.evaluate import job as evaluate
+from workflows.evaluate.asides import FolderAside
+from workflows.evaluate.extraction import Asking, Extraction, bundle_weights, extract, feature_folder
+from workflows.streaming.job import Models
+
+PAPER = PROTOCOLS["paper"]
+
+
+def verdicts_of(output, kind: str, judge: str) -> dict[str, dict]:
+    """What a judge heard of the sounds of a kind, by their ids."""
+    folder = feature_folder(f"{output}/features/{kind}", Weights("judge", "", judge_fingerprint(judge)), PAPER)
+    columns = ["segment_id", "status", "reject_type", "silent", "verdict", "verdict_probability"]
+    rows = read_columns(f"{folder}/rows", columns).to_pylist()
+    found = {row["segment_id"]: row for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def heard_by_clap(output, kind: str) -> dict[str, np.ndarray]:
+    """The embeddings of the sounds of a kind, by their ids."""
+    (folder,) = (output / "features" / kind / "clap").iterdir()
+    rows = read_columns(f"{folder}/rows", ["segment_id", "embedding"]).to_pylist()
+    found = {row["segment_id"]: np.array(row["embedding"]) for row in rows if row["embedding"]}
+    assert all(np.linalg.norm(vector) == pytest.approx(1, abs=1e-3) for vector in found.values())
+    return found
 
 
 def rows_of(output) -> dict[str, list[dict]]:
@@ -57,9 +90,9 @@ def evaluated(ray_session, soundtracks, judge, tmp_path_factory):
     return output, summary
 
 
-def test_a_row_a_segment_and_a_reject_for_a_broken_file(evaluated):
+def test_a_row_a_segment_and_a_reject_for_a_broken_file(evaluated, judge):
     output, summary = evaluated
-    found = rows_of(output)
+    found, heard, embedded = rows_of(output), verdicts_of(output, "made", judge), heard_by_clap(output, "made")
     assert {name: len(items) for name, items in found.items()} == {
         "rain/one.mp4": 3, "bell/one.mp4": 1, "bell/mute & odd%20[name].mp4": 1, "still.png": 1,
         "shard-000/key0.mp4": 1, "shard-000/key1.mp4": 1,
@@ -71,21 +104,21 @@ def test_a_row_a_segment_and_a_reject_for_a_broken_file(evaluated):
     for items in found.values():
         for row in items:
             if row["status"] == "ok":
-                assert np.linalg.norm(row["clap_embedding"]) == pytest.approx(1, abs=1e-3)
-                assert row["verdict"] in KINDS
+                assert row["sound_id"] in embedded
+                assert heard[row["sound_id"]]["verdict"] in KINDS
                 assert row["similarity_to_condition"] is not None
                 assert (row["similarity_to_caption"] is None) == (row["caption"] is None)
 
 
 def test_a_sound_is_compared_with_the_condition_that_made_it(evaluated, soundtracks):
-    found = rows_of(evaluated[0])
+    found, heard = rows_of(evaluated[0]), heard_by_clap(evaluated[0], "made")
     made_of = [row for row in helpers_outputs.index_rows(soundtracks) if row["status"] == "ok"]
     assert len(made_of) == 6
     for made in made_of:
         good = [row for row in found[made["source_name"]] if row["status"] == "ok"]
         for row, condition in zip(good, made["conditions"], strict=False):
             assert np.linalg.norm(condition) == pytest.approx(1, abs=1e-3)
-            assert row["similarity_to_condition"] == pytest.approx(np.dot(condition, row["clap_embedding"]), abs=1e-4)
+            assert row["similarity_to_condition"] == pytest.approx(np.dot(condition, heard[row["sound_id"]]), abs=1e-4)
 
 
 def test_originals_are_compared_where_they_have_sound(evaluated):
@@ -94,18 +127,28 @@ def test_originals_are_compared_where_they_have_sound(evaluated):
         for row in found[name]:
             assert row["reference_note"] is None
             assert row["reference_pitch_hz"] == pytest.approx(hz, rel=0.05)
-            assert np.linalg.norm(row["reference_embedding"]) == pytest.approx(1, abs=1e-3)
     # The table asks for its second second alone, and the sound is compared with that.
     assert found["bell/one.mp4"][0]["start_s"] == 0
     assert found["bell/mute & odd%20[name].mp4"][0]["reference_note"] == "no sound"
     assert found["still.png"][0]["reference_note"] == "an image has no sound"
     assert found["still.png"][0]["reference_onsets_s"] is None
+    assert len(heard_by_clap(evaluated[0], "references")) == 6  # that of the broken soundtrack, too
+    metrics = evaluated[1]["metrics"]
+    assert metrics["clap_similarity_reference"]["count"] == 5
+    assert metrics["clap_similarity_reference"]["extractor"] == "clap"
 
 
-def test_only_labels_that_the_judge_knows_are_classes(evaluated):
-    found = rows_of(evaluated[0])
-    assert found["rain/one.mp4"][0]["judged_class"] == "rain"
-    assert found["still.png"][0]["judged_class"] is None
+def test_what_the_judge_heard_lies_in_folders_that_the_one_pass_fills(evaluated, judge):
+    made, references = (verdicts_of(evaluated[0], kind, judge) for kind in ("made", "references"))
+    assert sorted(row["status"] for row in made.values()) == ["ok"] * 7 + ["rejected"]
+    # Three segments and four other videos, of which one has no sound; the picture has no original.
+    told = sorted((row["status"], row["reject_type"]) for row in references.values())
+    assert told == [("ok", None)] * 6 + [("rejected", "NoSound")]
+    assert all(0 < row["verdict_probability"] <= 1 for row in references.values() if row["status"] == "ok")
+    for kind in ("made", "references"):
+        (folder,) = (evaluated[0] / "features" / kind / "judge").iterdir()
+        assert manifest.read(str(folder), job="extract")["counts"]["sources_done_now"] == 0
+    assert verify(str(evaluated[0])).problems == []
 
 
 def test_the_metrics_are_written_as_json_and_table(evaluated):
@@ -214,7 +257,66 @@ def test_a_sound_that_is_away_is_heard_by_the_next_run(soundtracks, judge, tmp_p
     assert (summary["counts"]["sources_done_now"], summary["totals"]["rows_good"]) == (1, 7)
 
 
-def test_another_judge_on_the_same_output_is_refused(evaluated, soundtracks, tmp_path):
+def test_another_judge_on_the_same_output_hears_what_it_has_not_and_nothing_else_is_heard(
+    evaluated, soundtracks, judge, tmp_path, capsys
+):
+    output, summary = evaluated
     Judge(["rain", "bell"]).save(tmp_path)
-    with pytest.raises(ConfigError, match=r"identity\.extractors"):
-        evaluate.run(soundtracks, str(evaluated[0]), job(f"extractors.judge.weights={tmp_path}"), models="miniature")
+    before = {path: path.stat().st_mtime_ns for path in output.glob("**/part-*")}
+    again = evaluate.run(soundtracks, str(output), job(f"extractors.judge.weights={tmp_path}"), models="miniature")
+    assert again["counts"]["sources_done_now"] == 0
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    new = {path.relative_to(output).parts[:3] for path in output.glob("**/part-*") if path not in before}
+    assert new == {("features", "made", "judge"), ("features", "references", "judge")}
+    heard = verdicts_of(output, "made", str(tmp_path))
+    assert heard.keys() == verdicts_of(output, "made", judge).keys()
+    assert {row["verdict"] for row in heard.values()} <= {"rain", "bell", None}
+    accuracy = again["metrics"]["class_accuracy"]
+    assert (accuracy["count"], accuracy["sha256"]) == (5, judge_fingerprint(str(tmp_path)))
+    others = {name: told for name, told in summary["metrics"].items() if not name.startswith("class_accuracy")}
+    assert others.items() <= again["metrics"].items()
+    capsys.readouterr()
+    first = evaluate.run(soundtracks, str(output), job(f"extractors.judge.weights={judge}"), models="miniature")
+    assert first["metrics"] == summary["metrics"]
+    told = capsys.readouterr().out
+    assert told.count("nothing to do") == 1 + 2 * 2  # the rows; both sounds by CLAP, and by the judge
+
+
+@pytest.mark.slow
+def test_what_a_killed_run_did_not_write_aside_is_heard_by_the_next_one(evaluated, soundtracks, judge, tmp_path):
+    """Rows are there, the folders that they were to fill are not, or not whole."""
+    output = tmp_path / "metrics"
+    shutil.copytree(evaluated[0], output)
+    shutil.rmtree(output / "features" / "references" / "clap")
+    folder = feature_folder(f"{output}/features/made", Weights("judge", "", judge_fingerprint(judge)), PAPER)
+    next(Path(folder, "rows").glob("part-*")).unlink()
+    summary = evaluate.run(soundtracks, str(output), job(f"extractors.judge.weights={judge}"), models="miniature")
+    assert summary["counts"]["sources_done_now"] == 0
+    for name, told in evaluated[1]["metrics"].items():
+        # A span of a video is decoded by itself here, and with its neighbours before: a sample more or less.
+        assert told.get("value") == pytest.approx(summary["metrics"][name].get("value"), abs=1e-3), name
+    again, before = (verdicts_of(place, "made", judge) for place in (output, evaluated[0]))
+    assert {name: row["verdict"] for name, row in again.items()} == {n: row["verdict"] for n, row in before.items()}
+    assert heard_by_clap(output, "references").keys() == heard_by_clap(evaluated[0], "references").keys()
+
+
+@pytest.mark.slow
+def test_originals_that_are_away_are_done_without_and_made_sounds_are_not(ray_session, judge, tmp_path):
+    sounds = sound_set([file_entry("a", "a", str(tmp_path / "none.wav"), "0" * 64)]).sounds()
+    weights = find_judge(VerdictSettings(weights=judge), load_bundle("miniature"), load_bundle("miniature").resolve())
+    given = (sounds, Asking(weights, PAPER), job(), {"models": "miniature"})
+    with pytest.raises(UnfinishedError, match="1 source could not be fetched"):
+        extract(str(tmp_path / "out"), *given)
+    assert read_columns(extract(str(tmp_path / "out"), *given, optional=True), ["segment_id"]) is None
+
+
+def test_a_folder_that_nothing_is_carried_to_is_not_claimed(tmp_path):
+    """Such as that of references where there are none: no run would ever end it."""
+    bundle = load_bundle("miniature")
+    models = Models(bundle, bundle.resolve())
+    asking = Asking(bundle_weights(job(), bundle, models.local)["clap"], PAPER)
+    extraction = Extraction(models, job(), asking, SOUNDS.empty_table())
+    aside = FolderAside(str(tmp_path / "clap"), ABOUT[1], extraction, lambda: None)
+    aside.take(pa.table({carried_column("clap", ABOUT[1]): pa.nulls(2, carried(Clap.columns))}))
+    aside.close()
+    assert not (tmp_path / "clap").exists()

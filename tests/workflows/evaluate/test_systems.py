@@ -17,7 +17,7 @@ from helpers_networks import published_weights
 
 from v2a_core.config import ConfigError
 from v2a_core.media.write import read_audio
-from v2a_core.outputs.ledger import part_files
+from v2a_core.outputs.ledger import read_columns
 from v2a_core.reproduction.comparison import Comparison
 from v2a_core.reproduction.paper import FAD, FD
 from v2a_core.verification import verify
@@ -126,16 +126,35 @@ def test_numbers_stand_side_by_side_with_what_made_them(compared):
 
 def test_the_same_again_hears_nothing(compared, places, capsys):
     output, content = compared
-    (folder,) = {str(path) for path in (output / "features" / "made").glob("*/*/rows")}
-    before = {uri: Path(uri).stat().st_mtime_ns for uri in part_files(folder)}
+    before = {path: path.stat().st_mtime_ns for path in output.glob("**/part-*")}
     again = compare(places, output)
     assert again == content
-    assert capsys.readouterr().out.count("nothing to do") == 4  # two systems, their features, the references'
-    assert before == {uri: Path(uri).stat().st_mtime_ns for uri in before}
+    # Two systems; the folders of their sounds and of the references' of CLAP, the judge and a network.
+    assert capsys.readouterr().out.count("nothing to do") == 2 + 2 * 3
+    assert before == {path: path.stat().st_mtime_ns for path in output.glob("**/part-*")}
+
+
+def test_references_are_heard_with_the_first_system_and_not_again(compared):
+    output, content = compared
+    columns, heard = ["segment_id", "recorded_at", "source_uri"], {}
+    for extractor, found in (("clap", "embedding"), ("judge", "verdict")):
+        for kind in ("made", "references"):
+            (folder,) = (output / "features" / kind / extractor).glob("*/rows")
+            heard[kind] = read_columns(str(folder), [*columns, found]).to_pylist()
+        assert len(heard["references"]) == len({row["segment_id"] for row in heard["references"]}) == len(IDS)
+        theirs = [row["recorded_at"] for row in heard["made"] if "/theirs/" in row["source_uri"]]
+        assert len(theirs) == 3
+        assert max(row["recorded_at"] for row in heard["references"]) < min(theirs)
+    told = {row["id"]: row["verdict"] for row in pq.read_table(output / "sounds.parquet").to_pylist()
+            if row["system"] == "references"}  # fmt: skip
+    assert sorted(told.values()) == sorted(row["verdict"] for row in heard["references"])
+    accuracy = [content["systems"][name]["class_accuracy_reference"] for name in ("ours", "theirs")]
+    assert accuracy[0]["count"] > 0
+    assert accuracy[0]["extractor"] == accuracy[1]["extractor"] == "judge"
 
 
 def features(output: Path) -> Path:
-    (rows,) = (output / "features" / "made").glob("*/*/rows")
+    (rows,) = (output / "features" / "made" / "wav2clip").glob("*/rows")
     return next(rows.glob("part-*"))
 
 
@@ -169,8 +188,8 @@ DAMAGES = {
 def test_all_of_a_comparison_is_verified(compared):
     report = verify(str(compared[0]))
     assert report.problems == []
-    assert len(report.inside) == 4  # two systems, and what the network hears of them and of the references
-    assert report.summary.startswith("a comparison of systems, with 4 outputs of ")
+    assert len(report.inside) == 2 + 2 * 3  # systems; what CLAP, judge and network hear of them and of references
+    assert report.summary.startswith("a comparison of systems, with 8 outputs of ")
 
 
 FIRST = next(iter(DAMAGES))

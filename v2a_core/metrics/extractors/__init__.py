@@ -21,6 +21,7 @@ EXTRACTORS: Registry[type[SoundExtractor] | type[BatchExtractor] | type[FolderEx
     "v2a.extractors",
     {
         "clap": "v2a_core.metrics.extractors.clap",
+        "text-similarity": "v2a_core.metrics.extractors.text_similarity",
         "judge": "v2a_core.metrics.extractors.verdicts",
         "onsets": "v2a_core.metrics.extractors.onsets",
         "pitch": "v2a_core.metrics.extractors.pitch",

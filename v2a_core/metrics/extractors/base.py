@@ -18,7 +18,7 @@ from v2a_core.config import Settings
 from v2a_core.media.types import MediaError, MediaSpec, Pcm
 from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.models import LocalBundle
-from v2a_core.protocols import AudioEncoder, TextEncoder
+from v2a_core.protocols import TextEncoder
 from v2a_core.tables.columns import Column
 
 Floats = npt.NDArray[np.float32]
@@ -65,18 +65,14 @@ class Hearing:
     Attributes:
         spec: What the audio encoder takes.
         protocol: Which part of a sound is heard.
-        audio: The bundle's audio encoder, loaded by the first call.
-        text: What embeds texts into the same space, loaded by the first call.
-        models: The bundle that the two are parts of.
-        embed_references: Whether originals are embedded, or only listened to.
+        text: What embeds texts into CLAP's space, loaded by the first call.
+        models: The bundle.
     """
 
     spec: MediaSpec
     protocol: Protocol
-    audio: Callable[[], AudioEncoder]
     text: Callable[[], TextEncoder]
     models: LocalBundle
-    embed_references: bool
 
 
 @dataclass(frozen=True)
@@ -88,6 +84,7 @@ class Sounds:
         reference: Originals, likewise.
         labels, captions: Of the catalog.
         conditions: What the sounds were made from, L2-normalised.
+        embedded: What CLAP heard in the made sounds, L2-normalised.
     """
 
     made: Sequence[Pcm | None]
@@ -95,6 +92,7 @@ class Sounds:
     labels: Sequence[str | None]
     captions: Sequence[str | None]
     conditions: Sequence[Floats | None]
+    embedded: Sequence[Floats | None]
 
 
 class BatchExtractor(abc.ABC):
@@ -106,9 +104,11 @@ class BatchExtractor(abc.ABC):
 
     Attributes:
         columns: What it finds out, in the order of the row.
+        heard_by: Name of the extractor whose findings it compares; empty: it hears by itself.
     """
 
     columns: ClassVar[tuple[Column, ...]]
+    heard_by: ClassVar[str] = ""
 
     def __init__(self, settings: Settings | None, hearing: Hearing) -> None:
         self.settings, self.hearing = settings, hearing
@@ -135,6 +135,6 @@ class BatchExtractor(abc.ABC):
     def extract(self, sounds: Sounds) -> Mapping[str, pa.Array]:
         """Each of `columns`, a value a segment; null where there is none."""
 
-    def refused(self, extracted: Mapping[str, pa.Array]) -> Mapping[int, MediaError]:
-        """Segments that are rejected for what `extract` found, by their places in the batch, and why."""
+    def refused(self, sounds: Sounds) -> Mapping[int, MediaError]:
+        """Segments that are rejected for what was heard, by their places in the batch, and why."""
         return {}

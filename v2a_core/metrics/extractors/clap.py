@@ -1,79 +1,78 @@
-"""How CLAP hears a sound: its embedding, and how close that is to the condition, the caption and the original."""
+"""How the bundle's CLAP hears a sound: its embedding."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
 
-from v2a_core.config import Settings
 from v2a_core.media.resample import clap_waveform
-from v2a_core.media.types import MediaError, Pcm
+from v2a_core.media.types import MediaSpec, Pcm
 from v2a_core.metrics.extractors import EXTRACTORS
-from v2a_core.metrics.extractors.base import BatchExtractor, Floats, Sounds
-from v2a_core.metrics.similarity import cosine
-from v2a_core.models import LocalBundle
+from v2a_core.metrics.extractors.folder import HearingExtractor, Weights
+from v2a_core.metrics.hearing_protocols import Protocol
+from v2a_core.models import Bundle, LocalBundle, ModelError
+from v2a_core.protocols import AudioEncoder
 from v2a_core.tables import arrays
 from v2a_core.tables.columns import Column
-from v2a_core.tables.schema import EMBEDDING_DIM, FLOAT, FLOATS
+from v2a_core.tables.schema import EMBEDDING_DIM, FLOATS
+
+CLAP = "clap"
 
 
-class ClapExtractor(BatchExtractor):
-    """Embeddings (512, L2-normalised) and cosines."""
+class Clap(HearingExtractor):
+    """Embeddings (512, L2-normalised).
 
-    columns: ClassVar[tuple[Column, ...]] = (
-        Column("clap_embedding", FLOATS, "CLAP's embedding of the made sound, 512 numbers of norm 1"),
-        Column("reference_embedding", FLOATS, "the same of the original sound"),
-        Column("similarity_to_condition", FLOAT, "of the made sound to what it was made from; cosine in CLAP's space"),
-        Column("similarity_to_caption", FLOAT, "to the catalog's caption; cosine"),
-        Column("similarity_to_reference", FLOAT, "to the original sound; cosine"),
-    )
+    Args:
+        encoder: The bundle's audio encoder, loaded.
+        spec: What it takes.
+    """
+
+    with_silence: ClassVar[bool] = False
+    columns: ClassVar[tuple[Column, ...]] = (Column("embedding", FLOATS, "512 numbers of norm 1"),)
+    sizes: ClassVar[Mapping[str, int]] = {"embedding": EMBEDDING_DIM}
+    joined: ClassVar[tuple[str, ...]] = ("similarity_to_reference",)
+
+    def __init__(self, encoder: AudioEncoder, spec: MediaSpec) -> None:
+        self._encoder, self._spec = encoder, spec
 
     @classmethod
-    def weights(cls, settings: Settings | None, models: LocalBundle) -> str | None:
-        """Those of the bundle's audio encoder."""
-        return models.fingerprints()["audio"]
+    def missing(cls, name: str) -> str:
+        """Nobody asked."""
+        return "nothing was heard with CLAP"
 
-    def extract(self, sounds: Sounds) -> Mapping[str, pa.Array]:
-        """Embed what was made, the originals if they are wanted, and the captions of what was made."""
-        made = self._encode(sounds.made)
-        reference = self._encode(sounds.reference if self.hearing.embed_references else [None] * len(made))
-        return {
-            "clap_embedding": arrays.vectors(made, EMBEDDING_DIM),
-            "reference_embedding": arrays.vectors(reference, EMBEDDING_DIM),
-            "similarity_to_condition": _similarities(made, sounds.conditions),
-            "similarity_to_caption": _similarities(made, self._captions(sounds)),
-            "similarity_to_reference": _similarities(made, reference),
-        }
+    @classmethod
+    def check(cls, weights: Weights) -> None:
+        """It is loaded by those that hear: bundles are checked before."""
 
-    def refused(self, extracted: Mapping[str, pa.Array]) -> Mapping[int, MediaError]:
-        """Those whose embedding is not finite."""
-        made = arrays.read_vectors(pa.chunked_array([extracted["clap_embedding"]]))
-        error = MediaError("audio", "NonFinite", "the embedding of the sound is not finite")
-        return {row: error for row, item in enumerate(made) if item is not None and not np.isfinite(item).all()}
+    @classmethod
+    def opened(cls, weights: Weights, device: str) -> Self:
+        """Load it from this machine's copy of the bundle.
 
-    def _encode(self, sounds: Sequence[Pcm | None]) -> list[Floats | None]:
-        protocol, spec = self.hearing.protocol, self.hearing.spec
-        present = [clap_waveform(protocol.mono(item), item.sample_rate, spec) for item in sounds if item is not None]
-        embedded: Iterator[Floats] = iter(self.hearing.audio().encode(np.stack(present)) if present else ())
-        return [None if item is None else next(embedded) for item in sounds]
+        Raises:
+            ModelError: When there is none.
+        """
+        if weights.bundle is None or weights.ears is None:
+            raise ModelError("CLAP is a part of a bundle, and none is given")
+        return cls(weights.ears(device), weights.bundle.resolve().media_spec())
 
-    def _captions(self, sounds: Sounds) -> list[Floats | None]:
-        pairs = zip(sounds.captions, sounds.made, strict=True)
-        wanted = [caption if made is not None and caption else None for caption, made in pairs]
-        texts = [caption for caption in wanted if caption is not None]
-        embedded: Iterator[Floats] = iter(self.hearing.text().embed_text(texts) if texts else ())
-        return [None if caption is None else next(embedded) for caption in wanted]
+    def extract(self, sounds: Sequence[Pcm], protocol: Protocol) -> Mapping[str, pa.Array]:
+        """The embedding of each."""
+        waves = [clap_waveform(protocol.mono(sound), sound.sample_rate, self._spec) for sound in sounds]
+        return {"embedding": arrays.vectors(list(self._encoder.encode(np.stack(waves))), EMBEDDING_DIM)}
 
 
-def _similarities(first: Sequence[Floats | None], second: Sequence[Floats | None]) -> pa.Array:
-    values = [
-        None if a is None or b is None else float(cosine(a[None], b[None])[0])
-        for a, b in zip(first, second, strict=True)
-    ]
-    return pa.array(values, pa.float32())
+def clap_of(bundle: Bundle, models: LocalBundle, ears: Callable[[str], AudioEncoder]) -> Weights:
+    """The CLAP of a bundle.
+
+    Args:
+        bundle: As workers get it.
+        models: The same on this machine.
+        ears: Loads its audio encoder on a device, in a worker.
+    """
+    return Weights(CLAP, models.audio_space, models.fingerprints()["audio"], bundle, ears=ears)
 
 
-EXTRACTORS.add("clap", ClapExtractor)
+EXTRACTORS.add(CLAP, Clap)

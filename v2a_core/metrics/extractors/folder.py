@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import abc
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -17,9 +17,10 @@ from v2a_core.config import ConfigError
 from v2a_core.media.types import Pcm
 from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.metrics.hearing_protocols import Protocol
-from v2a_core.models import ModelError
+from v2a_core.models import Bundle, ModelError
 from v2a_core.models.digests import sha256
 from v2a_core.models.sources import Finder
+from v2a_core.protocols import JSON, AudioEncoder
 from v2a_core.tables.columns import Column
 
 Floats = npt.NDArray[np.float32]
@@ -33,11 +34,17 @@ class Weights:
         extractor: Its name.
         source: Of the weights, as the settings name them; of others, the program and its version.
         sha256: Of the file of weights; of others, of `source`.
+        bundle: Of weights that come with a bundle, whose copy lies elsewhere on each machine; None for others.
+        options: What else changes the findings.
+        ears: Loads the bundle's audio encoder on a device; None of what hears with weights of its own.
     """
 
     extractor: str
     source: str
     sha256: str
+    bundle: Bundle | None = None
+    options: Mapping[str, JSON] = field(default_factory=dict)
+    ears: Callable[[str], AudioEncoder] | None = None
 
     def path(self) -> Path:
         """The file of weights on this machine, fetched when it is not there.
@@ -56,11 +63,13 @@ class FolderExtractor(abc.ABC):
 
     Attributes:
         columns: What it finds out; null where it says nothing.
-        sizes: Numbers in a row of each column.
+        sizes: Numbers in a row of each column of numbers.
+        joined: Columns that evaluated rows get of its findings when metrics are computed.
     """
 
     columns: ClassVar[tuple[Column, ...]]
     sizes: ClassVar[Mapping[str, int]]
+    joined: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def row_columns(cls) -> list[Column]:
@@ -96,9 +105,11 @@ class ListeningExtractor(LoadedExtractor):
 
     Attributes:
         beside: The extractor of videos that belongs to it; empty: there is none.
+        with_silence: It hears silence, too, and references after the round trip, for what stands beside a number.
     """
 
     beside: ClassVar[str] = ""
+    with_silence: ClassVar[bool] = True
 
     @classmethod
     @abc.abstractmethod
@@ -188,6 +199,12 @@ def folder_extractor(name: str) -> type[FolderExtractor]:
     return component
 
 
+def joined_columns(name: str) -> tuple[str, ...]:
+    """The columns that evaluated rows get of an extractor's folder; none of one that has no folder."""
+    component = EXTRACTORS[name].component
+    return component.joined if issubclass(component, FolderExtractor) else ()
+
+
 def listening_extractor(name: str) -> type[ListeningExtractor]:
     """The extractor of a name.
 
@@ -197,6 +214,18 @@ def listening_extractor(name: str) -> type[ListeningExtractor]:
     component = EXTRACTORS[name].component
     if not issubclass(component, ListeningExtractor):
         raise ConfigError(f"the extractor {name!r} hears no sounds")
+    return component
+
+
+def hearing_extractor(name: str) -> type[HearingExtractor]:
+    """The extractor of a name.
+
+    Raises:
+        ConfigError: When there is none of this name that hears sounds by themselves.
+    """
+    component = EXTRACTORS[name].component
+    if not issubclass(component, HearingExtractor):
+        raise ConfigError(f"the extractor {name!r} hears no sounds by themselves")
     return component
 
 

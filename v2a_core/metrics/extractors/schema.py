@@ -9,6 +9,7 @@ import pyarrow as pa
 from v2a_core.metrics.extractors import EXTRACTORS
 from v2a_core.tables import evaluated
 from v2a_core.tables.columns import Column, schema_of
+from v2a_core.tables.features import carried
 
 
 @functools.cache
@@ -27,4 +28,4 @@ def evaluated_schema() -> pa.Schema:
 @functools.cache
 def read_schema() -> pa.Schema:
     """The schema on the way from reading to embedding, with the samples."""
-    return evaluated.with_samples(evaluated_schema())
+    return evaluated.with_samples(evaluated_schema(), carried(()))

@@ -1,4 +1,8 @@
-"""What an independent judge hears: the class of a sound."""
+"""What an independent judge hears: the class of a sound.
+
+Its verdicts have folders of their own, as what networks hear: another judge is asked alone, and nothing else is heard
+again.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +20,9 @@ from v2a_core import storage
 from v2a_core.config import ConfigError, Settings, setting
 from v2a_core.media.types import Pcm
 from v2a_core.metrics.extractors import EXTRACTORS
-from v2a_core.metrics.extractors.base import BatchExtractor, Floats, Hearing, Sounds
-from v2a_core.models import LocalBundle
+from v2a_core.metrics.extractors.folder import Floats, HearingExtractor, Weights
+from v2a_core.metrics.hearing_protocols import Protocol
+from v2a_core.models import Bundle, LocalBundle, ModelError
 from v2a_core.models.digests import fingerprint, tree
 from v2a_core.tables.columns import Column
 from v2a_core.tables.schema import FLOAT, TEXT
@@ -25,7 +30,8 @@ from v2a_core.tables.schema import FLOAT, TEXT
 if TYPE_CHECKING:
     from v2a_core.metrics.extractors.judge import Judge
 
-_SETTING = "extractors.judge.weights"
+JUDGE = "judge"
+_SETTING = f"extractors.{JUDGE}.weights"
 
 
 class VerdictSettings(Settings):
@@ -37,61 +43,83 @@ class VerdictSettings(Settings):
     shortest_s: float = setting(0.2, "a shorter sound is not judged", unit="s", ge=0.1)
 
 
-class Verdicts(BatchExtractor):
-    """The class that a judge hears, and the label of the catalog where the judge knows it."""
+class Verdicts(HearingExtractor):
+    """The class that a judge hears in each sound.
 
+    Args:
+        judge: Loaded.
+        shortest_s: A shorter sound has no verdict, in seconds.
+    """
+
+    with_silence: ClassVar[bool] = False
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("judged_class", TEXT, "the label, where it is a class that the judge knows"),
-        Column("verdict", TEXT, "the class that the judge heard in the made sound"),
+        Column("verdict", TEXT, "the class that the judge heard; null of a sound that is too short"),
         Column("verdict_probability", FLOAT, "how sure it is; 0 to 1"),
-        Column("reference_verdict", TEXT, "the class that it heard in the original"),
     )
+    sizes: ClassVar[Mapping[str, int]] = {}
+    joined: ClassVar[tuple[str, ...]] = ("judged_class", "verdict", "reference_verdict")
 
-    def __init__(self, settings: VerdictSettings, hearing: Hearing) -> None:
-        super().__init__(settings, hearing)
-        self._shortest_s = settings.shortest_s
-        place = _place(settings, hearing.models)
-        self._judge = fetch_judge(place) if place else None
+    def __init__(self, judge: Judge, shortest_s: float) -> None:
+        self._judge, self._shortest_s = judge, shortest_s
 
     @classmethod
-    def weights(cls, settings: Settings | None, models: LocalBundle) -> str | None:
-        """Of the judge's files."""
-        place = _place(settings, models)
-        return judge_fingerprint(place) if place else None
+    def missing(cls, name: str) -> str:
+        """Nobody named one."""
+        return f"there is no judge beside the bundle's models: give {_SETTING}"
 
-    def extract(self, sounds: Sounds) -> Mapping[str, pa.Array]:
-        """Verdicts on what was made and on the originals; all null without a judge."""
-        known = set(self._judge.kinds) if self._judge else set()
-        verdicts, shares = self._hear(sounds.made)
-        return {
-            "judged_class": pa.array([label if label in known else None for label in sounds.labels], pa.string()),
-            "verdict": pa.array(verdicts, pa.string()),
-            "verdict_probability": pa.array(shares, pa.float32()),
-            "reference_verdict": pa.array(self._hear(sounds.reference)[0], pa.string()),
-        }
+    @classmethod
+    def check(cls, weights: Weights) -> None:
+        """It can be loaded."""
+        cls.opened(weights, "cpu")
 
-    def _hear(self, sounds: Sequence[Pcm | None]) -> tuple[list[str | None], list[float | None]]:
+    @classmethod
+    def opened(cls, weights: Weights, device: str) -> Self:
+        """Fetch and load it; it is small, and stays on the CPU.
+
+        Raises:
+            ConfigError: When there is none.
+            ModelError: When it is another one than that of `weights`.
+        """
+        place = weights.source
+        if weights.bundle is not None:
+            place = own_judge(weights.bundle.resolve()) or ""
+        if judge_fingerprint(place) != weights.sha256:
+            raise ModelError(f"the judge {place!r} is another one than that of {weights.sha256}")
+        return cls(fetch_judge(place), float(str(weights.options["shortest_s"])))
+
+    def extract(self, sounds: Sequence[Pcm], protocol: Protocol) -> Mapping[str, pa.Array]:
         """Verdicts and their probabilities; sounds of one length and rate are judged together."""
         verdicts: list[str | None] = [None] * len(sounds)
         shares: list[float | None] = [None] * len(sounds)
-        if self._judge is None:
-            return verdicts, shares
         groups: defaultdict[tuple[int, int], list[tuple[int, Floats]]] = defaultdict(list)
         for row, pcm in enumerate(sounds):
-            if pcm is not None and pcm.length_s >= self._shortest_s:
-                sound = self.hearing.protocol.mono(pcm)
-                groups[len(sound), pcm.sample_rate].append((row, sound))
+            if pcm.length_s >= self._shortest_s:
+                sound_T = protocol.mono(pcm)
+                groups[len(sound_T), pcm.sample_rate].append((row, sound_T))
         for (_, rate), group in groups.items():
-            heard = self._judge.hear(np.stack([sound for _, sound in group]), rate)
+            heard = self._judge.hear(np.stack([sound_T for _, sound_T in group]), rate)
             for (row, _), probabilities_K in zip(group, heard.probabilities_BK, strict=True):
                 best = int(np.argmax(probabilities_K))
                 verdicts[row], shares[row] = self._judge.kinds[best], float(probabilities_K[best])
-        return verdicts, shares
+        return {"verdict": pa.array(verdicts, TEXT), "verdict_probability": pa.array(shares, FLOAT)}
 
 
-def _place(settings: Settings | None, models: LocalBundle) -> str | None:
-    named = settings.weights if isinstance(settings, VerdictSettings) else None
-    return named or own_judge(models)
+def find_judge(settings: VerdictSettings, bundle: Bundle, models: LocalBundle) -> Weights | None:
+    """The judge that the settings name, or that lies beside the models; None when there is none.
+
+    Args:
+        settings: Of the judge.
+        bundle: The bundle as workers get it.
+        models: The same on this machine.
+
+    Raises:
+        ConfigError: When it cannot be had.
+    """
+    options = {"shortest_s": settings.shortest_s}
+    if settings.weights is not None:
+        return Weights(JUDGE, settings.weights, judge_fingerprint(settings.weights), options=options)
+    own = own_judge(models)
+    return Weights(JUDGE, own, judge_fingerprint(own), bundle, options) if own else None
 
 
 def own_judge(models: LocalBundle) -> str | None:
@@ -134,6 +162,16 @@ def judge_fingerprint(uri: str) -> str:
         return fingerprint(tree(folder))
 
 
+def judge_kinds(weights: Weights) -> frozenset[str]:
+    """The classes that a judge knows.
+
+    Args:
+        weights: Of the judge, as `find_judge` found it.
+    """
+    config = storage.read_json(storage.join(weights.source, "config.json"))
+    return frozenset(config["kinds"])
+
+
 @contextlib.contextmanager
 def _copied(uri: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="v2a-") as folder:
@@ -144,4 +182,4 @@ def _copied(uri: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-EXTRACTORS.add("judge", Verdicts, VerdictSettings)
+EXTRACTORS.add(JUDGE, Verdicts, VerdictSettings)

@@ -1,66 +1,81 @@
-"""CLAP's embeddings of whole sets, which stand in the rows of an evaluation: their Fréchet distance."""
+"""CLAP's embeddings of whole sets: their Fréchet distance, and how close each sound is to its reference."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from v2a_core.metrics.extractors.clap import CLAP, Clap
+from v2a_core.metrics.similarity import cosine
 from v2a_core.metrics.systems import SET_METRICS
 from v2a_core.metrics.systems.base import Heard, SetSettings
-from v2a_core.metrics.systems.features import Features, Member
+from v2a_core.metrics.systems.features import Features, Folders, Member, read_features
 from v2a_core.metrics.systems.frechet_sets import FrechetOfSets
-from v2a_core.outputs.ledger import part_files, read_batches
-from v2a_core.tables import arrays
-from v2a_core.tables.schema import EMBEDDING_DIM, OK
 
-EXTRACTOR = "clap"
-_COLUMNS = ["segment_id", "source_id", "source_name", "status", "clap_embedding", "reference_embedding"]
+Members = Mapping[str, Sequence[Member]]
 
 
 @dataclass(frozen=True)
-class EvaluatedRows:
-    """The rows of a system.
+class ClapSounds:
+    """The sounds of a system, and what they are compared with one by one.
 
     Attributes:
-        rows: Folder or URI.
-        sources: Ids of the soundtracks that are meant.
-        references: Embeddings to compare with instead of the rows' own, by segment id; those of other segments are
-            taken as a set. None: the rows' own.
+        made: Of the system, by sound id.
+        reference: The originals, by sound id.
+        given: Embeddings to compare with instead of the originals', by key; those of other keys are taken as a set.
+            None: the originals' own.
     """
 
-    rows: str
-    sources: pa.Array
-    references: Mapping[str, npt.NDArray[np.float32]] | None = None
+    made: Members
+    reference: Members
+    given: Mapping[str, npt.NDArray[np.float32]] | None = None
 
-    def heard(self, settings: SetSettings, folder: Path) -> Heard:
-        """What CLAP hears, in files of this empty folder."""
-        sizes = {"embedding": EMBEDDING_DIM}
-        made, reference = Features(folder / "made", sizes), Features(folder / "reference", sizes)
-        given = self.references or {}
-        for uri in part_files(self.rows):
-            for table in read_batches(uri, _COLUMNS):
-                good = pc.and_(pc.equal(table["status"], OK), pc.is_in(table["source_id"], value_set=self.sources))
-                self._take(table.filter(good), made, reference)
-        if given and not reference.keys:
-            for identity, vector_D in given.items():
-                reference.add(Member(identity, identity), {"embedding": vector_D[None]})
+    def named(self, names: Mapping[str, str]) -> ClapSounds:
+        """The same, whose sounds of one name depend on each other.
+
+        Args:
+            names: Of the sources, by the key of each sound.
+        """
+
+        def of(members: Members) -> Members:
+            found = {
+                sound: [Member(m.key, names[m.key]) for m in of if m.key in names] for sound, of in members.items()
+            }
+            return {sound: of_sound for sound, of_sound in found.items() if of_sound}
+
+        return replace(self, made=of(self.made), reference=of(self.reference))
+
+    def heard(self, folders: Folders, settings: SetSettings, folder: Path) -> Heard:
+        """What CLAP heard of them, in files of this empty folder; of the references those of sounds that were heard."""
+        made = read_features(folders.made, self.made, Clap.sizes, folder / "made")
+        if self.given is not None:
+            return Heard(made, self._given(made, folder / "reference"), None, {}, settings)
+        wanted = {sound: [m for m in members if m.key in made.keys] for sound, members in self.reference.items()}
+        wanted = {sound: members for sound, members in wanted.items() if members}
+        place = folder / "reference"
+        reference = read_features(folders.reference, wanted, Clap.sizes, place, with_silence=False)
         return Heard(made, reference, None, {}, settings)
 
-    def _take(self, table: pa.Table, made: Features, reference: Features) -> None:
-        sounds, originals = (arrays.read_vectors(table[f"{name}_embedding"]) for name in ("clap", "reference"))
-        ids, sources = table["segment_id"].to_pylist(), table["source_name"].to_pylist()
-        for identity, source, sound_D, original_D in zip(ids, sources, sounds, originals, strict=True):
-            if self.references is not None:
-                original_D = self.references.get(identity)
-            for features, vector_D in ((made, sound_D), (reference, original_D)):
-                if vector_D is not None:
-                    features.add(Member(identity, source), {"embedding": vector_D[None]})
+    def _given(self, made: Features, folder: Path) -> Features:
+        reference, given = Features(folder, Clap.sizes), self.given or {}
+        sources = {member.key: member for members in self.made.values() for member in members}
+        own = {key: vector_D for key, vector_D in given.items() if key in made.keys}
+        for key, vector_D in (own or given).items():
+            reference.add(sources[key] if own else Member(key, key), {"embedding": vector_D[None]})
+        return reference
 
 
-SET_METRICS.add("clap_frechet", FrechetOfSets("Fréchet distance (CLAP)", EXTRACTOR))
+def similarities(heard: Heard) -> dict[str, float]:
+    """The cosine of each sound and its reference, by key."""
+    found: dict[str, float] = {}
+    if heard.reference is not None:
+        for keys, made_ND, reference_ND in heard.made.pairs(heard.reference, "embedding"):
+            found |= zip(keys, cosine(made_ND, reference_ND).tolist(), strict=True)
+    return found
+
+
+SET_METRICS.add("clap_frechet", FrechetOfSets("Fréchet distance (CLAP)", CLAP))

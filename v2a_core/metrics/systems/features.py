@@ -16,8 +16,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from v2a_core.metrics.base import NotMeasuredError
+from v2a_core.metrics.extractors.folder import Weights
 from v2a_core.metrics.jackknife import GROUPS, group_of
 from v2a_core.metrics.stored import StoredRows, blocks, gathered
 from v2a_core.outputs.ledger import part_files, read_batches
@@ -51,6 +53,23 @@ class Drawn:
 
     rows_ND: StoredRows
     groups_N: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where the rows of an extractor lie.
+
+    Attributes:
+        weights: Of the extractor.
+        made: Folder or URI of the rows of the systems' sounds; empty of an extractor that sees videos.
+        reference: Of the references' sounds, and of silence; empty: there are none.
+        round_trip: Of what comes back of the references from the generator's VAE and vocoder; empty: nobody asked.
+    """
+
+    weights: Weights
+    made: str
+    reference: str
+    round_trip: str = ""
 
 
 class Features:
@@ -193,7 +212,12 @@ class Features:
 
 
 def read_features(
-    rows: str, members: Mapping[str, Sequence[Member]], columns: Mapping[str, int], folder: Path
+    rows: str,
+    members: Mapping[str, Sequence[Member]],
+    columns: Mapping[str, int],
+    folder: Path,
+    *,
+    with_silence: bool = True,
 ) -> Features:
     """The features of some sounds, out of the folder of a network.
 
@@ -202,13 +226,17 @@ def read_features(
         members: Of the set, by sound id; several where a sound is the same for several keys.
         columns: Of the network, with their D.
         folder: Where they are kept.
+        with_silence: Whether those that are digitally silent are among them.
     """
     found = Features(folder, columns)
     wanted = pa.array(list(members), pa.string())
     names = ["segment_id", "status", "reject_type", "silent", *columns]
-    for uri in part_files(rows):
+    for uri in part_files(rows) if rows else ():
         for table in read_batches(uri, names):
-            _take(found, table.filter(pa.compute.is_in(table["segment_id"], value_set=wanted)), members, columns)
+            table = table.filter(pc.is_in(table["segment_id"], value_set=wanted))
+            if not with_silence:
+                table = table.filter(pc.invert(pc.fill_null(table["silent"], fill_value=False)))
+            _take(found, table, members, columns)
     return found
 
 

@@ -12,36 +12,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from v2a_core.metrics.base import NotMeasuredError, Score
-from v2a_core.metrics.extractors.folder import PairExtractor, Weights, folder_extractor, listening_extractor
+from v2a_core.metrics.base import NotMeasuredError, Rows, Score
+from v2a_core.metrics.extractors.clap import CLAP
+from v2a_core.metrics.extractors.folder import PairExtractor, folder_extractor, listening_extractor
 from v2a_core.metrics.hearing_protocols import Protocol
 from v2a_core.metrics.stored import gathered
 from v2a_core.metrics.systems import SET_METRICS
 from v2a_core.metrics.systems.base import Estimate, Heard, SetSettings, difference
-from v2a_core.metrics.systems.clap_sets import EXTRACTOR as CLAP
-from v2a_core.metrics.systems.clap_sets import EvaluatedRows
-from v2a_core.metrics.systems.features import Features, Member, read_features
+from v2a_core.metrics.systems.clap_sets import ClapSounds, similarities
+from v2a_core.metrics.systems.features import Features, Folders, Member, read_features
+from v2a_core.metrics.systems.judged import Judged
 
 ROUND_TRIP, REFERENCES = "/round-trip", "/references"  # no names of systems
 _NO_VIDEO = "NoVideo"  # why a sound that is heard with its video has nothing
 Members = Mapping[str, Sequence[Member]]
-
-
-@dataclass(frozen=True)
-class Folders:
-    """Where the rows of a network lie.
-
-    Attributes:
-        weights: Of the network.
-        made: Folder or URI of the rows of the systems' sounds; empty of an extractor that sees videos.
-        reference: Of the references' sounds, and of silence.
-        round_trip: Of what comes back of the references from the generator's VAE and vocoder; empty: nobody asked.
-    """
-
-    weights: Weights
-    made: str
-    reference: str
-    round_trip: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +38,7 @@ class Sets:
         frames: Mean frames of the videos; None: there are none.
         silence: Sound id of silence.
         folders: Of each network that was used, by its name.
-        rows: The evaluated rows of each system, by its name, and the sha256 of the CLAP that they are of.
+        clap: What CLAP is to compare of each system, by its name.
         pairs: The sounds of each system that have a video, and of the references by `REFERENCES`, each by its id
             together with it.
     """
@@ -64,7 +48,7 @@ class Sets:
     frames: Features | None
     silence: str
     folders: Mapping[str, Folders]
-    rows: tuple[Mapping[str, EvaluatedRows], str]
+    clap: Mapping[str, ClapSounds] = field(default_factory=dict)
     pairs: Mapping[str, Members] = field(default_factory=dict)
 
 
@@ -107,10 +91,31 @@ class Measured:
     Attributes:
         results: Of each system, by its name, in the order of the registry.
         not_heard: How many sounds a network has nothing of and why, by system and extractor.
+        similar: The cosine of what CLAP hears in each sound and in its reference, by system and key.
+        judged: What a judge heard of each system and of the references, by system; empty without a judge.
+        verdicts: Folder or URI of its rows of what the systems made; empty likewise.
     """
 
     results: dict[str, list[SetResult]]
     not_heard: dict[str, dict[str, Counter[str]]] = field(default_factory=dict)
+    similar: dict[str, dict[str, float]] = field(default_factory=dict)
+    judged: dict[str, Judged] = field(default_factory=dict)
+    verdicts: str = ""
+
+
+def joined(rows: Rows, measured: Measured, system: str, key: str) -> dict[str, Sequence[Any]]:
+    """Evaluated rows with what metrics need of the folders of extractors.
+
+    Args:
+        rows: Columns of the rows of a system.
+        measured: What was read of the folders.
+        system: Its name.
+        key: The column that has the keys.
+    """
+    similar = measured.similar.get(system, {})
+    found = {name: value for name, value in similar.items() if math.isfinite(value)}
+    rows = measured.judged.get(system, Judged()).joined(rows, key)
+    return {**rows, "similarity_to_reference": [found.get(name) for name in rows[key]]}
 
 
 def measure_sets(
@@ -127,22 +132,25 @@ def measure_sets(
     """
     found: dict[str, dict[str, SetResult]] = {name: {} for name in sets.systems}
     not_heard: dict[str, dict[str, Counter[str]]] = {}
+    similar: dict[str, dict[str, float]] = {}
     metrics = {name: SET_METRICS[name].component for name in SET_METRICS.names() if only is None or name in only}
     for extractor in dict.fromkeys(metric.extractor for metric in metrics.values()):
         names = [name for name, metric in metrics.items() if metric.extractor == extractor]
         heard, sha256 = _heard_by(extractor, sets, settings, folder / extractor)
+        if extractor == CLAP:
+            similar = {system: similarities(of_system) for system, of_system in heard.items()}
         ceiling = None
         if ROUND_TRIP in heard:
             ceiling = {name: _measure(name, heard[ROUND_TRIP], extractor, sha256, protocol) for name in names}
         for system in sets.systems:
             reasons = heard[system].made.reasons() if system in heard else None
-            if reasons:
+            if reasons and extractor != CLAP:  # rows of the evaluation tell of its own
                 not_heard.setdefault(system, {})[extractor] = reasons
             for name in names:
                 result = _measure(name, heard.get(system), extractor, sha256, protocol)
                 found[system][name] = result if ceiling is None else _beside(result, ceiling[name])
     ordered = {system: [results[name] for name in metrics] for system, results in found.items()}
-    return Measured(ordered, not_heard)
+    return Measured(ordered, not_heard, similar)
 
 
 def differences(results: Mapping[str, Sequence[SetResult]], confidence: float) -> dict[str, dict[str, Score]]:
@@ -160,12 +168,14 @@ def differences(results: Mapping[str, Sequence[SetResult]], confidence: float) -
 
 def _heard_by(extractor: str, sets: Sets, settings: SetSettings, folder: Path) -> tuple[dict[str, Heard], str]:
     """What an extractor says of each system, and the sha256 of its weights; nothing when it was not used."""
-    if extractor == CLAP:
-        rows, sha256 = sets.rows
-        heard = {name: found.heard(settings, folder / f"system-{n}") for n, (name, found) in enumerate(rows.items())}
-        return heard, sha256
     folders = sets.folders.get(extractor)
-    return (_heard(sets, folders, settings, folder), folders.weights.sha256) if folders else ({}, "")
+    if folders is None:
+        return {}, ""
+    if extractor != CLAP:
+        return _heard(sets, folders, settings, folder), folders.weights.sha256
+    places = {name: folder / f"system-{number}" for number, name in enumerate(sets.clap)}
+    heard = {name: found.heard(folders, settings, places[name]) for name, found in sets.clap.items()}
+    return heard, folders.weights.sha256
 
 
 def _heard(sets: Sets, folders: Folders, settings: SetSettings, folder: Path) -> dict[str, Heard]:
@@ -222,12 +232,6 @@ def _beside(result: SetResult, ceiling: SetResult) -> SetResult:
     return replace(result, estimate=replace(result.estimate, beside=beside))
 
 
-def _missing(extractor: str) -> str:
-    if extractor == CLAP:
-        return "there are no rows that CLAP heard"
-    return listening_extractor(extractor).missing(extractor)
-
-
 def _nothing(made: Features) -> str:
     """Why nothing was heard of a system."""
     if made.rejected and set(made.rejected.values()) == {_NO_VIDEO}:
@@ -237,11 +241,10 @@ def _nothing(made: Features) -> str:
 
 def _measure(name: str, heard: Heard | None, extractor: str, sha256: str, protocol: Protocol) -> SetResult:
     metric = SET_METRICS[name].component
-    if extractor != CLAP:
-        protocol = listening_extractor(extractor).heard(protocol)
+    protocol = listening_extractor(extractor).heard(protocol)
     head = (name, metric.title, metric.better, extractor, sha256, protocol)
     if heard is None:
-        return SetResult(*head, reason=_missing(extractor))
+        return SetResult(*head, reason=listening_extractor(extractor).missing(extractor))
     if not heard.made.keys:
         return SetResult(*head, reason=_nothing(heard.made))
     try:

@@ -130,12 +130,22 @@ def of_index(index: pa.Table, place: str, length_s: float) -> SoundSet:
     """
     entries = []
     for row in index.select([*_OF_INDEX, "audio_path", "audio_sha256"]).to_pylist():
-        uri = storage.join(place, row["audio_path"])
-        for segment, span in segments_of(row, length_s):
-            whole = len(row["segment_ids"]) == 1
-            of_file = WHOLE if whole else span
-            entries.append(file_entry(segment, row["source_id"], uri, row["audio_sha256"], of_file))
+        entries += [made_entry(row, segment, span, place) for segment, span in segments_of(row, length_s)]
     return sound_set(entries)
+
+
+def made_entry(row: Mapping[str, Any], segment: str, span: Span, place: str) -> dict[str, Any]:
+    """An entry of a segment of a soundtrack.
+
+    Args:
+        row: Of the index of `v2a generate`.
+        segment: Its id.
+        span: Start and length in the soundtrack, in seconds.
+        place: Folder or URI that the paths of the index are relative to; empty: they are absolute.
+    """
+    uri = storage.join(place, row["audio_path"]) if place else row["audio_path"]
+    whole = len(row["segment_ids"]) == 1
+    return file_entry(segment, row["source_id"], uri, row["audio_sha256"], WHOLE if whole else span)
 
 
 def originals_of(index: pa.Table, length_s: float) -> SoundSet:

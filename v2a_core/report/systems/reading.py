@@ -23,7 +23,7 @@ from v2a_core.version import __version__
 
 JOB = "evaluate --system"
 _METRICS_FILE = "metrics.json"
-_HEARD = ["source_name", "label", "caption", "verdict", "onsets_s", "reference_onsets_s", "reference_verdict"]
+_HEARD = ["source_name", "label", "caption", "onsets_s", "reference_onsets_s"]
 # What tells best how far a clip is from right, the first that was measured.
 _FIRST = ("kl_passt", "kl_cnn14_32k", "kl_cnn14_16k", "clap_similarity_reference", "clap_similarity_condition")
 
@@ -151,7 +151,7 @@ def _clip(
             row["error"] or "",
             values.get(system, {}).get(name, {}),
             said.get(f"{prefix}onsets_s") or (),
-            said.get(f"{prefix}verdict"),
+            row.get("verdict"),
             row.get("prompt"),
             row.get("seed"),
         )
