@@ -87,7 +87,7 @@ def run(
         job,
         inputs=[soundtracks],
         listed=listed,
-        opened=functools.partial(open_evaluation, job, embeddings, asked, output),
+        opened=functools.partial(open_evaluation, job, embeddings, chosen_weights(job), asked, output),
     )
     return run_streaming(Request(output, **asked), entrance)
 
@@ -114,6 +114,7 @@ class Soundtracks:
 def open_evaluation(
     job: EvaluateJob,
     embeddings: str | None,
+    networks: Mapping[str, Weights],
     asked: Asked,
     place: str,
     models: Models,
@@ -124,6 +125,7 @@ def open_evaluation(
     Args:
         job: The configuration.
         embeddings: Folder or URI that `v2a embed` wrote, to compare with instead of the originals.
+        networks: Weights of each network that is used: they are large, and read once.
         asked: What else was asked of the run.
         place: Folder or URI that holds `features/`.
         models: The models.
@@ -138,7 +140,7 @@ def open_evaluation(
     if job.round_trip:
         check_round_trip(local)
     references = References(embeddings, inputs.read_references(embeddings, local)) if embeddings else None
-    weights = chosen_weights(job) | bundle_weights(job, models.bundle, local)
+    weights = {**networks, **bundle_weights(job, models.bundle, local)}
     kind = SystemListening if soundtracks.made_by is None else Evaluation
     return kind(models, job, soundtracks, references, weights, asked, place)
 

@@ -185,7 +185,7 @@ def _hear(
     index = _index(system, wanted, _known(folder, weights, job))
     identity: dict[str, JSON] = {"system": system.name}
     soundtracks = evaluate.Soundtracks("", index, SegmentSettings(whole=True), identity)
-    opened = functools.partial(evaluate.open_evaluation, job, None, asked, folder)
+    opened = functools.partial(evaluate.open_evaluation, job, None, {}, asked, folder)
     if system.heard:
         entrance = Entrance(evaluate.LISTEN, job, inputs=[], listed=lambda _: soundtracks, opened=opened)
         run_streaming(Request(output, **asked), entrance)
