@@ -1,4 +1,4 @@
-"""What a process that embeds frames spends before its first frame, with and without what makes its imports quick.
+"""What a process that sees and maps spends before its first frame, with and without what makes its imports quick.
 
 Run `python benchmarks/start_up.py` (some minutes; `--rounds 3` for a quick look). Each line is a fresh process, the
 kinds in turns; told are medians of processor seconds (which a busy machine hardly changes), of seconds on the clock,
@@ -20,11 +20,21 @@ print(used.ru_utime + used.ru_stime, time.perf_counter() - begun, len(sys.module
 """
 _PREPARE = "from v2a_core.compute.torchvision_import import prepare_torchvision\nprepare_torchvision()\n"
 _QUICK = "from v2a_core.encoders.open_clip_import import open_clip_models\nopen_clip_models({})\n"
+_SOLVER = (
+    "from v2a_core.compute.diffusers_import import scheduler_class\nscheduler_class('DPMSolverMultistepScheduler')\n"
+)
 KINDS = {
     "torch alone": "import torch\n",
     "CLIP's classes, as the program loads them": _QUICK,
     "the same, and torch's compiler": f"import torch._dynamo.utils\n{_QUICK}",
     "all of open_clip": f"{_PREPARE}import open_clip\n",
+    "and a mapper's solver, as the program loads it": f"{_QUICK}{_SOLVER}",
+    "and a mapper's solver, as diffusers loads it": f"{_QUICK}import diffusers\ndiffusers.UniPCMultistepScheduler\n",
+}
+SAVED = {
+    "the same, and torch's compiler": "CLIP's classes, as the program loads them",
+    "all of open_clip": "CLIP's classes, as the program loads them",
+    "and a mapper's solver, as diffusers loads it": "and a mapper's solver, as the program loads it",
 }
 
 
@@ -52,8 +62,7 @@ def main() -> None:
         starts = [each[kind] for each in rounds]
         cpu, clock, modules, memory = (statistics.median(column) for column in zip(*starts, strict=True))
         print(f"{kind:45} {cpu:5.2f} s processor, {clock:5.2f} s clock, {modules:5.0f} modules, {memory:4.0f} MB")
-    quick = "CLIP's classes, as the program loads them"
-    for kind in list(KINDS)[2:]:
+    for kind, quick in SAVED.items():
         saved = [each[kind].processor_s - each[quick].processor_s for each in rounds]
         print(f"saved against {kind!r}: {statistics.median(saved):.2f} s of processor time")
 

@@ -52,6 +52,24 @@ print(min(map(count_parameters, made)) > 0, "torch._dynamo" in sys.modules)
     assert result.stdout.split() == ["True", "False"]
 
 
+@pytest.mark.parametrize("kind", ["diffusion", pytest.param("flow", marks=pytest.mark.slow)])
+def test_a_mapper_maps_without_torchs_compiler_which_is_there_later(kind):
+    code = f"""
+import sys, torch
+from v2a_core.mappers import build
+from v2a_core.mappers.config import MapperSettings
+settings = MapperSettings.model_validate({{"method": {{"kind": {kind!r}}}}})
+mapped = build(settings).eval().sample(torch.eye(512)[:2], [1, 2])
+print(tuple(mapped.shape), sorted({{"torch._dynamo", "scipy.stats"}} & set(sys.modules)))
+from v2a_core.compute.torchvision_import import prepare_torchvision
+prepare_torchvision()
+import scipy, diffusers.models.attention
+print(float(scipy.stats.beta.ppf(0.5, 1, 1)), "torch._dynamo" in sys.modules)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.splitlines() == ["(2, 512) []", "0.5 True"]
+
+
 @pytest.mark.slow
 def test_a_clip_that_needs_more_gets_it_also_after_one_that_did_not():
     code = """
@@ -109,18 +127,18 @@ print(open_clip.hf_model.transformers is None, open_clip.timm_model.timm is None
 
 
 @pytest.mark.slow
-def test_a_torchvision_that_asks_more_of_the_compiler_gets_it_and_it_is_said():
+def test_who_asks_more_of_a_module_gets_it_and_it_is_said():
     code = """
 import sys
-from v2a_core.compute.torchvision_import import _compiler_on_demand
-with _compiler_on_demand():
+from v2a_core.compute.on_demand import on_demand
+with on_demand("torch._dynamo.utils", frozenset({"is_compile_supported"})):
     from torch._dynamo.utils import is_compile_supported, counters
 import torch._dynamo.utils
 print(counters is torch._dynamo.utils.counters, is_compile_supported("cpu"))
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert result.stdout.strip().split()[0] == "True"
-    assert result.stderr.count("torchvision asks torch's compiler for counters") == 1
+    assert result.stderr.count("torch._dynamo.utils.counters is asked for at import") == 1
 
 
 @pytest.mark.slow

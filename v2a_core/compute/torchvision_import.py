@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import logging
 import sys
-from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import torch
 
-logger = logging.getLogger(__name__)
+from v2a_core.compute.on_demand import on_demand
 
 _declared: list[torch.library.Library] = []  # a Library takes its declarations back when it is collected
-_COMPILER = "torch._dynamo.utils"
-_CALLED_LATER = frozenset({"is_compile_supported"})  # all that the torchvision of constraints.txt asks for
 
 
 def prepare_torchvision() -> None:
@@ -36,7 +29,9 @@ def prepare_torchvision() -> None:
         for name in ("nms", "qnms"):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _declared.append(library)
-    with _compiler_on_demand():
+    # One function of an operator for boxes is all that it imports of torch's compiler, which brings sympy and eight
+    # hundred modules more: more than a second of each process (`benchmarks/start_up.py`).
+    with on_demand("torch._dynamo.utils", frozenset({"is_compile_supported"})):
         importlib.import_module("torchvision")
 
 
@@ -48,37 +43,3 @@ def _load_compiled_half(spec: ModuleSpec) -> bool:
             continue  # built for another torch, or for a GPU runtime that is not here
         return True
     return False
-
-
-@contextlib.contextmanager
-def _compiler_on_demand() -> Iterator[None]:
-    """What torchvision imports of torch's compiler is loaded when it is called.
-
-    It is one function of an operator for boxes, and brings sympy and eight hundred modules more: more than a second of
-    each process (`benchmarks/start_up.py`). For anything else that is asked for, the compiler is loaded at once.
-    """
-    if _COMPILER in sys.modules:
-        yield
-        return
-    stand_in: Any = ModuleType(_COMPILER)
-    stand_in.__getattr__ = _on_demand
-    sys.modules[_COMPILER] = stand_in
-    try:
-        yield
-    finally:
-        if sys.modules.get(_COMPILER) is stand_in:
-            del sys.modules[_COMPILER]
-
-
-def _on_demand(name: str) -> Any:
-    if name.startswith("__"):
-        raise AttributeError(name)
-    if name not in _CALLED_LATER:
-        logger.warning("torchvision asks torch's compiler for %s: it is loaded, which takes more than a second", name)
-        sys.modules.pop(_COMPILER)
-        return getattr(importlib.import_module(_COMPILER), name)
-
-    def call(*arguments: Any, **named: Any) -> Any:
-        return getattr(importlib.import_module(_COMPILER), name)(*arguments, **named)
-
-    return call

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from v2a_core.compute.diffusers_import import scheduler_class
 from v2a_core.config import setting
 from v2a_core.mappers.config import SamplingSettings
 from v2a_core.mappers.denoising import DenoisingModel, DenoisingSettings
@@ -55,10 +56,7 @@ class DiffusionModel(DenoisingModel):
 
 def noise_schedule(time_steps: int) -> Any:
     """The training schedule: squared cosine (arXiv:2102.09672), prediction of the clean sample, nothing clipped."""
-    import diffusers
-
-    scheduler: Any = diffusers.DDPMScheduler
-    return scheduler(**_schedule_config(time_steps))
+    return scheduler_class("DDPMScheduler")(**_schedule_config(time_steps))
 
 
 def sampling_scheduler(sampling: SamplingSettings, time_steps: int) -> Any:
@@ -67,18 +65,16 @@ def sampling_scheduler(sampling: SamplingSettings, time_steps: int) -> Any:
     Raises:
         ValueError: On a solver of flow matching.
     """
-    import diffusers
-
     # `trailing` starts at the noisiest step: where pure noise is what the network was trained on.
     config = {**_schedule_config(time_steps), "timestep_spacing": "trailing"}
-    solver: Any = diffusers.DDIMScheduler
+    solver = "DDIMScheduler"
     if sampling.scheduler in ("auto", "dpm++"):
-        solver = diffusers.DPMSolverMultistepScheduler
+        solver = "DPMSolverMultistepScheduler"
         config |= {"algorithm_type": "dpmsolver++", "lambda_min_clipped": LAMBDA_MIN, "final_sigmas_type": "zero"}
         del config["clip_sample"]  # it never clips
     elif sampling.scheduler != "ddim":
         raise ValueError(f"sampling.scheduler = {sampling.scheduler!r}: a diffusion mapper samples by ddim | dpm++")
-    scheduler = solver(**config)
+    scheduler = scheduler_class(solver)(**config)
     scheduler.set_timesteps(min(sampling.steps, time_steps))
     return scheduler
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from v2a_core.compute.diffusers_import import scheduler_class
 from v2a_core.config import setting
 from v2a_core.mappers.config import SamplingSettings
 from v2a_core.mappers.denoising import DenoisingModel, DenoisingSettings
@@ -42,21 +43,16 @@ class FlowModel(DenoisingModel):
         return noise_BE - clean_BE
 
     def _solver(self, sampling: SamplingSettings) -> Any:
-        import diffusers
-
-        solvers: dict[str, Any] = {
-            "euler": diffusers.FlowMatchEulerDiscreteScheduler,
-            "dpm++": diffusers.DPMSolverMultistepScheduler,
-        }
+        solvers = {"euler": "FlowMatchEulerDiscreteScheduler", "dpm++": "DPMSolverMultistepScheduler"}
         name = "dpm++" if sampling.scheduler == "auto" else sampling.scheduler
         if name not in solvers:
             raise ValueError(f"sampling.scheduler = {name!r}: a flow mapper samples by {' | '.join(solvers)}")
         time_steps = self._settings.time_steps
         if name == "euler":
-            scheduler = solvers[name](num_train_timesteps=time_steps)
+            scheduler = scheduler_class(solvers[name])(num_train_timesteps=time_steps)
             scheduler.set_timesteps(sigmas=noise_levels(sampling.steps, time_steps).tolist())
             return scheduler
-        scheduler = solvers[name](
+        scheduler = scheduler_class(solvers[name])(
             num_train_timesteps=time_steps,
             prediction_type="flow_prediction",
             use_flow_sigmas=True,

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from v2a_core.compute.diffusers_import import scheduler_class
 from v2a_core.compute.torchvision_import import prepare_torchvision
 from v2a_core.generators.audioldm.layout import PARTS, AudioLdmSource, DiffusersFolder, PartName
 from v2a_core.models.checkpoints import check_fit, load_exactly
@@ -193,10 +194,8 @@ def load_text_side(source: Path | AudioLdmSource, device: str) -> tuple[Any, Any
 
 def build_scheduler(sampler: str, config: Mapping[str, Any]) -> Any:
     """A sampler on the checkpoint's noise schedule. It keeps state while it samples: one for each batch."""
-    import diffusers
-
     name, options = SAMPLERS[sampler]
-    return getattr(diffusers, name).from_config(dict(config), **options)
+    return scheduler_class(name).from_config(dict(config), **options)
 
 
 def read_geometry(unet: Any, vae: Any, vocoder: Any) -> Geometry:
