@@ -39,6 +39,7 @@ print(sorted({"timm", "transformers", "sympy", "torch._dynamo"} & set(sys.module
     assert result.stdout.split("\n")[0] == "[]"
 
 
+@pytest.mark.slow
 def test_weights_are_counted_without_torchs_compiler():
     code = """
 import sys
@@ -85,6 +86,7 @@ print(type(tower).__name__, "timm" in sys.modules)
     assert result.stdout.split("\n")[0] == "TimmModel True"
 
 
+@pytest.mark.slow
 def test_clap_loads_neither_numba_nor_librosas_filters():
     code = """
 import sys
@@ -97,6 +99,7 @@ print(sorted({"numba", "librosa.filters", "scipy.signal", "laion_clap"} & set(sy
     assert result.stdout.split("\n")[0] == "[]"
 
 
+@pytest.mark.slow
 def test_an_open_clip_that_needs_other_packages_is_loaded_whole_and_it_is_said(tmp_path):
     """And what was loaded of it without them is gone."""
     for package, code in (("open_clip", ""), ("transformers", "bert = 3")):

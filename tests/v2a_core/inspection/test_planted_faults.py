@@ -101,6 +101,7 @@ def test_a_wrong_scale_factor_is_found(planted):
     assert "scale factor is wrong: scaling_factor is 0.5, these sounds say about" in found
 
 
+@pytest.mark.slow
 def test_shuffled_mel_bins_are_found(planted):
     assert wrong(decoding.check_round_trip(opened(planted))) == []
     file = planted / "generator" / "vocoder" / "model.safetensors"
@@ -149,6 +150,7 @@ def test_eight_heads_where_there_are_four_are_found(planted):
     assert any("set attention_head_dim: 4 in unet/config.json" in line for line in found)
 
 
+@pytest.mark.slow
 def test_raw_weights_instead_of_averaged_are_found(planted, tmp_path):
     checkpoint = Original(32, 32).save(tmp_path / "original.ckpt")
     for weights in ("ema", "raw"):

@@ -188,7 +188,7 @@ class Optimal(torch.nn.Module):
 @pytest.mark.parametrize(
     ("method", "sampling", "narrowest"),
     [
-        ("diffusion", SamplingSettings(scheduler="ddim", steps=200, eta=1.0), 0.93),
+        pytest.param("diffusion", SamplingSettings(scheduler="ddim", steps=200, eta=1.0), 0.93, marks=pytest.mark.slow),
         ("diffusion", SamplingSettings(scheduler="ddim", steps=200, eta=0.0), 0.93),
         ("diffusion", SamplingSettings(scheduler="dpm++", steps=10), 0.75),
         ("diffusion", SamplingSettings(), 0.87),

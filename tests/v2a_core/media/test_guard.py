@@ -218,7 +218,7 @@ def test_a_decoder_that_cannot_start_is_no_fault_of_the_file(tmp_path: Path) -> 
         list(decoder.decode(DecodeRequest(plant(tmp_path), **OPTIONS)))
 
 
-@pytest.mark.parametrize("state", ["idle", "hang", "hang-in-native-code"])
+@pytest.mark.parametrize("state", ["idle", pytest.param("hang", marks=pytest.mark.slow), "hang-in-native-code"])
 def test_the_child_dies_with_its_parent(tmp_path: Path, state: str) -> None:
     path = plant(tmp_path, **({} if state == "idle" else {"s1": state}))
     script = f"""

@@ -284,7 +284,13 @@ def test_worst_part_and_table():
     assert lines == ["| a    | bb |", "| ---- | -- |", "| long | x  |"]
 
 
-@pytest.mark.parametrize("name", ["diffusion Transformer", "regression MLP", "random frame"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "diffusion Transformer",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("regression MLP", "random frame")),
+    ],
+)
 def test_a_mapper_learns_a_linear_world(name):
     random = np.random.default_rng(0)
     see, hear = random.normal(size=(2, 4, 512))

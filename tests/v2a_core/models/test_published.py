@@ -235,10 +235,12 @@ class TestOriginalCheckpoint:
         # The miniature's tower has other heads than RoBERTa: that its words are the authors' is test_original's.
         assert load_text_encoder(local).embed_text(["a dog barks"]).shape == (1, 512)
 
+    @pytest.mark.slow
     def test_averaged_and_raw_are_two_models(self, copy: Path) -> None:
         prints = {resolved(copy, generator=self.said(weights)).generator.fingerprint for weights in ("ema", "raw")}
         assert len(prints) == 2
 
+    @pytest.mark.slow
     def test_is_copied_with_its_tokenizer(self, copy: Path, tmp_path: Path) -> None:
         from v2a_core.models import fetch_bundle
 
@@ -246,6 +248,7 @@ class TestOriginalCheckpoint:
         fetch_bundle(load_bundle(str(copy)), str(tmp_path / "fetched"))
         assert load_bundle(str(tmp_path / "fetched")).resolve().fingerprints() == local.fingerprints()
 
+    @pytest.mark.slow
     def test_refuses_what_is_cut_off(self, copy: Path) -> None:
         path = copy / "audioldm.ckpt"
         path.write_bytes(path.read_bytes()[:-1000])
@@ -257,6 +260,7 @@ class TestOriginalCheckpoint:
             with pytest.raises(ModelError, match=rf"audioldm\.ckpt is damaged or was changed: .* says {digest}"):
                 resolved(copy, generator=self.said(), checksums={"generator/audioldm.ckpt": digest})
 
+    @pytest.mark.slow
     def test_refuses_averaged_weights_that_it_does_not_hold(self, copy: Path) -> None:
         tensors = load_tensors(copy / "audioldm.ckpt")
         raw = {name: tensor.clone() for name, tensor in tensors.items() if not name.startswith("model_ema.")}
@@ -274,6 +278,7 @@ class TestOriginalCheckpoint:
         with pytest.raises(ConfigError, match=r"weights = './generator': with a checkpoint it says which"):
             resolved(copy, generator=self.said("./generator"))
 
+    @pytest.mark.slow
     def test_refuses_another_clap(self, copy: Path) -> None:
         tensors = load_tensors(clap_of(copy))
         tensors["text_projection.0.weight"] = tensors["text_projection.0.weight"] + 0.1

@@ -12,7 +12,11 @@ from v2a_core.outputs.parts import PartSettings
 from v2a_core.tables.schema import EMBEDDINGS, INDEX, index_schema
 
 
-@pytest.mark.parametrize("schema", [EMBEDDINGS, INDEX, index_schema(True)], ids=["embeddings", "index", "with curves"])
+@pytest.mark.parametrize(
+    "schema",
+    [EMBEDDINGS, pytest.param(INDEX, marks=pytest.mark.slow), index_schema(True)],
+    ids=["embeddings", "index", "with curves"],
+)
 def test_rows_of_every_schema_are_written(schema: pa.Schema) -> None:
     assert commit_rate.commit_rate(schema, PartSettings()) > 0
 

@@ -82,7 +82,7 @@ def train(
         pytest.param("regression", "transformer", 6, marks=pytest.mark.slow),
         ("diffusion", "transformer", 15),
         pytest.param("diffusion", "mlp", 15, marks=pytest.mark.slow),
-        ("flow", "mlp", 15),
+        pytest.param("flow", "mlp", 15, marks=pytest.mark.slow),
     ],
 )
 def test_learns_a_linear_world(data, method, network, epochs):

@@ -48,6 +48,7 @@ for command in json.loads(sys.argv[1]):
 """
 
 
+@pytest.mark.slow
 def test_a_job_of_another_package_runs_as_ours_do(environment: dict[str, str], tmp_path: Path) -> None:
     catalog, output = tmp_path / "catalog", tmp_path / "output"
     for index in range(3):

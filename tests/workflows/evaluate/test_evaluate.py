@@ -257,6 +257,7 @@ def test_a_sound_that_is_away_is_heard_by_the_next_run(soundtracks, judge, tmp_p
     assert (summary["counts"]["sources_done_now"], summary["totals"]["rows_good"]) == (1, 7)
 
 
+@pytest.mark.slow
 def test_another_judge_on_the_same_output_hears_what_it_has_not_and_nothing_else_is_heard(
     evaluated, soundtracks, judge, tmp_path, capsys
 ):

@@ -72,6 +72,7 @@ def test_a_picture_is_a_film_that_stands_still_and_a_sound_may_be_a_moment(path)
     assert np.isfinite(found).all()
 
 
+@pytest.mark.slow
 def test_says_what_is_wrong_with_a_checkpoint(path, tmp_path):
     weights = torch.load(path)
     block = "modality_trunks.audio.blocks.1.attn.bias_k"

@@ -50,6 +50,7 @@ def test_equals_the_original_network_and_front_end(loaded):
     np.testing.assert_allclose(loaded.embed([longer], 32_000)["logits"], ours["logits"], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_says_what_is_wrong_with_a_checkpoint(loaded, tmp_path):
     blank = blank_weights(loaded.state_dict())
     for message, change in {
