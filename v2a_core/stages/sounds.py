@@ -206,14 +206,17 @@ def _check_content(path: Path, item: Mapping[str, Any]) -> None:
 def _of_video(item: Mapping[str, Any], guard: GuardSettings) -> Pcm:
     segments = SegmentSettings(whole=True)
     decode = DecodeSettings(segments, _FEW_FRAMES, guard, MediaSpec(), want_audio=True, native=True)
-    for row in decode_rows(rows.unpack_source(item["source"]), item["content"], [], decode):
-        if row["status"] != OK:
-            raise MediaError(row["reject_stage"], row["reject_type"], row["reject_message"], row["attempts"])
-        native = row["native"]
-        if native is None:
-            raise no_sound(item["name"])
-        return native
-    raise MediaError("audio", "NoSound", f"{item['name']} has no segment")
+    # To the end: whoever leaves a decoder in the middle of its answer ends it, and the next video waits for another.
+    found = list(decode_rows(rows.unpack_source(item["source"]), item["content"], [], decode))
+    if not found:
+        raise MediaError("audio", "NoSound", f"{item['name']} has no segment")
+    row = found[0]
+    if row["status"] != OK:
+        raise MediaError(row["reject_stage"], row["reject_type"], row["reject_message"], row["attempts"])
+    native = row["native"]
+    if native is None:
+        raise no_sound(item["name"])
+    return native
 
 
 def _checked(pcm: Pcm, name: str) -> Pcm:
