@@ -68,6 +68,7 @@ def test_keys_need_not_be_contiguous(tmp_path: Path, suffix: str) -> None:
     assert [source.label for source in listing(path).sources] == [f"sound {index}" for index in range(4)]
 
 
+@pytest.mark.slow
 def test_a_shard_larger_than_memory(tmp_path: Path) -> None:
     """In a process that may not allocate a third of it."""
     generator = np.random.default_rng(0)

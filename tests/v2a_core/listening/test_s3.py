@@ -19,6 +19,7 @@ from v2a_core.media.config import GuardSettings
 from v2a_core.storage import StorageAccess
 
 
+@pytest.mark.slow
 def test_everything_may_lie_in_a_bucket(s3_server, reach, tmp_path):
     write_systems(tmp_path / "files", ["one", "two"], ("ours", "other"))
     helpers_s3.upload(s3_server, "listening-test", tmp_path / "files")

@@ -173,6 +173,7 @@ def test_broken_images_are_refused(tmp_path: Path) -> None:
         decode(path, kind="image")
 
 
+@pytest.mark.slow
 def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     path = tmp_path / "bomb.png"
     Image.new("1", (20_000, 20_000)).save(path)

@@ -138,6 +138,7 @@ def test_a_passing_fault_is_forgotten(guard: GuardedDecoder, tmp_path: Path) -> 
     assert tried(path) == [0, 1, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_hopeless_file_does_not_cost_a_limit_for_every_segment(guard: GuardedDecoder, tmp_path: Path) -> None:
     orders = {f"s{index}": "crash" for index in range(60)}
     path = plant(tmp_path, length_s=60, **orders)
@@ -168,6 +169,7 @@ def test_an_error_between_segments_costs_one(guard: GuardedDecoder, tmp_path: Pa
     assert isinstance(third, DecodedSegment)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what a process waits for")
 def test_storage_that_does_not_answer_is_no_fault_of_the_file(guard: GuardedDecoder, tmp_path: Path) -> None:
     with pytest.raises(MediaError) as caught:
@@ -178,6 +180,7 @@ def test_storage_that_does_not_answer_is_no_fault_of_the_file(guard: GuardedDeco
     assert len(list(guard.decode(DecodeRequest(plant(tmp_path), **OPTIONS)))) == 3
 
 
+@pytest.mark.slow
 def test_a_process_that_cannot_be_killed_is_left_behind(
     guard: GuardedDecoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

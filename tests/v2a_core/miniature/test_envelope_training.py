@@ -52,6 +52,7 @@ def few(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(envelope, "HELD_OUT", 3)
 
 
+@pytest.mark.slow
 def test_a_bundle_gets_an_adapter_that_fits_it(trained: Path) -> None:
     local = load_bundle(str(trained)).resolve()
     check_weights(local)
@@ -67,6 +68,7 @@ def test_a_bundle_gets_an_adapter_that_fits_it(trained: Path) -> None:
     assert size < 1.5e6
 
 
+@pytest.mark.slow
 def test_a_changed_adapter_is_noticed(trained: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(trained, tmp_path / "bundle")
     edit_json(folder / "adapter" / "config.json", width=7)
@@ -75,6 +77,7 @@ def test_a_changed_adapter_is_noticed(trained: Path, tmp_path: Path) -> None:
         bundle.resolve()
 
 
+@pytest.mark.slow
 def test_it_steers_the_generator(trained: Path) -> None:
     local = load_bundle(str(trained)).resolve()
     generator = load_generator(local, AudioLdmSettings(num_inference_steps=2, precision="fp32"), adapter=local.adapter)
@@ -85,6 +88,7 @@ def test_it_steers_the_generator(trained: Path) -> None:
     assert np.abs(free_T - made_T).max() > 1e-5
 
 
+@pytest.mark.slow
 def test_a_finished_stage_is_not_trained_again_and_the_same_seed_gives_the_same_weights(
     trained: Path, work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,6 +104,7 @@ def test_a_finished_stage_is_not_trained_again_and_the_same_seed_gives_the_same_
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.slow
 def test_a_work_folder_of_another_generator_is_refused(trained: Path, work: Path, tmp_path: Path) -> None:
     init_miniature(tmp_path, seed=5)
     with pytest.raises(ValueError, match="is of another generator than that of"):

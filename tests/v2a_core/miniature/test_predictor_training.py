@@ -50,6 +50,7 @@ def few(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(predictor, "HELD_OUT", 3)
 
 
+@pytest.mark.slow
 def test_a_bundle_gets_a_predictor_that_fits_it_and_copies_take_it_along(trained: Path, tmp_path: Path) -> None:
     local = load_bundle(str(trained)).resolve()
     check_weights(local)
@@ -66,6 +67,7 @@ def test_a_bundle_gets_a_predictor_that_fits_it_and_copies_take_it_along(trained
     assert GruSettings().described(copy) == config
 
 
+@pytest.mark.slow
 def test_a_finished_stage_is_kept_and_one_that_was_stopped_goes_on_to_the_same_weights(
     trained: Path, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,6 +98,7 @@ def test_a_finished_stage_is_kept_and_one_that_was_stopped_goes_on_to_the_same_w
     assert not list((again / "predictor").glob("step-*"))
 
 
+@pytest.mark.slow
 def test_a_work_folder_of_another_encoder_is_refused(trained: Path, work: Path, tmp_path: Path) -> None:
     init_miniature(tmp_path, seed=5)
     with pytest.raises(ValueError, match="is of another vision than that of"):

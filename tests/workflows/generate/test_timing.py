@@ -73,6 +73,7 @@ def timed(ray_session: None, given: dict[str, str], tmp_path_factory: pytest.Tem
     return output
 
 
+@pytest.mark.slow
 def test_the_index_keeps_the_curve_and_the_manifest_what_predicted_it(timed: Path, given: dict[str, str]) -> None:
     rows = made(timed)
     curve = np.array(rows["in.mp4"]["curve"], np.float32)
@@ -89,6 +90,7 @@ def test_the_index_keeps_the_curve_and_the_manifest_what_predicted_it(timed: Pat
     assert main(["verify", str(timed)]) == 0
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_and_a_dry_run_tells_what_predicts(timed: Path, given: dict[str, str]) -> None:
     assert run(given, timed, *gru(given))["counts"]["sources_done_now"] == 0
     plan = run(given, timed, *gru(given), dry_run=True)
@@ -97,6 +99,7 @@ def test_the_same_command_goes_on_and_a_dry_run_tells_what_predicts(timed: Path,
     assert len(plan["adapter"]) == 64
 
 
+@pytest.mark.slow
 def test_another_predictor_adapter_or_setting_on_the_same_output_is_refused(
     timed: Path, given: dict[str, str], tmp_path: Path
 ) -> None:
@@ -119,6 +122,7 @@ def test_another_predictor_adapter_or_setting_on_the_same_output_is_refused(
         run(given, timed, *gru(given), to_follow=ToFollow(adapter=str(other)))
 
 
+@pytest.mark.slow
 def test_one_call_without_ray_keeps_the_same_time(timed: Path, given: dict[str, str]) -> None:
     asked = {"adapter": given["adapter"], "timing": "gru", "settings": [*SOUND, gru(given)[1]]}
     one = v2a_core.soundtrack(given["video"], given["mapper"], models="miniature", **asked)
