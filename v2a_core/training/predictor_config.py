@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from v2a_core.config import Settings, setting
+from v2a_core.timing.predictors.config import LEAST_CUT
 from v2a_core.training.config import JudgingSettings, LoopSettings, OptimizerSettings
 
 
@@ -21,6 +22,13 @@ class PieceSettings(Settings):
 
     least_share: float = setting(
         0.4, "half of the steps see pieces of segments, of this share of their frames at least", gt=0, le=1
+    )
+    least_cut: float = setting(
+        LEAST_CUT,
+        "of a segment that is cut, the longest shot is learned from; a frame that differs by more from the one before, "
+        "and by more than twice as much as those around it, begins another shot; share of white; 1: nothing does",
+        gt=0,
+        le=1,
     )
     embedding_noise: float = setting(0.02, "length of the noise on embeddings, whose norm is 1", ge=0, le=1)
     motion_noise: float = setting(0.2, "standard deviation of the logarithm by which motion is changed", ge=0, le=2)

@@ -5,20 +5,24 @@ Shapes: N segments, G even times of the longest of them, D numbers of an embeddi
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from v2a_core.config import ConfigError
-from v2a_core.protocols import CURVE_HZ
+from v2a_core.protocols import CURVE_HZ, AnyFloats, Watched
 from v2a_core.tables import arrays
 from v2a_core.timing.envelope import onset_bumps
 from v2a_core.timing.predictors.grid import grid_frames, on_grid
+from v2a_core.timing.predictors.shots import shots_of
 from v2a_core.training.selected import selected
 from v2a_core.training.selection import Selection
 
 _ROWS_AT_ONCE = 4096
+_EPSILON = 1e-4
 
 COLUMNS = (
     "start_s",
@@ -37,10 +41,12 @@ class WatchedSegments:
     Args:
         rate: Frames a second, a divisor of `CURVE_HZ`.
         length_s: Of the longest segment.
+        least_cut: Of a segment that is cut, the longest shot is learned from: a predictor is asked about shots. See
+            `predictor_config.PieceSettings`.
     """
 
-    def __init__(self, rate: int, length_s: float) -> None:
-        self._rate, self._frames = rate, grid_frames(length_s, rate)
+    def __init__(self, rate: int, length_s: float, least_cut: float) -> None:
+        self._rate, self._frames, self._least_cut = rate, grid_frames(length_s, rate), least_cut
         self._steps = CURVE_HZ // rate
 
     def read(self, table: pa.Table) -> dict[str, npt.NDArray[np.generic]]:
@@ -75,16 +81,19 @@ class WatchedSegments:
     ) -> dict[str, npt.NDArray[np.generic]]:
         # A longer segment than the audio encoder hears is learned from as far as it was heard.
         length_s = min(duration_s, len(level_F) / CURVE_HZ)
-        count = min(grid_frames(length_s, self._rate), self._frames)
-        since_N = (times_s_N - start_s).astype(np.float32)
-        frames_GD = _filled(on_grid(since_N, frames_ND, self._rate, length_s), self._frames)
-        motion_G = _filled(on_grid(since_N, motion_N[:, None], self._rate, length_s), self._frames)[:, 0]
-        values = self._frames * self._steps
+        watched = Watched((times_s_N - start_s).astype(np.float32), motion_N, frames_ND, length_s)
+        value, seen = max(shots_of(watched, self._least_cut), key=lambda shot: shot.seen.length_s)
+        count = min(grid_frames(seen.length_s, self._rate), self._frames)
+        frames_GD, motion_G1 = (
+            _filled(on_grid(seen.times_s_N, values_ND, self._rate, seen.length_s), self._frames)
+            for values_ND in (cast(AnyFloats, seen.frames_ND), seen.motion_N[:, None])
+        )
+        values, since_s = self._frames * self._steps, onsets_s - np.float32(value / CURVE_HZ)
         return {
             "frames": frames_GD.astype(np.float16),
-            "motion": motion_G,
-            "level": _filled(level_F[:, None], values)[:, 0],
-            "onset": onset_bumps(onsets_s, values),
+            "motion": motion_G1[:, 0],
+            "level": _filled(level_F[value:, None], values)[:, 0],
+            "onset": onset_bumps(since_s[since_s > -_EPSILON], values),
             "count": np.array(count, np.int64),
         }
 

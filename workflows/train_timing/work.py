@@ -43,7 +43,7 @@ class TimingWork(Work[TimingJob]):
         from v2a_core.training.watched import COLUMNS, WatchedSegments
 
         job, device = self.job, here.device
-        reader, shard = WatchedSegments(self.rate, self.length_s), Shard(here.rank, here.workers)
+        reader, shard = WatchedSegments(self.rate, self.length_s, job.pieces.least_cut), Shard(here.rank, here.workers)
         splits = load_splits(self.selection, COLUMNS, reader.read, device=device, shard=shard)
         torch.manual_seed(job.seed)
         batch = job.training.global_batch

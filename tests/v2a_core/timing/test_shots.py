@@ -53,7 +53,7 @@ def test_each_shot_gets_the_curve_it_has_alone() -> None:
 def test_a_cut_before_the_first_frame_is_no_motion_of_the_segment() -> None:
     inner, alone = MotionPredictor(MotionSettings()), calm(2.0, 1)
     (shot,) = shots_of(joined([alone], first=CUT), 0.05)
-    assert shot.motion_N[0] == 0
+    assert shot.seen.motion_N[0] == 0
     (curve,), (expected,) = ShotByShot(inner, 0.05).predict([joined([alone], first=CUT)]), inner.predict([alone])
     np.testing.assert_array_equal(curve.level_F, expected.level_F)
 
@@ -91,7 +91,7 @@ def test_what_moves_flashes_or_shows_the_same_is_not_cut() -> None:
     assert cuts_of(moving(_21=CUT), 0.05) == []  # there and gone
     assert cuts_of(moving(_18=0.2), 0.05) == []
     assert cuts_of(moving(_20=0.0, _10=CUT), 0.05) == []  # much moves, and it is still the same picture
-    assert shots_of(moving(_20=0.0), 0.05)[0].length_s == 4
+    assert shots_of(moving(_20=0.0), 0.05)[0].seen.length_s == 4
 
 
 def test_frames_at_odd_times_fill_the_curve_of_their_segment() -> None:

@@ -8,13 +8,17 @@ from pathlib import Path
 import helpers_adapter
 import helpers_catalog
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 import v2a_core
 from v2a_core.config import ConfigError, load
+from v2a_core.media.encode import write_video
 from v2a_core.models import load_bundle
 from v2a_core.outputs.ledger import part_files
+from v2a_core.training.watched import WatchedSegments
 from workflows.cli.main import main
 from workflows.embed import job as embed
 from workflows.embed.config import EmbedJob
@@ -22,6 +26,7 @@ from workflows.train_timing import job as train_timing
 from workflows.train_timing.config import TimingJob
 
 CUT = ("segments.length_s=1.0", "segments.min_length_s=0.3", "frames.frames_per_second=2.0", "encoders.precision=fp32")
+CUT_FRAME = 6
 SETTINGS = (
     "predictor.width=16", "predictor.hidden=8", "training.epochs=3", "training.global_batch=4",
     "scaling.threads=1", "scaling.cpus_per_worker=0.5", "scaling.max_failures=0", "data.validation_share=0.3",
@@ -32,12 +37,22 @@ def job(*overrides: str) -> TimingJob:
     return load(TimingJob, job="train-timing", overrides=[*SETTINGS, *overrides])
 
 
+def cut_video(path: Path) -> None:
+    """After 0.3 s of a second another picture and another tone."""
+    frames = np.full((20, 48, 64, 3), 20, np.uint8)
+    frames[CUT_FRAME:, 8:40, 16:48] = (250, 220, 30)
+    times = np.arange(16_000) / 16_000
+    tone = (0.3 * np.sin(2 * np.pi * np.where(times < 0.3, 300, 900) * times)).astype(np.float32)
+    write_video(path, frames, 20, tone, 16_000)
+
+
 @pytest.fixture(scope="module")
 def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Videos, one of them mute, and a still: each of the last two is of no use."""
+    """Videos, one cut and one mute, and a still: each of the last two is of no use."""
     folder = tmp_path_factory.mktemp("given") / "catalog"
     for index in range(4):
         helpers_catalog.video(folder / f"{index} ü%.mp4", 1.6, hue=40 * index, tone_hz=200 + 60 * index, fps=20)
+    cut_video(folder / "cut.mp4")
     helpers_catalog.video(folder / "mute.mp4", 1.0, tone_hz=None)
     helpers_catalog.still(folder / "still.png")
     return folder
@@ -72,10 +87,23 @@ def test_the_sound_is_told_over_time_beside_the_denser_frames(embeddings: Path) 
     assert main(["verify", str(embeddings)]) == 0
 
 
+def test_of_a_segment_that_is_cut_the_longest_shot_is_learned_from(embeddings: Path) -> None:
+    table = pa.concat_tables([pq.read_table(part) for part in part_files(f"{embeddings}/rows")])
+    row = table.filter(pc.equal(table["source_name"], "cut.mp4"))
+    shot, whole = (
+        {name: values[0] for name, values in WatchedSegments(10, 1.0, cut).read(row).items()} for cut in (0.05, 1.0)
+    )
+    assert (shot["count"], whole["count"]) == (7, 10)
+    assert shot["motion"].max() < 0.05 < whole["motion"].max()
+    np.testing.assert_array_equal(shot["level"][:35], whole["level"][15:])
+    np.testing.assert_array_equal(shot["onset"][:35], whole["onset"][15:])
+    np.testing.assert_allclose(shot["frames"][3], whole["frames"][6], atol=1e-3)
+
+
 def test_a_predictor_is_trained_and_described(trained: tuple[Path, dict], capsys) -> None:
     output, summary = trained
     assert summary["status"] == "done"
-    assert summary["counts"]["train"] + summary["counts"]["validation"] == 8
+    assert summary["counts"]["train"] + summary["counts"]["validation"] == 9
     left_out = {reason: count for reason, count in summary["counts"]["left_out"].items() if count}
     assert left_out == {"no audio": 2}
     config = json.loads((output / "config.json").read_text())

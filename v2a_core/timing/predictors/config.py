@@ -8,6 +8,8 @@ from v2a_core.config import Settings, setting
 from v2a_core.models import LocalBundle
 from v2a_core.protocols import JSON
 
+LEAST_CUT = 0.05  # motion of a cut: share of white
+
 
 class PredictorSettings(Settings):
     """Base of the settings of curve predictors.
@@ -22,7 +24,7 @@ class PredictorSettings(Settings):
 
     kind: str
     least_cut: float = setting(
-        0.05,
+        LEAST_CUT,
         "a frame that differs by more from the one before, and by more than twice as much as those around it, begins "
         "another shot: a cut is no event; share of white; 1: nothing does",
         gt=0,

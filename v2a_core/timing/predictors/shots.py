@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,11 +37,23 @@ class ShotByShot:
     def predict(self, watched: Sequence[Watched]) -> list[Curve]:
         """See `v2a_core.protocols.CurvePredictor.predict`."""
         shots = [shots_of(item, self._least_cut) for item in watched]
-        curves = iter(self._inner.predict([shot for item in shots for shot in item]))
+        curves = iter(self._inner.predict([shot.seen for item in shots for shot in item]))
         return [behind_each_other([next(curves) for _ in item]) for item in shots]
 
 
-def shots_of(seen: Watched, least_cut: float) -> list[Watched]:
+class Shot(NamedTuple):
+    """A part of a segment that nothing cuts.
+
+    Attributes:
+        value: Of the curve of the segment, at which it begins.
+        seen: It alone.
+    """
+
+    value: int
+    seen: Watched
+
+
+def shots_of(seen: Watched, least_cut: float) -> list[Shot]:
     """The shots of a segment, in their order: itself where nothing is cut. After a cut, a frame has moved by nothing.
 
     A shot begins with the value of a curve at which its first frame is shown.
@@ -51,7 +64,7 @@ def shots_of(seen: Watched, least_cut: float) -> list[Watched]:
     """
     cuts = cuts_of(seen, least_cut)
     if not cuts:
-        return [seen]
+        return [Shot(0, seen)]
     motion_N = seen.motion_N.copy()
     motion_N[cuts] = 0
     uncut = replace(seen, motion_N=motion_N)
@@ -63,12 +76,12 @@ def shots_of(seen: Watched, least_cut: float) -> list[Watched]:
     lasts = [*firsts[1:], len(motion_N)]
     ends_s = [*(value / CURVE_HZ for value in values[1:]), seen.length_s]
     return [
-        _shot(uncut, first, last, value / CURVE_HZ, end_s)
+        Shot(value, _part(uncut, first, last, value / CURVE_HZ, end_s))
         for first, last, value, end_s in zip(firsts, lasts, values, ends_s, strict=True)
     ]
 
 
-def _shot(seen: Watched, first: int, last: int, start_s: float, end_s: float) -> Watched:
+def _part(seen: Watched, first: int, last: int, start_s: float, end_s: float) -> Watched:
     """Some frames of a segment, from their own beginning on."""
     times_s_N = seen.times_s_N[first:last] - np.float32(start_s)
     frames_ND = None if seen.frames_ND is None else seen.frames_ND[first:last]
