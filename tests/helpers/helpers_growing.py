@@ -1,18 +1,23 @@
 """A cluster that grows and shrinks by itself: Ray's own autoscaler with machines that are processes here.
 
-python helpers_growing.py    # in a process namespace of its own: its cluster ends every Ray that it can see
+python helpers_growing.py ROWS [lose]    # in a process namespace of its own: its cluster ends every Ray that it can see
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import ray
+from ray.autoscaler._private.fake_multi_node.node_provider import FakeMultiNodeProvider
 from ray.cluster_utils import AutoscalingCluster
 
 from workflows.cluster_runtime.config import PoolSettings
@@ -30,6 +35,19 @@ NO_LISTS = (
 )
 
 
+class Machines(FakeMultiNodeProvider):
+    """Ray's machines that are processes; as a cloud does, it tells no more of one that has ended."""
+
+    def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
+        """Ids of those that are there."""
+        for name in super().non_terminated_nodes({}):
+            machine = self._nodes[name].get("node")
+            if machine is not None and "raylet" in {kind for kind, _ in machine.dead_processes()}:
+                self.terminate_node(name)
+        found: list[str] = super().non_terminated_nodes(tag_filters)
+        return found
+
+
 class GrowingCluster(AutoscalingCluster):
     """Machines with a GPU, from one to `most`; one that has nothing to do for `idle_s` goes."""
 
@@ -41,7 +59,7 @@ class GrowingCluster(AutoscalingCluster):
         """As Ray's class does from a file that its wheels lack."""
         more.pop("autoscaler_v2", None)
         head = {"resources": dict(head_resources), "node_config": {}, "max_workers": 0}
-        provider = {"type": "fake_multinode", "use_node_id_as_ip": True}
+        provider = {"type": "external", "module": "helpers_growing.Machines", "use_node_id_as_ip": True}
         provider |= {"disable_node_updaters": True, "disable_launch_config_check": True}
         return {
             "cluster_name": "growing",
@@ -97,15 +115,36 @@ def gpus(at_least: int, at_most: int, within_s: float) -> int:
         time.sleep(0.5)
 
 
+def lose_one() -> str:
+    """End the first machine, at once and for good, when there is another one; its id."""
+    gpus(2, 9, 120.0)
+    there = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
+    machine = min(there, key=lambda node: str(node["NodeID"]))  # they are numbered
+    socket = machine["RayletSocketName"]
+    for place in Path("/proc").glob("[0-9]*"):
+        words = (place / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        if words[0].endswith("raylet") and f"--raylet_socket_name={socket}" in words:
+            os.kill(int(place.name), signal.SIGKILL)
+    found: str = machine["NodeID"]
+    return found
+
+
 def main() -> None:
     """Work on more rows than one machine does in a minute, and wait until the others have gone."""
-    cluster = GrowingCluster(most=3, idle_s=12.0)
+    loses, lost = "lose" in sys.argv, list[str]()
+    most = 2 if loses else 3
+    cluster = GrowingCluster(most=most, idle_s=12.0)
     cluster.start()
     try:
         ray.init(address="auto", log_to_driver=False)
         began = gpus(1, 3, 60.0)
-        made = work(int(sys.argv[1]), PoolSettings(most_actors=3))
-        told = {"made": made, "gpus_before": began, "gpus_after": gpus(1, 1, 90.0)}
+        loser = threading.Thread(target=lambda: lost.append(lose_one()))
+        if loses:
+            loser.start()
+        made = work(int(sys.argv[1]), PoolSettings(most_actors=most))
+        if loses:
+            loser.join()
+        told = {"made": made, "gpus_before": began, "gpus_after": gpus(1, 1, 90.0), "lost": lost}
         print(json.dumps(told), flush=True)
     finally:
         ray.shutdown()

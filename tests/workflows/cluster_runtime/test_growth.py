@@ -23,6 +23,9 @@ print(json.dumps(work(30, PoolSettings(share=0.5))), flush=True)
 """
 
 
+needs_root = pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="a process namespace needs root")
+
+
 def environment() -> dict[str, str]:
     path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
     variables = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
@@ -35,18 +38,42 @@ def told(output: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="a process namespace needs root")
-def test_a_pool_grows_with_its_cluster_and_machines_go_when_there_is_nothing_to_do() -> None:
-    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, str(HELPERS / "helpers_growing.py"), "120"]
+def grown(*asked: str) -> dict[str, Any]:
+    """What `helpers_growing.py` tells."""
+    command = [
+        "unshare",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        sys.executable,
+        str(HELPERS / "helpers_growing.py"),
+        *asked,
+    ]
     ran = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=580, check=False)
     assert ran.returncode == 0, (ran.stdout + ran.stderr)[-3000:]
-    found = told(ran.stdout)
+    return told(ran.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@needs_root
+def test_a_pool_grows_with_its_cluster_and_machines_go_when_there_is_nothing_to_do() -> None:
+    found = grown("120")
     assert sorted(found["made"]["number"]) == list(range(120))
     assert found["gpus_before"] == 1
     assert len(set(found["made"]["place"])) > 1
     assert found["gpus_after"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@needs_root
+def test_a_machine_that_is_lost_in_the_middle_is_replaced_and_nothing_with_it() -> None:
+    found = grown("150", "lose")
+    assert sorted(found["made"]["number"]) == list(range(150))
+    (lost,) = found["lost"]
+    # There are never more than two: a third one came in its place.
+    assert len(set(found["made"]["place"]) - {lost}) == 2
 
 
 @pytest.mark.slow
